@@ -1,0 +1,64 @@
+"""What can be set, in one frozen record: from ``$PILEUS_HOME/pileus.toml``, then environment, then flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting. Times in seconds, sizes in bytes. Durability has no setting."""
+
+    home: Path = Path("~/.pileus")
+    bind: str = "127.0.0.1"
+    port: int = 4566
+    edge_port: int = 8000
+    edge_tls_port: int = 8443
+    front_processes: int = 0  # 0: one per core
+    account: str = "000000000000"
+    region: str = "us-east-1"
+    dev: bool = False
+    weak_isolation: bool = False
+    body_bytes_max: int = 5 * 1024**3
+    function_concurrency_max: int = 100
+
+    def path(self, *parts: str) -> Path:
+        """A path under the home directory."""
+        return self.home.joinpath(*parts)
+
+
+def load(**flags: Any) -> Config:
+    """Defaults, then ``pileus.toml``, then ``PILEUS_*`` variables, then ``flags`` that are not None.
+    Raises ``ValueError`` naming the setting that does not fit."""
+    home = Path(flags.get("home") or os.environ.get("PILEUS_HOME") or "~/.pileus").expanduser().absolute()
+    values: dict[str, Any] = {}
+    file = home / "pileus.toml"
+    if file.exists():
+        values |= tomllib.loads(file.read_text())
+    for field in dataclasses.fields(Config):
+        text = os.environ.get(f"PILEUS_{field.name.upper()}")
+        if text is not None:
+            values[field.name] = text
+    values |= {name: value for name, value in flags.items() if value is not None}
+    values["home"] = home
+    known = {f.name: f for f in dataclasses.fields(Config)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"unknown setting {name!r} in {file}; `pileus config` lists them")
+    return Config(**{name: _fit(known[name], value) for name, value in values.items()})
+
+
+def _fit(field: dataclasses.Field[Any], value: Any) -> Any:
+    if field.name == "home":
+        return value
+    try:
+        if field.type == "bool":
+            return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
+        return int(value) if field.type == "int" else str(value)
+    except ValueError as e:
+        raise ValueError(f"setting {field.name} must be {field.type}, not {value!r}") from e

@@ -1,0 +1,1 @@
+"""Who answers the door: distributions' cache, balancing, TLS."""

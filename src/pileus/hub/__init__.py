@@ -1,0 +1,1 @@
+"""Who hears about a change, and how often: consumers, positions, claims, retries, dead letters, archive."""

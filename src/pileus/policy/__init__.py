@@ -1,0 +1,1 @@
+"""What an IAM policy says: documents, conditions, decisions. Pure functions, no state."""

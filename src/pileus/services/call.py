@@ -1,0 +1,190 @@
+"""What a service is given and what it gives: requests, calls, access checks, answers.
+
+The door (``wire``) turns bytes into a ``Call``; a service turns a ``Call`` into an answer. Anything one service
+needs of another goes through ``Parts.dispatch``, which authorises like a call from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Headers = list[tuple[str, str]]
+
+
+class BodyStream(Protocol):
+    """A request body too large to hold: chunks of bytes, with back-pressure. ``length`` is -1 when unknown."""
+
+    length: int
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One HTTP request. ``path`` and ``query`` are raw (percent-encoded); header names are lower case,
+    repeated headers are joined with ``,``. Exactly one of ``body`` and ``stream`` carries the body."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes = b""
+    stream: BodyStream | None = None
+    remote: str = "127.0.0.1"
+    scheme: str = "http"
+
+    async def read(self, limit_bytes: int = 64 * 1024 * 1024) -> bytes:
+        """The whole body in memory; ``AwsError`` RequestEntityTooLargeException over ``limit_bytes``."""
+        if self.stream is None:
+            return self.body
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.stream:
+            size += len(chunk)
+            if size > limit_bytes:
+                from pileus.errors import AwsError
+
+                raise AwsError("RequestEntityTooLargeException", "Request body is too large", 413)
+            chunks.append(chunk)
+        self.body, self.stream = b"".join(chunks), None
+        return self.body
+
+
+@dataclass(slots=True)
+class FileBody:
+    """A slice of an open file, sent with sendfile. The door closes ``fd`` when it is done."""
+
+    fd: int
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """One HTTP answer. ``length`` is needed for an iterator body of known size, else it is sent chunked."""
+
+    status: int = 200
+    headers: Headers = field(default_factory=list)
+    body: bytes | FileBody | AsyncIterator[bytes] = b""
+    length: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. ``kind``: root, user, role (an assumed role), service, anonymous, oai (CloudFront identity).
+
+    ``arn`` is the caller's ARN as ``sts:GetCallerIdentity`` tells it; ``name`` the user or role name whose
+    policies apply; ``id`` the unique id (``AIDA…``, ``AROA…:session``). ``tags`` are principal/session tags;
+    ``session_policies`` are JSON texts passed to AssumeRole; ``context`` holds extra condition keys.
+    """
+
+    kind: str
+    account: str
+    arn: str
+    name: str = ""
+    id: str = ""
+    access_key_id: str = ""
+    session_policies: tuple[str, ...] = ()
+    context: tuple[tuple[str, str], ...] = ()
+
+
+ANONYMOUS = Principal("anonymous", "", "*")
+
+
+@dataclass(slots=True)
+class Access:
+    """One thing a call needs permission for. ``action`` as ``dynamodb:PutItem``; ``resource`` an ARN or ``*``.
+
+    ``resource_policy`` is the resource's own policy document (parsed JSON) where it has one; ``owner`` the
+    account that owns the resource ('' = the caller's); ``context`` condition keys this service supplies.
+    """
+
+    action: str
+    resource: str = "*"
+    resource_policy: dict[str, Any] | None = None
+    owner: str = ""
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation on its way. ``params`` are the model's input members, parsed (AWS member names).
+
+    ``params`` is empty for a *direct* operation until its service fills it in ``access``.
+    ``invocation_id`` is the SDK's retry id (``amz-sdk-invocation-id``) as 16 bytes or b"": pass it to the store
+    so that a repeated request has one effect. ``request`` is the HTTP request (None for a dispatched call).
+    """
+
+    service: str
+    operation: str
+    principal: Principal
+    region: str
+    params: dict[str, Any]
+    request_id: str = ""
+    invocation_id: bytes = b""
+    request: HttpRequest | None = None
+    scratch: Any = None
+
+    @property
+    def account(self) -> str:
+        return self.principal.account
+
+
+Answer = dict[str, Any] | HttpResponse | None
+Operation = Callable[[Call], "Answer | Awaitable[Answer]"]
+DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
+
+
+@dataclass(slots=True)
+class Service:
+    """One AWS service as the door sees it.
+
+    ``name``: botocore's service name (``lambda``). ``operations``: model-driven; they get parsed ``params`` and
+    answer a dict in the output shape (or an ``HttpResponse`` to take over). ``direct``: hot operations that read
+    ``call.request`` themselves and answer an ``HttpResponse``. ``access`` names the permissions a call needs; it runs
+    before the operation. An operation in neither mapping answers an error that names it.
+    """
+
+    name: str
+    operations: Mapping[str, Operation]
+    access: Callable[[Call], Sequence[Access]]
+    direct: Mapping[str, DirectOperation] = field(default_factory=dict)
+    start: Callable[[], Awaitable[None]] | None = None
+    stop: Callable[[], Awaitable[None]] | None = None
+
+
+class Dispatch(Protocol):
+    """Run an operation of any service from inside, authorised as ``principal`` like a call from outside.
+
+    ``context`` adds condition keys (``aws:SourceArn``). Answers the operation's dict (streams as they are);
+    raises ``AwsError``.
+    """
+
+    async def __call__(
+        self,
+        service: str,
+        operation: str,
+        params: dict[str, Any],
+        *,
+        principal: Principal,
+        region: str = "",
+        context: Mapping[str, Any] | None = None,
+        invocation_id: bytes = b"",
+    ) -> dict[str, Any]: ...
+
+
+@dataclass(slots=True)
+class Parts:
+    """What ``assembly`` hands to each service's ``build(parts)``."""
+
+    store: Any  # pileus.state.store.Store
+    blobs: Any  # pileus.engine.Blobs
+    clock: Any  # pileus.engine.Clock
+    config: Any  # pileus.config.Config
+    dispatch: Dispatch
+    telemetry: Any = None  # pileus.telemetry.Telemetry
+    runtime: Any = None  # pileus.runtime.client.Runtime
+    credentials: Any = None  # services.sts.credentials.Minter: mint(role_arn, session_name, …)
+    background: bool = True  # this process runs the shared background work (consumers, sweeps)

@@ -1,0 +1,1 @@
+"""What the log means: entries, apply, rows, changes, checkpoints, digests, tablets."""

@@ -1,0 +1,1 @@
+"""AWS's grammar, spoken from botocore's models: http, protocols, signature v4, authorisation, errors."""
