@@ -35,7 +35,11 @@ class Config:
 def load(**flags: Any) -> Config:
     """Defaults, then ``pileus.toml``, then ``PILEUS_*`` variables, then ``flags`` that are not None.
     Raises ``ValueError`` naming the setting that does not fit."""
-    home = Path(flags.get("home") or os.environ.get("PILEUS_HOME") or "~/.pileus").expanduser().absolute()
+    home = (
+        Path(flags.get("home") or os.environ.get("PILEUS_HOME") or "~/.pileus")
+        .expanduser()
+        .absolute()
+    )
     values: dict[str, Any] = {}
     file = home / "pileus.toml"
     if file.exists():
@@ -58,7 +62,11 @@ def _fit(field: dataclasses.Field[Any], value: Any) -> Any:
         return value
     try:
         if field.type == "bool":
-            return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
+            return (
+                value
+                if isinstance(value, bool)
+                else str(value).lower() in ("1", "true", "yes", "on")
+            )
         return int(value) if field.type == "int" else str(value)
     except ValueError as e:
         raise ValueError(f"setting {field.name} must be {field.type}, not {value!r}") from e

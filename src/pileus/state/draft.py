@@ -32,7 +32,9 @@ class Draft:
         value = self.get(key)
         return None if value is None else orjson.loads(value)
 
-    def range(self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False) -> list[Row]:
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
         """Committed rows of the range (this draft's own writes are not merged in)."""
         rows = self._reader.range(start, end, limit, reverse)
         self._ranges.append([start, end, limit, reverse, range_digest(rows)])

@@ -35,7 +35,9 @@ class _Rows:
         found = self._c.execute("SELECT v, ver FROM rows WHERE k = ?", (key,)).fetchone()
         return None if found is None else Row(key, found[0], found[1])
 
-    def range(self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False) -> list[Row]:
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
         order = "DESC" if reverse else "ASC"
         sql = f"SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k {order} LIMIT ?"
         return [Row(*r) for r in self._c.execute(sql, (start, end, limit))]
@@ -52,7 +54,9 @@ class Store:
             "CREATE TABLE IF NOT EXISTS rows(id INTEGER PRIMARY KEY, k BLOB UNIQUE, v BLOB, ver INTEGER)"
         )
         self._reader = _Rows(self._connect(path))
-        self._sequence = self._writer.execute("SELECT coalesce(max(ver), 0) FROM rows").fetchone()[0]
+        self._sequence = self._writer.execute("SELECT coalesce(max(ver), 0) FROM rows").fetchone()[
+            0
+        ]
         self._generations: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -64,7 +68,12 @@ class Store:
     @staticmethod
     def _connect(path: Path) -> sqlite3.Connection:
         c = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        for pragma in ("page_size=8192", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        for pragma in (
+            "page_size=8192",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=10000",
+        ):
             c.execute(f"PRAGMA {pragma}")
         return c
 
@@ -81,7 +90,9 @@ class Store:
     def row(self, key: bytes) -> Row | None:
         return self._reader.row(key)
 
-    def range(self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False) -> list[Row]:
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
         """Rows with start <= key < end in key order (or its reverse), at most ``limit``."""
         return self._reader.range(start, end, limit, reverse)
 
@@ -95,7 +106,9 @@ class Store:
         Read it before reading what you cache."""
         return self._generations.get(table, 0)
 
-    def changes(self, topic: str, after: tuple[int, int] = (0, -1), limit: int = 100) -> list[tuple[int, int, bytes]]:
+    def changes(
+        self, topic: str, after: tuple[int, int] = (0, -1), limit: int = 100
+    ) -> list[tuple[int, int, bytes]]:
         """Change records of ``topic`` above position ``after`` = (sequence, index)."""
         start = change_key(topic, after[0], after[1] + 1)
         end = keys.after_prefix(keys.partition_prefix("changes", topic))
@@ -111,7 +124,9 @@ class Store:
         """Append one entry; the awaitable answers the rule's result once the entry is durable and applied here.
         A repeated ``request_id`` is answered with the first one's result. Raises the rule's ``AwsError`` or
         ``Conflict``; ``Unavailable`` when the entry could not be made durable."""
-        return asyncio.get_running_loop().run_in_executor(None, self._apply_one, rule, args, request_id)
+        return asyncio.get_running_loop().run_in_executor(
+            None, self._apply_one, rule, args, request_id
+        )
 
     async def transact(self, change: Callable[[Draft], T], request_id: bytes = b"") -> T:
         """Run ``change(draft)`` against current rows and commit what it wrote, if nothing it read has changed;

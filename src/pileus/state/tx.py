@@ -23,7 +23,9 @@ class Reader(Protocol):
     """Ordered rows, as of now."""
 
     def row(self, key: bytes) -> Row | None: ...
-    def range(self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False) -> list[Row]:
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
         """Rows with start <= key < end, in key order (or its reverse), at most ``limit``."""
         ...
 
@@ -49,7 +51,9 @@ class Tx:
         row = self.row(key)
         return None if row is None else row.value
 
-    def range(self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False) -> list[Row]:
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
         """Like ``Reader.range``, this entry's own writes included."""
         mine = {k: v for k, v in self.writes.items() if start <= k < end}
         rows = self._reader.range(start, end, limit + len(mine), reverse)
