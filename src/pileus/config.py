@@ -1,4 +1,5 @@
-"""What can be set, in one frozen record: from ``$PILEUS_HOME/pileus.toml``, then environment, then flags."""
+"""What can be set, in one frozen record: from ``$PILEUS_HOME/pileus.toml``, then environment, then
+flags."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Config:
 
 
 def load(**flags: Any) -> Config:
-    """Defaults, then ``pileus.toml``, then ``PILEUS_*`` variables, then ``flags`` that are not None.
+    """Defaults, then ``pileus.toml``, then ``PILEUS_*`` variables, then ``flags`` that are not
+    None.
     Raises ``ValueError`` naming the setting that does not fit."""
     home = (
         Path(flags.get("home") or os.environ.get("PILEUS_HOME") or "~/.pileus")

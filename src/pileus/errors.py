@@ -1,8 +1,10 @@
 """The three kinds of error, named once.
 
-- ``AwsError``: the client's. Carries AWS's code, text and HTTP status; modelled members travel in ``fields``.
+- ``AwsError``: the client's. Carries AWS's code, text and HTTP status; modelled members travel in
+``fields``.
 - ``Unavailable``: operating. The caller may retry; ``hint`` says what the operator should do.
-- Everything else is the programmer's: the process crashes and is restarted, or the request answers 500.
+- Everything else is the programmer's: the process crashes and is restarted, or the request answers
+500.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import Any
 
 
 class AwsError(Exception):
-    """An answer the service's documentation describes: wrong input, missing resource, failed condition.
+    """An answer the service's documentation describes: wrong input, missing resource, failed
+    condition.
 
     ``code`` is the wire code (``ResourceNotFoundException``), ``status`` the HTTP status,
     ``fields`` further modelled members of the error shape (``{"Item": …}``), ``headers`` extra
@@ -39,7 +42,8 @@ class AwsError(Exception):
 
 
 class Unavailable(Exception):
-    """An operating error: nothing was acknowledged, the caller may retry, ``hint`` tells the operator what to do."""
+    """An operating error: nothing was acknowledged, the caller may retry, ``hint`` tells the
+    operator what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -51,10 +55,12 @@ class Conflict(Exception):
 
 
 def access_denied(principal: str, action: str, resource: str, why: str = "") -> AwsError:
-    """AWS's wording of a refused call (IAM user guide, "Troubleshoot access denied error messages")."""
+    """AWS's wording of a refused call (IAM user guide, "Troubleshoot access denied error
+    messages")."""
     reason = why or f"because no identity-based policy allows the {action} action"
     return AwsError(
         "AccessDeniedException",
-        f"User: {principal} is not authorized to perform: {action} on resource: {resource} {reason}",
+        f"User: {principal} is not authorized to perform: {action} on resource: {resource}
+        {reason}",
         403,
     )

@@ -1,4 +1,5 @@
-"""Where bytes become durable. An engine supplies three things and nothing else: Log, Blobs, Clock."""
+"""Where bytes become durable. An engine supplies three things and nothing else: Log, Blobs,
+Clock."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class LogEntry(NamedTuple):
 
 
 class Replica(Protocol):
-    """The state machine a log drives. ``applied`` is the last sequence number whose effects are in the state file."""
+    """The state machine a log drives. ``applied`` is the last sequence number whose effects are in
+    the state file."""
 
     @property
     def applied(self) -> int: ...
@@ -27,18 +29,22 @@ class Replica(Protocol):
     def apply_group(
         self, first: int, entries: Sequence[bytes], journal: Callable[[Any], None] | None = None
     ) -> list[Any]:
-        """Apply ``entries`` (numbers ``first``, ``first+1``, …) in one durable transaction, which also runs
-        ``journal(connection)`` where the log lives in the same file. Answers one verdict per entry."""
+        """Apply ``entries`` (numbers ``first``, ``first+1``, …) in one durable transaction, which
+        also runs
+        ``journal(connection)`` where the log lives in the same file. Answers one verdict per
+        entry."""
         ...
 
 
 class Log(Protocol):
-    """One shard's ordered log. ``append`` answers when the entry is durable *and* applied on this node."""
+    """One shard's ordered log. ``append`` answers when the entry is durable *and* applied on this
+    node."""
 
     async def start(self, replica: Replica) -> None: ...
     def append(self, entry: bytes) -> Awaitable[Outcome]: ...
     async def barrier(self) -> int:
-        """A sequence number, already applied here, not below anything acknowledged before the call."""
+        """A sequence number, already applied here, not below anything acknowledged before the
+        call."""
         ...
 
     def read(self, after: int, limit: int = 1000) -> list[LogEntry]: ...
@@ -51,7 +57,8 @@ class BlobWriter(Protocol):
 
     async def write(self, chunk: bytes) -> None: ...
     async def commit(self) -> str:
-        """Make the bytes durable (file and directory) and answer their SHA-256 in hex: the blob's name."""
+        """Make the bytes durable (file and directory) and answer their SHA-256 in hex: the blob's
+        name."""
         ...
 
     async def abort(self) -> None: ...
@@ -63,7 +70,8 @@ class Blobs(Protocol):
     def create(self) -> BlobWriter: ...
     async def put(self, data: bytes) -> str: ...
     def open(self, digest: str) -> int:
-        """A file descriptor for reading (the caller closes it); ``FileNotFoundError`` when absent."""
+        """A file descriptor for reading (the caller closes it); ``FileNotFoundError`` when
+        absent."""
         ...
 
     def size(self, digest: str) -> int: ...

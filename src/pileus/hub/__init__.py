@@ -1,1 +1,2 @@
-"""Who hears about a change, and how often: consumers, positions, claims, retries, dead letters, archive."""
+"""Who hears about a change, and how often: consumers, positions, claims, retries, dead letters,
+archive."""

@@ -1,6 +1,7 @@
 """What a service is given and what it gives: requests, calls, access checks, answers.
 
-The door (``wire``) turns bytes into a ``Call``; a service turns a ``Call`` into an answer. Anything one service
+The door (``wire``) turns bytes into a ``Call``; a service turns a ``Call`` into an answer.
+Anything one service
 needs of another goes through ``Parts.dispatch``, which authorises like a call from outside.
 """
 
@@ -14,7 +15,8 @@ Headers = list[tuple[str, str]]
 
 
 class BodyStream(Protocol):
-    """A request body too large to hold: chunks of bytes, with back-pressure. ``length`` is -1 when unknown."""
+    """A request body too large to hold: chunks of bytes, with back-pressure. ``length`` is -1 when
+    unknown."""
 
     length: int
 
@@ -23,8 +25,10 @@ class BodyStream(Protocol):
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One HTTP request. ``path`` and ``query`` are raw (percent-encoded); header names are lower case,
-    repeated headers are joined with ``,``. Exactly one of ``body`` and ``stream`` carries the body."""
+    """One HTTP request. ``path`` and ``query`` are raw (percent-encoded); header names are lower
+    case,
+    repeated headers are joined with ``,``. Exactly one of ``body`` and ``stream`` carries the
+    body."""
 
     method: str
     path: str
@@ -36,7 +40,8 @@ class HttpRequest:
     scheme: str = "http"
 
     async def read(self, limit_bytes: int = 64 * 1024 * 1024) -> bytes:
-        """The whole body in memory; ``AwsError`` RequestEntityTooLargeException over ``limit_bytes``."""
+        """The whole body in memory; ``AwsError`` RequestEntityTooLargeException over
+        ``limit_bytes``."""
         if self.stream is None:
             return self.body
         chunks: list[bytes] = []
@@ -63,7 +68,8 @@ class FileBody:
 
 @dataclass(slots=True)
 class HttpResponse:
-    """One HTTP answer. ``length`` is needed for an iterator body of known size, else it is sent chunked."""
+    """One HTTP answer. ``length`` is needed for an iterator body of known size, else it is sent
+    chunked."""
 
     status: int = 200
     headers: Headers = field(default_factory=list)
@@ -73,11 +79,15 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. ``kind``: root, user, role (an assumed role), service, anonymous, oai (CloudFront identity).
+    """Who calls. ``kind``: root, user, role (an assumed role), service, anonymous, oai (CloudFront
+    identity).
 
-    ``arn`` is the caller's ARN as ``sts:GetCallerIdentity`` tells it; ``name`` the user or role name whose
-    policies apply; ``id`` the unique id (``AIDA…``, ``AROA…:session``). ``tags`` are principal/session tags;
-    ``session_policies`` are JSON texts passed to AssumeRole; ``context`` holds extra condition keys.
+    ``arn`` is the caller's ARN as ``sts:GetCallerIdentity`` tells it; ``name`` the user or role
+    name whose
+    policies apply; ``id`` the unique id (``AIDA…``, ``AROA…:session``). ``tags`` are
+    principal/session tags;
+    ``session_policies`` are JSON texts passed to AssumeRole; ``context`` holds extra condition
+    keys.
     """
 
     kind: str
@@ -95,10 +105,13 @@ ANONYMOUS = Principal("anonymous", "", "*")
 
 @dataclass(slots=True)
 class Access:
-    """One thing a call needs permission for. ``action`` as ``dynamodb:PutItem``; ``resource`` an ARN or ``*``.
+    """One thing a call needs permission for. ``action`` as ``dynamodb:PutItem``; ``resource`` an
+    ARN or ``*``.
 
-    ``resource_policy`` is the resource's own policy document (parsed JSON) where it has one; ``owner`` the
-    account that owns the resource ('' = the caller's); ``context`` condition keys this service supplies.
+    ``resource_policy`` is the resource's own policy document (parsed JSON) where it has one;
+    ``owner`` the
+    account that owns the resource ('' = the caller's); ``context`` condition keys this service
+    supplies.
     """
 
     action: str
@@ -110,11 +123,14 @@ class Access:
 
 @dataclass(slots=True)
 class Call:
-    """One operation on its way. ``params`` are the model's input members, parsed (AWS member names).
+    """One operation on its way. ``params`` are the model's input members, parsed (AWS member
+    names).
 
     ``params`` is empty for a *direct* operation until its service fills it in ``access``.
-    ``invocation_id`` is the SDK's retry id (``amz-sdk-invocation-id``) as 16 bytes or b"": pass it to the store
-    so that a repeated request has one effect. ``request`` is the HTTP request (None for a dispatched call).
+    ``invocation_id`` is the SDK's retry id (``amz-sdk-invocation-id``) as 16 bytes or b"": pass it
+    to the store
+    so that a repeated request has one effect. ``request`` is the HTTP request (None for a
+    dispatched call).
     """
 
     service: str
@@ -141,9 +157,12 @@ DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
 class Service:
     """One AWS service as the door sees it.
 
-    ``name``: botocore's service name (``lambda``). ``operations``: model-driven; they get parsed ``params`` and
-    answer a dict in the output shape (or an ``HttpResponse`` to take over). ``direct``: hot operations that read
-    ``call.request`` themselves and answer an ``HttpResponse``. ``access`` names the permissions a call needs; it runs
+    ``name``: botocore's service name (``lambda``). ``operations``: model-driven; they get parsed
+    ``params`` and
+    answer a dict in the output shape (or an ``HttpResponse`` to take over). ``direct``: hot
+    operations that read
+    ``call.request`` themselves and answer an ``HttpResponse``. ``access`` names the permissions a
+    call needs; it runs
     before the operation. An operation in neither mapping answers an error that names it.
     """
 
@@ -156,9 +175,11 @@ class Service:
 
 
 class Dispatch(Protocol):
-    """Run an operation of any service from inside, authorised as ``principal`` like a call from outside.
+    """Run an operation of any service from inside, authorised as ``principal`` like a call from
+    outside.
 
-    ``context`` adds condition keys (``aws:SourceArn``). Answers the operation's dict (streams as they are);
+    ``context`` adds condition keys (``aws:SourceArn``). Answers the operation's dict (streams as
+    they are);
     raises ``AwsError``.
     """
 

@@ -1,4 +1,5 @@
-"""An optimistic transaction: read freely, write at the end, retry when something read has changed meanwhile."""
+"""An optimistic transaction: read freely, write at the end, retry when something read has changed
+meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from pileus.state.tx import Reader, Row
 
 
 class Draft:
-    """Collects what a change read and what it wants to write. Handed to the function given to ``Store.transact``."""
+    """Collects what a change read and what it wants to write. Handed to the function given to
+    ``Store.transact``."""
 
     def __init__(self, reader: Reader, now_ms: int) -> None:
         self.now_ms = now_ms

@@ -1,8 +1,11 @@
 """How a row is addressed: one binary key, compared byte by byte.
 
-``table NUL hash2 esc(partition) esc(sort)``: rows sort by (table, hash of partition key, partition key, sort key).
-``esc`` keeps order and marks the end: every 00 byte becomes 00 FF, then 00 01 closes the part. A tablet is any
-range of this order. Tables whose rows must list in order across partitions put everything in one partition.
+``table NUL hash2 esc(partition) esc(sort)``: rows sort by (table, hash of partition key, partition
+key, sort key).
+``esc`` keeps order and marks the end: every 00 byte becomes 00 FF, then 00 01 closes the part. A
+tablet is any
+range of this order. Tables whose rows must list in order across partitions put everything in one
+partition.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The rules of ``apply``: a name for each kind of entry and the deterministic function that carries it out.
+"""The rules of ``apply``: a name for each kind of entry and the deterministic function that
+carries it out.
 
-A rule is ``f(tx, args) -> result``. ``args`` and ``result`` are msgpack values. A verdict against the caller is an
+A rule is ``f(tx, args) -> result``. ``args`` and ``result`` are msgpack values. A verdict against
+the caller is an
 ``AwsError`` raised before the rule returns; it is recorded and answered, and nothing is written.
 """
 
@@ -26,7 +28,8 @@ def range_digest(rows: list[Any]) -> bytes:
 
 def transact(tx: Tx, args: dict[str, Any]) -> int:
     """Check what the author read, then write: ``reads`` [(key, version or 0)], ``ranges``
-    [(start, end, limit, reverse, digest)], ``puts`` [(key, value)], ``deletes`` [key], ``changes`` [(topic, payload)].
+    [(start, end, limit, reverse, digest)], ``puts`` [(key, value)], ``deletes`` [key], ``changes``
+    [(topic, payload)].
     """
     for k, version in args["reads"]:
         row = tx.row(k)

@@ -1,6 +1,7 @@
 """The store as services see it: read rows here, submit entries, learn when a table changed.
 
-Reads are synchronous and see every write acknowledged before them (one machine: a committed read is strong).
+Reads are synchronous and see every write acknowledged before them (one machine: a committed read
+is strong).
 Writes are entries; the answer comes after the entry is durable and applied.
 """
 
@@ -51,7 +52,8 @@ class Store:
         self._rules = {**STATE_RULES, **rules}
         self._writer = self._connect(path)
         self._writer.execute(
-            "CREATE TABLE IF NOT EXISTS rows(id INTEGER PRIMARY KEY, k BLOB UNIQUE, v BLOB, ver INTEGER)"
+            "CREATE TABLE IF NOT EXISTS rows"
+            "(id INTEGER PRIMARY KEY, k BLOB UNIQUE, v BLOB, ver INTEGER)"
         )
         self._reader = _Rows(self._connect(path))
         self._sequence = self._writer.execute("SELECT coalesce(max(ver), 0) FROM rows").fetchone()[
@@ -77,7 +79,7 @@ class Store:
             c.execute(f"PRAGMA {pragma}")
         return c
 
-    # -- reads -------------------------------------------------------------------------------------------------
+    # -- reads ---------------------------------------------------------------------------
 
     def get(self, key: bytes) -> bytes | None:
         row = self._reader.row(key)
@@ -102,7 +104,8 @@ class Store:
         return self.range(prefix, keys.after_prefix(prefix), limit)
 
     def generation(self, table: str) -> int:
-        """A number that grows whenever a row of ``table`` changes, in any process: the key to a safe cache.
+        """A number that grows whenever a row of ``table`` changes, in any process: the key to a
+        safe cache.
         Read it before reading what you cache."""
         return self._generations.get(table, 0)
 
@@ -118,18 +121,21 @@ class Store:
             out.append((int.from_bytes(at[:8], "big"), int.from_bytes(at[8:], "big"), row.value))
         return out
 
-    # -- writes ------------------------------------------------------------------------------------------------
+    # -- writes --------------------------------------------------------------------------
 
     def submit(self, rule: str, args: Any, request_id: bytes = b"") -> Awaitable[Any]:
-        """Append one entry; the awaitable answers the rule's result once the entry is durable and applied here.
-        A repeated ``request_id`` is answered with the first one's result. Raises the rule's ``AwsError`` or
+        """Append one entry; the awaitable answers the rule's result once the entry is durable and
+        applied here.
+        A repeated ``request_id`` is answered with the first one's result. Raises the rule's
+        ``AwsError`` or
         ``Conflict``; ``Unavailable`` when the entry could not be made durable."""
         return asyncio.get_running_loop().run_in_executor(
             None, self._apply_one, rule, args, request_id
         )
 
     async def transact(self, change: Callable[[Draft], T], request_id: bytes = b"") -> T:
-        """Run ``change(draft)`` against current rows and commit what it wrote, if nothing it read has changed;
+        """Run ``change(draft)`` against current rows and commit what it wrote, if nothing it read
+        has changed;
         otherwise run it again. Whatever ``change`` raises leaves the state untouched."""
         for attempt in range(ATTEMPTS_MAX):
             draft = Draft(self._reader, self._clock.now_ms())
@@ -158,7 +164,8 @@ class Store:
                     self._writer.execute("DELETE FROM rows WHERE k = ?", (k,))
                 else:
                     self._writer.execute(
-                        "INSERT INTO rows(k, v, ver) VALUES(?,?,?) ON CONFLICT(k) DO UPDATE SET v=excluded.v, ver=excluded.ver",
+                        "INSERT INTO rows(k, v, ver) VALUES(?,?,?) ON CONFLICT(k)"
+                        " DO UPDATE SET v=excluded.v, ver=excluded.ver",
                         (k, v, tx.sequence),
                     )
             self._writer.execute("COMMIT")

@@ -1,6 +1,7 @@
 """What a rule sees while ``apply`` runs it: rows, and nothing else.
 
-No clock, no randomness, no await, no I/O but these reads. Writes are held back and reach the state file only when
+No clock, no randomness, no await, no I/O but these reads. Writes are held back and reach the state
+file only when
 the rule returns, so a rule that raises has changed nothing.
 """
 
@@ -31,7 +32,8 @@ class Reader(Protocol):
 
 
 class Tx:
-    """One entry's view of the state. ``now_ms`` and ``request_id`` were minted before append and travel in the entry."""
+    """One entry's view of the state. ``now_ms`` and ``request_id`` were minted before append and
+    travel in the entry."""
 
     def __init__(self, reader: Reader, sequence: int, now_ms: int, request_id: bytes) -> None:
         self.sequence = sequence

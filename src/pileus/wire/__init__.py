@@ -1,1 +1,2 @@
-"""AWS's grammar, spoken from botocore's models: http, protocols, signature v4, authorisation, errors."""
+"""AWS's grammar, spoken from botocore's models: http, protocols, signature v4, authorisation,
+errors."""
