@@ -60,7 +60,7 @@ def access_denied(principal: str, action: str, resource: str, why: str = "") -> 
     reason = why or f"because no identity-based policy allows the {action} action"
     return AwsError(
         "AccessDeniedException",
-        f"User: {principal} is not authorized to perform: {action} on resource: {resource}
-        {reason}",
+        f"User: {principal} is not authorized to perform: {action}"
+        f" on resource: {resource} {reason}",
         403,
     )
