@@ -1,0 +1,47 @@
+# Five short verbs: setup, up, test, check, bench. The others are for long runs.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup up test check bench sim soak suites web clean
+
+setup: .venv/.done ## environment, dependencies, web build
+
+.venv/.done: requirements.lock requirements-test.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pileus.prepare
+	touch $@
+
+.venv/.test: .venv/.done
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-test.lock
+	touch $@
+
+up: setup ## a running cloud with apps/links, until Ctrl-C
+	$(BIN)/pileus up $(UP)
+
+test: .venv/.test ## all tests
+	$(BIN)/python -m pytest $(TESTS)
+
+check: .venv/.test ## format, lint, types, import contracts, tidiness
+	$(BIN)/ruff format --check src tests apps bench
+	$(BIN)/ruff check src tests apps bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.tidy
+
+bench: .venv/.test ## Pileus beside its peers, in one run
+	$(BIN)/python -m bench.run $(BENCH)
+
+sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
+	$(BIN)/python -m tests.simulation.run --seeds $(or $(SEED),0:1000)
+
+soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
+	$(BIN)/python -m tests.soak.run $(SOAK)
+
+suites: .venv/.test ## outside suites, run from SUITES=DIR outside the tree
+	$(BIN)/python -m tests.suites.run $(SUITES)
+
+clean:
+	rm -rf .venv build web/dist apps/*/web/dist

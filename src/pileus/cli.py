@@ -1,0 +1,188 @@
+"""The ``pileus`` command: run a cloud, look at it, deploy to it, prove it.
+
+Exit codes: 0 done, 1 it did not work (the message says what to do next), 2 wrong use, 3 no cloud is running.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from pileus import __version__
+from pileus.config import Config, load
+from pileus.errors import AwsError, Unavailable
+
+HOME = click.option(
+    "--home", type=click.Path(path_type=Path), help="Data directory [$PILEUS_HOME or ~/.pileus]."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+
+
+class NotRunning(Exception):
+    """No cloud is up on this home. Start one with `pileus up`, or name another with --home."""
+
+
+def fail(message: str, hint: str = "", code: int = 1) -> NoReturn:
+    click.secho(f"pileus: {message}", fg="red", err=True)
+    if hint:
+        click.echo(f"  → {hint}", err=True)
+    sys.exit(code)
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what can go wrong into a message with a next step and an exit code."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except NotRunning:
+            fail("no cloud is running here", "start one: pileus up   (or name it: --home DIR)", 3)
+        except Unavailable as e:
+            fail(str(e), e.hint)
+        except AwsError as e:
+            fail(f"{e.code}: {e.message}")
+        except ValueError as e:
+            fail(str(e), code=2)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pileus")
+def main() -> None:
+    """Pileus: a small cloud for machines people own.
+
+    \b
+    pileus up                run a cloud here (Ctrl-C stops it)
+    eval "$(pileus env)"     point the AWS tools at it
+    pileus deploy DIR        deploy an application by its template
+
+    Shell completion: eval "$(_PILEUS_COMPLETE=bash_source pileus)"   (zsh_source, fish_source)
+    """
+
+
+def _running(home: Path | None) -> tuple[Config, Any]:
+    from pileus.supervisor import running
+
+    config = load(home=home)
+    cloud = running(config.home)
+    if cloud is None:
+        raise NotRunning
+    return config, cloud
+
+
+@main.command()
+@HOME
+@click.option("--port", type=int, help="AWS API port [4566]; 0 picks a free one.")
+@click.option("--edge-port", type=int, help="Users' port [8000]; 0 picks a free one.")
+@click.option("--edge-tls-port", type=int, help="Users' TLS port [8443]; 0 picks a free one.")
+@click.option("--bind", help="Address to listen on [127.0.0.1].")
+@click.option("--apps", type=click.Choice(["links", "none"]), default="links", show_default=True)
+@click.option("--detach", is_flag=True, help="Return when the cloud is healthy.")
+@click.option("--dev", is_flag=True, default=None, help="Accept ANY credentials as the owner.")
+@click.option("--weak-isolation", is_flag=True, default=None, help="Run functions unjailed.")
+@told
+def up(apps: str, detach: bool, **flags: Any) -> None:
+    """Run a cloud. It stays up until Ctrl-C."""
+    from pileus import start
+
+    start.up(load(**flags), apps, detach)
+
+
+@main.command()
+@HOME
+@JSON
+@told
+def status(home: Path | None, as_json: bool) -> None:
+    """Is the cloud up, and how are its parts?"""
+    from pileus.supervisor import healthy
+
+    _, cloud = _running(home)
+    health = healthy(cloud.endpoint)
+    if as_json:
+        click.echo(json.dumps({"pid": cloud.pid, "endpoint": cloud.endpoint, "health": health}))
+    else:
+        click.echo(f"endpoint  {cloud.endpoint}\nedge      {cloud.edge}\nprocess   {cloud.pid}")
+        for name, value in (health or {"status": "no answer"}).items():
+            click.echo(f"{name:<9} {value}")
+    sys.exit(0 if health else 1)
+
+
+@main.command()
+@HOME
+@told
+def down(home: Path | None) -> None:
+    """Stop the cloud; everything acknowledged is on disk already."""
+    _, cloud = _running(home)
+    os.kill(cloud.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            os.kill(cloud.pid, 0)
+        except ProcessLookupError:
+            click.echo("stopped")
+            return
+        time.sleep(0.05)
+    raise Unavailable(f"process {cloud.pid} does not stop", f"look at it, then: kill -9 {cloud.pid}")
+
+
+@main.command()
+@HOME
+@click.option("--format", "form", type=click.Choice(["shell", "json"]), default="shell")
+@told
+def env(home: Path | None, form: str) -> None:
+    """The variables that point AWS tools at this cloud: eval "$(pileus env)"."""
+    from pileus.start import environment
+
+    config, cloud = _running(home)
+    values = environment(config, cloud)
+    if form == "json":
+        click.echo(json.dumps(values))
+    else:
+        click.echo("\n".join(f"export {name}={value}" for name, value in values.items()))
+
+
+@main.command("config")
+@HOME
+@JSON
+@told
+def config_(home: Path | None, as_json: bool) -> None:
+    """Every setting and its value here."""
+    import dataclasses
+
+    values = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(load(home=home)).items()}
+    if as_json:
+        click.echo(json.dumps(values))
+    else:
+        for name, value in values.items():
+            click.echo(f"{name} = {value!r}")
+
+
+@main.command()
+@click.argument("name")
+@HOME
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new lines.")
+@click.option("--since", default="1h", show_default=True, help="How far back: 90s, 15m, 2h, 3d.")
+@told
+def logs(name: str, home: Path | None, follow: bool, since: str) -> None:
+    """Print the log of a function (its name) or a log group (its full name)."""
+    from pileus import start
+
+    config, cloud = _running(home)
+    start.print_logs(start.session(config, cloud), name, follow, since)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    main()

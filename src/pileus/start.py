@@ -1,0 +1,187 @@
+"""What ``pileus up`` does: choose ports, start the processes, wait until healthy, deploy, tell the user."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pileus.config import Config
+from pileus.errors import Unavailable
+from pileus.supervisor import (
+    Part,
+    Running,
+    Supervisor,
+    check_port,
+    free_port,
+    healthy,
+    running,
+)
+
+HEALTHY_SECONDS_MAX = 30.0
+
+
+def credentials(config: Config) -> dict[str, str]:
+    """The owner's access key, written at the first start, readable by the home's owner only."""
+    file = config.path("credentials.json")
+    if not file.exists():
+        raise Unavailable("the cloud has no credentials yet", "wait until it is healthy: pileus status")
+    return dict(json.loads(file.read_text()))
+
+
+def environment(config: Config, cloud: Running) -> dict[str, str]:
+    """Variables by which AWS tools find this cloud and sign as its owner."""
+    keys = credentials(config)
+    return {
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_ACCESS_KEY_ID": keys["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"],
+        "AWS_REGION": cloud.region,
+        "AWS_DEFAULT_REGION": cloud.region,
+    }
+
+
+def session(config: Config, cloud: Running) -> functools.partial[Any]:
+    """``session(service)`` is a boto3 client of this cloud, as its owner."""
+    import boto3
+
+    keys = credentials(config)
+    made = boto3.session.Session(
+        aws_access_key_id=keys["access_key_id"],
+        aws_secret_access_key=keys["secret_access_key"],
+        region_name=cloud.region,
+    )
+    return functools.partial(made.client, endpoint_url=cloud.endpoint)
+
+
+def up(config: Config, apps: str, detach: bool) -> None:
+    """Run the cloud in this process, or with ``detach`` in a background one."""
+    config = _with_ports(config)
+    supervisor = Supervisor(config, parts(config))
+    supervisor.claim_home()
+    if detach:
+        pid = os.fork()
+        if pid:
+            greet(config, apps, pid)
+            return
+        _leave_terminal(config)
+    else:
+        greeter = functools.partial(greet, config, apps, os.getpid())
+        supervisor.parts.append(Part("greeter", greeter, once=True))
+    supervisor.run()
+    if detach:
+        os._exit(0)
+
+
+def _leave_terminal(config: Config) -> None:
+    os.setsid()
+    log = os.open(config.path("run", "pileus.log"), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for fd, onto in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(fd, onto)
+
+
+def greet(config: Config, apps: str, pid: int) -> None:
+    """Wait for health, deploy ``apps``, print addresses and how to go on."""
+    cloud = wait_healthy(config.home, pid)
+    site = ""
+    if apps != "none":
+        from pileus import deploy
+
+        outputs = deploy.deploy(session(config, cloud), _app(apps), f"pileus-{apps}")
+        site = outputs.get("Site", "")
+    if config.dev:
+        click.secho("DEV MODE: any credentials act as the account's owner.", fg="yellow", bold=True)
+    keys = credentials(config)
+    click.echo(f"\n  AWS endpoint   {cloud.endpoint}")
+    click.echo(f"  users' edge    {cloud.edge}")
+    if site:
+        click.echo(f"  {apps:<14} {site}")
+    click.echo(f"  access key     {keys['access_key_id']}")
+    click.echo(f"  secret         {keys['secret_access_key']}")
+    home = "" if config.home == Path.home() / ".pileus" else f" --home {config.home}"
+    click.echo(f'\n  eval "$(pileus env{home})"   then: aws s3 ls, aws dynamodb list-tables, …')
+    click.echo(f"  pileus down{home}             stops it\n")
+
+
+def _app(name: str) -> Path:
+    path = Path(__file__).resolve().parents[2] / "apps" / name
+    if not path.exists():
+        raise Unavailable(f"the app {name} is not beside this installation", "use --apps none")
+    return path
+
+
+def parts(config: Config) -> list[Part]:
+    """The cloud's processes, in the order they start."""
+    from pileus import assembly, front
+
+    count = config.front_processes or os.cpu_count() or 1
+    fronts = [
+        Part(f"front-{i}", functools.partial(front.run, config, i)) for i in range(count)
+    ]
+    return [fronts[0], *assembly.other_parts(config), *fronts[1:]]
+
+
+def _with_ports(config: Config) -> Config:
+    names = {"port": "--port", "edge_port": "--edge-port", "edge_tls_port": "--edge-tls-port"}
+    chosen = {}
+    for name, flag in names.items():
+        port = getattr(config, name)
+        if port:
+            check_port(config.bind, port, flag)
+        chosen[name] = port or free_port(config.bind)
+    return dataclasses.replace(config, **chosen)
+
+
+def wait_healthy(home: Path, pid: int) -> Running:
+    """Until the cloud answers its health check; ``Unavailable`` when its process ends or time runs out."""
+    deadline = time.monotonic() + HEALTHY_SECONDS_MAX
+    while time.monotonic() < deadline:
+        cloud = running(home)
+        if cloud and healthy(cloud.endpoint):
+            return cloud
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.02)
+    raise Unavailable(
+        "the cloud did not become healthy", f"its log: {home / 'run' / 'pileus.log'}"
+    )
+
+
+def print_logs(client: Any, name: str, follow: bool, since: str) -> None:
+    """Lines of a function's or a group's log, oldest first; ``since`` as ``90s``, ``15m``, ``2h``, ``3d``."""
+    match = re.fullmatch(r"(\d+)([smhd])", since)
+    if match is None:
+        raise ValueError(f"--since {since!r} is not a number with s, m, h or d")
+    span = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    group = name if name.startswith("/") else f"/aws/lambda/{name}"
+    start, seen = int((time.time() - span) * 1000), set[str]()
+    logs = client("logs")
+    while True:
+        try:
+            pages = logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group, startTime=start
+            )
+            for event in (e for page in pages for e in page["events"]):
+                if event["eventId"] not in seen:
+                    seen.add(event["eventId"])
+                    start = max(start, event["timestamp"] - 5000)
+                    moment = time.strftime("%H:%M:%S", time.localtime(event["timestamp"] / 1000))
+                    click.echo(f"{click.style(moment, dim=True)} {event['message'].rstrip()}")
+        except logs.exceptions.ResourceNotFoundException:
+            if not follow:
+                raise Unavailable(
+                    f"there is no log group {group}", "a function's group appears at its first run"
+                ) from None
+        if not follow:
+            return
+        time.sleep(0.5)

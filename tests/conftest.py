@@ -1,0 +1,114 @@
+"""A real cloud for the tests: real processes, started by the command users type."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+
+def pileus(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the ``pileus`` command of this checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "pileus.cli", *args],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), **env},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@dataclass
+class Cloud:
+    """A cloud that is up: what a user knows of it."""
+
+    home: Path
+    options: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+    def up(self) -> Cloud:
+        done = pileus("up", "--home", str(self.home), *self.options, "--apps", "none", "--detach")
+        if done.returncode:
+            log = self.home / "run" / "pileus.log"
+            text = log.read_text()[-6000:] if log.exists() else ""
+            raise RuntimeError(f"the cloud did not start: {done.stdout}{done.stderr}\n{text}")
+        answer = pileus("env", "--home", str(self.home), "--format", "json")
+        self.env = json.loads(answer.stdout)
+        return self
+
+    def down(self) -> None:
+        pileus("down", "--home", str(self.home))
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return dict(json.loads((self.home / "run" / "cloud.json").read_text()))
+
+    @property
+    def endpoint(self) -> str:
+        return self.env["AWS_ENDPOINT_URL"]
+
+    @property
+    def port(self) -> int:
+        return int(self.endpoint.rpartition(":")[2])
+
+    @property
+    def edge(self) -> str:
+        return str(self.told["edge"])
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """A boto3 client with only an endpoint and keys. ``access_key``, ``secret_key``, ``token``: another caller."""
+        keys = {
+            "aws_access_key_id": settings.pop("access_key", self.env["AWS_ACCESS_KEY_ID"]),
+            "aws_secret_access_key": settings.pop("secret_key", self.env["AWS_SECRET_ACCESS_KEY"]),
+            "aws_session_token": settings.pop("token", None),
+        }
+        config = settings.pop("config", Config(retries={"max_attempts": 2}))
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=self.env["AWS_REGION"],
+            config=config,
+            **keys,
+            **settings,
+        )
+
+
+def new_cloud(home: Path, *options: str) -> Cloud:
+    ports = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0")
+    return Cloud(home, (*ports, *options))
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    """One cloud shared by all service tests: name what you make uniquely."""
+    home = Path(tempfile.mkdtemp(prefix="pileus-test-"))
+    made = new_cloud(home)
+    try:
+        yield made.up()
+    finally:
+        made.down()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def own_cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """A cloud of the test's own, to kill and restart."""
+    made = new_cloud(tmp_path / "home")
+    try:
+        yield made.up()
+    finally:
+        made.down()
