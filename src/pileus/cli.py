@@ -134,7 +134,9 @@ def down(home: Path | None) -> None:
             click.echo("stopped")
             return
         time.sleep(0.05)
-    raise Unavailable(f"process {cloud.pid} does not stop", f"look at it, then: kill -9 {cloud.pid}")
+    raise Unavailable(
+        f"process {cloud.pid} does not stop", f"look at it, then: kill -9 {cloud.pid}"
+    )
 
 
 @main.command()
@@ -161,7 +163,10 @@ def config_(home: Path | None, as_json: bool) -> None:
     """Every setting and its value here."""
     import dataclasses
 
-    values = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(load(home=home)).items()}
+    values = {
+        k: str(v) if isinstance(v, Path) else v
+        for k, v in dataclasses.asdict(load(home=home)).items()
+    }
     if as_json:
         click.echo(json.dumps(values))
     else:

@@ -32,7 +32,9 @@ def credentials(config: Config) -> dict[str, str]:
     """The owner's access key, written at the first start, readable by the home's owner only."""
     file = config.path("credentials.json")
     if not file.exists():
-        raise Unavailable("the cloud has no credentials yet", "wait until it is healthy: pileus status")
+        raise Unavailable(
+            "the cloud has no credentials yet", "wait until it is healthy: pileus status"
+        )
     return dict(json.loads(file.read_text()))
 
 
@@ -123,9 +125,7 @@ def parts(config: Config) -> list[Part]:
     from pileus import assembly, front
 
     count = config.front_processes or os.cpu_count() or 1
-    fronts = [
-        Part(f"front-{i}", functools.partial(front.run, config, i)) for i in range(count)
-    ]
+    fronts = [Part(f"front-{i}", functools.partial(front.run, config, i)) for i in range(count)]
     return [fronts[0], *assembly.other_parts(config), *fronts[1:]]
 
 
@@ -152,9 +152,7 @@ def wait_healthy(home: Path, pid: int) -> Running:
         except ProcessLookupError:
             break
         time.sleep(0.02)
-    raise Unavailable(
-        "the cloud did not become healthy", f"its log: {home / 'run' / 'pileus.log'}"
-    )
+    raise Unavailable("the cloud did not become healthy", f"its log: {home / 'run' / 'pileus.log'}")
 
 
 def print_logs(client: Any, name: str, follow: bool, since: str) -> None:
