@@ -70,7 +70,8 @@ class Cloud:
         return str(self.told["edge"])
 
     def client(self, service: str, **settings: Any) -> Any:
-        """A boto3 client with only an endpoint and keys. ``access_key``, ``secret_key``, ``token``: another caller."""
+        """A boto3 client with only an endpoint and keys. ``access_key``, ``secret_key``, ``token``:
+        another caller."""
         keys = {
             "aws_access_key_id": settings.pop("access_key", self.env["AWS_ACCESS_KEY_ID"]),
             "aws_secret_access_key": settings.pop("secret_key", self.env["AWS_SECRET_ACCESS_KEY"]),

@@ -1,6 +1,7 @@
 """Style as a test, with a ratchet: long files, long functions, forbidden words, room signs.
 
-``python -m tests.tidy`` lists what breaks the house rules and exits 1. The limits only ever go down.
+``python -m tests.tidy`` lists what breaks the house rules and exits 1. The limits only ever go
+down.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The ``pileus`` command: run a cloud, look at it, deploy to it, prove it.
 
-Exit codes: 0 done, 1 it did not work (the message says what to do next), 2 wrong use, 3 no cloud is running.
+Exit codes: 0 done, 1 it did not work (the message says what to do next), 2 wrong use, 3 no cloud is
+running.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A front process: one event loop that answers every door of the cloud. The first one also writes."""
+"""A front process: one event loop that answers every door of the cloud. The first one also
+writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What ``pileus up`` does: choose ports, start the processes, wait until healthy, deploy, tell the user."""
+"""What ``pileus up`` does: choose ports, start the processes, wait until healthy, deploy, tell the
+user."""
 
 from __future__ import annotations
 
@@ -141,7 +142,8 @@ def _with_ports(config: Config) -> Config:
 
 
 def wait_healthy(home: Path, pid: int) -> Running:
-    """Until the cloud answers its health check; ``Unavailable`` when its process ends or time runs out."""
+    """Until the cloud answers its health check; ``Unavailable`` when its process ends or time runs
+    out."""
     deadline = time.monotonic() + HEALTHY_SECONDS_MAX
     while time.monotonic() < deadline:
         cloud = running(home)
@@ -156,7 +158,8 @@ def wait_healthy(home: Path, pid: int) -> Running:
 
 
 def print_logs(client: Any, name: str, follow: bool, since: str) -> None:
-    """Lines of a function's or a group's log, oldest first; ``since`` as ``90s``, ``15m``, ``2h``, ``3d``."""
+    """Lines of a function's or a group's log, oldest first; ``since`` as ``90s``, ``15m``, ``2h``,
+    ``3d``."""
     match = re.fullmatch(r"(\d+)([smhd])", since)
     if match is None:
         raise ValueError(f"--since {since!r} is not a number with s, m, h or d")

@@ -1,6 +1,7 @@
 """Starts the cloud's processes, watches them, restarts what dies, stops them in order.
 
-The supervisor imports everything once and forks its front processes, so that they share memory and start in
+The supervisor imports everything once and forks its front processes, so that they share memory and
+start in
 milliseconds. It has no event loop and no threads: it waits for children and signals, nothing else.
 """
 
