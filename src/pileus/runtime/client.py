@@ -1,0 +1,144 @@
+"""The face of the runtime for the front processes: an asyncio client of its Unix socket.
+
+One connection, any number of invocations at once. A lost connection fails the invocations in
+flight with ``Unavailable`` (the function may have run) and is made anew by the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pileus.errors import Unavailable
+from pileus.runtime.frames import FrameProtocol
+from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
+
+REGISTER, INVOKE, FORGET, STATS, PROVISION = range(1, 6)
+OUTCOME, REFUSED_THROTTLED, REFUSED_UNAVAILABLE, VALUE = range(1, 5)
+IDS = struct.Struct("<II")  # call id, spec number
+CALL = struct.Struct("<I")
+SPECS_KEPT = 4096
+
+
+class Runtime:
+    """``socket`` is ``HOME/run/runtime.sock``."""
+
+    def __init__(self, socket: Path | str) -> None:
+        self._path = str(socket)
+        self._protocol: FrameProtocol | None = None
+        self._connecting: asyncio.Lock = asyncio.Lock()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._specs: OrderedDict[int, tuple[FunctionSpec, int]] = OrderedDict()
+        self._next_call = 0
+        self._next_spec = 0
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode_outcome = msgspec.msgpack.Decoder(tuple).decode
+
+    async def invoke(
+        self,
+        spec: FunctionSpec,
+        payload: bytes,
+        *,
+        request_id: str,
+        client_context: str | None = None,
+        identity: str | None = None,
+        trace_id: str = "",
+        invoked_arn: str = "",
+    ) -> InvokeOutcome:
+        """Run the function once and answer what it said.
+
+        ``client_context`` and ``identity`` are JSON texts (mobile SDK, Cognito); ``invoked_arn`` is
+        the ARN with the qualifier the caller used (default: ``spec.arn``). Raises ``Throttled``
+        when the concurrency is used up, ``Unavailable`` when no worker can be had. Errors of the
+        function itself are answers (``function_error``), never exceptions.
+        """
+        protocol = self._protocol or await self._connect()
+        number = self._number(spec, protocol)
+        head = (request_id, client_context, identity, trace_id, invoked_arn, payload)
+        return await self._ask(protocol, INVOKE, number, self._encode(head))
+
+    async def forget(self, arn: str) -> None:
+        """Code or configuration of ``arn`` changed, or it was deleted: end its idle workers now,
+        busy ones after their request."""
+        await self._ask(self._protocol or await self._connect(), FORGET, 0, arn.encode())
+
+    async def set_provisioned(self, spec: FunctionSpec, count: int) -> None:
+        """Keep ``count`` initialised workers of ``spec`` (0: none), started in the background."""
+        protocol = self._protocol or await self._connect()
+        number = self._number(spec, protocol)
+        await self._ask(protocol, PROVISION, number, self._encode(count))
+
+    async def stats(self) -> dict[str, Any]:
+        """Figures and state: ``isolation`` (kind, reason when it is missing), ``workers``,
+        ``functions`` by ARN, counters."""
+        return await self._ask(self._protocol or await self._connect(), STATS, 0, b"")
+
+    async def close(self) -> None:
+        if self._protocol is not None and self._protocol.transport is not None:
+            self._protocol.transport.close()
+        self._protocol = None
+
+    def _ask(
+        self, protocol: FrameProtocol, kind: int, number: int, body: bytes
+    ) -> asyncio.Future[Any]:
+        self._next_call = call = (self._next_call + 1) & 0xFFFFFFFF
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[call] = future
+        protocol.send(kind, IDS.pack(call, number), body)
+        return future
+
+    def _number(self, spec: FunctionSpec, protocol: FrameProtocol) -> int:
+        """The connection's number for ``spec``; tells the runtime the spec the first time."""
+        known = self._specs.get(id(spec))
+        if known is not None:
+            return known[1]
+        self._next_spec = number = (self._next_spec + 1) & 0xFFFFFFFF
+        self._specs[id(spec)] = (spec, number)  # holding the spec keeps its id() unique
+        dropped = self._specs.popitem(last=False)[1][1] if len(self._specs) > SPECS_KEPT else 0
+        protocol.send(REGISTER, IDS.pack(dropped, number), self._encode(spec))
+        return number
+
+    async def _connect(self) -> FrameProtocol:
+        async with self._connecting:
+            if self._protocol is not None:
+                return self._protocol
+            protocol = FrameProtocol(self._on_frame, self._on_lost)
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.create_unix_connection(lambda: protocol, self._path)
+            except OSError as e:
+                raise Unavailable(
+                    f"the function runtime does not answer: {e.strerror or e}",
+                    f"is it running? its socket is {self._path}",
+                ) from e
+            self._protocol = protocol
+            return protocol
+
+    def _on_frame(self, kind: int, body: memoryview) -> None:
+        future = self._waiting.pop(CALL.unpack_from(body)[0], None)
+        if future is None or future.done():
+            return
+        value = self._decode_outcome(body[CALL.size :])
+        if kind == OUTCOME:
+            future.set_result(InvokeOutcome(*value))
+        elif kind == REFUSED_THROTTLED:
+            future.set_exception(Throttled(*value))
+        elif kind == REFUSED_UNAVAILABLE:
+            future.set_exception(Unavailable(*value))
+        else:
+            future.set_result(value[0])
+
+    def _on_lost(self, exc: Exception | None) -> None:
+        waiting, self._waiting = self._waiting, {}
+        self._specs.clear()
+        self._protocol = None
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(
+                    Unavailable("the function runtime stopped during the call; it may have run")
+                )
