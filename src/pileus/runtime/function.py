@@ -7,7 +7,6 @@ guide ("Lambda runtimes", "Lambda quotas", "Understanding the Lambda execution e
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -91,7 +90,7 @@ class FunctionSpec:
     def code(self) -> Code:
         return Code(self.code_digest, self.code_path)
 
-    @functools.cached_property
+    @property
     def key(self) -> str:
         """Equal for specs whose workers can stand in for each other."""
         plain = dataclasses.replace(
@@ -99,6 +98,7 @@ class FunctionSpec:
             credentials=Credentials(),
             concurrency_max=0,
             reserved=False,
+            timeout_s=float(self.timeout_s),
             environment=dict(sorted(self.environment.items())),
         )
         return hashlib.sha256(msgspec.msgpack.encode(plain)).hexdigest()
