@@ -1,0 +1,55 @@
+"""CloudWatch Logs: groups and streams in the state, lines in the telemetry store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+
+from pileus.services.call import Parts, Service
+from pileus.services.logs import groups, put, read, retention, streams, tags, testing
+from pileus.services.logs.access import access
+from pileus.services.logs.events import Events
+from pileus.services.logs.room import Room
+
+OPERATIONS = {
+    "CreateLogGroup": groups.create_log_group,
+    "DeleteLogGroup": groups.delete_log_group,
+    "DescribeLogGroups": groups.describe_log_groups,
+    "ListLogGroups": groups.list_log_groups,
+    "PutLogGroupDeletionProtection": groups.put_deletion_protection,
+    "CreateLogStream": streams.create_log_stream,
+    "DeleteLogStream": streams.delete_log_stream,
+    "DescribeLogStreams": streams.describe_log_streams,
+    "PutLogEvents": put.put_log_events,
+    "GetLogEvents": read.get_log_events,
+    "FilterLogEvents": read.filter_log_events,
+    "TestMetricFilter": testing.test_metric_filter,
+    "PutRetentionPolicy": retention.put_retention_policy,
+    "DeleteRetentionPolicy": retention.delete_retention_policy,
+    "TagResource": tags.tag,
+    "TagLogGroup": tags.tag,
+    "UntagResource": tags.untag,
+    "UntagLogGroup": tags.untag,
+    "ListTagsForResource": tags.list_tags,
+    "ListTagsLogGroup": tags.list_tags,
+}
+
+
+def build(parts: Parts) -> Service:
+    """The service; its sweep runs in the process that does the background work."""
+    room = Room(parts.store, parts.clock, Events(parts.telemetry))
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        if parts.background:
+            tasks.append(asyncio.create_task(retention.sweep_forever(room), name="logs-sweep"))
+
+    async def stop() -> None:
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    operations = {name: partial(function, room) for name, function in OPERATIONS.items()}
+    return Service("logs", operations, access, start=start, stop=stop)

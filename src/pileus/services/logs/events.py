@@ -1,0 +1,160 @@
+"""Log events in the telemetry store: append, read by stream or group, expire.
+
+Times are milliseconds since 1970. Events order by (timestamp, id); ``id`` grows with each commit.
+A *place* is such a pair; a token names one as 56 digits, as AWS's event ids look.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from pileus.telemetry import Telemetry
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS log_events(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, grp INTEGER, stream INTEGER, ts INTEGER,
+  ingested INTEGER, message TEXT);
+CREATE INDEX IF NOT EXISTS log_events_stream ON log_events(stream, ts);
+CREATE INDEX IF NOT EXISTS log_events_group ON log_events(grp, ts);
+CREATE TABLE IF NOT EXISTS log_streams(
+  id INTEGER PRIMARY KEY, grp INTEGER, first_ts INTEGER, last_ts INTEGER, ingested INTEGER,
+  bytes INTEGER);
+CREATE INDEX IF NOT EXISTS log_streams_group ON log_streams(grp)
+"""
+INSERT = "INSERT INTO log_events(grp, stream, ts, ingested, message) VALUES(?,?,?,?,?)"
+UPSERT = """INSERT INTO log_streams VALUES(?,?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET
+  first_ts=min(first_ts, excluded.first_ts), last_ts=max(last_ts, excluded.last_ts),
+  ingested=max(ingested, excluded.ingested), bytes=bytes+excluded.bytes"""
+SWEEP_ROWS = 5000
+FIRST = (0, 0)
+LAST = (2**62, 2**62)
+
+Place = tuple[int, int]
+
+
+class Event(NamedTuple):
+    id: int
+    stream: int
+    ts: int
+    ingested: int
+    message: str
+
+    @property
+    def place(self) -> Place:
+        return self.ts, self.id
+
+
+class StreamFacts(NamedTuple):
+    """What is known of a stream from its events."""
+
+    first_ts: int
+    last_ts: int
+    ingested: int
+    bytes: int
+
+
+def digits(place: Place) -> str:
+    """A place as the 56 digits of an AWS event id or paging token."""
+    return f"{place[0]:020d}{place[1]:036d}"
+
+
+def place_of(text: str) -> Place:
+    """The inverse of ``digits``; ``ValueError`` when it is not one."""
+    if len(text) != 56 or not text.isdigit():
+        raise ValueError(text)
+    return int(text[:20]), int(text[20:])
+
+
+class Events:
+    """The log tables of the telemetry store. Reads flush first and block: call from a thread."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        telemetry.schema(SCHEMA)
+
+    def append(
+        self, group: int, stream: int, events: Sequence[tuple[int, str]], now_ms: int
+    ) -> None:
+        """Queue (timestamp, message) pairs; on disk within a second."""
+        rows = [(group, stream, ts, now_ms, message) for ts, message in events]
+        stamps = [ts for ts, _ in events]
+        size = sum(len(message) + 26 for _, message in events)
+        facts = (stream, group, min(stamps), max(stamps), now_ms, size)
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(INSERT, rows)
+            connection.execute(UPSERT, facts)
+
+        self._telemetry.post(write, 2 * size)
+
+    def read(
+        self, column: str, owner: int, start: Place, end: Place, limit: int, reverse: bool = False
+    ) -> list[Event]:
+        """Events of one stream or group (``column``: stream, grp) with start < place < end."""
+        assert column in ("stream", "grp")
+        self._telemetry.flush()
+        order = "DESC" if reverse else "ASC"
+        rows = self._telemetry.query(
+            f"SELECT id, stream, ts, ingested, message FROM log_events WHERE {column}=?"
+            " AND ts>=? AND ts<=? AND (ts, id)>(?,?) AND (ts, id)<(?,?)"
+            f" ORDER BY ts {order}, id {order} LIMIT ?",
+            (owner, start[0], end[0], *start, *end, limit),
+        )
+        return [Event(*row) for row in rows]
+
+    def facts(self, group: int) -> dict[int, StreamFacts]:
+        """Stream id → what its events say."""
+        self._telemetry.flush()
+        rows = self._telemetry.query(
+            "SELECT id, first_ts, last_ts, ingested, bytes FROM log_streams WHERE grp=?", (group,)
+        )
+        return {row[0]: StreamFacts(*row[1:]) for row in rows}
+
+    def bytes_by_group(self) -> dict[int, int]:
+        self._telemetry.flush()
+        return dict(self._telemetry.query("SELECT grp, sum(bytes) FROM log_streams GROUP BY grp"))
+
+    # -- removal ----------------------------------------------------------------------------
+
+    def drop_stream(self, stream: int) -> None:
+        """Forget a stream and queue the removal of its events."""
+        self._telemetry.post(
+            lambda c: _each(
+                c,
+                ("DELETE FROM log_events WHERE stream=?", (stream,)),
+                ("DELETE FROM log_streams WHERE id=?", (stream,)),
+            )
+        )
+
+    def drop_before(self, group: int, before_ts: int) -> None:
+        """Remove a group's events older than ``before_ts``, 5,000 to a commit."""
+        while True:
+            found = self._telemetry.query(
+                "SELECT id, length(message)+26, stream FROM log_events"
+                " WHERE grp=? AND ts<? LIMIT ?",
+                (group, before_ts, SWEEP_ROWS),
+            )
+            if not found:
+                return
+            self._telemetry.post(partial(_remove, found))
+            self._telemetry.flush()
+
+    def drop_group(self, group: int) -> None:
+        """Remove everything of a group that no longer exists."""
+        self.drop_before(group, LAST[0])
+        self._telemetry.post(lambda c: _each(c, ("DELETE FROM log_streams WHERE grp=?", (group,))))
+
+
+def _remove(found: list[tuple[int, int, int]], connection: sqlite3.Connection) -> None:
+    connection.executemany("DELETE FROM log_events WHERE id=?", [(row[0],) for row in found])
+    connection.executemany(
+        "UPDATE log_streams SET bytes=max(0, bytes-?) WHERE id=?", [row[1:] for row in found]
+    )
+
+
+def _each(connection: sqlite3.Connection, *statements: tuple[str, tuple[int, ...]]) -> None:
+    for sql, args in statements:
+        connection.execute(sql, args)

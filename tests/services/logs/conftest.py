@@ -1,0 +1,100 @@
+"""The service over a real store in a temporary directory, driven without a door."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.config import Config
+from pileus.services import logs
+from pileus.services.call import Call, Parts, Principal
+from pileus.state.store import Store
+from pileus.telemetry import Telemetry
+
+ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
+START_MS = 1_700_000_000_000
+
+
+class StepClock:
+    """Time that passes when told."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+        await asyncio.sleep(0)
+
+    def random_bytes(self, n: int) -> bytes:
+        return os.urandom(n)
+
+
+class LogsAlone:
+    """Call operations by name: ``await cloud("CreateLogGroup", logGroupName="g")``."""
+
+    def __init__(self, service: Any, clock: StepClock) -> None:
+        self.service, self.clock = service, clock
+
+    async def __call__(self, operation: str, **params: Any) -> Any:
+        answer = self.service.operations[operation](
+            Call("logs", operation, ROOT, "us-east-1", params)
+        )
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def put(self, *messages: str, group: str = "g", stream: str = "s") -> Any:
+        events = [{"timestamp": self.clock.ms + i, "message": m} for i, m in enumerate(messages)]
+        return await self(
+            "PutLogEvents", logGroupName=group, logStreamName=stream, logEvents=events
+        )
+
+    async def made(self, group: str = "g", stream: str = "s") -> None:
+        await self("CreateLogGroup", logGroupName=group)
+        await self("CreateLogStream", logGroupName=group, logStreamName=stream)
+
+
+@asynccontextmanager
+async def opened(home: Path) -> AsyncIterator[LogsAlone]:
+    clock = StepClock()
+    store = await Store.open(home, {}, clock)
+    telemetry = Telemetry.open(home)
+
+    async def no_dispatch(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        raise AssertionError("logs calls no other service")
+
+    parts = Parts(store, None, clock, Config(home=home), no_dispatch, telemetry)
+    service = logs.build(parts)
+    assert service.start and service.stop
+    await service.start()
+    try:
+        yield LogsAlone(service, clock)
+    finally:
+        await service.stop()
+        telemetry.close()
+        await store.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[LogsAlone], Coroutine[Any, Any, None]]], None]:
+    """Run a coroutine function over a fresh service."""
+
+    def go(body: Callable[[LogsAlone], Coroutine[Any, Any, None]]) -> None:
+        async def whole() -> None:
+            async with opened(tmp_path) as service:
+                await body(service)
+
+        asyncio.run(whole())
+
+    return go
