@@ -103,6 +103,24 @@ class Principal:
 ANONYMOUS = Principal("anonymous", "", "*")
 
 
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What an access key id stands for. ``secret`` signs; ``expires_ms`` (since 1970) is None
+    for a long-lived key."""
+
+    secret: str
+    principal: Principal
+    expires_ms: int | None = None
+
+
+class Directory(Protocol):
+    """Who holds which key. ``lookup`` answers None for an unknown key, a deactivated one, or a
+    session token that does not belong to it; an expired one is answered with its ``expires_ms``.
+    Called on every request: it must be cheap (cache by ``store.generation``)."""
+
+    def lookup(self, access_key_id: str, session_token: str | None) -> Credential | None: ...
+
+
 @dataclass(slots=True)
 class Access:
     """One thing a call needs permission for. ``action`` as ``dynamodb:PutItem``; ``resource`` an
@@ -146,6 +164,12 @@ class Call:
     @property
     def account(self) -> str:
         return self.principal.account
+
+
+class Authorizer(Protocol):
+    """Decides by AWS's order of evaluation; raises ``AwsError`` AccessDenied…, else returns."""
+
+    def check(self, call: Call, accesses: Sequence[Access]) -> None: ...
 
 
 Answer = dict[str, Any] | HttpResponse | None

@@ -1,0 +1,166 @@
+"""The HTTP/1.1 server: listeners, limits, time, orderly stop (RFC 9110, RFC 9112).
+
+One ``Server`` per process and address; several processes share a port by SO_REUSEPORT. What one
+connection does is in ``connection``; how an answer becomes bytes is in ``respond``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from pileus.services.call import HttpRequest, HttpResponse
+from pileus.wire.connection import Connection
+
+Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
+Where = socket.socket | tuple[str, int] | str
+
+SWEEP_S = 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may cost. Bytes and seconds, as the names say.
+
+    ``buffered_bytes``: bodies of a known length up to this are read before the handler starts;
+    longer or chunked ones arrive as a stream. ``body_rate_bytes_s`` is asked for after
+    ``body_idle_s``; time in which the handler itself holds the stream back does not count.
+    """
+
+    head_bytes: int = 64 * 1024
+    headers: int = 200
+    uri_bytes: int = 32 * 1024
+    body_bytes: int = 5 * 1024**3 + 64 * 1024**2
+    buffered_bytes: int = 1024 * 1024
+    stream_high_bytes: int = 1024 * 1024
+    write_high_bytes: int = 256 * 1024
+    pipelined: int = 32
+    connections: int = 20_000
+    connections_per_address: int = 10_000
+    head_s: float = 15.0
+    body_idle_s: float = 20.0
+    body_rate_bytes_s: int = 128
+    keep_alive_s: float = 75.0
+    write_stall_s: float = 30.0
+    linger_s: float = 3.0
+    linger_bytes: int = 16 * 1024 * 1024
+    stop_s: float = 20.0
+
+
+class Server:
+    """A running listener. ``port`` is the bound one (0 for a Unix socket)."""
+
+    def __init__(self, handler: Handler, limits: Limits) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Connection] = set()
+        self.addresses: dict[str, int] = {}
+        self.stopping = False
+        self.port = 0
+        self.now = 0.0
+        self.date = b""
+        self.requests = 0
+        self._emptied = asyncio.Event()
+        self._listener: asyncio.AbstractServer | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def listen(self, where: Where) -> None:
+        """Bind and accept. A (host, port) is bound with SO_REUSEPORT; port 0 picks a free one."""
+        self._sweep()
+        if isinstance(where, str):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(where)
+            self._listener = await self.loop.create_unix_server(
+                lambda: Connection(self), path=where, backlog=1024
+            )
+            return
+        sock = where if isinstance(where, socket.socket) else bind(*where)
+        self.port = sock.getsockname()[1] if sock.family != socket.AF_UNIX else 0
+        self._listener = await self.loop.create_server(
+            lambda: Connection(self), sock=sock, backlog=4096
+        )
+
+    def _sweep(self) -> None:
+        """Twice a second: the coarse clock, the Date header, and every connection's time limits."""
+        self.now = time.monotonic()
+        self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
+        for connection in tuple(self.connections):
+            connection.check(self.now)
+        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def admit(self, connection: Connection, address: str) -> bool:
+        """Count a new connection in; False when there are too many in all or from its address."""
+        held = self.addresses.get(address, 0)
+        limits = self.limits
+        if len(self.connections) >= limits.connections or held >= limits.connections_per_address:
+            return False
+        self.connections.add(connection)
+        self.addresses[address] = held + 1
+        return True
+
+    def leave(self, connection: Connection, address: str) -> None:
+        """Count a lost connection out."""
+        if connection not in self.connections:
+            return
+        self.connections.discard(connection)
+        if self.stopping and not self.connections:
+            self._emptied.set()
+        held = self.addresses[address] - 1
+        if held:
+            self.addresses[address] = held
+        else:
+            del self.addresses[address]
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Refuse new connections, close idle ones, let requests in flight finish (at most
+        ``grace_s``), then cut the rest."""
+        if self.stopping:
+            return
+        self.stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for connection in tuple(self.connections):
+            connection.stop()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._emptied.wait(), self.limits.stop_s if grace_s is None else grace_s
+                )
+        for connection in tuple(self.connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await asyncio.sleep(0)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A TCP socket bound with SO_REUSEPORT, so that every front process may bind the same port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+async def serve(handler: Handler, where: Where, limits: Limits | None = None) -> Server:
+    """Start serving ``handler`` on a socket, a (host, port), or the path of a Unix socket.
+
+    The handler gets one request at a time per connection, in the order they came; it answers an
+    ``HttpResponse``, or an awaitable of one. What it raises becomes a 500 and a line in the log.
+    """
+    server = Server(handler, limits or Limits())
+    await server.listen(where)
+    return server
