@@ -156,6 +156,35 @@ def env(home: Path | None, form: str) -> None:
         click.echo("\n".join(f"export {name}={value}" for name, value in values.items()))
 
 
+@main.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@HOME
+@click.option("--stack", help="The stack's name [the directory's].")
+@click.option(
+    "--parameter", "-p", multiple=True, metavar="NAME=VALUE", help="A template parameter."
+)
+@JSON
+@told
+def deploy(
+    directory: Path, home: Path | None, stack: str | None, parameter: tuple[str, ...], as_json: bool
+) -> None:
+    """Deploy an application: its template, its code, its pages."""
+    from pileus import deploy as deploying
+    from pileus import start
+
+    config, cloud = _running(home)
+    given = dict(p.partition("=")[::2] for p in parameter)
+    name = stack or directory.resolve().name
+    outputs = deploying.deploy(start.session(config, cloud), directory, name, given)
+    if "Domain" in outputs:
+        outputs["Site"] = f"{cloud.edge.replace('localhost', outputs['Domain'])}/"
+    if as_json:
+        click.echo(json.dumps(outputs))
+    else:
+        for key, value in outputs.items():
+            click.echo(f"{key:<12} {value}")
+
+
 @main.command("config")
 @HOME
 @JSON

@@ -99,7 +99,7 @@ def greet(config: Config, apps: str, pid: int) -> None:
         from pileus import deploy
 
         outputs = deploy.deploy(session(config, cloud), _app(apps), f"pileus-{apps}")
-        site = outputs.get("Site", "")
+        site = f"http://{outputs['Domain']}:{config.edge_port}/"
     if config.dev:
         click.secho("DEV MODE: any credentials act as the account's owner.", fg="yellow", bold=True)
     keys = credentials(config)
