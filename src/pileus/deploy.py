@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from pileus.errors import Unavailable
+from pileus.services.cloudformation.template import parse
 
 Session = Callable[[str], Any]
 LOCAL_CODE = {
@@ -37,34 +37,12 @@ FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same files give the same zip, so nothi
 STACK_SECONDS_MAX = 300
 
 
-class TemplateLoader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms (``!Ref``, ``!GetAtt``, ``!Sub`` …)."""
-
-
-def _short_form(loader: Any, suffix: str, node: Any) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-TemplateLoader.add_multi_constructor("!", _short_form)
-TemplateLoader.add_constructor(
-    "tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node)
-)
-
-
 def read_template(directory: Path) -> dict[str, Any]:
     """The template of ``directory`` with short forms written out."""
     for name in ("template.yaml", "template.yml", "template.json"):
         file = directory / name
         if file.exists():
-            return dict(yaml.load(file.read_text(), TemplateLoader))  # noqa: S506 (a SafeLoader)
+            return parse(file.read_text())
     raise Unavailable(f"{directory} has no template.yaml", "name the directory that holds it")
 
 

@@ -1,0 +1,408 @@
+"""Bringing a stack to its template: create, update, replace, remove; roll back when a step fails.
+
+The operation is a row; each resource's progress is a row. A worker that starts again continues
+where the rows say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pileus.errors import AwsError, Unavailable
+from pileus.services.call import Parts, Principal
+from pileus.services.cloudformation import rows
+from pileus.services.cloudformation.intrinsics import Scope, dependencies
+from pileus.services.cloudformation.parameters import typed
+from pileus.services.cloudformation.resources import KINDS
+from pileus.services.cloudformation.resources.kind import Kind, Made, Site
+from pileus.services.cloudformation.template import invalid
+
+log = logging.getLogger("pileus.cloudformation")
+Record = dict[str, Any]
+
+
+class Failed(Exception):
+    """A resource could not be made, changed or removed; the text is CloudFormation's reason."""
+
+
+class Operation:
+    """One create, update or delete of one stack, as recorded in ``work``."""
+
+    def __init__(self, parts: Parts, work: Record) -> None:
+        self.parts = parts
+        self.store = parts.store
+        self.work = work
+        self.id: str = work["id"]
+        self.stack_id: str = work["stack"]
+        self.place: str = work["place"]
+        self.principal = Principal(**work["principal"])
+        self.stack: Record = self.store.get_json(rows.stack_key(self.place, self.stack_id))
+        self.resources = rows.resources(self.store, self.stack_id)
+        self.template: Record = self.stack["template"]
+
+    # -- the three operations
+
+    async def run(self) -> None:
+        """Carry the operation out and record how it ended."""
+        kind = self.work["kind"]
+        if kind == "DELETE":
+            await self._delete_stack()
+            return
+        try:
+            if self.work.get("rollback"):
+                raise Failed(self.work["rollback"])
+            await self._bring_up(self.template, self.stack["parameters"])
+            await self._finish(f"{kind}_COMPLETE")
+        except Failed as failure:
+            await self._roll_back(kind, str(failure))
+
+    async def _roll_back(self, kind: str, reason: str) -> None:
+        self.work["rollback"] = reason
+        await self._save_work()
+        if kind == "CREATE":
+            await self._status("ROLLBACK_IN_PROGRESS", reason)
+            if self.work.get("keep"):
+                await self._finish("CREATE_FAILED")
+                return
+            left = await self._remove(list(self.resources.values()))
+            await self._finish("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
+            return
+        await self._status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+        before = self.work["before"]
+        for key in ("template", "parameters", "tags"):
+            self.stack[key] = before[key]
+        self.template = self.stack["template"]
+        self.id = f"{self.work['id']}/back"
+        try:
+            await self._bring_up(self.template, self.stack["parameters"])
+            await self._finish("UPDATE_ROLLBACK_COMPLETE")
+        except Failed as failure:
+            await self._finish("UPDATE_ROLLBACK_FAILED", str(failure))
+
+    async def _delete_stack(self) -> None:
+        keep = self.template["Resources"]
+        wanted = [
+            r
+            for r in self.resources.values()
+            if keep.get(r["logical"], {}).get("DeletionPolicy", "Delete") != "Retain"
+            and r["logical"] not in self.work.get("retain", [])
+        ]
+        left = await self._remove(wanted)
+        if left:
+            reason = f"The following resource(s) failed to delete: [{', '.join(sorted(left))}]."
+            await self._finish("DELETE_FAILED", reason)
+        else:
+            await self._finish("DELETE_COMPLETE")
+
+    # -- bringing resources to the template
+
+    async def _bring_up(self, template: Record, parameters: dict[str, str]) -> None:
+        scope = self._scope(template, parameters)
+        wanted = {
+            name: r
+            for name, r in template["Resources"].items()
+            if "Condition" not in r or scope.holds(r["Condition"])
+        }
+        needs = dependencies(template["Resources"])
+        await self._in_order(
+            {n: needs[n] & wanted.keys() for n in wanted},
+            lambda name: self._bring_one(name, wanted[name], scope),
+        )
+        try:
+            await self._outputs(template, scope)
+        except AwsError as e:
+            raise Failed(e.message) from e
+        gone = [r for n, r in self.resources.items() if n not in wanted]
+        replaced = [
+            r["replaced"] | {"logical": n} for n, r in self.resources.items() if r.get("replaced")
+        ]
+        if gone or replaced:
+            await self._status(f"{self._word()}_COMPLETE_CLEANUP_IN_PROGRESS")
+        await self._remove([*replaced, *gone])
+        for logical, record in self.resources.items():
+            if record.pop("replaced", None):
+                await self._save_resource(logical, record)
+
+    def _word(self) -> str:
+        return "UPDATE_ROLLBACK" if self.work.get("rollback") else "UPDATE"
+
+    def _scope(self, template: Record, parameters: dict[str, str]) -> Scope:
+        _, _, _, region, account, _ = self.stack_id.split(":", 5)
+        pseudo = {
+            "AWS::AccountId": account,
+            "AWS::NotificationARNs": [],
+            "AWS::Partition": "aws",
+            "AWS::Region": region,
+            "AWS::StackId": self.stack_id,
+            "AWS::StackName": self.stack["name"],
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+        return Scope(
+            pseudo,
+            typed(template, parameters),
+            template.get("Mappings", {}),
+            template.get("Conditions", {}),
+            self._export,
+        )
+
+    def _export(self, name: str) -> str:
+        found = self.store.get_json(rows.export_key(self.place, name))
+        if found is None:
+            raise invalid(f"No export named {name} found.")
+        return str(found["value"])
+
+    async def _in_order(
+        self, needs: dict[str, set[str]], one: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Run ``one`` for every name as soon as what it needs is done; the first failure stops new
+        ones."""
+        done: set[str] = set()
+        running: dict[asyncio.Task[None], str] = {}
+        failure: BaseException | None = None
+        while len(done) < len(needs):
+            if failure is None:
+                busy = set(running.values())
+                for name in needs:
+                    if name not in done and name not in busy and needs[name] <= done:
+                        running[asyncio.ensure_future(one(name))] = name
+            if not running:
+                break
+            finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                name = running.pop(task)
+                error = task.exception()
+                failure = failure or error
+                if error is None:
+                    done.add(name)
+        if failure is not None:
+            raise failure
+
+    async def _bring_one(self, logical: str, wanted: Record, scope: Scope) -> None:
+        have = self.resources.get(logical)
+        if have and have.get("operation") == self.id and have["status"].endswith("_COMPLETE"):
+            scope.resources[logical] = (have["physical"], have["attributes"])
+            return
+        kind = KINDS.get(wanted["Type"])
+        try:
+            if kind is None:
+                raise invalid(f"Resource type {wanted['Type']} is not offered by Pileus")
+            wish = scope.resolve(wanted.get("Properties", {}))
+            record = await self._make(logical, wanted["Type"], kind, have, wish)
+        except (AwsError, Unavailable) as e:
+            reason = getattr(e, "message", "") or str(e)
+            step = "UPDATE" if have else "CREATE"
+            kept = have or {"logical": logical, "type": wanted["Type"], "physical": ""}
+            failed = kept | {"status": f"{step}_FAILED", "reason": reason}
+            await self._save_resource(logical, failed)
+            await self._event(failed)
+            raise Failed(
+                f"The following resource(s) failed to {step.lower()}: [{logical}]. {reason}"
+            ) from e
+        scope.resources[logical] = (record["physical"], record["attributes"])
+
+    async def _make(
+        self, logical: str, type_: str, kind: Kind, have: Record | None, wish: Record
+    ) -> Record:
+        site = self._site(logical)
+        record: Record = {"logical": logical, "type": type_, "properties": wish}
+        if have is None or not have["physical"] or have["type"] != type_:
+            step, old = "CREATE", None
+        elif have["properties"] == wish:
+            kept = have | {"operation": self.id, "status": _complete(have["status"])}
+            await self._save_resource(logical, kept)
+            return kept
+        else:
+            step, old = "UPDATE", have
+        await self._begin(step, logical, type_, have, record)
+        if old is None:
+            made = await kind.create(site, wish)
+        elif any(old["properties"].get(p) != wish.get(p) for p in kind.replacing):
+            made = await kind.create(site, wish)
+            if made.physical_id != old["physical"]:
+                names = ("type", "physical", "attributes", "properties")
+                record["replaced"] = {n: old[n] for n in names}
+        else:
+            before = Made(old["physical"], old["attributes"])
+            made = await kind.update(site, before, old["properties"], wish)
+        record |= {
+            "physical": made.physical_id,
+            "attributes": dict(made.attributes),
+            "status": f"{step}_COMPLETE",
+            "operation": self.id,
+        }
+        await self._save_resource(logical, record)
+        await self._event(record)
+        return record
+
+    async def _begin(
+        self, step: str, logical: str, type_: str, have: Record | None, record: Record
+    ) -> None:
+        status = {"status": f"{step}_IN_PROGRESS", "physical": (have or {}).get("physical", "")}
+        if have is None:
+            await self._save_resource(logical, record | status | {"attributes": {}})
+        await self._event(record | status)
+
+    def _site(self, logical: str) -> Site:
+        _, _, _, region, account, _ = self.stack_id.split(":", 5)
+        return Site(
+            self.parts.dispatch,
+            self.principal,
+            region,
+            account,
+            self.stack["name"],
+            self.stack_id,
+            logical,
+            self.id,
+            self.parts.config,
+            self.stack.get("tags", []),
+        )
+
+    async def _remove(self, records: list[Record]) -> set[str]:
+        """Delete resources, dependents first; the logical names that could not be deleted."""
+        left: set[str] = set()
+        order = _removal_order(self.template, records)
+        for record in order:
+            logical, kind = record["logical"], KINDS.get(record["type"])
+            is_current = self.resources.get(logical, {}).get("physical") == record["physical"]
+            if record["physical"] and kind is not None:
+                await self._event(record | {"status": "DELETE_IN_PROGRESS"})
+                made = Made(record["physical"], record.get("attributes", {}))
+                try:
+                    await kind.delete(self._site(logical), made, record.get("properties", {}))
+                except (AwsError, Unavailable) as e:
+                    left.add(logical)
+                    failed = record | {"status": "DELETE_FAILED", "reason": str(e)}
+                    if is_current:
+                        await self._save_resource(logical, failed)
+                    await self._event(failed)
+                    continue
+            await self._event(record | {"status": "DELETE_COMPLETE"})
+            if is_current:
+                self.resources.pop(logical)
+                await self.store.submit(
+                    "write", [[rows.resource_key(self.stack_id, logical), None]]
+                )
+        return left
+
+    # -- records
+
+    async def _outputs(self, template: Record, scope: Scope) -> None:
+        outputs, exports = [], {}
+        for name, about in template.get("Outputs", {}).items():
+            if "Condition" in about and not scope.holds(about["Condition"]):
+                continue
+            value = scope.resolve(about["Value"])
+            output = {"OutputKey": name, "OutputValue": str(value)}
+            if "Description" in about:
+                output["Description"] = about["Description"]
+            if "Export" in about:
+                output["ExportName"] = str(scope.resolve(about["Export"]["Name"]))
+                exports[output["ExportName"]] = str(value)
+            outputs.append(output)
+        old = {o["ExportName"] for o in self.stack.get("outputs", []) if "ExportName" in o}
+        self.stack["outputs"] = outputs
+
+        def change(draft: Any) -> None:
+            for name in old - exports.keys():
+                draft.delete(rows.export_key(self.place, name))
+            for name, value in exports.items():
+                key = rows.export_key(self.place, name)
+                taken = draft.get_json(key)
+                if taken and taken["stack"] != self.stack_id:
+                    raise invalid(f"Export with name {name} is already exported by stack")
+                draft.put_json(key, {"stack": self.stack_id, "name": name, "value": value})
+
+        if old or exports:
+            await self.store.transact(change)
+
+    async def _save_work(self) -> None:
+        def change(draft: Any) -> None:
+            draft.put_json(rows.work_key(self.stack_id), self.work)
+
+        await self.store.transact(change)
+
+    async def _save_resource(self, logical: str, record: Record) -> None:
+        record["updated"] = self.parts.clock.now_ms()
+        self.resources[logical] = record
+
+        def change(draft: Any) -> None:
+            draft.put_json(rows.resource_key(self.stack_id, logical), record)
+
+        await self.store.transact(change)
+
+    async def _status(self, status: str, reason: str = "") -> None:
+        """Record the stack's status, with its event."""
+        self.stack |= {"status": status, "reason": reason, "updated": self.parts.clock.now_ms()}
+
+        def change(draft: Any) -> None:
+            draft.put_json(rows.stack_key(self.place, self.stack_id), self.stack)
+
+        await self.store.transact(change)
+        await self._event(
+            {
+                "logical": self.stack["name"],
+                "physical": self.stack_id,
+                "type": "AWS::CloudFormation::Stack",
+                "status": status,
+                "reason": reason,
+            }
+        )
+
+    async def _event(self, record: Record) -> None:
+        await write_event(self.parts, self.stack_id, record)
+
+    async def _finish(self, status: str, reason: str = "") -> None:
+        await self._status(status, reason or self.work.get("rollback", ""))
+
+        def change(draft: Any) -> None:
+            draft.delete(rows.work_key(self.stack_id))
+            if status == "DELETE_COMPLETE":
+                draft.delete(rows.name_key(self.place, self.stack["name"]))
+                for output in self.stack.get("outputs", []):
+                    if "ExportName" in output:
+                        draft.delete(rows.export_key(self.place, output["ExportName"]))
+
+        await self.store.transact(change)
+
+
+async def write_event(parts: Parts, stack_id: str, record: Record) -> None:
+    """Append one event to the stack's history."""
+    event = {
+        "EventId": str(uuid.uuid4()),
+        "LogicalResourceId": record["logical"],
+        "PhysicalResourceId": record.get("physical", ""),
+        "ResourceType": record["type"],
+        "ResourceStatus": record["status"],
+        "at": parts.clock.now_ms(),
+    }
+    if record.get("reason"):
+        event["ResourceStatusReason"] = record["reason"]
+    counter = rows.keys.key(rows.TABLE, stack_id, "events")
+
+    def change(draft: Any) -> None:
+        number = (draft.get_json(counter) or 0) + 1
+        draft.put_json(counter, number)
+        draft.put_json(rows.event_key(stack_id, number), event)
+
+    await parts.store.transact(change)
+
+
+def _complete(status: str) -> str:
+    return status if status.endswith("_COMPLETE") else "UPDATE_COMPLETE"
+
+
+def _removal_order(template: Record, records: list[Record]) -> list[Record]:
+    """Dependents before what they depend on, as far as the template still tells."""
+    needs = dependencies(template["Resources"])
+    depth: dict[str, int] = {}
+
+    def measure(name: str) -> int:
+        if name not in depth:
+            depth[name] = 1 + max((measure(n) for n in needs.get(name, ())), default=0)
+        return depth[name]
+
+    return sorted(records, key=lambda r: measure(r["logical"]), reverse=True)

@@ -1,0 +1,88 @@
+"""Template parameters: declared types and limits, given values, defaults.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pileus.services.cloudformation.template import invalid
+
+
+def settle(
+    template: dict[str, Any], given: list[dict[str, Any]], previous: dict[str, str]
+) -> dict[str, str]:
+    """Parameter values as text, by name: given, kept from before, or default. Raises
+    ``ValidationError``."""
+    declared = template.get("Parameters", {})
+    named = {g.get("ParameterKey", ""): g for g in given}
+    unknown = sorted(set(named) - set(declared))
+    if unknown:
+        raise invalid(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+    values: dict[str, str] = {}
+    missing = []
+    for name, about in declared.items():
+        wish = named.get(name, {})
+        if wish.get("UsePreviousValue") and name in previous:
+            values[name] = previous[name]
+        elif "ParameterValue" in wish:
+            values[name] = str(wish["ParameterValue"])
+        elif "Default" in about:
+            values[name] = _text(about["Default"])
+        else:
+            missing.append(name)
+            continue
+        _check(name, about, values[name])
+    if missing:
+        raise invalid(f"Parameters: [{', '.join(missing)}] must have values")
+    return values
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _check(name: str, about: dict[str, Any], value: str) -> None:
+    if "AllowedValues" in about and value not in map(_text, about["AllowedValues"]):
+        allowed = ", ".join(map(_text, about["AllowedValues"]))
+        raise invalid(f"Parameter '{name}' must be one of AllowedValues [{allowed}]")
+    pattern = about.get("AllowedPattern")
+    if pattern is not None and not re.fullmatch(pattern, value):
+        raise invalid(
+            (
+                about.get("ConstraintDescription")
+                and f"Parameter {name} failed to satisfy constraint: {about['ConstraintDescription']}"
+            )
+            or f"Parameter '{name}' must match pattern {pattern}"
+        )
+    if "MinLength" in about and len(value) < int(about["MinLength"]):
+        raise invalid(f"Parameter '{name}' must contain at least {about['MinLength']} characters")
+    if "MaxLength" in about and len(value) > int(about["MaxLength"]):
+        raise invalid(f"Parameter '{name}' must contain at most {about['MaxLength']} characters")
+    if about.get("Type") == "Number":
+        _check_number(name, about, value)
+
+
+def _check_number(name: str, about: dict[str, Any], value: str) -> None:
+    try:
+        number = float(value)
+    except ValueError:
+        raise invalid(f"Parameter '{name}' must be a number.") from None
+    if "MinValue" in about and number < float(about["MinValue"]):
+        raise invalid(f"Parameter '{name}' must be a number not less than {about['MinValue']}")
+    if "MaxValue" in about and number > float(about["MaxValue"]):
+        raise invalid(f"Parameter '{name}' must be a number not greater than {about['MaxValue']}")
+
+
+def typed(template: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
+    """Values as ``Ref`` gives them: lists for list types."""
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        kind = str(template.get("Parameters", {}).get(name, {}).get("Type", "String"))
+        is_list = kind == "CommaDelimitedList" or kind.startswith("List<")
+        out[name] = [v.strip() for v in value.split(",")] if is_list and value else value
+    return out

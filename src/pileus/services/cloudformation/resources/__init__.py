@@ -1,0 +1,26 @@
+"""Resource types: what CloudFormation can make, one module per service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pileus.services.cloudformation.resources import (
+    apigatewayv2,
+    cloudfront,
+    dynamodb,
+    iam,
+    lambda_,
+    logs,
+    s3,
+)
+from pileus.services.cloudformation.resources.kind import Kind
+
+KINDS: Mapping[str, Kind] = {
+    **dynamodb.KINDS,
+    **s3.KINDS,
+    **iam.KINDS,
+    **lambda_.KINDS,
+    **apigatewayv2.KINDS,
+    **cloudfront.KINDS,
+    **logs.KINDS,
+}

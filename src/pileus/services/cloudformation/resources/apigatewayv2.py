@@ -1,0 +1,81 @@
+"""AWS::ApiGatewayV2 resources: Api, Integration, Route, Stage, Deployment, Authorizer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pileus.services.cloudformation.resources.kind import Made, Properties, Site, tag_map, whole
+
+SERVICE = "apigatewayv2"
+
+
+class Api:
+    replacing = frozenset({"ProtocolType"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        if "Body" in wish:
+            body = wish["Body"] if isinstance(wish["Body"], str) else json.dumps(wish["Body"])
+            made = await site.call(SERVICE, "ImportApi", Body=body)
+            cors = whole(wish.get("CorsConfiguration"))
+            if cors:
+                await site.call(SERVICE, "UpdateApi", ApiId=made["ApiId"], CorsConfiguration=cors)
+        else:
+            params = {k: whole(v) for k, v in wish.items() if k != "Tags"}
+            params["Name"] = str(wish.get("Name", site.stack))
+            made = await site.call(SERVICE, "CreateApi", Tags=tag_map(wish, site) or None, **params)
+        return self._made(made)
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        if "Body" in wish:
+            body = wish["Body"] if isinstance(wish["Body"], str) else json.dumps(wish["Body"])
+            told = await site.call(SERVICE, "ReimportApi", ApiId=made.physical_id, Body=body)
+            return self._made(told)
+        if "CorsConfiguration" in old and "CorsConfiguration" not in wish:
+            await site.gone(SERVICE, "DeleteCorsConfiguration", ApiId=made.physical_id)
+        params = {k: whole(v) for k, v in wish.items() if k not in ("Tags", "ProtocolType")}
+        return self._made(await site.call(SERVICE, "UpdateApi", ApiId=made.physical_id, **params))
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone(SERVICE, "DeleteApi", ApiId=made.physical_id)
+
+    @staticmethod
+    def _made(told: dict[str, Any]) -> Made:
+        return Made(told["ApiId"], {"ApiId": told["ApiId"], "ApiEndpoint": told["ApiEndpoint"]})
+
+
+class Part:
+    """Something inside an API, made, changed and removed by operations of one noun."""
+
+    def __init__(self, noun: str, id_member: str, replacing: frozenset[str]) -> None:
+        self.noun = noun
+        self.id_member = id_member
+        self.replacing = replacing | {"ApiId"}
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        return self._made(await site.call(SERVICE, f"Create{self.noun}", **self._params(wish)))
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        params = self._params(wish) | {self.id_member: made.physical_id}
+        return self._made(await site.call(SERVICE, f"Update{self.noun}", **params))
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        params = {"ApiId": had["ApiId"], self.id_member: made.physical_id}
+        await site.gone(SERVICE, f"Delete{self.noun}", **params)
+
+    def _params(self, wish: Properties) -> dict[str, Any]:
+        text = ("PayloadFormatVersion", "IntegrationUri", "StageName", "DeploymentId")
+        return {k: str(v) if k in text else whole(v) for k, v in wish.items() if k != "Tags"}
+
+    def _made(self, told: dict[str, Any]) -> Made:
+        return Made(told[self.id_member], {self.id_member: told[self.id_member]})
+
+
+KINDS: dict[str, Any] = {
+    "AWS::ApiGatewayV2::Api": Api(),
+    "AWS::ApiGatewayV2::Integration": Part("Integration", "IntegrationId", frozenset()),
+    "AWS::ApiGatewayV2::Route": Part("Route", "RouteId", frozenset()),
+    "AWS::ApiGatewayV2::Stage": Part("Stage", "StageName", frozenset({"StageName"})),
+    "AWS::ApiGatewayV2::Deployment": Part("Deployment", "DeploymentId", frozenset()),
+    "AWS::ApiGatewayV2::Authorizer": Part("Authorizer", "AuthorizerId", frozenset()),
+}

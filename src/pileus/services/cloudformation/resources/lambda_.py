@@ -1,0 +1,250 @@
+"""AWS::Lambda::Function, LayerVersion, Permission, Version, Alias, Url, EventInvokeConfig."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+from pileus.services.cloudformation.resources.kind import (
+    Made,
+    Properties,
+    Site,
+    need,
+    tag_map,
+    whole,
+)
+
+CONFIGURED = (
+    "Handler", "Runtime", "Role", "Description", "Timeout", "MemorySize", "Environment", "Layers",
+    "DeadLetterConfig", "TracingConfig", "EphemeralStorage", "LoggingConfig", "VpcConfig",
+)  # fmt: skip
+
+
+def _code(code: Properties) -> dict[str, Any]:
+    """Code as the API takes it; ``ZipFile`` in a template is source text of ``index``."""
+    if "ZipFile" not in code:
+        return {k: v for k, v in code.items() if k in ("S3Bucket", "S3Key", "S3ObjectVersion")}
+    source = code["ZipFile"]
+    name = "index.mjs" if "import " in source and "export " in source else "index.js"
+    name = "index.py" if "def " in source else name
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as z:
+        z.writestr(zipfile.ZipInfo(name), source)
+    return {"ZipFile": buffer.getvalue()}
+
+
+class Function:
+    replacing = frozenset({"FunctionName", "PackageType"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        code, _ = need(wish, "Code", "Role")
+        name = wish.get("FunctionName") or site.name(64)
+        settings = {k: whole(wish[k]) for k in CONFIGURED if k in wish and k != "Environment"}
+        made = await site.call(
+            "lambda",
+            "CreateFunction",
+            FunctionName=name,
+            Code=_code(code),
+            Environment=self._environment(wish),
+            Architectures=wish.get("Architectures"),
+            Tags=tag_map(wish, site) or None,
+            **settings,
+        )
+        await self._reserve(site, name, {}, wish)
+        return Made(name, {"Arn": made["FunctionArn"]})
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        name = made.physical_id
+        if wish["Code"] != old.get("Code") or wish.get("Architectures") != old.get("Architectures"):
+            await site.call(
+                "lambda",
+                "UpdateFunctionCode",
+                FunctionName=name,
+                Architectures=wish.get("Architectures"),
+                **_code(wish["Code"]),
+            )
+        settings = {k: whole(wish[k]) for k in CONFIGURED if k in wish and k != "Environment"}
+        await site.call(
+            "lambda",
+            "UpdateFunctionConfiguration",
+            FunctionName=name,
+            Environment=self._environment(wish) or {"Variables": {}},
+            **settings,
+        )
+        await self._reserve(site, name, old, wish)
+        return made
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone("lambda", "DeleteFunction", FunctionName=made.physical_id)
+
+    @staticmethod
+    def _environment(wish: Properties) -> dict[str, Any] | None:
+        variables = wish.get("Environment", {}).get("Variables")
+        return {"Variables": {k: str(v) for k, v in variables.items()}} if variables else None
+
+    @staticmethod
+    async def _reserve(site: Site, name: str, old: Properties, wish: Properties) -> None:
+        reserved = wish.get("ReservedConcurrentExecutions")
+        if reserved is not None:
+            await site.call(
+                "lambda",
+                "PutFunctionConcurrency",
+                FunctionName=name,
+                ReservedConcurrentExecutions=whole(reserved),
+            )
+        elif "ReservedConcurrentExecutions" in old:
+            await site.gone("lambda", "DeleteFunctionConcurrency", FunctionName=name)
+
+
+class LayerVersion:
+    replacing = frozenset(
+        {"LayerName", "Content", "CompatibleRuntimes", "Description", "LicenseInfo"}
+    )
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        (content,) = need(wish, "Content")
+        made = await site.call(
+            "lambda",
+            "PublishLayerVersion",
+            LayerName=wish.get("LayerName") or f"{site.stack}-{site.logical}"[:64],
+            Content=content,
+            Description=wish.get("Description"),
+            CompatibleRuntimes=wish.get("CompatibleRuntimes"),
+            CompatibleArchitectures=wish.get("CompatibleArchitectures"),
+            LicenseInfo=wish.get("LicenseInfo"),
+        )
+        return Made(made["LayerVersionArn"], {"LayerVersionArn": made["LayerVersionArn"]})
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        return made
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        layer, _, version = made.physical_id.rpartition(":")
+        await site.gone("lambda", "DeleteLayerVersion", LayerName=layer, VersionNumber=int(version))
+
+
+class Permission:
+    replacing = frozenset(
+        {"FunctionName", "Action", "Principal", "SourceArn", "SourceAccount", "FunctionUrlAuthType"}
+    )
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        function, action, principal = need(wish, "FunctionName", "Action", "Principal")
+        statement = site.name(100)
+        await site.call(
+            "lambda",
+            "AddPermission",
+            FunctionName=function,
+            StatementId=statement,
+            Action=action,
+            Principal=principal,
+            SourceArn=wish.get("SourceArn"),
+            SourceAccount=wish.get("SourceAccount"),
+            FunctionUrlAuthType=wish.get("FunctionUrlAuthType"),
+        )
+        return Made(statement, {"Id": statement})
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        return made
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone(
+            "lambda",
+            "RemovePermission",
+            FunctionName=had["FunctionName"],
+            StatementId=made.physical_id,
+        )
+
+
+class Version:
+    replacing = frozenset({"FunctionName", "CodeSha256", "Description"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        (function,) = need(wish, "FunctionName")
+        made = await site.call(
+            "lambda", "PublishVersion", FunctionName=function, Description=wish.get("Description")
+        )
+        arn = made["FunctionArn"]
+        return Made(arn, {"Version": made["Version"], "FunctionArn": arn})
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        return made
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone(
+            "lambda",
+            "DeleteFunction",
+            FunctionName=had["FunctionName"],
+            Qualifier=made.attributes["Version"],
+        )
+
+
+class Alias:
+    replacing = frozenset({"FunctionName", "Name"})
+
+    async def _put(self, operation: str, site: Site, wish: Properties) -> Made:
+        function, version, name = need(wish, "FunctionName", "FunctionVersion", "Name")
+        routing = wish.get("RoutingConfig", {}).get("AdditionalVersionWeights")
+        weights = {w["FunctionVersion"]: float(w["FunctionWeight"]) for w in routing or []}
+        made = await site.call(
+            "lambda",
+            operation,
+            FunctionName=function,
+            Name=name,
+            FunctionVersion=str(version),
+            Description=wish.get("Description"),
+            RoutingConfig={"AdditionalVersionWeights": weights} if weights else None,
+        )
+        return Made(made["AliasArn"], {"AliasArn": made["AliasArn"]})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        return await self._put("CreateAlias", site, wish)
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        return await self._put("UpdateAlias", site, wish)
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone("lambda", "DeleteAlias", FunctionName=had["FunctionName"], Name=had["Name"])
+
+
+class Url:
+    replacing = frozenset({"TargetFunctionArn", "Qualifier"})
+
+    async def _put(self, operation: str, site: Site, wish: Properties) -> Made:
+        function, auth = need(wish, "TargetFunctionArn", "AuthType")
+        made = await site.call(
+            "lambda",
+            operation,
+            FunctionName=function,
+            Qualifier=wish.get("Qualifier"),
+            AuthType=auth,
+            Cors=whole(wish.get("Cors")),
+            InvokeMode=wish.get("InvokeMode"),
+        )
+        arn = made["FunctionArn"]
+        return Made(arn, {"FunctionArn": arn, "FunctionUrl": made["FunctionUrl"]})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        return await self._put("CreateFunctionUrlConfig", site, wish)
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        return await self._put("UpdateFunctionUrlConfig", site, wish)
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone(
+            "lambda",
+            "DeleteFunctionUrlConfig",
+            FunctionName=had["TargetFunctionArn"],
+            Qualifier=had.get("Qualifier"),
+        )
+
+
+KINDS: dict[str, Any] = {
+    "AWS::Lambda::Function": Function(),
+    "AWS::Lambda::LayerVersion": LayerVersion(),
+    "AWS::Lambda::Permission": Permission(),
+    "AWS::Lambda::Version": Version(),
+    "AWS::Lambda::Alias": Alias(),
+    "AWS::Lambda::Url": Url(),
+}

@@ -1,0 +1,133 @@
+"""AWS::S3::Bucket and AWS::S3::BucketPolicy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pileus.services.cloudformation.resources.kind import (
+    Made,
+    Properties,
+    Site,
+    need,
+    tag_list,
+    whole,
+)
+
+
+def _cors(value: Any) -> dict[str, Any]:
+    names = {
+        "AllowedHeaders": "AllowedHeaders",
+        "AllowedMethods": "AllowedMethods",
+        "AllowedOrigins": "AllowedOrigins",
+        "ExposedHeaders": "ExposeHeaders",
+        "MaxAge": "MaxAgeSeconds",
+        "Id": "ID",
+    }
+    rules = [{names[k]: whole(v) for k, v in r.items() if k in names} for r in value["CorsRules"]]
+    return {"CORSConfiguration": {"CORSRules": rules}}
+
+
+def _website(value: Any) -> dict[str, Any]:
+    site: dict[str, Any] = {}
+    if "IndexDocument" in value:
+        site["IndexDocument"] = {"Suffix": value["IndexDocument"]}
+    if "ErrorDocument" in value:
+        site["ErrorDocument"] = {"Key": value["ErrorDocument"]}
+    if "RedirectAllRequestsTo" in value:
+        site["RedirectAllRequestsTo"] = value["RedirectAllRequestsTo"]
+    if "RoutingRules" in value:
+        site["RoutingRules"] = [
+            {
+                "Redirect": r["RedirectRule"],
+                **({"Condition": r["RoutingRuleCondition"]} if "RoutingRuleCondition" in r else {}),
+            }
+            for r in value["RoutingRules"]
+        ]
+    return {"WebsiteConfiguration": site}
+
+
+# property -> (operation that sets it, operation that removes it, its parameters)
+SETTINGS: dict[str, tuple[str, str, Any]] = {
+    "PublicAccessBlockConfiguration": (
+        "PutPublicAccessBlock",
+        "DeletePublicAccessBlock",
+        lambda v: {"PublicAccessBlockConfiguration": whole(v)},
+    ),
+    "OwnershipControls": (
+        "PutBucketOwnershipControls",
+        "DeleteBucketOwnershipControls",
+        lambda v: {"OwnershipControls": v},
+    ),
+    "CorsConfiguration": ("PutBucketCors", "DeleteBucketCors", _cors),
+    "WebsiteConfiguration": ("PutBucketWebsite", "DeleteBucketWebsite", _website),
+    "VersioningConfiguration": (
+        "PutBucketVersioning",
+        "",
+        lambda v: {"VersioningConfiguration": v},
+    ),
+}
+
+
+class Bucket:
+    replacing = frozenset({"BucketName"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        name = wish.get("BucketName") or site.name(63, lower=True)
+        where = None if site.region == "us-east-1" else {"LocationConstraint": site.region}
+        await site.call("s3", "CreateBucket", Bucket=name, CreateBucketConfiguration=where)
+        await self._settings(site, name, {}, wish)
+        return self._made(site, name)
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        await self._settings(site, made.physical_id, old, wish)
+        return self._made(site, made.physical_id)
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone("s3", "DeleteBucket", Bucket=made.physical_id)
+
+    @staticmethod
+    async def _settings(site: Site, name: str, old: Properties, wish: Properties) -> None:
+        for setting, (put, remove, params) in SETTINGS.items():
+            if wish.get(setting) == old.get(setting):
+                continue
+            if setting in wish:
+                await site.call("s3", put, Bucket=name, **params(wish[setting]))
+            elif remove:
+                await site.gone("s3", remove, Bucket=name)
+        tags = tag_list(wish, site)
+        if tags and wish.get("Tags") != old.get("Tags"):
+            await site.call("s3", "PutBucketTagging", Bucket=name, Tagging={"TagSet": tags})
+
+    @staticmethod
+    def _made(site: Site, name: str) -> Made:
+        host = f"{name}.s3-website.localhost:{site.config.port}"
+        return Made(
+            name,
+            {
+                "Arn": f"arn:aws:s3:::{name}",
+                "DomainName": f"{name}.s3.amazonaws.com",
+                "DualStackDomainName": f"{name}.s3.dualstack.{site.region}.amazonaws.com",
+                "RegionalDomainName": f"{name}.s3.{site.region}.amazonaws.com",
+                "WebsiteURL": f"http://{host}",
+            },
+        )
+
+
+class BucketPolicy:
+    replacing = frozenset({"Bucket"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        bucket, document = need(wish, "Bucket", "PolicyDocument")
+        text = document if isinstance(document, str) else json.dumps(document)
+        await site.call("s3", "PutBucketPolicy", Bucket=bucket, Policy=text)
+        return Made(bucket, {})
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        return await self.create(site, wish)
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone("s3", "DeleteBucketPolicy", Bucket=made.physical_id)
+
+
+KINDS = {"AWS::S3::Bucket": Bucket(), "AWS::S3::BucketPolicy": BucketPolicy()}

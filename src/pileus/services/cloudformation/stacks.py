@@ -1,0 +1,246 @@
+"""CreateStack, UpdateStack, DeleteStack and how an operation is recorded.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import uuid
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Call, Parts
+from pileus.services.cloudformation import parameters, rows, template
+from pileus.services.cloudformation.intrinsics import dependencies
+from pileus.services.cloudformation.resources import KINDS
+from pileus.services.cloudformation.template import invalid
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
+BUSY = "_IN_PROGRESS"
+Record = dict[str, Any]
+
+
+def place(call: Call) -> str:
+    return f"{call.account}/{call.region}"
+
+
+async def read_template(parts: Parts, call: Call) -> Record | None:
+    """TemplateBody, or TemplateURL read as the caller; None when neither is given."""
+    p = call.params
+    if "TemplateBody" in p:
+        return template.parse(p["TemplateBody"])
+    if "TemplateURL" not in p:
+        return None
+    match = re.search(r"https?://([^/]+)/(.+)", p["TemplateURL"])
+    if match is None:
+        raise invalid("TemplateURL must be a supported URL.")
+    host, path = match[1], match[2].split("?")[0]
+    bucket = host.split(".s3")[0] if ".s3" in host else ""
+    if not bucket or bucket.startswith("s3"):
+        bucket, _, path = path.partition("/")
+    got = await parts.dispatch(
+        "s3",
+        "GetObject",
+        {"Bucket": bucket, "Key": path},
+        principal=call.principal,
+        region=call.region,
+    )
+    body = got["Body"]
+    data = body if isinstance(body, bytes) else b"".join([chunk async for chunk in body])
+    return template.parse(data.decode("utf-8", "replace"))
+
+
+def prepared(call: Call, source: Record, previous: dict[str, str]) -> tuple[Record, dict[str, str]]:
+    """The expanded template and its parameter values, checked."""
+    values = parameters.settle(source, call.params.get("Parameters", []), previous)
+    expanded = template.expand(source, values, call.region)
+    dependencies(expanded["Resources"])
+    capabilities = set(call.params.get("Capabilities", []))
+    if template.uses_sam(source) and "CAPABILITY_AUTO_EXPAND" not in capabilities:
+        if call.operation != "CreateChangeSet":
+            raise AwsError(
+                "InsufficientCapabilitiesException",
+                "Requires capabilities : [CAPABILITY_AUTO_EXPAND]",
+            )
+    _check_capabilities(expanded, capabilities)
+    return expanded, values
+
+
+def _check_capabilities(expanded: Record, capabilities: set[str]) -> None:
+    naming = ("RoleName", "UserName", "GroupName", "ManagedPolicyName")
+    needed = ""
+    for resource in expanded["Resources"].values():
+        if resource["Type"].startswith("AWS::IAM::"):
+            named = any(n in resource.get("Properties", {}) for n in naming)
+            needed = "CAPABILITY_NAMED_IAM" if named or "NAMED" in needed else "CAPABILITY_IAM"
+    enough = {"CAPABILITY_NAMED_IAM"} | (
+        {"CAPABILITY_IAM"} if needed == "CAPABILITY_IAM" else set()
+    )
+    if needed and not capabilities & enough:
+        raise AwsError("InsufficientCapabilitiesException", f"Requires capabilities : [{needed}]")
+
+
+def new_record(call: Call, stack_id: str, now_ms: int, status: str) -> Record:
+    p = call.params
+    return {
+        "id": stack_id,
+        "name": p["StackName"],
+        "status": status,
+        "reason": "",
+        "created": now_ms,
+        "updated": 0,
+        "template": {"Resources": {}},
+        "source": "",
+        "parameters": {},
+        "outputs": [],
+        "tags": p.get("Tags", []),
+        "capabilities": p.get("Capabilities", []),
+        "role": p.get("RoleARN", ""),
+        "protected": bool(p.get("EnableTerminationProtection", False)),
+        "rollback": not p.get("DisableRollback", False),
+        "description": "",
+    }
+
+
+def work_record(call: Call, kind: str, stack_id: str, **more: Any) -> Record:
+    """What the worker needs to carry an operation out, whoever asked for it."""
+    principal = dataclasses.asdict(call.principal)
+    return {
+        "id": str(uuid.uuid4()),
+        "kind": kind,
+        "stack": stack_id,
+        "place": place(call),
+        "principal": principal,
+        **more,
+    }
+
+
+def check_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy "
+            "constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*"
+        )
+    return name
+
+
+async def create_stack(parts: Parts, call: Call) -> Record:
+    name = check_name(call.params["StackName"])
+    source = await read_template(parts, call)
+    if source is None:
+        raise invalid("Either Template URL or Template Body must be specified.")
+    expanded, values = prepared(call, source, {})
+    stack_id = rows.new_stack_id(call.region, call.account, name)
+
+    def change(draft: Any) -> None:
+        if rows.find(draft, place(call), name) is not None:
+            raise AwsError("AlreadyExistsException", f"Stack [{name}] already exists")
+        record = new_record(call, stack_id, draft.now_ms, "CREATE_IN_PROGRESS")
+        apply_template(record, call, source, expanded, values)
+        keep = call.params.get("OnFailure") == "DO_NOTHING" or not record["rollback"]
+        put_stack(draft, place(call), record)
+        draft.put_json(rows.work_key(stack_id), work_record(call, "CREATE", stack_id, keep=keep))
+
+    await parts.store.transact(change, call.invocation_id)
+    return {"StackId": stack_id}
+
+
+def put_stack(draft: Any, where: str, record: Record) -> None:
+    draft.put_json(rows.name_key(where, record["name"]), {"id": record["id"]})
+    draft.put_json(rows.stack_key(where, record["id"]), record)
+
+
+def apply_template(
+    record: Record, call: Call, source: Record, expanded: Record, values: dict[str, str]
+) -> None:
+    record |= {
+        "template": expanded,
+        "source": call.params.get("TemplateBody") or json.dumps(source),
+        "parameters": values,
+        "description": str(source.get("Description", "")),
+        "capabilities": call.params.get("Capabilities", []),
+    }
+    if "Tags" in call.params:
+        record["tags"] = call.params["Tags"]
+
+
+def check_changeable(stack: Record) -> None:
+    status = stack["status"]
+    if status.endswith(BUSY) or status in ("ROLLBACK_COMPLETE", "CREATE_FAILED", "DELETE_FAILED"):
+        raise invalid(f"Stack:{stack['id']} is in {status} state and can not be updated.")
+
+
+def start_update(
+    draft: Any, call: Call, stack: Record, source: Record, expanded: Record, values: Any
+) -> None:
+    """Record the update: the new template in the stack, the old one in the work row."""
+    before = {k: stack[k] for k in ("template", "parameters", "tags")}
+    stack |= {"status": "UPDATE_IN_PROGRESS", "reason": "", "updated": draft.now_ms}
+    apply_template(stack, call, source, expanded, values)
+    put_stack(draft, place(call), stack)
+    draft.put_json(
+        rows.work_key(stack["id"]), work_record(call, "UPDATE", stack["id"], before=before)
+    )
+
+
+async def update_stack(parts: Parts, call: Call) -> Record:
+    given = await read_template(parts, call)
+    answer: Record = {}
+
+    def change(draft: Any) -> None:
+        stack = rows.must_find(draft, place(call), call.params["StackName"])
+        check_changeable(stack)
+        source = given if given is not None else template.parse(stack["source"])
+        expanded, values = prepared(call, source, stack["parameters"])
+        same_tags = call.params.get("Tags", stack["tags"]) == stack["tags"]
+        if expanded == stack["template"] and values == stack["parameters"] and same_tags:
+            raise invalid("No updates are to be performed.")
+        start_update(draft, call, stack, source, expanded, values)
+        answer["StackId"] = stack["id"]
+
+    await parts.store.transact(change, call.invocation_id)
+    return answer
+
+
+async def delete_stack(parts: Parts, call: Call) -> Record:
+    def change(draft: Any) -> None:
+        stack = rows.find(draft, place(call), call.params["StackName"])
+        if stack is None or stack["status"] == "DELETE_COMPLETE":
+            return
+        if stack["protected"]:
+            raise invalid(
+                f"Stack [{stack['name']}] cannot be deleted while TerminationProtection is enabled"
+            )
+        if stack["status"].endswith(BUSY) and stack["status"] != "REVIEW_IN_PROGRESS":
+            if stack["status"] == "DELETE_IN_PROGRESS":
+                return
+            raise invalid(f"Stack [{stack['id']}] is in {stack['status']} and cannot be deleted")
+        stack |= {"status": "DELETE_IN_PROGRESS", "deleted": draft.now_ms}
+        draft.put_json(rows.stack_key(place(call), stack["id"]), stack)
+        retain = call.params.get("RetainResources", [])
+        work = work_record(call, "DELETE", stack["id"], retain=retain)
+        draft.put_json(rows.work_key(stack["id"]), work)
+
+    await parts.store.transact(change, call.invocation_id)
+    return {}
+
+
+async def update_termination_protection(parts: Parts, call: Call) -> Record:
+    answer: Record = {}
+
+    def change(draft: Any) -> None:
+        stack = rows.must_find(draft, place(call), call.params["StackName"])
+        stack["protected"] = bool(call.params["EnableTerminationProtection"])
+        draft.put_json(rows.stack_key(place(call), stack["id"]), stack)
+        answer["StackId"] = stack["id"]
+
+    await parts.store.transact(change, call.invocation_id)
+    return answer
+
+
+def unsupported(expanded: Record) -> list[str]:
+    """Resource types of a template that Pileus does not make."""
+    return sorted({r["Type"] for r in expanded["Resources"].values()} - KINDS.keys())

@@ -1,0 +1,112 @@
+"""Templates as text: YAML with short forms, or JSON, into plain dictionaries; limits; the SAM
+transform.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from pileus.errors import AwsError
+
+TEMPLATE_BYTES_MAX = 1024 * 1024
+DEPTH_MAX = 100
+SAM = "AWS::Serverless-2016-10-31"
+
+
+def invalid(message: str) -> AwsError:
+    """CloudFormation's error for everything wrong with a template or a request."""
+    return AwsError("ValidationError", message)
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms (``!Ref``, ``!GetAtt``, ``!Sub`` …) written out."""
+
+
+def _short_form(loader: Any, suffix: str, node: Any) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", _short_form)
+Loader.add_constructor(
+    "tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node)
+)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The template as a dictionary; ``ValidationError`` with the reason otherwise."""
+    if len(text.encode()) > TEMPLATE_BYTES_MAX:
+        raise invalid("Template may not exceed 1000000 bytes in size.")
+    if text.count("*") > 0 and text.count("&") > 200:
+        raise invalid("Template format error: too many YAML anchors.")
+    try:
+        loaded = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        raise invalid(f"Template format error: {str(e)[:300]}") from e
+    if not isinstance(loaded, dict):
+        raise invalid("Template format error: unsupported structure.")
+    check(loaded)
+    return loaded
+
+
+def check(template: dict[str, Any]) -> None:
+    """The template's shape: known sections, resources with types."""
+    known = {
+        "AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Rules", "Mappings",
+        "Conditions", "Transform", "Resources", "Outputs", "Globals",
+    }  # fmt: skip
+    unknown = sorted(set(template) - known)
+    if unknown:
+        raise invalid(f"Invalid template property or properties [{', '.join(map(str, unknown))}]")
+    resources = template.get("Resources")
+    if not isinstance(resources, dict) or not resources:
+        raise invalid("Template format error: At least one Resources member must be defined.")
+    for name, resource in resources.items():
+        if not str(name).isalnum():
+            raise invalid(f"Template format error: Resource name {name} is non alphanumeric.")
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+            raise invalid(f"Template format error: [/Resources/{name}] Type is required.")
+    for section in ("Parameters", "Mappings", "Conditions", "Outputs"):
+        if not isinstance(template.get(section, {}), dict):
+            raise invalid(f"Template format error: {section} must be an object.")
+
+
+def uses_sam(template: dict[str, Any]) -> bool:
+    transform = template.get("Transform", [])
+    return SAM in (transform if isinstance(transform, list) else [transform])
+
+
+def expand(template: dict[str, Any], parameters: dict[str, Any], region: str) -> dict[str, Any]:
+    """The template after its transforms: AWS's own translator turns SAM into plain resources."""
+    transform = template.get("Transform")
+    if transform and not uses_sam(template):
+        raise invalid(f"No transform named {transform} found.")
+    if not transform:
+        return template
+    import copy
+
+    from samtranslator.public.exceptions import InvalidDocumentException
+    from samtranslator.public.translator import ManagedPolicyLoader  # noqa: F401
+    from samtranslator.translator.transform import transform as translate
+
+    from pileus.services.cloudformation.policies import ManagedPolicies
+
+    plain = copy.deepcopy(template)
+    try:
+        expanded = translate(plain, parameters, ManagedPolicies(), region=region)
+    except InvalidDocumentException as e:
+        raise invalid(f"Transform {SAM} failed with: {e.message}") from e
+    expanded.pop("Transform", None)
+    return dict(expanded)
