@@ -94,7 +94,8 @@ class Scope:
         attributes = self.resources[logical][1]
         if name not in attributes:
             raise invalid(
-                f"Template error: resource {logical} does not support attribute type {name} in Fn::GetAtt"
+                f"Template error: resource {logical} does not support attribute type {name}"
+                " in Fn::GetAtt"
             )
         return attributes[name]
 

@@ -52,12 +52,11 @@ def _check(name: str, about: dict[str, Any], value: str) -> None:
         raise invalid(f"Parameter '{name}' must be one of AllowedValues [{allowed}]")
     pattern = about.get("AllowedPattern")
     if pattern is not None and not re.fullmatch(pattern, value):
+        why = about.get("ConstraintDescription")
         raise invalid(
-            (
-                about.get("ConstraintDescription")
-                and f"Parameter {name} failed to satisfy constraint: {about['ConstraintDescription']}"
-            )
-            or f"Parameter '{name}' must match pattern {pattern}"
+            f"Parameter {name} failed to satisfy constraint: {why}"
+            if why
+            else f"Parameter '{name}' must match pattern {pattern}"
         )
     if "MinLength" in about and len(value) < int(about["MinLength"]):
         raise invalid(f"Parameter '{name}' must contain at least {about['MinLength']} characters")

@@ -59,12 +59,11 @@ def prepared(call: Call, source: Record, previous: dict[str, str]) -> tuple[Reco
     expanded = template.expand(source, values, call.region)
     dependencies(expanded["Resources"])
     capabilities = set(call.params.get("Capabilities", []))
-    if template.uses_sam(source) and "CAPABILITY_AUTO_EXPAND" not in capabilities:
-        if call.operation != "CreateChangeSet":
-            raise AwsError(
-                "InsufficientCapabilitiesException",
-                "Requires capabilities : [CAPABILITY_AUTO_EXPAND]",
-            )
+    direct = call.operation != "CreateChangeSet"  # a change set can be reviewed after expansion
+    if direct and template.uses_sam(source) and "CAPABILITY_AUTO_EXPAND" not in capabilities:
+        raise AwsError(
+            "InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_AUTO_EXPAND]"
+        )
     _check_capabilities(expanded, capabilities)
     return expanded, values
 
