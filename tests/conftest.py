@@ -69,6 +69,10 @@ class Cloud:
     def edge(self) -> str:
         return str(self.told["edge"])
 
+    @property
+    def edge_port(self) -> int:
+        return int(self.edge.rpartition(":")[2])
+
     def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client with only an endpoint and keys. ``access_key``, ``secret_key``, ``token``:
         another caller."""

@@ -1,0 +1,24 @@
+"""kill -9 under load, twenty times: every acknowledged write is there, none twice (S6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import new_cloud
+from tests.soak.kill import one_round, prepare
+
+ROUNDS = 20
+
+
+@pytest.mark.timeout(400)
+def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path) -> None:
+    cloud = new_cloud(tmp_path / "home").up()
+    try:
+        prepare(cloud, items=2_000)
+        rounds = [one_round(cloud, seed) for seed in range(ROUNDS)]
+    finally:
+        cloud.down()
+    assert [w for r in rounds for w in r.wrong] == []
+    assert all(r.acknowledged > 20 for r in rounds), "the load did not load"

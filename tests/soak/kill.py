@@ -1,0 +1,241 @@
+"""Load, kill -9 of every process, restart, count: nothing acknowledged is lost, no effect happens
+twice.
+
+Each caller writes through boto3 (retries on) and notes what was acknowledged. Effects that would
+show a repetition:
+every UpdateItem appends a token of its own to a list, so a token that stands twice was applied
+twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.conftest import Cloud
+
+TABLE = "kill-items"
+BUCKET = "kill-objects"
+GROUP = "/kill/log"
+SETTINGS = Config(
+    retries={"max_attempts": 4, "mode": "standard"}, connect_timeout=2, read_timeout=5
+)
+# The one exception to "durable before the answer": log lines may take a second to reach the disk.
+LOG_GRACE_SECONDS = 1.5
+
+
+@dataclass
+class Acknowledged:
+    """What the cloud said it had done, by kind. Filled by the callers, read after the restart."""
+
+    items: dict[str, str] = field(default_factory=dict)
+    tokens: set[str] = field(default_factory=set)
+    objects: dict[str, str] = field(default_factory=dict)
+    users: set[str] = field(default_factory=set)
+    lines: dict[str, float] = field(default_factory=dict)
+
+    def count(self) -> int:
+        return sum(map(len, (self.items, self.tokens, self.objects, self.users, self.lines)))
+
+
+def process_tree(pid: int) -> list[int]:
+    """``pid`` and all its descendants, as /proc tells."""
+    found = [pid]
+    for each in found:
+        for task in Path(f"/proc/{each}/task").glob("*/children"):
+            try:
+                found += [int(p) for p in task.read_text().split()]
+            except OSError:
+                continue
+    return found
+
+
+def kill_all(cloud: Cloud) -> None:
+    """kill -9 to every process of the cloud, the supervisor first so that it restarts nothing."""
+    pids = process_tree(cloud.told["pid"])
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def prepare(cloud: Cloud, items: int = 0) -> None:
+    """Table, bucket and log group; ``items`` rows to have a state worth recovering."""
+    dynamodb = cloud.client("dynamodb")
+    dynamodb.create_table(
+        TableName=TABLE,
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    dynamodb.get_waiter("table_exists").wait(TableName=TABLE)
+    cloud.client("s3").create_bucket(Bucket=BUCKET)
+    cloud.client("logs").create_log_group(logGroupName=GROUP)
+    cloud.client("logs").create_log_stream(logGroupName=GROUP, logStreamName="s")
+    for start in range(0, items, 25):
+        rows = range(start, min(start + 25, items))
+        put = [
+            {"PutRequest": {"Item": {"PK": {"S": f"base-{i}"}, "v": {"S": "x" * 100}}}}
+            for i in rows
+        ]
+        dynamodb.batch_write_item(RequestItems={TABLE: put})
+
+
+class Callers:
+    """Threads that write until told to stop, each noting what was acknowledged."""
+
+    def __init__(self, cloud: Cloud, seed: int, told: Acknowledged) -> None:
+        self._cloud, self._told, self._seed = cloud, told, seed
+        self._stop = threading.Event()
+        work: list[Callable[[Any, random.Random, str], None]] = [
+            self._put_item, self._append, self._append, self._put_object, self._create_user,
+            self._log,
+        ]  # fmt: skip
+        self._threads = [
+            threading.Thread(target=self._run, args=(i, w), daemon=True) for i, w in enumerate(work)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self, index: int, one: Callable[[Any, random.Random, str], None]) -> None:
+        rng = random.Random(f"{self._seed}/{index}")
+        names = {
+            self._put_item: "dynamodb", self._append: "dynamodb", self._put_object: "s3",
+            self._create_user: "iam", self._log: "logs",
+        }  # fmt: skip
+        client = self._cloud.client(names[one], config=SETTINGS)
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            try:
+                one(client, rng, f"{self._seed}-{index}-{number}")
+            except (BotoCoreError, ClientError):
+                time.sleep(0.02)
+
+    def _put_item(self, client: Any, rng: random.Random, name: str) -> None:
+        value = f"{rng.random()}"
+        client.put_item(TableName=TABLE, Item={"PK": {"S": name}, "v": {"S": value}})
+        self._told.items[name] = value
+
+    def _append(self, client: Any, rng: random.Random, name: str) -> None:
+        client.update_item(
+            TableName=TABLE,
+            Key={"PK": {"S": f"list-{self._seed}-{rng.randrange(4)}"}},
+            UpdateExpression="SET tokens = list_append(if_not_exists(tokens, :none), :one)",
+            ExpressionAttributeValues={":none": {"L": []}, ":one": {"L": [{"S": name}]}},
+        )
+        self._told.tokens.add(name)
+
+    def _put_object(self, client: Any, rng: random.Random, name: str) -> None:
+        body = rng.randbytes(rng.choice((100, 5_000, 100_000, 700_000)))
+        client.put_object(Bucket=BUCKET, Key=name, Body=body)
+        self._told.objects[name] = hashlib.sha256(body).hexdigest()
+
+    def _create_user(self, client: Any, rng: random.Random, name: str) -> None:
+        client.create_user(UserName=f"u-{name}")
+        self._told.users.add(f"u-{name}")
+        time.sleep(0.01)
+
+    def _log(self, client: Any, rng: random.Random, name: str) -> None:
+        event = {"timestamp": int(time.time() * 1000), "message": name}
+        client.put_log_events(logGroupName=GROUP, logStreamName="s", logEvents=[event])
+        self._told.lines[name] = time.monotonic()
+        time.sleep(0.01)
+
+
+def check(cloud: Cloud, told: Acknowledged, killed: float, seed: int) -> list[str]:
+    """What is missing, wrong or doubled after the restart; an empty list is the promise kept."""
+    wrong: list[str] = []
+    dynamodb, s3 = cloud.client("dynamodb"), cloud.client("s3")
+    for name, value in told.items.items():
+        item = dynamodb.get_item(TableName=TABLE, Key={"PK": {"S": name}}).get("Item")
+        if item is None or item["v"]["S"] != value:
+            wrong.append(f"item {name}: {item}")
+    tokens: list[str] = []
+    for i in range(4):
+        key = {"PK": {"S": f"list-{seed}-{i}"}}
+        item = dynamodb.get_item(TableName=TABLE, Key=key).get("Item", {})
+        tokens += [t["S"] for t in item.get("tokens", {}).get("L", [])]
+    wrong += [f"token {t} is lost" for t in told.tokens - set(tokens)]
+    wrong += [f"token {t} was applied twice" for t in set(tokens) if tokens.count(t) > 1]
+    for name, digest in told.objects.items():
+        try:
+            body = s3.get_object(Bucket=BUCKET, Key=name)["Body"].read()
+        except ClientError as e:
+            wrong.append(f"object {name}: {e}")
+            continue
+        if hashlib.sha256(body).hexdigest() != digest:
+            wrong.append(f"object {name} has other bytes")
+    pages = cloud.client("iam").get_paginator("list_users").paginate()
+    users = {u["UserName"] for page in pages for u in page["Users"]}
+    wrong += [f"user {u} is lost" for u in told.users - users]
+    wrong += [f"log line {n} is lost" for n in _lost_lines(cloud, told, killed)]
+    return wrong
+
+
+def _lost_lines(cloud: Cloud, told: Acknowledged, killed: float) -> set[str]:
+    old = {n for n, at in told.lines.items() if killed - at > LOG_GRACE_SECONDS}
+    pages = cloud.client("logs").get_paginator("filter_log_events").paginate(logGroupName=GROUP)
+    return old - {e["message"] for page in pages for e in page["events"]}
+
+
+@dataclass(frozen=True)
+class Round:
+    """How one round went: acknowledged writes, seconds from start to healthy, what was wrong."""
+
+    seed: int
+    acknowledged: int
+    healthy_seconds: float
+    wrong: list[str]
+
+
+def one_round(cloud: Cloud, seed: int) -> Round:
+    """Load for a random while, kill everything, start again, check."""
+    told = Acknowledged()
+    callers = Callers(cloud, seed, told)
+    callers.start()
+    time.sleep(random.Random(seed).uniform(0.3, 1.2))
+    kill_all(cloud)
+    killed = time.monotonic()
+    # The callers go on retrying into the restart: what they finally get acknowledged counts too.
+    started = time.monotonic()
+    cloud.options = _same_ports(cloud)
+    cloud.up()
+    took = time.monotonic() - started
+    time.sleep(0.3)
+    callers.stop()
+    return Round(seed, told.count(), took, check(cloud, told, killed, seed))
+
+
+def _same_ports(cloud: Cloud) -> tuple[str, ...]:
+    edge = cloud.edge_port
+    return ("--port", str(cloud.port), "--edge-port", str(edge), "--edge-tls-port", "0")
