@@ -57,8 +57,9 @@ class FunctionSpec:
     order of the configuration (the last wins), ``concurrency_max`` the reserved concurrency
     (``reserved`` true) or the account's unreserved pool, which all its other functions share.
     ``log_stream_prefix`` defaults to AWS's ``YYYY/MM/DD/[VERSION]``; each worker adds 32 hex
-    digits. Credentials and ``concurrency_max`` are not part of a spec's identity: refresh them
-    with ``dataclasses.replace`` and no worker is recycled before its own credentials run out.
+    digits. A new ``revision`` (Lambda's RevisionId) means new workers. Credentials and
+    ``concurrency_max`` are not part of a spec's identity: refresh them with
+    ``dataclasses.replace``; a worker is recycled only when its own credentials run out.
     """
 
     arn: str
@@ -81,6 +82,7 @@ class FunctionSpec:
     log_group: str = ""
     log_stream_prefix: str = ""
     log_format: str = "Text"
+    revision: str = ""
 
     @property
     def name(self) -> str:

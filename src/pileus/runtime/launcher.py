@@ -1,0 +1,242 @@
+"""The runtime's end of the zygote's control socket: start workers, learn of their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pileus.errors import Unavailable
+from pileus.runtime.cgroups import Cgroups, Group
+
+UID_BASE = 200_000
+POOLED_MEMORY_MB = 256
+START_TIMEOUT_S = 30.0
+MESSAGE_BYTES_MAX = 64 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Enclosure:
+    """A jailed process 1 that waits for a function: what the runtime holds of it."""
+
+    slot: int
+    control: socket.socket
+    log_fd: int
+    group: Group | None
+    pid: int = 0
+    pidfd: int = -1
+    doors: list[socket.socket] = field(default_factory=list)
+    port: int = 0
+    on_exit: Callable[[int], None] | None = None
+    exited: bool = False
+
+    def kill(self) -> None:
+        """End process 1, and with it everything in its process namespace."""
+        if not self.exited and self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+
+class Launcher:
+    """Starts enclosures one after another. ``on_end(reason)`` is called when the zygote is gone."""
+
+    def __init__(
+        self, options: dict[str, Any], cgroups: Cgroups, on_end: Callable[[str], None]
+    ) -> None:
+        self._options = options
+        self._cgroups = cgroups
+        self._on_end = on_end
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._slots: set[int] = set()
+        self._serial = 0
+        self._starting: dict[int, tuple[Enclosure, asyncio.Future[Enclosure]]] = {}
+        self._running: dict[int, Enclosure] = {}
+        self._ready: asyncio.Future[None] | None = None
+        self._removals: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start the zygote and wait until it is warm. Raises ``Unavailable`` with the reason when
+        its private root cannot be built."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        self._process = subprocess.Popen(  # noqa: ASYNC220 (a fork and exec, once)
+            [
+                *(sys.executable, "-s", "-m", "pileus.runtime.zygote"),
+                *(str(theirs.fileno()), json.dumps(self._options)),
+            ],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            env=zygote_environment(),
+        )
+        theirs.close()
+        ours.setblocking(False)
+        self._control = ours
+        loop.add_reader(ours.fileno(), self._on_message)
+        await self._ready
+
+    async def spawn(self) -> Enclosure:
+        """A fresh enclosure; ``Unavailable`` when it cannot be built."""
+        slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
+        self._slots.add(slot)
+        self._serial += 1
+        control, worker_end = socket.socketpair()
+        log_fd, worker_log = os.pipe2(os.O_CLOEXEC)
+        group, procs = None, []
+        try:
+            group = self._cgroups.create(f"w{self._serial}")
+            if group is not None:
+                group.limit(POOLED_MEMORY_MB * 1024 * 1024, 64, POOLED_MEMORY_MB)
+                procs = group.open_procs()
+            enclosure = Enclosure(slot, control, log_fd, group)
+            future: asyncio.Future[Enclosure] = asyncio.get_running_loop().create_future()
+            self._starting[slot] = (enclosure, future)
+            uid = UID_BASE + slot if os.geteuid() == 0 else 0
+            order = json.dumps({"slot": slot, "uid": uid}).encode()
+            self._send(order, [worker_end.fileno(), worker_log, *procs])
+        finally:
+            worker_end.close()
+            os.close(worker_log)
+            for fd in procs:
+                os.close(fd)
+        async with asyncio.timeout(START_TIMEOUT_S):
+            return await future
+
+    def _send(self, order: bytes, fds: list[int]) -> None:
+        if self._control is None:
+            raise Unavailable("the function runtime's parent of workers is gone")
+        socket.send_fds(self._control, [order], fds)
+
+    def _on_message(self) -> None:
+        assert self._control is not None
+        while True:
+            try:
+                data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, 8)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, fds = b"", []
+            if not data:
+                self._lost("the parent of workers ended")
+                return
+            message = json.loads(data)
+            if "spawned" in message:
+                self._spawned(message, fds)
+            elif "exit" in message:
+                self._exited(message["exit"], message["status"])
+            elif "failed" in message:
+                self._failed(message["failed"], message["error"])
+            elif "ready" in message and self._ready is not None:
+                self._ready.set_result(None)
+            elif "unable" in message and self._ready is not None:
+                self._ready.set_exception(Unavailable(message["unable"]))
+
+    def _spawned(self, message: dict[str, Any], fds: list[int]) -> None:
+        enclosure, future = self._starting.pop(message["spawned"])
+        enclosure.pid, enclosure.pidfd, enclosure.port = message["pid"], fds[0], message["port"]
+        for fd in fds[1:]:
+            door = socket.socket(fileno=fd)
+            door.setblocking(False)
+            enclosure.doors.append(door)
+        self._running[enclosure.pid] = enclosure
+        if future.done():
+            enclosure.kill()
+        else:
+            future.set_result(enclosure)
+
+    def _failed(self, slot: int, error: str) -> None:
+        enclosure, future = self._starting.pop(slot)
+        self._dispose(enclosure)
+        if not future.done():
+            future.set_exception(Unavailable(f"a worker's jail cannot be built: {error}"))
+
+    def _exited(self, pid: int, status: int) -> None:
+        enclosure = self._running.pop(pid, None)
+        if enclosure is None:
+            return  # the short-lived builder of an enclosure
+        enclosure.exited = True
+        if enclosure.on_exit is not None:
+            enclosure.on_exit(status)
+        self._dispose(enclosure)
+
+    def _dispose(self, enclosure: Enclosure) -> None:
+        if enclosure.pidfd >= 0:
+            os.close(enclosure.pidfd)
+            enclosure.pidfd = -1
+        enclosure.control.close()
+        for door in enclosure.doors:
+            door.close()
+        task = asyncio.get_running_loop().create_task(self._release(enclosure))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _release(self, enclosure: Enclosure) -> None:
+        """The kernel may count the last process for a moment after its end."""
+        for _ in range(100):
+            if enclosure.group is None or enclosure.group.remove():
+                break
+            await asyncio.sleep(0.02)
+        self._slots.discard(enclosure.slot)
+
+    def _lost(self, reason: str) -> None:
+        if self._control is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        self._control.close()
+        self._control = None
+        trouble = Unavailable(f"functions cannot run: {reason}")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(trouble)
+        for enclosure, future in list(self._starting.values()):
+            self._dispose(enclosure)
+            if not future.done():
+                future.set_exception(trouble)
+        self._starting.clear()
+        for pid in list(self._running):
+            self._exited(pid, -signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._on_end(reason)
+
+    @property
+    def running(self) -> int:
+        return len(self._running) + len(self._starting)
+
+    async def stop(self) -> None:
+        """End every worker and the zygote; nothing is left behind."""
+        for enclosure in list(self._running.values()):
+            enclosure.kill()
+        async with asyncio.timeout(5):
+            while self._running or self._removals:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+def zygote_environment() -> dict[str, str]:
+    """Nothing of the operator's: no credentials, profiles or proxies reach the workers' parent."""
+    kept = {k: os.environ[k] for k in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if k in os.environ}
+    return kept | {
+        "LANG": "C.UTF-8",
+        "HOME": "/nonexistent",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "random",
+    }

@@ -1,0 +1,178 @@
+// Runs a Node.js function: loads the handler, then asks the Runtime API for one event after another.
+// Callback, promise and streaming-free async handlers; CommonJS and ES modules; errors as AWS's.
+import http from "node:http";
+import fs from "node:fs";
+import path from "node:path";
+import util from "node:util";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(":");
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+const base = "/2018-06-01/runtime/";
+let requestId = "";
+
+function call(method, target, body, headers = {}) {
+  return new Promise((resolve, reject) => {
+    const options = { host, port, agent, method, path: base + target, headers };
+    const request = http.request(options, (response) => {
+      const parts = [];
+      response.on("data", (part) => parts.push(part));
+      response.on("end", () => resolve([response, Buffer.concat(parts)]));
+      response.on("error", reject);
+    });
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+for (const [name, level] of Object.entries({
+  log: "INFO", info: "INFO", debug: "DEBUG", trace: "TRACE", warn: "WARN", error: "ERROR",
+})) {
+  console[name] = (...values) => {
+    const text = util.format(...values).replaceAll("\n", "\r");
+    const head = [new Date().toISOString(), requestId || "undefined", level];
+    fs.writeSync(1, head.join("\t") + "\t" + text + "\n");
+  };
+}
+
+function describe(error, kind) {
+  if (!(error instanceof Error) && !util.types.isNativeError(error)) {
+    return { errorType: typeof error, errorMessage: String(error), trace: [] };
+  }
+  return {
+    errorType: kind ?? error.name ?? "Error",
+    errorMessage: error.message,
+    trace: (error.stack ?? "").split("\n"),
+  };
+}
+
+function report(target, error, kind) {
+  const object = describe(error, kind);
+  console.error("Invoke Error", "\t", JSON.stringify({ ...object, stack: object.trace }));
+  return call("POST", target, JSON.stringify(object), {
+    "Content-Type": "application/json",
+    "Lambda-Runtime-Function-Error-Type": object.errorType,
+  });
+}
+
+class Fault extends Error {
+  constructor(kind, message) { super(message); this.name = kind; }
+}
+
+async function load(root, handler) {
+  const match = /^(.*\/)?([^/.]+)\.(.+)$/.exec(handler);
+  if (!match || handler.includes("..")) throw new Fault("Runtime.MalformedHandlerName", "Bad handler");
+  const [, folder = "", file, names] = match;
+  const stem = path.resolve(root, folder, file);
+  const found = [".js", ".mjs", ".cjs"].map((end) => stem + end).find((name) => fs.existsSync(name));
+  let module;
+  try {
+    module = found && !found.endsWith(".cjs")
+      ? await import(pathToFileURL(found).href)
+      : createRequire(stem)(found ?? stem);
+  } catch (error) {
+    const missing = ["MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND"].includes(error?.code);
+    if (missing) throw Object.assign(error, { name: "Runtime.ImportModuleError" });
+    if (error instanceof SyntaxError) error.name = "Runtime.UserCodeSyntaxError";
+    throw error;
+  }
+  const pick = (from) => names.split(".").reduce((value, name) => value?.[name], from);
+  const chosen = pick(module) ?? pick(module.default);
+  if (chosen === undefined) {
+    throw new Fault("Runtime.HandlerNotFound", `${handler} is undefined or not exported`);
+  }
+  if (typeof chosen !== "function") {
+    throw new Fault("Runtime.HandlerNotFound", `${handler} is not a function`);
+  }
+  return chosen;
+}
+
+function makeContext(headers, settle) {
+  const deadline = Number(headers["lambda-runtime-deadline-ms"]);
+  const parse = (text) => (text ? JSON.parse(text) : undefined);
+  const env = process.env;
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+    clientContext: parse(headers["lambda-runtime-client-context"]),
+    identity: parse(headers["lambda-runtime-cognito-identity"]),
+    invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
+    awsRequestId: requestId,
+    getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
+    done: settle,
+    succeed: (value) => settle(null, value),
+    fail: (error) => settle(error ?? new Error("handled")),
+  };
+}
+
+function run(handler, event, headers) {
+  return new Promise((resolve, reject) => {
+    let context;
+    const settle = (error, value) => {
+      const finish = () => (error ? reject(error) : resolve(value));
+      // With the flag up, AWS answers only when the event loop has nothing left to do.
+      if (context.callbackWaitsForEmptyEventLoop) process.once("beforeExit", finish);
+      else finish();
+    };
+    context = makeContext(headers, settle);
+    const result = handler(event, context, settle);
+    if (typeof result?.then === "function") result.then(resolve, reject);
+    else if (handler.length < 3 && result !== undefined) resolve(result);
+  });
+}
+
+async function next() {
+  const [response, body] = await call("GET", "invocation/next");
+  const headers = response.headers;
+  requestId = headers["lambda-runtime-aws-request-id"];
+  if (headers["lambda-runtime-trace-id"]) process.env._X_AMZN_TRACE_ID = headers["lambda-runtime-trace-id"];
+  return [headers, body];
+}
+
+async function serve(handler) {
+  for (;;) {
+    const [headers, body] = await next();
+    const target = `invocation/${requestId}/`;
+    const idle = () => call("POST", target + "response", "null").then(() => serve(handler));
+    let ended = false;
+    const onEmpty = () => { if (!ended) { ended = true; idle(); } };
+    process.once("beforeExit", onEmpty); // a callback handler that never calls back answers null
+    try {
+      const value = await run(handler, JSON.parse(body), headers);
+      if (ended) return;
+      ended = true;
+      await call("POST", target + "response", JSON.stringify(value) ?? "null",
+        { "Content-Type": "application/json" });
+    } catch (error) {
+      if (ended) return;
+      ended = true;
+      await report(target + "error", error);
+    } finally {
+      process.removeListener("beforeExit", onEmpty);
+    }
+  }
+}
+
+function fatal(kind) {
+  return (error) => {
+    report(requestId ? `invocation/${requestId}/error` : "init/error", error, kind)
+      .finally(() => process.exit(129));
+  };
+}
+process.on("uncaughtException", fatal());
+process.on("unhandledRejection", fatal("Runtime.UnhandledPromiseRejection"));
+
+const task = process.env.LAMBDA_TASK_ROOT;
+let handler;
+try {
+  handler = await load(task, process.env._HANDLER);
+} catch (error) {
+  await report("init/error", error);
+  process.exit(1);
+}
+serve(handler);

@@ -1,0 +1,115 @@
+"""The door from a worker's network to the AWS endpoint: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+CONNECTIONS_MAX = 256  # of one worker
+HIGH_WATER_BYTES = 256 * 1024
+
+
+class Half(asyncio.Protocol):
+    """One side of a relayed connection. What it receives goes to ``peer``."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.peer: Half | None = None
+        self.early: list[bytes] = []
+        self.ended = False
+        self.on_closed: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.write(data)
+            return
+        self.early.append(data)
+        if self.transport is not None and sum(map(len, self.early)) > HIGH_WATER_BYTES:
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.write_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.close()
+        if self.on_closed is not None:
+            self.on_closed()
+
+
+def join(near: Half, far: Half) -> None:
+    """Connect two halves; what came early goes out first."""
+    near.peer, far.peer = far, near
+    for a, b in ((near, far), (far, near)):
+        if a.transport is None:
+            if b.transport is not None:
+                b.transport.close()
+            continue
+        if b.transport is not None and a.early:
+            b.transport.write(b"".join(a.early))
+        a.early.clear()
+        a.transport.resume_reading()
+        if a.ended:
+            a.eof_received()
+
+
+class Relay:
+    """Serves one worker's endpoint socket. ``address`` is (host, port) of the API."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[Half] = set()
+
+    async def start(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, sock=listener)
+
+    def _accept(self) -> Half:
+        near = Half()
+        self._open.add(near)
+        near.on_closed = lambda: self._open.discard(near)
+        task = asyncio.get_running_loop().create_task(self._connect(near))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return near
+
+    async def _connect(self, near: Half) -> None:
+        far = Half()
+        try:
+            if len(self._open) > CONNECTIONS_MAX:
+                raise ConnectionRefusedError
+            await asyncio.get_running_loop().create_connection(lambda: far, *self._address)
+        except OSError:  # the function sees its connection closed, as with any dead server
+            if near.transport is not None:
+                near.transport.abort()
+            return
+        join(near, far)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        for half in list(self._open):
+            if half.transport is not None:
+                half.transport.abort()

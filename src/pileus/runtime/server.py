@@ -1,0 +1,187 @@
+"""The runtime's Unix socket: the front processes' invocations in, outcomes out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pileus.errors import Unavailable
+from pileus.runtime.client import (
+    CALL,
+    FORGET,
+    IDS,
+    INVOKE,
+    OUTCOME,
+    PROVISION,
+    REFUSED_THROTTLED,
+    REFUSED_UNAVAILABLE,
+    REGISTER,
+    STATS,
+    VALUE,
+)
+from pileus.runtime.fleet import Fleet, Fleets
+from pileus.runtime.frames import FrameProtocol
+from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.job import Job, Verdict
+
+InvokeBody = tuple[str, str | None, str | None, str, str, bytes]
+
+
+class Caller:
+    """One connected front process."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._specs: dict[int, FunctionSpec] = {}
+        self._fleets: dict[int, Fleet] = {}
+        self.protocol = FrameProtocol(self._on_frame, self._on_lost)
+
+    def _on_lost(self, exc: Exception | None) -> None:
+        self._server.callers.discard(self)
+
+    def _on_frame(self, kind: int, frame: memoryview) -> None:
+        call, number = IDS.unpack_from(frame)
+        body = frame[IDS.size :]
+        if kind == INVOKE:
+            self._invoke(call, number, body)
+        elif kind == REGISTER:
+            self._specs.pop(call, None)
+            self._fleets.pop(call, None)
+            self._specs[number] = self._server.decode_spec(body)
+        elif kind == STATS:
+            self._value(call, self._server.stats())
+        elif kind == FORGET:
+            if self._server.fleets is not None:
+                self._server.fleets.forget(bytes(body).decode())
+            self._value(call, None)
+        elif kind == PROVISION:
+            count = msgspec.msgpack.decode(body, type=int)
+            self._server.when_ready(lambda: self._provision(call, number, count))
+
+    def _value(self, call: int, value: Any) -> None:
+        self._send(VALUE, call, self._server.encode([value]))
+
+    def _send(self, kind: int, call: int, body: bytes) -> None:
+        self.protocol.send(kind, CALL.pack(call), body)
+
+    def _refuse(self, call: int, trouble: Unavailable) -> None:
+        self._send(REFUSED_UNAVAILABLE, call, self._server.encode([str(trouble), trouble.hint]))
+
+    def _fleet(self, number: int) -> Fleet:
+        """The fleet of a registered spec. Raises ``Unavailable``."""
+        fleet = self._fleets.get(number)
+        if fleet is None or fleet.retired:
+            fleet = self._fleets[number] = self._server.running().fleet(self._specs[number])
+        return fleet
+
+    def _provision(self, call: int, number: int, count: int) -> None:
+        try:
+            fleet = self._fleet(number)
+        except Unavailable as e:
+            self._refuse(call, e)
+            return
+        fleet.provisioned = count
+        fleet.scale()
+        self._value(call, None)
+
+    def _invoke(self, call: int, number: int, body: memoryview) -> None:
+        request_id, client_context, identity, trace_id, arn, payload = self._server.decode(body)
+        spec = self._specs[number]
+        job = Job(
+            spec, payload, request_id, client_context, identity, trace_id, arn or spec.arn,
+            lambda verdict: self._answer(call, verdict),
+        )  # fmt: skip
+        self._server.when_ready(lambda: self._start(call, number, job))
+
+    def _start(self, call: int, number: int, job: Job) -> None:
+        try:
+            self._server.running().invoke(job, self._fleet(number))
+        except Unavailable as e:
+            self._refuse(call, e)
+
+    def _answer(self, call: int, verdict: Verdict) -> None:
+        if isinstance(verdict, InvokeOutcome):
+            v = verdict
+            body = (
+                v.payload, v.function_error, v.log, v.log_stream, v.cold,
+                v.duration_ms, v.billed_ms, v.max_memory_mb,
+            )  # fmt: skip
+            self._send(OUTCOME, call, self._server.encode(body))
+        elif isinstance(verdict, Throttled):
+            self._send(REFUSED_THROTTLED, call, self._server.encode([verdict.reason]))
+        else:
+            self._refuse(call, verdict)
+
+
+class Server:
+    """``isolation`` tells how functions are confined, and why not where they are not."""
+
+    def __init__(self, socket: Path, isolation: dict[str, Any]) -> None:
+        self._socket = socket
+        self.isolation = isolation
+        self.fleets: Fleets | None = None
+        self._early: list[Callable[[], None]] | None = []
+        self.callers: set[Caller] = set()
+        self.encode = msgspec.msgpack.Encoder().encode
+        self.decode = msgspec.msgpack.Decoder(InvokeBody).decode
+        self.decode_spec = msgspec.msgpack.Decoder(FunctionSpec).decode
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen, with mode 0600. A socket left behind by a killed predecessor is replaced."""
+        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        previous = os.umask(0o177)
+        try:
+            self._server = await loop.create_unix_server(self._accept, str(self._socket))
+        finally:
+            os.umask(previous)
+
+    def _accept(self) -> FrameProtocol:
+        caller = Caller(self)
+        self.callers.add(caller)
+        return caller.protocol
+
+    def when_ready(self, act: Callable[[], None]) -> None:
+        """Run ``act`` now, or when it is decided whether functions can run."""
+        if self._early is None:
+            act()
+        else:
+            self._early.append(act)
+
+    def serve(self, fleets: Fleets) -> None:
+        self.fleets = fleets
+        self._decided()
+
+    def refuse(self) -> None:
+        """No function can run: ``isolation`` says why."""
+        self._decided()
+
+    def _decided(self) -> None:
+        early, self._early = self._early or [], None
+        for act in early:
+            act()
+
+    def running(self) -> Fleets:
+        """The fleets, or ``Unavailable`` with the reason why no function can run."""
+        if self.fleets is None:
+            raise Unavailable(self.isolation["reason"], self.isolation["hint"])
+        return self.fleets
+
+    def stats(self) -> dict[str, Any]:
+        figures = self.fleets.stats() if self.fleets is not None else {}
+        return {"isolation": self.isolation, "callers": len(self.callers)} | figures
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for caller in list(self.callers):
+            if caller.protocol.transport is not None:
+                caller.protocol.transport.close()
+        self._socket.unlink(missing_ok=True)

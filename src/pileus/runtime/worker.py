@@ -1,0 +1,342 @@
+"""One execution environment, seen from the runtime: from enclosure to specialised worker to end.
+
+A worker serves one function version and one request at a time. Python workers speak frames on a
+socket, the others the Runtime API over HTTP; both lead to the same outcomes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import math
+import signal
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pileus.errors import Unavailable
+from pileus.runtime import environment, jail, log
+from pileus.runtime.environment import Places
+from pileus.runtime.frames import FrameProtocol
+from pileus.runtime.function import FunctionSpec, InvokeOutcome
+from pileus.runtime.job import Job
+from pileus.runtime.launcher import Enclosure
+from pileus.runtime.proxy import Proxy
+from pileus.runtime.python_worker import ANSWER, ERROR, INIT_ERROR, INVOKE, READY, SPECIALISE
+from pileus.runtime.relay import Relay
+from pileus.runtime.runtime_api import RuntimeApi
+
+INIT_TIMEOUT_S = 10.0
+ANSWER_BYTES_MAX = 6_291_556  # as AWS's own error message counts it
+FRAME_BYTES_MAX = 48 * 1024 * 1024
+PROCESSES_MAX = jail.PROCESSES_MAX
+CREDENTIALS_MARGIN_MS = 60_000
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all workers of this runtime share. ``api``: (host, port) of the AWS endpoint;
+    ``code``: the code cache's folder on the host; ``egress_allowed``: see ``egress.resolve``."""
+
+    api: tuple[str, int]
+    code: Path
+    weak: bool = False
+    node: str = ""
+    node_client: str = ""
+    node_modules: str = ""
+    egress_allowed: tuple[str, ...] = ()
+
+
+class Worker:
+    """Call ``prepare`` (in the pool), ``specialise``, then ``deliver`` again and again.
+    ``on_free(worker)`` is called after each answer, ``on_end(worker)`` once."""
+
+    def __init__(self, enclosure: Enclosure, setting: Setting) -> None:
+        self.enclosure = enclosure
+        self.spec: FunctionSpec | None = None
+        self.job: Job | None = None
+        self.idle_since = 0.0
+        self.served = 0
+        self.alive = True
+        self.init_error: bytes | None = None
+        self.on_free: Callable[[Worker], None] | None = None
+        self.on_end: Callable[[Worker], None] | None = None
+        self._setting = setting
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._frames = FrameProtocol(self._on_frame, lambda _: None, FRAME_BYTES_MAX)
+        self._output = log.LogReader(enclosure.log_fd)
+        self._relay = Relay(setting.api)
+        self._proxy = Proxy(setting.egress_allowed)
+        self._api = RuntimeApi(self)
+        self._timer: asyncio.TimerHandle | None = None
+        self._init_ms = 0.0
+        self._framed = True
+
+    async def prepare(self) -> None:
+        """Open the doors and the conversation with process 1."""
+        self.enclosure.on_exit = self._on_exit
+        self._output.watch(self._loop)
+        await self._loop.create_unix_connection(lambda: self._frames, sock=self.enclosure.control)
+        if not self._setting.weak:
+            await self._relay.start(self.enclosure.doors[0])
+            await self._proxy.start(self.enclosure.doors[1])
+        await self._api.start(self.enclosure.doors[-1])
+
+    def places(self, code: str, layers: str) -> Places:
+        if not self._setting.weak:
+            return Places()
+        host, port = self._setting.api
+        return Places(
+            task=str(self._setting.code / code),
+            layers=str(self._setting.code / layers) if layers else "/opt",
+            node=self._setting.node,
+            node_client=f"{self._setting.node_client}/client.mjs",
+            node_modules=self._setting.node_modules,
+            api=f"http://{host}:{port}",
+            proxy="",
+            runtime_api=f"127.0.0.1:{self.enclosure.port}",
+        )
+
+    async def specialise(self, spec: FunctionSpec, code: str, layers: str) -> None:
+        """Become a worker of ``spec`` (``code`` and ``layers``: folders of the code cache) and run
+        its initialisation. Afterwards ``init_error`` tells an error of the function's own;
+        ``Unavailable`` means the platform failed."""
+        self.spec = spec
+        places = self.places(code, layers)
+        argv = environment.arguments(spec, places, lambda name: self._exists(name, code, layers))
+        self._framed = argv is None
+        self.stream = environment.log_stream(
+            spec, datetime.datetime.now(datetime.UTC).strftime("%Y/%m/%d")
+        )
+        self._platform = log.PlatformLog(spec.version, spec.memory_mb, spec.log_format == "JSON")
+        self._limit(spec)
+        settings = {
+            **environment.settings(spec, places, self.stream, argv),
+            "code": code,
+            "layers": layers,
+            "tmp_mb": spec.ephemeral_mb,
+            "data_mb": 0 if self.enclosure.group else spec.memory_mb + 64,
+        }
+        started = time.monotonic()
+        self._frames.send(SPECIALISE, json.dumps(settings).encode())
+        try:
+            async with asyncio.timeout(max(INIT_TIMEOUT_S, spec.timeout_s)):
+                await self._ready
+        except TimeoutError:
+            text = f"{log.iso_time()} Task timed out after {INIT_TIMEOUT_S:.2f} seconds"
+            self.init_error = json.dumps({"errorMessage": text}).encode()
+            self.kill()
+        self._init_ms = (time.monotonic() - started) * 1000
+
+    def _exists(self, name: str, code: str, layers: str) -> bool:
+        kind, _, file = name.partition("/")
+        folder = code if kind == "task" else layers
+        return bool(folder) and (self._setting.code / folder / file).exists()
+
+    def _limit(self, spec: FunctionSpec) -> None:
+        if self.enclosure.group is not None:
+            size = (spec.memory_mb + spec.ephemeral_mb) * MEGABYTE
+            self.enclosure.group.limit(size, PROCESSES_MAX, spec.memory_mb)
+
+    def usable(self, spec: FunctionSpec, now_ms: int) -> bool:
+        """False when its credentials could run out during a request and newer ones are there."""
+        if self.spec is None or not self.spec.credentials.expires_ms:
+            return True
+        own = self.spec.credentials.expires_ms
+        needed = now_ms + int(spec.timeout_s * 1000) + CREDENTIALS_MARGIN_MS
+        return own > needed or spec.credentials.expires_ms <= own
+
+    def deliver(self, job: Job) -> None:
+        """Run ``job`` now; the worker is initialised and has no other."""
+        assert self.job is None and self.spec is not None
+        self.job = job
+        job.cold = self.served == 0
+        job.init_ms = self._init_ms if job.cold else 0.0
+        self.served += 1
+        now = log.now_ms()
+        job.started = time.monotonic()
+        job.deadline_ms = now + int(job.spec.timeout_s * 1000)
+        job.log = self._output.take()
+        job.log.append((now, self._platform.start(job.request_id)))
+        self._timer = self._loop.call_later(job.spec.timeout_s, self._timed_out, job)
+        if self._framed:
+            self._frames.send(INVOKE, *invoke_frame(job))
+        else:
+            self._api.deliver(job)
+
+    def _on_frame(self, kind: int, body: memoryview) -> None:
+        if kind == READY:
+            self.ready()
+        elif kind == INIT_ERROR:
+            self.init_failed(bytes(body))
+        elif self.job is None or kind not in (ANSWER, ERROR):
+            self.kill()  # a frame nobody asked for: the function plays with our socket
+        else:
+            self._finish(bytes(body), "" if kind == ANSWER else "Unhandled", "")
+
+    def ready(self) -> None:
+        if not self._ready.done():
+            self._ready.set_result(None)
+
+    def init_failed(self, payload: bytes) -> None:
+        if not self._ready.done():
+            self.init_error = payload
+            self._ready.set_result(None)
+
+    def answered(self, request_id: str, payload: bytes, content_type: str) -> bool:
+        if self.job is None or self.job.request_id != request_id:
+            return False
+        self._finish(payload, "", "")
+        return True
+
+    def failed(self, request_id: str, payload: bytes) -> bool:
+        if self.job is None or self.job.request_id != request_id:
+            return False
+        self._finish(payload, "Unhandled", "")
+        return True
+
+    def _timed_out(self, job: Job) -> None:
+        if self.job is not job:
+            return
+        text = f"{log.iso_time()} {job.request_id} Task timed out after {job.spec.timeout_s:.2f}"
+        text += " seconds"
+        self._output.drain()
+        self.kill()
+        job.log += [*self._output.take(), (log.now_ms(), text)]
+        self._finish(json.dumps({"errorMessage": text}).encode(), "Unhandled", "timeout")
+
+    def _on_exit(self, status: int) -> None:
+        self.alive = False
+        if not self._ready.done() and self.spec is not None:
+            self.init_error = exit_error("", status)
+            self._ready.set_result(None)
+        elif self.job is not None:
+            error = exit_error(self.job.request_id, status)
+            line = json.loads(error)["errorMessage"]
+            self.job.log += [*self._output.take(), (log.now_ms(), line)]
+            self._finish(error, "Unhandled", "failure")
+        self._close()
+        if self.on_end is not None:
+            self.on_end(self)
+
+    def fail_init(self, job: Job) -> None:
+        """Answer ``job`` with the error of the initialisation; the worker is of no use."""
+        assert self.init_error is not None
+        error = json.loads(self.init_error)
+        if "requestId" in error:
+            error["requestId"] = job.request_id
+        text = str(error.get("errorMessage", ""))
+        error["errorMessage"] = text.replace("RequestId:  ", f"RequestId: {job.request_id} ")
+        job.started = time.monotonic()
+        job.cold, job.init_ms = True, self._init_ms
+        job.log = [(log.now_ms(), self._platform.start(job.request_id)), *self._output.take()]
+        self.job = job
+        self._finish(json.dumps(error).encode(), "Unhandled", "")
+
+    def _finish(self, payload: bytes, function_error: str, status: str) -> None:
+        job, self.job = self.job, None
+        assert job is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        if len(payload) > ANSWER_BYTES_MAX:
+            payload, function_error = too_large_error(), "Unhandled"
+        duration = (time.monotonic() - job.started) * 1000
+        if status == "timeout":
+            duration = job.spec.timeout_s * 1000
+        billed = log.billed_ms(duration, job.init_ms)
+        used_mb = min(job.spec.memory_mb, self._used_mb()) if status != "timeout" else 0
+        used_mb = used_mb or job.spec.memory_mb
+        lines = job.log
+        lines += self._output.take()
+        now = log.now_ms()
+        status = status or ("error" if function_error else "success")
+        for text in self._platform.end(
+            job.request_id, status, duration, billed, used_mb, job.init_ms
+        ):
+            lines.append((now, text))
+        outcome = InvokeOutcome(
+            payload, function_error, lines, self.stream, job.cold, duration, billed, used_mb
+        )
+        self.idle_since = time.monotonic()
+        job.done(outcome)
+        if self.on_free is not None and self.alive:
+            self.on_free(self)
+
+    def _used_mb(self) -> int:
+        group = self.enclosure.group
+        if group is not None:
+            try:
+                return math.ceil(group.peak_bytes() / MEGABYTE)
+            except OSError:
+                return 0  # its group is gone with it
+        return math.ceil(resident_bytes(self.enclosure.pid, b"VmHWM:") / MEGABYTE)
+
+    def over_memory(self) -> bool:
+        """Do its processes hold more than the function's memory size? (``/tmp`` lives in memory
+        too and has its own limit, so the kernel's cap is the sum of both.)"""
+        if self.spec is None or not self.alive:
+            return False
+        limit = self.spec.memory_mb * MEGABYTE
+        group = self.enclosure.group
+        if group is None:
+            return resident_bytes(self.enclosure.pid, b"RssAnon:") > limit
+        try:
+            return group.peak_bytes() > limit and group.anonymous_bytes() > limit
+        except OSError:
+            return False  # it has just ended
+
+    def kill(self) -> None:
+        self.alive = False
+        self.enclosure.kill()
+
+    def _close(self) -> None:
+        for door in (self._relay, self._proxy, self._api):
+            door.close()
+        self._output.close(self._loop)
+        if self._frames.transport is not None:
+            self._frames.transport.abort()
+
+
+def invoke_frame(job: Job) -> tuple[bytes, bytes, bytes]:
+    head = json.dumps((
+        job.request_id, job.deadline_ms, job.invoked_arn,
+        job.trace_id, job.client_context, job.identity,
+    )).encode()  # fmt: skip
+    if len(head) > 0xFFFF:
+        raise Unavailable("the client context is too large")
+    return struct.pack("<H", len(head)), head, job.payload
+
+
+def exit_error(request_id: str, status: int) -> bytes:
+    """AWS's error for a runtime process that ended by itself or was killed."""
+    if status < 0:
+        name = "killed" if status == -signal.SIGKILL else signal.strsignal(-status)
+        reason = f"Runtime exited with error: signal: {str(name).lower()}"
+    elif status:
+        reason = f"Runtime exited with error: exit status {status}"
+    else:
+        reason = "Runtime exited without providing a reason"
+    text = f"RequestId: {request_id} Error: {reason}"
+    return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": text}).encode()
+
+
+def too_large_error() -> bytes:
+    text = (
+        f"Response payload size exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes)."
+    )
+    return json.dumps({"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"}).encode()
+
+
+def resident_bytes(pid: int, name: bytes) -> int:
+    """A size from /proc/PID/status, in bytes; 0 when the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_bytes()
+    except OSError:
+        return 0
+    at = text.find(name)
+    return int(text[at + len(name) :].split(None, 1)[0]) * 1024 if at >= 0 else 0

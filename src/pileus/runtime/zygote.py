@@ -1,0 +1,251 @@
+"""The parent of all workers: Python with AWS's packages already imported, forked on demand.
+
+One thread, no open files but its control socket (SOCK_SEQPACKET, JSON and file descriptors). It
+is told to ``spawn``; a child builds the enclosure, forks process 1, reports and leaves; the zygote
+adopts process 1 and reports its end. It dies with the runtime, and its workers with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pileus.runtime import jail, root, seccomp
+from pileus.runtime.kernel import (
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_NAME,
+    PR_SET_PDEATHSIG,
+    Kernel,
+)
+from pileus.runtime.python_worker import INIT_ERROR, SPECIALISE, Channel, PythonWorker
+
+MESSAGE_BYTES_MAX = 64 * 1024
+WARM_CLIENTS = ("dynamodb", "s3", "sqs", "sns", "lambda", "events")
+
+
+class Zygote:
+    def __init__(self, control: socket.socket, options: dict[str, Any]) -> None:
+        self._control = control
+        self._options = options
+        self._weak = bool(options["weak"])
+        self._kernel = Kernel()
+        self._privileged = os.geteuid() == 0
+        self._kept = root.covered_paths()
+        self._filter = b"" if self._weak else seccomp.program()
+
+    def prepare(self) -> None:
+        """Warm up, then move into the private root."""
+        warm_up()
+        if not self._weak:
+            self._enter_root()
+        gc.collect()
+        gc.freeze()
+
+    def _enter_root(self) -> None:
+        uid, gid = os.geteuid(), os.getegid()
+        self._kernel.unshare(CLONE_NEWNS if self._privileged else CLONE_NEWNS | CLONE_NEWUSER)
+        if not self._privileged:
+            jail.map_ids(uid, gid)
+        paths = self._options
+        contents = root.Contents(
+            Path(paths["code"]), paths["node"], paths["node_modules"], paths["client"]
+        )
+        root.build(self._kernel, Path(paths["root"]), contents)
+
+    def serve(self) -> None:
+        """Until the runtime closes its end."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._say({"ready": True})
+        while True:
+            readable = select.select([self._control, reader], [], [])[0]
+            if reader in readable:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(reader, 4096)
+                self._reap()
+            if self._control in readable:
+                data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, 16)
+                if not data:
+                    return
+                self._spawn(json.loads(data), fds)
+                for fd in fds:
+                    os.close(fd)
+
+    def _say(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
+        socket.send_fds(self._control, [json.dumps(message).encode()], fds or [])
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._say({"exit": pid, "status": os.waitstatus_to_exitcode(status)})
+
+    def _spawn(self, order: dict[str, Any], fds: list[int]) -> None:
+        """``order``: ``slot``, ``uid``; ``fds``: worker's socket, log pipe, cgroup files."""
+        if os.fork():
+            return
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            self._become(order, fds)
+        except BaseException as e:
+            self._say({"failed": order["slot"], "error": f"{type(e).__name__}: {e}"})
+        os._exit(0)
+
+    def _become(self, order: dict[str, Any], fds: list[int]) -> None:
+        if self._weak:
+            doors = jail.listeners((0,))
+        else:
+            doors = jail.enclose(self._kernel, self._privileged, fds[2:])
+        settled, ready = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            run_process_one(self, order, fds, ready, doors)
+        os.close(ready)
+        trouble = os.read(settled, 4096)
+        if trouble:
+            raise OSError(trouble.decode())
+        handles = [os.pidfd_open(pid), *(s.fileno() for s in doors)]
+        port = doors[-1].getsockname()[1]
+        self._say({"spawned": order["slot"], "pid": pid, "port": port}, handles)
+
+
+def run_process_one(
+    zygote: Zygote,
+    order: dict[str, Any],
+    fds: list[int],
+    ready: int,
+    doors: list[socket.socket],
+) -> None:
+    """Process 1 of a worker: settle, wait for a function, become its worker. Never returns."""
+    status = 1
+    try:
+        for sock in (*doors, zygote._control):
+            sock.detach()
+        close_all_but({fds[0], fds[1], ready})
+        if not zygote._weak:
+            jail.settle(zygote._kernel)
+        attach_standard_streams(fds[1], order["uid"])
+        channel = Channel(socket.socket(fileno=fds[0]))
+    except BaseException as e:
+        os.write(ready, f"{type(e).__name__}: {e}".encode())
+        os._exit(1)
+    os.close(ready)
+    try:
+        become_worker(zygote, order, channel)
+        status = 0
+    except EOFError:
+        status = 0
+    except SystemExit as e:
+        status = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def close_all_but(kept: set[int]) -> None:
+    start = 3
+    for fd in sorted(kept):
+        os.closerange(start, fd)
+        start = fd + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
+
+
+def attach_standard_streams(log_fd: int, uid: int) -> None:
+    if uid:
+        os.fchown(log_fd, uid, uid)  # so that /dev/stdout can be opened
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
+    os.close(null)
+    os.close(log_fd)
+
+
+def become_worker(zygote: Zygote, order: dict[str, Any], channel: Channel) -> None:
+    kind, body = channel.receive()
+    assert kind == SPECIALISE
+    settings = json.loads(body)
+    what = jail.Confinement(
+        settings["code"],
+        settings["layers"],
+        settings["tmp_mb"],
+        order["uid"],
+        settings["data_mb"],
+        zygote._weak,
+    )
+    zygote._kernel.prctl(PR_SET_NAME, b"worker")
+    jail.confine(zygote._kernel, what, zygote._kept, zygote._filter)
+    if settings["argv"] is None:
+        PythonWorker(channel, settings).run()
+        return
+    os.chdir(settings["task"])
+    try:
+        os.execve(settings["argv"][0], settings["argv"], settings["env"])
+    except OSError as e:
+        error = {
+            "errorType": "Runtime.InvalidEntrypoint",
+            "errorMessage": f"Error: {e.strerror}: {settings['argv'][0]}",
+        }
+        channel.send(INIT_ERROR, json.dumps(error).encode())
+    raise SystemExit(1)
+
+
+def warm_up() -> None:
+    """Import what AWS's Python runtime offers and load the models of the common services, with no
+    account's settings: no files, no credentials, no network."""
+    import boto3
+    import boto3.session
+
+    boto3.setup_default_session()
+    for name in WARM_CLIENTS:
+        boto3.client(
+            name,
+            region_name="us-east-1",
+            aws_access_key_id="-",
+            aws_secret_access_key="-",
+            endpoint_url="http://127.0.0.1:9",
+        )
+    boto3.resource("dynamodb", region_name="us-east-1")
+    for module in ("asyncio", "base64", "csv", "datetime", "hashlib", "http.client", "uuid"):
+        __import__(module)
+
+
+def main() -> None:
+    """Started by the runtime: argv = control socket's descriptor, options as JSON."""
+    kernel = Kernel()
+    kernel.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    zygote = Zygote(control, json.loads(sys.argv[2]))
+    try:
+        zygote.prepare()
+    except OSError as e:
+        zygote._say({"unable": f"{e}"})
+        time.sleep(0.1)
+        sys.exit(1)
+    zygote.serve()
+
+
+if __name__ == "__main__":
+    main()
