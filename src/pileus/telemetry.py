@@ -93,6 +93,8 @@ class Telemetry:
     def query(self, sql: str, args: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """Committed rows. Blocking: call from a thread for anything but a point read."""
         with self._read_lock:
+            if self._closing:  # a thread may still be on its way here when the process stops
+                raise Unavailable("the telemetry store is closed", "the process is stopping")
             return self._reader.execute(sql, tuple(args)).fetchall()
 
     def close(self) -> None:
@@ -101,7 +103,8 @@ class Telemetry:
             self._closing = True
             self._wake.notify_all()
         self._thread.join(timeout=15)
-        self._reader.close()
+        with self._read_lock:
+            self._reader.close()
         self._writer.close()
 
     # -- the writer thread ------------------------------------------------------------------

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from pileus.services.call import Parts, Service
+from pileus.services.call import Call, Parts, Service
 from pileus.services.logs import groups, put, read, retention, streams, tags, testing
 from pileus.services.logs.access import access
 from pileus.services.logs.events import Events
 from pileus.services.logs.room import Room
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateLogGroup": groups.create_log_group,
     "DeleteLogGroup": groups.delete_log_group,
     "DescribeLogGroups": groups.describe_log_groups,

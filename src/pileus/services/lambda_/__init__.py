@@ -1,0 +1,147 @@
+"""Lambda: functions, versions, aliases, layers, and their invocation by the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pileus.errors import AwsError, Unavailable
+from pileus.services.call import Call, Operation, Parts, Service
+from pileus.services.lambda_ import (
+    aliases,
+    concurrency,
+    create,
+    event_config,
+    functions,
+    layers,
+    permissions,
+    tags,
+    update,
+    versions,
+)
+from pileus.services.lambda_.access import AccessRules
+from pileus.services.lambda_.destinations import Destinations
+from pileus.services.lambda_.invoke import Invoker
+from pileus.services.lambda_.logship import LogShip
+from pileus.services.lambda_.queue import EventQueue
+from pileus.services.lambda_.roles import Roles
+from pileus.services.lambda_.room import Room
+from pileus.services.lambda_.targets import Targets
+
+log = logging.getLogger(__name__)
+
+OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
+    "CreateFunction": create.create_function,
+    "GetFunction": functions.get_function,
+    "GetFunctionConfiguration": functions.get_function_configuration,
+    "ListFunctions": functions.list_functions,
+    "DeleteFunction": functions.delete_function,
+    "UpdateFunctionCode": update.update_function_code,
+    "UpdateFunctionConfiguration": update.update_function_configuration,
+    "PublishVersion": versions.publish_version,
+    "ListVersionsByFunction": versions.list_versions_by_function,
+    "CreateAlias": aliases.create_alias,
+    "UpdateAlias": aliases.update_alias,
+    "GetAlias": aliases.get_alias,
+    "DeleteAlias": aliases.delete_alias,
+    "ListAliases": aliases.list_aliases,
+    "PublishLayerVersion": layers.publish_layer_version,
+    "GetLayerVersion": layers.get_layer_version,
+    "GetLayerVersionByArn": layers.get_layer_version_by_arn,
+    "DeleteLayerVersion": layers.delete_layer_version,
+    "ListLayerVersions": layers.list_layer_versions,
+    "ListLayers": layers.list_layers,
+    "AddLayerVersionPermission": permissions.add_layer_version_permission,
+    "RemoveLayerVersionPermission": permissions.remove_layer_version_permission,
+    "GetLayerVersionPolicy": permissions.get_layer_version_policy,
+    "AddPermission": permissions.add_permission,
+    "RemovePermission": permissions.remove_permission,
+    "GetPolicy": permissions.get_policy,
+    "PutFunctionConcurrency": concurrency.put_function_concurrency,
+    "GetFunctionConcurrency": concurrency.get_function_concurrency,
+    "DeleteFunctionConcurrency": concurrency.delete_function_concurrency,
+    "GetProvisionedConcurrencyConfig": concurrency.get_provisioned,
+    "ListProvisionedConcurrencyConfigs": concurrency.list_provisioned,
+    "GetAccountSettings": concurrency.get_account_settings,
+    "PutFunctionEventInvokeConfig": event_config.put_config,
+    "UpdateFunctionEventInvokeConfig": event_config.update_config,
+    "GetFunctionEventInvokeConfig": event_config.get_config,
+    "DeleteFunctionEventInvokeConfig": event_config.delete_config,
+    "ListFunctionEventInvokeConfigs": event_config.list_configs,
+    "TagResource": tags.tag_resource,
+    "UntagResource": tags.untag_resource,
+    "ListTags": tags.list_tags,
+}
+
+
+def build(parts: Parts) -> Service:
+    """The service. Events are worked off by the process that does the background work."""
+    roles = Roles(parts.credentials, parts.clock)
+    room = Room(
+        parts.store,
+        parts.blobs,
+        parts.clock,
+        parts.config,
+        parts.dispatch,
+        parts.runtime,
+        roles,
+    )
+    targets = Targets(parts.store, parts.config, lambda digest: str(parts.blobs.path(digest)))
+    ship = LogShip(parts.dispatch)
+    invoker = Invoker(room, targets, ship)
+    owner = f"{socket.gethostname()}:{parts.config.home}"
+    events = EventQueue(room, targets, invoker.run, Destinations(room), owner)
+    invoker.queue = events
+    operations: dict[str, Operation] = {
+        name: partial(function, room) for name, function in OPERATIONS.items()
+    }
+    operations |= {
+        "Invoke": invoker.operation,
+        "InvokeAsync": invoker.invoke_async,
+        "PutProvisionedConcurrencyConfig": partial(concurrency.put_provisioned, room, targets),
+        "DeleteProvisionedConcurrencyConfig": partial(
+            concurrency.delete_provisioned, room, targets
+        ),
+    }
+    background: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        ship.start()
+        if parts.background:
+            events.queue.start()
+            background.append(asyncio.create_task(_provision(room, targets)))
+
+    async def stop() -> None:
+        for task in background:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if parts.background:
+            await events.queue.stop()
+        await ship.stop()
+
+    return Service(
+        "lambda",
+        operations,
+        AccessRules(room, targets),
+        direct={"Invoke": invoker.direct},
+        start=start,
+        stop=stop,
+    )
+
+
+async def _provision(room: Room, targets: Targets) -> None:
+    """Ask the runtime for the provisioned workers, as soon as it answers."""
+    while True:
+        try:
+            await concurrency.provision_all(room, targets)
+        except (Unavailable, AwsError) as error:
+            log.warning("provisioned concurrency waits: %s", error)
+            await asyncio.sleep(5)
+        else:
+            return

@@ -1,0 +1,159 @@
+"""Code zips: from the request or a bucket, checked, kept as blobs, given out by signed address.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCode.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Call
+from pileus.services.lambda_ import rows
+from pileus.services.lambda_.names import USER, invalid
+from pileus.services.lambda_.room import Room
+from pileus.state import keys
+from pileus.state.draft import Draft
+
+ZIP_BYTES_MAX = 50 * 1024 * 1024  # in the request
+BUCKET_ZIP_BYTES_MAX = 250 * 1024 * 1024
+UNZIPPED_BYTES_MAX = 262_144_000
+ENTRIES_MAX = 100_000
+LOCATION_SECONDS = 600
+
+Code = dict[str, Any]  # {"digest": hex SHA-256, "size": bytes, "unzipped": bytes}
+
+
+async def take(room: Room, call: Call, source: dict[str, Any]) -> Code:
+    """Store the zip that ``source`` gives (``ZipFile`` or ``S3Bucket`` and ``S3Key``)."""
+    data = source.get("ZipFile")
+    if data is not None:
+        if len(data) > ZIP_BYTES_MAX:
+            raise AwsError(
+                "RequestEntityTooLargeException",
+                f"Request must be smaller than {ZIP_BYTES_MAX} bytes for the operation",
+                413,
+                fields=USER,
+            )
+    elif source.get("S3Bucket") and source.get("S3Key"):
+        data = await _from_bucket(room, call, source)
+    else:
+        raise invalid("Please provide a source for function code.")
+    unzipped = await asyncio.to_thread(check_zip, data)
+    return {"digest": await room.blobs.put(data), "size": len(data), "unzipped": unzipped}
+
+
+def check_zip(data: bytes) -> int:
+    """The unzipped size of a zip whose names stay inside its root."""
+    bad = invalid(
+        "Could not unzip uploaded file. Please check your file, then try to upload again."
+    )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RecursionError):
+        raise bad from None
+    if not entries:
+        raise invalid("Uploaded file must be a non-empty zip")
+    if len(entries) > ENTRIES_MAX:
+        raise invalid(f"The zip file has more than {ENTRIES_MAX} entries.")
+    for entry in entries:
+        name = entry.filename.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/") or entry.flag_bits & 1:
+            raise bad
+    unzipped = sum(entry.file_size for entry in entries)
+    if unzipped > UNZIPPED_BYTES_MAX:
+        raise invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes")
+    return unzipped
+
+
+async def _from_bucket(room: Room, call: Call, source: dict[str, Any]) -> bytes:
+    """The object, read with the caller's own permission."""
+    params = {"Bucket": source["S3Bucket"], "Key": source["S3Key"]}
+    if source.get("S3ObjectVersion"):
+        params["VersionId"] = source["S3ObjectVersion"]
+    try:
+        answer = await room.dispatch(
+            "s3", "GetObject", params, principal=call.principal, region=call.region
+        )
+    except AwsError as error:
+        told = f"S3 Error Code: {error.code}. S3 Error Message: {error.message}"
+        if error.status == 403:
+            raise AwsError(
+                "AccessDeniedException",
+                "Your access has been denied by S3, please make sure your request credentials"
+                f" have permission to GetObject for {params['Bucket']}/{params['Key']}. {told}",
+                403,
+                fields=USER,
+            ) from error
+        raise invalid(f"Error occurred while GetObject. {told}") from error
+    return await _whole(answer["Body"])
+
+
+async def _whole(body: bytes | AsyncIterator[bytes]) -> bytes:
+    """An object's bytes, however the bucket service hands them over."""
+    if isinstance(body, bytes | bytearray | memoryview):
+        return _fitting([bytes(body)], len(body))
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in body:
+        chunks.append(bytes(chunk))
+        size += len(chunk)
+        _fitting([], size)
+    return _fitting(chunks, size)
+
+
+def _fitting(chunks: list[bytes], size: int) -> bytes:
+    if size > BUCKET_ZIP_BYTES_MAX:
+        raise invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes")
+    return b"".join(chunks)
+
+
+# -- where a client may fetch it ---------------------------------------------------------------
+
+
+async def location(room: Room, call: Call, digest: str) -> str:
+    """An address of the zip, valid for ten minutes without further credentials."""
+    expires = room.clock.now_ms() // 1000 + LOCATION_SECONDS
+    signature = _sign(await _signing_key(room), digest, expires)
+    host = call.request.headers.get("host") if call.request else None
+    base = f"http://{host or f'127.0.0.1:{room.config.port}'}"
+    return f"{base}/_lambda/code/{digest}?Expires={expires}&Signature={signature}"
+
+
+def location_holds(room: Room, digest: str, expires: str, signature: str) -> bool:
+    """Whether such an address was signed here and is still valid."""
+    secret = room.store.get(_KEY)
+    if secret is None or not expires.isdigit():
+        return False
+    expected = _sign(secret, digest, int(expires))
+    fresh = room.clock.now_ms() // 1000 <= int(expires)
+    return fresh and hmac.compare_digest(expected, signature)
+
+
+_KEY = keys.key(rows.TABLE, "keys", "location")
+
+
+def _sign(secret: bytes, digest: str, expires: int) -> str:
+    return hmac.new(secret, f"{digest}/{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+async def _signing_key(room: Room) -> bytes:
+    found = room.store.get(_KEY)
+    if found is not None:
+        return found
+    fresh = room.clock.random_bytes(32)
+
+    def change(draft: Draft) -> bytes:
+        kept = draft.get(_KEY)
+        if kept is None:
+            draft.put(_KEY, fresh)
+        return kept or fresh
+
+    return await room.store.transact(change)

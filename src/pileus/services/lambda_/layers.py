@@ -1,0 +1,184 @@
+"""Layers: PublishLayerVersion, the look-ups, DeleteLayerVersion, and layers of a function.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_PublishLayerVersion.html
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+from pileus.services.call import Call
+from pileus.services.lambda_ import code, rows
+from pileus.services.lambda_.functions import listed, page_of
+from pileus.services.lambda_.names import LayerName, invalid, layer_name, not_found
+from pileus.services.lambda_.room import Record, Room
+from pileus.services.lambda_.settings import LAYERS_MAX, stamp
+from pileus.state.draft import Draft
+
+
+async def publish_layer_version(room: Room, call: Call) -> dict[str, Any]:
+    """Store the zip as the layer's next version."""
+    params = call.params
+    name = layer_name(call, params["LayerName"])
+    stored = await code.take(room, call, params["Content"])
+    version: Record = {
+        "layer": name.name,
+        "description": params.get("Description") or "",
+        "created": room.clock.now_ms(),
+        "code": stored,
+        "runtimes": params.get("CompatibleRuntimes") or [],
+        "architectures": params.get("CompatibleArchitectures") or [],
+        "license": params.get("LicenseInfo") or "",
+        "policy": [],
+    }
+
+    def change(draft: Draft) -> Record:
+        layer = draft.get_json(rows.layer(name)) or {"name": name.name, "last_version": 0}
+        number = layer["last_version"] + 1
+        draft.put_json(rows.layer(name), {**layer, "last_version": number})
+        draft.put_json(rows.layer_version(name, number), {**version, "number": number})
+        draft.put(rows.blob_reference(stored["digest"], _owner(name, number)), b"")
+        return {**version, "number": number}
+
+    return await _describe(room, call, name, await room.store.transact(change, call.invocation_id))
+
+
+async def get_layer_version(room: Room, call: Call) -> dict[str, Any]:
+    name = layer_name(call, call.params["LayerName"])
+    return await _describe(room, call, name, find(room, name, call.params["VersionNumber"]))
+
+
+async def get_layer_version_by_arn(room: Room, call: Call) -> dict[str, Any]:
+    name = layer_name(call, call.params["Arn"])
+    return await _describe(room, call, name, find(room, name, name.version))
+
+
+async def delete_layer_version(room: Room, call: Call) -> None:
+    """Functions that use it keep it; its number is never given again."""
+    name = layer_name(call, call.params["LayerName"])
+    number = call.params["VersionNumber"]
+
+    def change(draft: Draft) -> None:
+        version = draft.get_json(rows.layer_version(name, number))
+        if version is None:
+            return
+        draft.delete(rows.layer_version(name, number))
+        # Functions that use it hold its blob themselves.
+        draft.delete(rows.blob_reference(version["code"]["digest"], _owner(name, number)))
+
+    await room.store.transact(change, call.invocation_id)
+
+
+def list_layer_versions(room: Room, call: Call) -> dict[str, Any]:
+    """Newest first."""
+    name = layer_name(call, call.params["LayerName"])
+    start, _ = page_of(call)
+    found, _ = rows.page(room.store, name.partition, f"lv/{name.name}/", "", 10_000)
+    fitting = [v for v in reversed(found) if _compatible(v, call.params)]
+    at = int(start) if start.isdigit() else 0
+    page = [_summary(name, v) for v in fitting[at : at + 50]]
+    return listed("LayerVersions", page, str(at + 50) if len(fitting) > at + 50 else "")
+
+
+def list_layers(room: Room, call: Call) -> dict[str, Any]:
+    """Each layer with its newest fitting version."""
+    marker, size = page_of(call)
+    partition = f"{call.account}/{call.region}"
+    layers, more = rows.page(room.store, partition, "l/", marker, size)
+    items = []
+    for layer in layers:
+        name = LayerName(call.account, call.region, layer["name"])
+        versions, _ = rows.page(room.store, partition, f"lv/{name.name}/", "", 10_000)
+        fitting = [v for v in versions if _compatible(v, call.params)]
+        if fitting:
+            newest = _summary(name, fitting[-1])
+            items.append(
+                {"LayerName": name.name, "LayerArn": name.arn, "LatestMatchingVersion": newest}
+            )
+    return listed("Layers", items, more)
+
+
+# -- layers of a function ----------------------------------------------------------------------
+
+
+def resolve(room: Room, call: Call, arns: list[str]) -> list[Record]:
+    """What a function's configuration keeps of its layers, in order."""
+    if len(arns) > LAYERS_MAX:
+        raise invalid(f"Cannot reference more than {LAYERS_MAX} layers.")
+    if len(set(arn.rpartition(":")[0] for arn in arns)) < len(arns):
+        raise invalid("Two different versions of the same layer are not allowed to be referenced"
+                      " in the same function.")  # fmt: skip
+    found = []
+    for arn in arns:
+        name = layer_name(call, arn)
+        if not arn.startswith("arn:") or not name.version:
+            raise invalid(f"Layer version ARN is not valid: {arn}")
+        version = room.store.get_json(rows.layer_version(name, name.version))
+        if version is None:
+            raise invalid(f"Layer version {arn} does not exist.")
+        stored = version["code"]
+        found.append(
+            {
+                "arn": arn,
+                "digest": stored["digest"],
+                "size": stored["size"],
+                "unzipped": stored["unzipped"],
+            }
+        )
+    return found
+
+
+def check_total(stored: code.Code, layers: list[Record]) -> None:
+    """Code and layers together stay within 250 MB unzipped."""
+    total = stored["unzipped"] + sum(layer["unzipped"] for layer in layers)
+    if total > code.UNZIPPED_BYTES_MAX:
+        raise invalid(
+            "Function code combined with layers exceeds the maximum allowed size of"
+            f" {code.UNZIPPED_BYTES_MAX} bytes. The actual size is {total} bytes."
+        )
+
+
+def find(room: Room, name: LayerName, number: int) -> Record:
+    version = room.store.get_json(rows.layer_version(name, number))
+    if version is None:
+        raise not_found("The resource you requested does not exist.")
+    return version
+
+
+def _owner(name: LayerName, number: int) -> str:
+    return f"{name.partition}/layer/{name.name}/{number}"
+
+
+def _compatible(version: Record, params: dict[str, Any]) -> bool:
+    runtime, architecture = params.get("CompatibleRuntime"), params.get("CompatibleArchitecture")
+    return (not runtime or runtime in version["runtimes"]) and (
+        not architecture or architecture in version["architectures"]
+    )
+
+
+def _summary(name: LayerName, version: Record) -> dict[str, Any]:
+    answer = {
+        "LayerVersionArn": name.version_arn(version["number"]),
+        "Version": version["number"],
+        "Description": version["description"],
+        "CreatedDate": stamp(version["created"]),
+    }
+    for member, key in (
+        ("CompatibleRuntimes", "runtimes"),
+        ("CompatibleArchitectures", "architectures"),
+        ("LicenseInfo", "license"),
+    ):
+        if version[key]:
+            answer[member] = version[key]
+    return answer
+
+
+async def _describe(room: Room, call: Call, name: LayerName, version: Record) -> dict[str, Any]:
+    digest = version["code"]["digest"]
+    content = {
+        "Location": await code.location(room, call, digest),
+        "CodeSha256": b64encode(bytes.fromhex(digest)).decode(),
+        "CodeSize": version["code"]["size"],
+    }
+    return {"LayerArn": name.arn, "Content": content, **_summary(name, version)}

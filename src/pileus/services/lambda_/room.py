@@ -1,0 +1,89 @@
+"""What the operations of this service share: the parts, the look-ups, the revisions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pileus.config import Config
+from pileus.engine import Blobs, Clock
+from pileus.errors import Unavailable
+from pileus.services.call import Call, Dispatch
+from pileus.services.lambda_ import rows
+from pileus.services.lambda_.names import LATEST, FunctionName, no_function, precondition_failed
+from pileus.services.lambda_.roles import Roles
+from pileus.state.draft import Draft
+from pileus.state.store import Store
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Room:
+    """The parts this service works with."""
+
+    store: Store
+    blobs: Blobs
+    clock: Clock
+    config: Config
+    dispatch: Dispatch
+    runtime: Any  # pileus.runtime.client.Runtime
+    roles: Roles
+
+    def function(self, name: FunctionName) -> Record:
+        """The function's own row (``$LATEST``), or ``ResourceNotFoundException``."""
+        record = self.store.get_json(rows.function(name))
+        if record is None:
+            raise no_function(name)
+        return record
+
+    def version(self, name: FunctionName) -> Record:
+        """The row of the version that ``name.qualifier`` leads to."""
+        qualifier = name.qualifier or LATEST
+        if qualifier == LATEST:
+            return self.function(name)
+        if not qualifier.isdigit():
+            alias = self.store.get_json(rows.of_qualifier("a", name, qualifier))
+            if alias is None:
+                raise no_function(name)
+            if alias["version"] == LATEST:
+                return self.function(name)
+            qualifier = alias["version"]
+        record = self.store.get_json(rows.version(name, qualifier))
+        if record is None:
+            raise no_function(name)
+        return record
+
+    async def edit(
+        self,
+        call: Call,
+        name: FunctionName,
+        change: Callable[[Draft, Record], Any],
+        revision: str | None = None,
+    ) -> Any:
+        """Run ``change(draft, record)`` on the function's row and keep what it made of it.
+        ``revision`` is the RevisionId the caller expects. Answers what ``change`` answers."""
+
+        def whole(draft: Draft) -> Any:
+            record = draft.get_json(rows.function(name))
+            if record is None:
+                raise no_function(name)
+            if revision and revision != record["revision"]:
+                raise precondition_failed()
+            answer = change(draft, record)
+            draft.put_json(rows.function(name), record)
+            return answer
+
+        return await self.store.transact(whole, call.invocation_id)
+
+    async def forget_workers(self, name: FunctionName) -> None:
+        """Tell the runtime that workers of the function are of no more use."""
+        try:
+            await self.runtime.forget(name.arn)
+        except Unavailable as error:
+            # Safe to go on: a new spec has a new key, the old workers end by idleness.
+            log.warning("workers of %s end later: %s", name.arn, error)

@@ -1,0 +1,175 @@
+"""What an invocation needs to know, kept ready: the spec of each version, by name and qualifier.
+
+Parsed once per change of the ``lambda`` table (``store.generation``), so a warm invocation reads no
+row. Entries of an older generation are never used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from pileus.config import Config
+from pileus.runtime.function import Code, FunctionSpec
+from pileus.services.lambda_ import rows
+from pileus.services.lambda_.names import LATEST, FunctionName, no_function
+from pileus.services.lambda_.permissions import document
+from pileus.services.lambda_.roles import Roles
+from pileus.services.lambda_.settings import log_group
+from pileus.state import keys
+from pileus.state.store import Store
+
+TARGETS_MAX = 20_000
+
+
+class Version:
+    """One version, ready to run. ``spec`` carries the role's current credentials."""
+
+    def __init__(self, function: FunctionName, role: str, plain: FunctionSpec) -> None:
+        self.function = function
+        self.number = plain.version
+        self.role = role
+        self.log_group = plain.log_group
+        self._spec = plain
+
+    async def spec(self, roles: Roles) -> FunctionSpec:
+        """The spec with credentials that last; the same object until they are renewed."""
+        session = roles.cached(self.role, self.function.name)
+        if session is None:
+            session = await roles.session(self.role, self.function.name)
+        if self._spec.credentials is not session.credentials:
+            self._spec = dataclasses.replace(self._spec, credentials=session.credentials)
+        return self._spec
+
+
+@dataclass(slots=True)
+class Target:
+    """Where a name leads: one version, or two with the share of the second."""
+
+    name: FunctionName
+    first: Version
+    second: Version | None
+    second_share: float
+    policy: dict[str, Any] | None
+
+    def choose(self) -> Version:
+        if self.second is not None and random.random() < self.second_share:
+            return self.second
+        return self.first
+
+    async def spec(self, roles: Roles) -> FunctionSpec:
+        return await self.first.spec(roles)
+
+
+def reserved_total(store: Store, partition: str) -> int:
+    """Concurrency reserved by all functions of an account in a region."""
+    found = store.range(*rows.span(partition, "fn/"), 100_000)
+    return sum(orjson.loads(row.value)["reserved"] or 0 for row in found)
+
+
+class Targets:
+    """The cache. ``blob_path(digest)`` is where the runtime finds a blob."""
+
+    def __init__(self, store: Store, config: Config, blob_path: Callable[[str], str]) -> None:
+        self._store = store
+        self._config = config
+        self._blob_path = blob_path
+        self._generation = -1
+        self._targets: dict[FunctionName, Target] = {}
+        self._versions: dict[tuple[FunctionName, str], Version] = {}
+        self._reserved: dict[str, int] = {}
+
+    def find(self, name: FunctionName) -> Target:
+        """``ResourceNotFoundException`` when there is no such function, version or alias."""
+        generation = self._store.generation(rows.TABLE)
+        if generation != self._generation or len(self._targets) > TARGETS_MAX:
+            self._targets.clear()
+            self._versions.clear()
+            self._reserved.clear()
+            self._generation = generation
+        target = self._targets.get(name)
+        if target is None:
+            target = self._targets[name] = self._build(name)
+        return target
+
+    def provisioned(self) -> Iterator[tuple[FunctionName, dict[str, Any]]]:
+        """Every provisioned concurrency configuration of every account and region."""
+        prefix = keys.table_prefix(rows.TABLE)
+        for row in self._store.range(prefix, keys.after_prefix(prefix), 1_000_000):
+            _, partition, sort = keys.split(row.key)
+            if sort.startswith(b"pc/"):
+                account, region = partition.decode().split("/")
+                _, function, qualifier = sort.decode().split("/")
+                name = FunctionName(account, region, function, qualifier)
+                yield name, orjson.loads(row.value)
+
+    def _build(self, name: FunctionName) -> Target:
+        function = self._store.get_json(rows.function(name))
+        if function is None:
+            raise no_function(name)
+        policy = self._store.get_json(rows.of_qualifier("p", name, name.qualifier))
+        parsed = document(policy["statements"]) if policy else None
+        number, weights = name.qualifier or LATEST, {}
+        if number != LATEST and not number.isdigit():
+            alias = self._store.get_json(rows.of_qualifier("a", name, number))
+            if alias is None:
+                raise no_function(name)
+            number, weights = alias["version"], alias["weights"]
+        first = self._version(name, function, number)
+        for other, share in weights.items():
+            return Target(name, first, self._version(name, function, other), share, parsed)
+        return Target(name, first, None, 0.0, parsed)
+
+    def _version(self, name: FunctionName, function: dict[str, Any], number: str) -> Version:
+        plain = FunctionName(name.account, name.region, name.name)
+        known = self._versions.get((plain, number))
+        if known is not None:
+            return known
+        record = function
+        if number != LATEST:
+            found = self._store.get_json(rows.version(name, number))
+            if found is None:
+                raise no_function(name)
+            record = found
+        spec = self._spec(plain, record, function["reserved"])
+        version = Version(plain, record["config"]["Role"], spec)
+        self._versions[plain, number] = version
+        return version
+
+    def _spec(
+        self, name: FunctionName, record: dict[str, Any], reserved: int | None
+    ) -> FunctionSpec:
+        config, digest = record["config"], record["code"]["digest"]
+        return FunctionSpec(
+            arn=name.arn,
+            version=record["version"],
+            runtime=config["Runtime"],
+            handler=config["Handler"],
+            code_digest=digest,
+            code_path=self._blob_path(digest),
+            region=name.region,
+            account=name.account,
+            layers=tuple(
+                Code(layer["digest"], self._blob_path(layer["digest"]))
+                for layer in config["Layers"]
+            ),
+            environment=config["Environment"].get("Variables", {}),
+            memory_mb=config["MemorySize"],
+            timeout_s=config["Timeout"],
+            ephemeral_mb=config["EphemeralStorage"]["Size"],
+            architecture=config["Architectures"][0],
+            concurrency_max=self._unreserved(name) if reserved is None else reserved,
+            reserved=reserved is not None,
+            log_group=log_group(name.name, config),
+            log_format=config.get("LoggingConfig", {}).get("LogFormat", "Text"),
+        )
+
+    def _unreserved(self, name: FunctionName) -> int:
+        if name.partition not in self._reserved:
+            self._reserved[name.partition] = reserved_total(self._store, name.partition)
+        return self._config.function_concurrency_max - self._reserved[name.partition]
