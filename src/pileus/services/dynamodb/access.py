@@ -1,0 +1,104 @@
+"""Which permissions a call needs (Service Authorization Reference, "Amazon DynamoDB").
+
+Also the place where a direct operation's body becomes ``call.params``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pileus.services.call import Access, Call
+from pileus.services.dynamodb.conditionkeys import Conditions
+from pileus.services.dynamodb.faults import unserializable
+from pileus.services.dynamodb.room import Room
+
+UNSCOPED = frozenset({"ListTables", "DescribeLimits", "DescribeEndpoints", "ListBackups"})
+PARTIQL = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"})
+ON_INDEX = frozenset({"Query", "Scan"})
+TRANSACT_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+    "Get": "GetItem",
+}
+
+
+def read_body(call: Call) -> None:
+    """Fill ``call.params`` from the request's JSON; SerializationException when it is none."""
+    if call.request is None or call.params:
+        return
+    try:
+        params = orjson.loads(call.request.body)
+    except orjson.JSONDecodeError:
+        raise unserializable() from None
+    if type(params) is not dict:
+        raise unserializable("Start of structure or map found where not expected")
+    call.params = params
+
+
+def access(room: Room, call: Call) -> list[Access]:
+    """The actions and resources of a call."""
+    read_body(call)
+    params, operation = call.params, call.operation
+    if operation in UNSCOPED:
+        return [Access("dynamodb:" + operation)]
+    name = params.get("TableName")
+    if type(name) is str:
+        return [_on_table(room, call, operation, name, params)]
+    if operation in ("BatchGetItem", "BatchWriteItem"):
+        return _batch(room, call, operation, params)
+    if operation in ("TransactWriteItems", "TransactGetItems"):
+        return _transaction(room, call, params)
+    if operation in PARTIQL:
+        return _partiql(room, call, params)
+    arn = params.get("ResourceArn")
+    return [Access("dynamodb:" + operation, arn if isinstance(arn, str) else "*")]
+
+
+def table_arn(call: Call, name: str) -> str:
+    """The ARN of a table named in a request, by name or by ARN."""
+    if name.startswith("arn:"):
+        return name
+    return f"arn:aws:dynamodb:{call.region}:{call.account}:table/{name}"
+
+
+def _on_table(room: Room, call: Call, operation: str, name: str, params: dict[str, Any]) -> Access:
+    arn = table_arn(call, name)
+    if operation in ON_INDEX and type(params.get("IndexName")) is str:
+        arn += "/index/" + params["IndexName"]
+    table = room.tables.find(call.account, call.region, name)
+    policy = table.description.get("policy") if table is not None else None
+    context = Conditions(table, [params], params)
+    return Access("dynamodb:" + operation, arn, policy, context=context)
+
+
+def _batch(room: Room, call: Call, operation: str, params: dict[str, Any]) -> list[Access]:
+    requests = params.get("RequestItems")
+    if type(requests) is not dict or not requests:
+        return [Access("dynamodb:" + operation)]
+    out = []
+    for name, request in requests.items():
+        access = _on_table(room, call, operation, name, {})
+        table = room.tables.find(call.account, call.region, name)
+        access.context = Conditions(table, [{"RequestItems": request}], params)
+        out.append(access)
+    return out
+
+
+def _transaction(room: Room, call: Call, params: dict[str, Any]) -> list[Access]:
+    """A transaction needs the permission of each operation in it."""
+    out = []
+    items = params.get("TransactItems")
+    for entry in items if type(items) is list else []:
+        for kind, request in entry.items() if type(entry) is dict else ():
+            action = TRANSACT_ACTIONS.get(kind)
+            if action and type(request) is dict and type(request.get("TableName")) is str:
+                out.append(_on_table(room, call, action, request["TableName"], request))
+    return out or [Access("dynamodb:" + call.operation)]
+
+
+def _partiql(room: Room, call: Call, params: dict[str, Any]) -> list[Access]:
+    return [Access("dynamodb:" + call.operation)]

@@ -1,0 +1,30 @@
+"""Answers of the direct operations: JSON bytes, item texts spliced in as they are stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pileus.services.call import Call, HttpResponse
+
+JSON_1_0 = "application/x-amz-json-1.0"
+
+
+def respond(call: Call, body: bytes) -> HttpResponse:
+    """200 with ``body``, in the content type the client speaks."""
+    request = call.request
+    kind = JSON_1_0
+    if request is not None and request.headers.get("content-type", "")[:16] == "application/json":
+        kind = "application/json"
+    return HttpResponse(200, [("Content-Type", kind)], body)
+
+
+def assemble(members: list[bytes]) -> bytes:
+    """A JSON object of ready members ``"name":value``."""
+    return b"{" + b",".join(members) + b"}"
+
+
+def member(name: bytes, value: Any) -> bytes:
+    """One ready member."""
+    return b'"' + name + b'":' + orjson.dumps(value)

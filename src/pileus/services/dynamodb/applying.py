@@ -1,0 +1,103 @@
+"""Steps of the rules: find the table, judge a guard, work an update out. All pure but for reads.
+
+A guard is None, ``[0, text, names, values]`` (an expression) or ``[1, terms, operator]`` (legacy).
+An update is ``[0, text, names, values]`` or ``[1, actions]``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.services.dynamodb import legacy, schema
+from pileus.services.dynamodb.expressions.conditions import compile_condition
+from pileus.services.dynamodb.expressions.paths import Path
+from pileus.services.dynamodb.expressions.updates import added, compile_update, taken
+from pileus.services.dynamodb.faults import invalid, not_found
+from pileus.services.dynamodb.schema import Table, check_index_key
+from pileus.services.dynamodb.values import DEPTH_MAX, ITEM_BYTES_MAX, Item, Value, item_size
+from pileus.state.tx import Tx
+
+MISMATCH = "Type mismatch for attribute to update"
+NESTED = (
+    "Nesting Levels have exceeded supported limits: Attributes nested deeper than"
+    f" {DEPTH_MAX} levels are not supported"
+)
+
+
+def table_of(tx: Tx, meta_key: bytes, incarnation: str) -> Table:
+    """The table an entry was made for; ResourceNotFoundException when it is gone."""
+    text = tx.get(meta_key)
+    if text is None:
+        raise not_found()
+    table = schema.parse(meta_key, text)
+    if table.id != incarnation:
+        raise not_found()
+    return table
+
+
+def passes(guard: list[Any], item: Item) -> bool:
+    """Does the guard hold for the item (empty: absent)?"""
+    if guard[0] == 0:
+        return compile_condition(guard[1], guard[2]).test(item, guard[3])
+    return legacy.passes(guard[1], guard[2], item)
+
+
+def update(table: Table, item: Item, spec: list[Any]) -> list[Path]:
+    """Change ``item`` in place; answers the paths touched. ``AwsError`` when it cannot be."""
+    if spec[0] == 0:
+        compiled = compile_update(spec[1], spec[2])
+        compiled.apply(item, spec[3])
+        paths = compiled.paths
+        _check_index_types(table, item, compiled.heads)
+        if compiled.nested:
+            for head in compiled.nested:
+                if head in item:
+                    _check_depth(item[head], 1)
+    else:
+        for action in spec[1]:
+            _act(item, *action)
+        paths = [(a[0],) for a in spec[1]]
+    if item_size(item) > ITEM_BYTES_MAX:
+        raise invalid("Item size to update has exceeded the maximum allowed size")
+    table.check_index_keys(item)
+    return paths
+
+
+def _check_index_types(table: Table, item: Item, heads: frozenset[str]) -> None:
+    for name, kind, index in table.index_types:
+        if name in heads and name in item:
+            if kind not in item[name]:
+                raise invalid(
+                    "The update expression attempted to update the secondary index key to"
+                    " unsupported type"
+                )
+            check_index_key(name, kind, index, item[name])
+
+
+def _check_depth(value: Value, depth: int) -> None:
+    members = value.get("L")
+    if members is None:
+        fields = value.get("M")
+        if fields is None:
+            return
+        members = list(fields.values())
+    if depth > DEPTH_MAX:
+        raise invalid(NESTED)
+    for member in members:
+        _check_depth(member, depth + 1)
+
+
+def _act(item: Item, name: str, action: str, value: Value | None) -> None:
+    """One legacy attribute update."""
+    if action == "PUT":
+        item[name] = value or {}
+    elif action == "ADD":
+        item[name] = added(item.get(name), value or {}, MISMATCH)
+    elif value is None:
+        item.pop(name, None)
+    elif name in item:
+        left = taken(item[name], value, MISMATCH)
+        if left is None:
+            del item[name]
+        else:
+            item[name] = left

@@ -1,0 +1,158 @@
+"""One request's expressions together: allowed with each other, defined, all names used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pileus.services.dynamodb.expressions.conditions import Condition, compile_condition
+from pileus.services.dynamodb.expressions.projections import Projection, compile_projection
+from pileus.services.dynamodb.expressions.tokens import Fault, refuse
+from pileus.services.dynamodb.expressions.updates import Update, compile_update
+from pileus.services.dynamodb.faults import invalid
+from pileus.services.dynamodb.values import Value, check
+
+_ALIAS = re.compile(r"#[0-9a-zA-Z_]+\Z")
+_VALUE = re.compile(r":[0-9a-zA-Z_]+\Z")
+NAMES = "ExpressionAttributeNames"
+VALUES = "ExpressionAttributeValues"
+NO_VALUES: dict[str, Value] = {}
+COMPILERS = {"UpdateExpression": compile_update, "ProjectionExpression": compile_projection}
+ORDER = (
+    "UpdateExpression",
+    "ConditionExpression",
+    "KeyConditionExpression",
+    "FilterExpression",
+    "ProjectionExpression",
+)
+
+
+class Bound:
+    """A request's compiled expressions; members are None when absent."""
+
+    __slots__ = ("condition", "filter", "key", "names", "projection", "update", "values")
+
+    def __init__(self) -> None:
+        self.update: Update | None = None
+        self.condition: Condition | None = None
+        self.key: Condition | None = None
+        self.filter: Condition | None = None
+        self.projection: Projection | None = None
+        self.names: dict[str, str] | None = None
+        self.values: dict[str, Value] = NO_VALUES
+
+
+_MEMBERS = {
+    "UpdateExpression": "update",
+    "ConditionExpression": "condition",
+    "KeyConditionExpression": "key",
+    "FilterExpression": "filter",
+    "ProjectionExpression": "projection",
+}
+
+
+def check_mixture(
+    params: dict[str, Any], expressions: Iterable[str], legacy: Iterable[str]
+) -> None:
+    """Expressions and their legacy forms exclude each other; names and values need expressions."""
+    present = [e for e in expressions if params.get(e) is not None]
+    if present:
+        allowed = {"KeyConditions"} if "KeyConditionExpression" not in present else set()
+        old = [p for p in legacy if params.get(p) is not None and p not in allowed]
+        if old:
+            raise invalid(
+                "Can not use both expression and non-expression parameters in the same request:"
+                f" Non-expression parameters: {{{', '.join(old)}}}"
+                f" Expression parameters: {{{', '.join(present)}}}"
+            )
+    elif params.get(NAMES) is not None:
+        raise invalid("ExpressionAttributeNames can only be specified when using expressions")
+    using = [e for e in expressions if e != "ProjectionExpression"]
+    if params.get(VALUES) is not None and using and not any(e in present for e in using):
+        verb = "are" if len(using) > 1 else "is"
+        raise invalid(
+            "ExpressionAttributeValues can only be specified when using expressions:"
+            f" {' and '.join(using)} {verb} null"
+        )
+
+
+def bind(params: dict[str, Any]) -> Bound:
+    """Compile and check every expression of ``params``; ``AwsError`` with the service's text."""
+    bound = Bound()
+    names, values = params.get(NAMES), params.get(VALUES)
+    if names is not None:
+        _check_names(names)
+        bound.names = names
+    if values is not None:
+        _check_values(values)
+        bound.values = values
+    used_names: set[str] = set()
+    used_values: set[str] = set()
+    for which in ORDER:
+        text = params.get(which)
+        if text is None:
+            continue
+        made: Any = _compiled(which, text, names, bound.values)
+        setattr(bound, _MEMBERS[which], made)
+        if names is not None:
+            used_names |= made.names
+        if values is not None and which != "ProjectionExpression":
+            used_values.update(made.values)
+    if names is not None and len(used_names) < len(names):
+        _refuse_unused(NAMES, [n for n in names if n not in used_names])
+    if values is not None and len(used_values) < len(values):
+        _refuse_unused(VALUES, [v for v in values if v not in used_values])
+    return bound
+
+
+def _compiled(which: str, text: str, names: Any, values: dict[str, Value]) -> Any:
+    try:
+        made: Any = COMPILERS.get(which, compile_condition)(text, names)
+        if which != "ProjectionExpression":
+            made.check(values)
+    except Fault as fault:
+        raise refuse(which, fault) from None
+    return made
+
+
+def _refuse_unused(member: str, unused: list[str]) -> None:
+    raise invalid(
+        f"Value provided in {member} unused in expressions: keys: {{{', '.join(unused)}}}"
+    )
+
+
+def _check_names(names: dict[str, str]) -> None:
+    if not names:
+        raise invalid("ExpressionAttributeNames must not be empty")
+    for alias in names:
+        if not _ALIAS.match(alias):
+            raise invalid(
+                f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{alias}"'
+            )
+
+
+def _check_values(values: dict[str, Value]) -> None:
+    if not values:
+        raise invalid("ExpressionAttributeValues must not be empty")
+    for name in values:
+        if not _VALUE.match(name):
+            raise invalid(
+                f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{name}"'
+            )
+    for name, value in values.items():
+        check_named(name, value)
+
+
+def check_named(name: str, value: Value) -> None:
+    """One expression value; its fault names it."""
+    from pileus.errors import AwsError
+
+    try:
+        check(value)
+    except AwsError as error:
+        if error.code != "ValidationException":
+            raise
+        raise invalid(
+            f"ExpressionAttributeValues contains invalid value: {error.message} for key {name}"
+        ) from None

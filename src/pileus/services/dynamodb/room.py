@@ -1,0 +1,33 @@
+"""What every operation of this service is given: the store, the clock, the tables, the shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.loaders import Loader
+
+from pileus.services.call import Call
+from pileus.services.dynamodb.catalog import Catalog
+from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.shapes import Shapes
+
+
+class Room:
+    """Parts of the service, bound to its operations by ``build``."""
+
+    def __init__(self, parts: Any) -> None:
+        self.parts = parts
+        self.store = parts.store
+        self.clock = parts.clock
+        self.tables = Catalog(parts.store)
+        self._shapes: Shapes | None = None
+
+    def parse(self, operation: str, body: Any) -> dict[str, Any]:
+        """The exact reader: typed parameters or the service's error."""
+        if self._shapes is None:
+            self._shapes = Shapes(Loader().load_service_model("dynamodb", "service-2"))
+        return self._shapes.parse(operation, body)
+
+    def table(self, call: Call, name: str) -> Table:
+        """The table an item operation names."""
+        return self.tables.get(call.account, call.region, name)

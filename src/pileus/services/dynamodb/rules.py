@@ -1,0 +1,161 @@
+"""What ``apply`` does for this service: conditions, updates, indexes, change records, prices.
+
+Every write names the table's metadata row and the incarnation it was made for: a table deleted or
+changed in between is seen here, in log order. Sizes and shapes were checked at the door. Flags:
+OLD answers the old item, PRICE the capacity used, SHOW puts the old item into a failed condition's
+error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pileus.services.dynamodb.applying import passes, table_of, update
+from pileus.services.dynamodb.expressions.paths import gather
+from pileus.services.dynamodb.faults import condition_failed
+from pileus.services.dynamodb.transacting import transact
+from pileus.services.dynamodb.writing import Change, carry_out
+from pileus.state import keys
+from pileus.state.rules import Rule
+from pileus.state.tx import Tx
+
+OLD, PRICE, SHOW = 1, 2, 4
+
+
+def _refuse_unless(guard: list[Any] | None, old_text: bytes | None, flags: int) -> None:
+    if guard is None:
+        return
+    item = orjson.loads(old_text) if old_text is not None else {}
+    if not passes(guard, item):
+        raise condition_failed(item if flags & SHOW else None)
+
+
+def put(tx: Tx, args: list[Any]) -> list[Any] | None:
+    """``[meta_key, id, key, text, guard, flags]`` → ``[old text or nil, price or nil]`` or nil."""
+    meta_key, incarnation, key, text, guard, flags = args
+    table = table_of(tx, meta_key, incarnation)
+    if guard is None and not flags and not table.indexes and not table.stream_view:
+        tx.put(key, text)
+        return None
+    old = tx.get(key)
+    _refuse_unless(guard, old, flags)
+    price = carry_out(tx, table, Change(key, old, text), bool(flags & PRICE))
+    return [old if flags & OLD else None, price] if flags & (OLD | PRICE) else None
+
+
+def delete(tx: Tx, args: list[Any]) -> list[Any] | None:
+    """``[meta_key, id, key, guard, flags]`` → as ``put``."""
+    meta_key, incarnation, key, guard, flags = args
+    table = table_of(tx, meta_key, incarnation)
+    old = tx.get(key)
+    _refuse_unless(guard, old, flags)
+    price = carry_out(tx, table, Change(key, old, None), bool(flags & PRICE))
+    return [old if flags & OLD else None, price] if flags & (OLD | PRICE) else None
+
+
+def update_item(tx: Tx, args: list[Any]) -> list[Any] | None:
+    """``[meta_key, id, key, key_attributes, update, guard, returns, flags]`` → ``[attributes
+    text or nil, price or nil]`` or nil. ``returns`` is ``ReturnValues``."""
+    meta_key, incarnation, key, base, spec, guard, returns, flags = args
+    table = table_of(tx, meta_key, incarnation)
+    old = tx.get(key)
+    item = dict(base) if old is None else orjson.loads(old)
+    if guard is not None and not passes(guard, {} if old is None else item):
+        raise condition_failed(item if flags & SHOW and old is not None else None)
+    paths = update(table, item, spec) if spec is not None else []
+    text = orjson.dumps(item)
+    change = Change(key, old, text, new=item)
+    price = carry_out(tx, table, change, bool(flags & PRICE))
+    answer = None
+    if returns == "ALL_NEW":
+        answer = text
+    elif returns == "ALL_OLD":
+        answer = old
+    elif returns == "UPDATED_NEW":
+        answer = orjson.dumps(gather(paths, item))
+    elif returns == "UPDATED_OLD" and change.old is not None:
+        answer = orjson.dumps(gather(paths, change.old))
+    return None if answer is None and price is None else [answer, price]
+
+
+def batch(tx: Tx, args: list[Any]) -> list[Any] | None:
+    """``[operations, flags]``, one ``[meta_key, id, key, text or nil]``; answers prices."""
+    operations, flags = args
+    prices = []
+    for meta_key, incarnation, key, text in operations:
+        table = table_of(tx, meta_key, incarnation)
+        if not flags and not table.indexes and not table.stream_view:
+            if text is None:
+                tx.delete(key)
+            else:
+                tx.put(key, text)
+            continue
+        change = Change(key, tx.get(key), text)
+        prices.append(carry_out(tx, table, change, bool(flags & PRICE)))
+    return prices if flags & PRICE else None
+
+
+def expire(tx: Tx, args: list[Any]) -> int:
+    """``[meta_key, id, attribute, now_s, [key, …]]``: delete those still expired, as the service.
+    Answers how many."""
+    meta_key, incarnation, attribute, now_s, row_keys = args
+    table = table_of(tx, meta_key, incarnation)
+    gone = 0
+    for key in row_keys:
+        old = tx.get(key)
+        if old is not None and expired(orjson.loads(old).get(attribute), now_s):
+            carry_out(tx, table, Change(key, old, None), False, by_service=True)
+            gone += 1
+    return gone
+
+
+FIVE_YEARS_S = 5 * 365 * 86400
+
+
+def expired(value: dict[str, Any] | None, now_s: int) -> bool:
+    """Is a time-to-live attribute past? Older than five years does not count (Developer Guide)."""
+    if value is None or "N" not in value:
+        return False
+    seconds = float(value["N"])
+    return now_s - FIVE_YEARS_S < seconds <= now_s
+
+
+def purge(tx: Tx, args: list[Any]) -> int:
+    """``[state table, limit]``: remove up to ``limit`` rows of a deleted table; how many."""
+    prefix = keys.table_prefix(args[0])
+    rows = tx.range(prefix, keys.after_prefix(prefix), args[1])
+    for row in rows:
+        tx.delete(row.key)
+    return len(rows)
+
+
+def fill(tx: Tx, args: list[Any]) -> bytes | None:
+    """``[meta_key, id, index, start, limit]``: index rows for a stretch of items. Answers where to
+    go on, or nil at the end."""
+    meta_key, incarnation, name, start, limit = args
+    table = table_of(tx, meta_key, incarnation)
+    index = table.by_name.get(name)
+    if index is None:
+        return None
+    rows = tx.range(start, keys.after_prefix(table.rows_prefix), limit)
+    for row in rows:
+        item = orjson.loads(row.value)
+        address = index.address(item, table.sort_of(item))
+        if address is not None:
+            whole = index.projected is None
+            tx.put(address, row.value if whole else orjson.dumps(index.image(item)))
+    return rows[-1].key + b"\x00" if len(rows) == limit else None
+
+
+RULES: dict[str, Rule] = {
+    "dynamodb.put": put,
+    "dynamodb.update": update_item,
+    "dynamodb.delete": delete,
+    "dynamodb.batch": batch,
+    "dynamodb.transact": transact,
+    "dynamodb.expire": expire,
+    "dynamodb.purge": purge,
+    "dynamodb.fill": fill,
+}

@@ -1,0 +1,267 @@
+"""A table as the item operations see it: parsed once from its metadata row, then shared.
+
+The metadata row is the table's description in AWS's own words plus ``"id"``, the short name of
+this incarnation: a table deleted and created again never sees old rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from pileus.services.dynamodb.addresses import index_sort, key_bytes
+from pileus.services.dynamodb.faults import bad_parameter, invalid
+from pileus.services.dynamodb.values import Item, text_size, type_of
+from pileus.state import keys
+
+HASH_BYTES_MAX = 2048
+RANGE_BYTES_MAX = 1024
+MISMATCH = "The provided key element does not match the schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A secondary index: its key attributes as (name, type), and what it projects (None: all)."""
+
+    name: str
+    local: bool
+    hash: tuple[tuple[str, str], ...]
+    range: tuple[tuple[str, str], ...]
+    projected: frozenset[str] | None
+    rows: str  # the state table
+    table_key: tuple[str, ...]
+    ready: bool = True  # not while a new index is being filled
+
+    @property
+    def key_attributes(self) -> tuple[tuple[str, str], ...]:
+        return self.hash + self.range
+
+    def address(self, item: Item, item_sort: bytes) -> bytes | None:
+        """The index row's key for ``item``, or None when the item has not all index keys."""
+        parts = []
+        for name, kind in self.hash + self.range:
+            value = item.get(name)
+            if value is None or kind not in value or value[kind] == "":
+                return None
+            parts.append(key_bytes(kind, value[kind]))
+        n = len(self.hash)
+        partition = joined(parts[:n])
+        tail = joined(parts[n:]) if self.range else None
+        return keys.key(self.rows, partition, index_sort(tail, item_sort))
+
+    def image(self, item: Item) -> Item:
+        """What of ``item`` the index row holds."""
+        if self.projected is None:
+            return item
+        return {n: v for n, v in item.items() if n in self.projected}
+
+
+def joined(parts: list[bytes]) -> bytes:
+    """One key part is itself; several (composite index keys) are escaped and joined."""
+    if len(parts) == 1:
+        return parts[0]
+    return b"".join(keys.escape(p) for p in parts[:-1]) + parts[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table's schema and settings. ``rows`` is the state table of its items."""
+
+    name: str
+    id: str
+    meta_key: bytes
+    description: dict[str, Any]
+    hash_name: str
+    hash_type: str
+    range_name: str
+    range_type: str
+    indexes: tuple[Index, ...]
+    rows: str
+    index_types: tuple[tuple[str, str, str], ...]  # (attribute, type, index name)
+    stream_view: str
+    stream_topic: str
+    rows_prefix: bytes
+    by_name: dict[str, Index] = field(default_factory=dict)
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return (self.hash_name, self.range_name) if self.range_name else (self.hash_name,)
+
+    @property
+    def key_attributes(self) -> tuple[tuple[str, str], ...]:
+        first = ((self.hash_name, self.hash_type),)
+        return (*first, (self.range_name, self.range_type)) if self.range_name else first
+
+    # -- keys ---------------------------------------------------------------------------------
+
+    def key_of(self, key: Item) -> bytes:
+        """Row key of a request's ``Key``; ``AwsError`` when it does not match the schema."""
+        hash_value = key.get(self.hash_name)
+        if not self.range_name:
+            if len(key) != 1 or hash_value is None or self.hash_type not in hash_value:
+                raise invalid(MISMATCH)
+            return keys.key(self.rows, self._hash(hash_value))
+        range_value = key.get(self.range_name)
+        if len(key) != 2 or hash_value is None or range_value is None:
+            raise invalid(MISMATCH)
+        if self.hash_type not in hash_value or self.range_type not in range_value:
+            raise invalid(MISMATCH)
+        return keys.key(self.rows, self._hash(hash_value), self._range(range_value))
+
+    def item_key(self, item: Item) -> bytes:
+        """Row key of a whole item to be put; the service words its mistakes otherwise."""
+        values = []
+        for name, kind in self.key_attributes:
+            value = item.get(name)
+            if value is None:
+                raise bad_parameter(f"Missing the key {name} in the item")
+            if kind not in value:
+                raise bad_parameter(
+                    f"Type mismatch for key {name} expected: {kind} actual: {type_of(value)}"
+                )
+            if value[kind] == "":
+                raise _empty_key("not valid. ", name, kind)
+            values.append(value)
+        hash_bytes = self._hash(values[0])
+        tail = self._range(values[1]) if self.range_name else b""
+        self.check_index_keys(item)
+        return keys.key(self.rows, hash_bytes, tail)
+
+    def sort_of(self, item: Item) -> bytes:
+        """The item's own key as the tail of index rows."""
+        hash_bytes = key_bytes(self.hash_type, item[self.hash_name][self.hash_type])
+        tail = b""
+        if self.range_name:
+            tail = key_bytes(self.range_type, item[self.range_name][self.range_type])
+        return keys.escape(hash_bytes) + tail
+
+    def _hash(self, value: dict[str, Any]) -> bytes:
+        content = value[self.hash_type]
+        if content == "":
+            raise _empty_key("invalid: ", self.hash_name, self.hash_type)
+        data = key_bytes(self.hash_type, content)
+        if len(data) > HASH_BYTES_MAX and self.hash_type != "N":
+            raise bad_parameter("Size of hashkey has exceeded the maximum size limit of2048 bytes")
+        return data
+
+    def _range(self, value: dict[str, Any]) -> bytes:
+        content = value[self.range_type]
+        if content == "":
+            raise _empty_key("invalid: ", self.range_name, self.range_type)
+        data = key_bytes(self.range_type, content)
+        if len(data) > RANGE_BYTES_MAX and self.range_type != "N":
+            raise bad_parameter(
+                "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+            )
+        return data
+
+    def check_index_keys(self, item: Item) -> None:
+        """Index key attributes of ``item`` must have their declared types and sizes."""
+        for name, kind, index in self.index_types:
+            value = item.get(name)
+            if value is not None:
+                check_index_key(name, kind, index, value)
+
+    def key_image(self, item: Item) -> Item:
+        """The key attributes of ``item``."""
+        return {n: item[n] for n in self.key_names}
+
+
+def check_index_key(name: str, kind: str, index: str, value: dict[str, Any]) -> None:
+    """One index key attribute: type, then not empty."""
+    if kind not in value:
+        raise bad_parameter(
+            f"Type mismatch for Index Key {name} Expected: {kind} Actual: {type_of(value)}"
+            f" IndexName: {index}"
+        )
+    if value[kind] == "":
+        noun = "string" if kind == "S" else "binary"
+        raise invalid(
+            "One or more parameter values are not valid. A value specified for a secondary index"
+            f" key is not supported. The AttributeValue for a key attribute cannot contain an"
+            f" empty {noun} value. IndexName: {index}, IndexKey: {name}"
+        )
+    if kind == "S" and text_size(value["S"]) > HASH_BYTES_MAX:
+        raise bad_parameter("Size of hashkey has exceeded the maximum size limit of2048 bytes")
+
+
+def _empty_key(verdict: str, name: str, kind: str) -> Exception:
+    noun = "string" if kind == "S" else "binary"
+    opening = "One or more parameter values " + ("were " if "invalid" in verdict else "are ")
+    return invalid(
+        f"{opening}{verdict}The AttributeValue for a key attribute cannot contain an empty {noun}"
+        f" value. Key: {name}"
+    )
+
+
+# -- parsing --------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def parse(meta_key: bytes, text: bytes) -> Table:
+    """The table a metadata row describes. Pure, hence cached by its text."""
+    d = orjson.loads(text)
+    types = {a["AttributeName"]: a["AttributeType"] for a in d["AttributeDefinitions"]}
+    names = [k["AttributeName"] for k in d["KeySchema"]]
+    range_name = names[1] if len(names) > 1 else ""
+    indexes = _indexes(d, types, tuple(names))
+    stream = d.get("StreamSpecification") or {}
+    view = stream.get("StreamViewType", "") if stream.get("StreamEnabled") else ""
+    rows = "d:" + d["id"]
+    return Table(
+        name=d["TableName"],
+        id=d["id"],
+        meta_key=meta_key,
+        description=d,
+        hash_name=names[0],
+        hash_type=types[names[0]],
+        range_name=range_name,
+        range_type=types.get(range_name, ""),
+        indexes=indexes,
+        rows=rows,
+        index_types=tuple(
+            (n, t, i.name) for i in indexes for n, t in (i.range if i.local else i.key_attributes)
+        ),
+        stream_view=view,
+        stream_topic="dynamodb/" + d["id"] if view else "",
+        rows_prefix=keys.table_prefix(rows),
+        by_name={i.name: i for i in indexes},
+    )
+
+
+def _indexes(d: dict[str, Any], types: dict[str, str], names: tuple[str, ...]) -> tuple[Index, ...]:
+    out = []
+    for member, local in (("GlobalSecondaryIndexes", False), ("LocalSecondaryIndexes", True)):
+        for i in d.get(member) or ():
+            schema = i["KeySchema"]
+            pick = {
+                k: tuple(
+                    (a["AttributeName"], types[a["AttributeName"]])
+                    for a in schema
+                    if a["KeyType"] == k
+                )
+                for k in ("HASH", "RANGE")
+            }
+            projection = i["Projection"]
+            projected = None
+            if projection["ProjectionType"] != "ALL":
+                index_keys = [a["AttributeName"] for a in schema]
+                projected = frozenset(
+                    [*names, *index_keys, *projection.get("NonKeyAttributes", ())]
+                )
+            out.append(
+                Index(
+                    name=i["IndexName"],
+                    local=local,
+                    hash=pick["HASH"],
+                    range=pick["RANGE"],
+                    projected=projected,
+                    rows=f"d:{d['id']}:{i['IndexName']}",
+                    table_key=names,
+                    ready=i.get("IndexStatus", "ACTIVE") == "ACTIVE",
+                )
+            )
+    return tuple(out)

@@ -1,0 +1,90 @@
+"""TagResource, UntagResource, ListTagsOfResource."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pileus.errors import access_denied
+from pileus.services.call import Call
+from pileus.services.dynamodb.faults import bad_parameter, invalid, not_found
+from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import Table
+
+TAGS_MAX = 50
+_SHAPED = re.compile(r".+:.+:.+:.+:.+:.+/.+")
+_TABLE = re.compile(r"arn:aws:dynamodb:[^:]+:\d+:table/([^/]{3,})")
+
+
+def check_tags(tags: list[dict[str, str]] | None) -> None:
+    """Keys once each, none of AWS's own, at most fifty."""
+    if not tags:
+        return
+    seen: set[str] = set()
+    for tag in tags:
+        if tag["Key"] in seen:
+            raise bad_parameter(f"Duplicate tag key: {tag['Key']}")
+        if tag["Key"].lower().startswith("aws:"):
+            raise invalid("Tag keys starting with 'aws:' are reserved for system use")
+        seen.add(tag["Key"])
+    if len(tags) > TAGS_MAX:
+        raise bad_parameter("Number of tags exceeds the limit of 50")
+
+
+def _find(room: Room, call: Call, arn: str | None) -> Table:
+    if arn is None:
+        raise invalid("Invalid TableArn")
+    if not _SHAPED.fullmatch(arn):
+        raise access_denied(call.principal.arn, f"dynamodb:{call.operation}", arn or "*")
+    found = _TABLE.fullmatch(arn)
+    if not found:
+        raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+    table = room.tables.find(call.account, call.region, arn)
+    if table is None:
+        raise not_found(f"Requested resource not found: ResourcArn: {arn} not found")
+    return table
+
+
+async def tag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
+    """Add or overwrite tags of a table."""
+    arn, tags = p.get("ResourceArn"), p.get("Tags")
+    table = _find(room, call, arn)
+    if not tags:
+        raise invalid("Atleast one Tag needs to be provided as Input.")
+    check_tags(tags)
+
+    def change(draft: Any) -> None:
+        row = draft.get_json(table.meta_key)
+        if row is None:
+            raise not_found()
+        merged = {**row.get("tags", {}), **{t["Key"]: t["Value"] for t in tags}}
+        if len(merged) > TAGS_MAX:
+            raise bad_parameter("Number of tags exceeds the limit of 50")
+        draft.put_json(table.meta_key, {**row, "tags": merged})
+
+    await room.store.transact(change, call.invocation_id)
+    return {}
+
+
+async def untag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
+    """Remove tags by key."""
+    table = _find(room, call, p.get("ResourceArn"))
+    if not p.get("TagKeys"):
+        raise invalid("Atleast one Tag Key needs to be provided as Input.")
+
+    def change(draft: Any) -> None:
+        row = draft.get_json(table.meta_key)
+        if row is None:
+            raise not_found()
+        left = {k: v for k, v in row.get("tags", {}).items() if k not in p["TagKeys"]}
+        draft.put_json(table.meta_key, {**row, "tags": left})
+
+    await room.store.transact(change, call.invocation_id)
+    return {}
+
+
+def list_tags_of_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
+    """All tags of a table, in one page (there are at most fifty)."""
+    table = _find(room, call, p.get("ResourceArn"))
+    tags = table.description.get("tags", {})
+    return {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}

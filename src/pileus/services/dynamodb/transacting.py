@@ -1,0 +1,93 @@
+"""The ``dynamodb.transact`` rule: all or nothing, with a reason for each operation.
+
+Arguments ``[token or nil, operations, flags]``; an operation is ``[kind, meta_key, id, key, …]``:
+put ``text, guard, show`` · delete ``guard, show`` · check ``guard, show`` · update
+``key_attributes, update, guard, show``. The token is ``[row key, request digest]``: a repeat with
+the same digest answers the first one's result, another digest is refused (API reference,
+TransactWriteItems, ``ClientRequestToken``: ten minutes).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError
+from pileus.services.dynamodb.applying import passes, table_of, update
+from pileus.services.dynamodb.values import Item
+from pileus.services.dynamodb.writing import Change, carry_out
+from pileus.state.tx import Tx
+
+TOKEN_MS = 10 * 60 * 1000
+NONE = {"Code": "None"}
+FAILED = "The conditional request failed"
+
+
+def transact(tx: Tx, args: list[Any]) -> Any:
+    """Carry out every operation or none; ``AwsError`` TransactionCanceledException."""
+    token, operations, flags = args
+    if token is not None:
+        known = tx.get(token[0])
+        if known is not None:
+            digest, at_ms, prices = orjson.loads(known)
+            if at_ms + TOKEN_MS > tx.now_ms:
+                return _repeated(digest, token[1], prices)
+    changes: list[Any] = []
+    reasons: list[dict[str, Any]] = []
+    for operation in operations:
+        change, reason = _judge(tx, operation)
+        changes.append(change)
+        reasons.append(reason)
+    if any(r is not NONE for r in reasons):
+        raise canceled(reasons)
+    prices = [carry_out(tx, t, c, bool(flags)) if c else None for t, c in changes]
+    answer = prices if flags else None
+    if token is not None:
+        tx.put(token[0], orjson.dumps([token[1], tx.now_ms, answer]))
+    return answer
+
+
+def _repeated(digest: str, asked: str, prices: Any) -> Any:
+    if digest != asked:
+        raise AwsError(
+            "IdempotentParameterMismatchException",
+            "Request parameters do not match the parameters of the original request for this"
+            " client token",
+        )
+    return {"repeat": prices}
+
+
+def canceled(reasons: list[dict[str, Any]]) -> AwsError:
+    """TransactionCanceledException with one reason per operation."""
+    codes = ", ".join(r["Code"] for r in reasons)
+    return AwsError(
+        "TransactionCanceledException",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        fields={"CancellationReasons": reasons},
+    )
+
+
+def _judge(tx: Tx, operation: list[Any]) -> tuple[Any, dict[str, Any]]:
+    """What one operation would change, or why it cannot."""
+    kind, meta_key, incarnation, key = operation[:4]
+    table = table_of(tx, meta_key, incarnation)
+    guard, show = operation[-2:]
+    text = tx.get(key)
+    old: Item | None = orjson.loads(text) if text is not None else None
+    if guard is not None and not passes(guard, old or {}):
+        reason: dict[str, Any] = {"Code": "ConditionalCheckFailed", "Message": FAILED}
+        if show and old:
+            reason["Item"] = old
+        return (table, None), reason
+    if kind == "check":
+        return (table, None), NONE
+    if kind == "update":
+        item = dict(operation[4]) if text is None else orjson.loads(text)
+        try:
+            update(table, item, operation[5])
+        except AwsError as error:
+            return (table, None), {"Code": "ValidationError", "Message": error.message}
+        return (table, Change(key, text, orjson.dumps(item), old, item)), NONE
+    new = operation[4] if kind == "put" else None
+    return (table, Change(key, text, new, old)), NONE
