@@ -3,15 +3,15 @@ Clock."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import NamedTuple, Protocol
 
 
 class Outcome(NamedTuple):
-    """What became of one entry: its place in the log and the verdict ``apply`` reached."""
+    """What became of one entry: its place in the log and the packed verdict ``apply`` reached."""
 
     sequence: int
-    result: Any
+    verdict: bytes
 
 
 class LogEntry(NamedTuple):
@@ -21,24 +21,38 @@ class LogEntry(NamedTuple):
 
 class Replica(Protocol):
     """The state machine a log drives. ``applied`` is the last sequence number whose effects are in
-    the state file."""
+    the state file. One thread at a time may call it."""
 
     @property
     def applied(self) -> int: ...
 
-    def apply_group(
-        self, first: int, entries: Sequence[bytes], journal: Callable[[Any], None] | None = None
-    ) -> list[Any]:
-        """Apply ``entries`` (numbers ``first``, ``first+1``, …) in one durable transaction, which
-        also runs
-        ``journal(connection)`` where the log lives in the same file. Answers one verdict per
-        entry."""
+    def apply_group(self, first: int, entries: Sequence[bytes]) -> list[bytes]:
+        """Apply ``entries`` (numbers ``first``, ``first+1``, …) in one durable transaction and
+        answer one packed verdict per entry. When it raises, nothing was applied."""
         ...
+
+    def entries(self, after: int, limit: int) -> list[LogEntry]:
+        """Entries above ``after`` that the state file still holds (its journal)."""
+        ...
+
+    def forget(self, below: int) -> None:
+        """Drop journal groups that lie wholly below ``below``."""
+        ...
+
+    def tidy(self) -> None:
+        """Between two groups: finish work that must not run beside a commit."""
+        ...
+
+    def recover(self) -> None:
+        """After ``apply_group`` failed: return to the last durable state, verified, or raise."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Log(Protocol):
     """One shard's ordered log. ``append`` answers when the entry is durable *and* applied on this
-    node."""
+    node; ``Unavailable`` means its fate is unknown (repeat it with the same request id)."""
 
     async def start(self, replica: Replica) -> None: ...
     def append(self, entry: bytes) -> Awaitable[Outcome]: ...
@@ -47,8 +61,16 @@ class Log(Protocol):
         call."""
         ...
 
-    def read(self, after: int, limit: int = 1000) -> list[LogEntry]: ...
+    async def read(self, after: int, limit: int = 1000) -> list[LogEntry]: ...
     async def trim(self, below: int) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class Front(Protocol):
+    """What a process that does not write needs of the one that does."""
+
+    def append(self, entry: bytes) -> Awaitable[Outcome]: ...
+    async def barrier(self) -> int: ...
     async def stop(self) -> None: ...
 
 
@@ -56,9 +78,10 @@ class BlobWriter(Protocol):
     size: int
 
     async def write(self, chunk: bytes) -> None: ...
-    async def commit(self) -> str:
+    async def commit(self, digest: str = "") -> str:
         """Make the bytes durable (file and directory) and answer their SHA-256 in hex: the blob's
-        name."""
+        name. ``digest``: what the bytes must hash to (``ValueError`` otherwise), or, for a writer
+        made with ``hashed=False``, the digest the caller has computed itself."""
         ...
 
     async def abort(self) -> None: ...
@@ -67,7 +90,7 @@ class BlobWriter(Protocol):
 class Blobs(Protocol):
     """Content-addressed bytes, named by SHA-256 (hex)."""
 
-    def create(self) -> BlobWriter: ...
+    def create(self, *, hashed: bool = True) -> BlobWriter: ...
     async def put(self, data: bytes) -> str: ...
     def open(self, digest: str) -> int:
         """A file descriptor for reading (the caller closes it); ``FileNotFoundError`` when
@@ -76,7 +99,10 @@ class Blobs(Protocol):
 
     def size(self, digest: str) -> int: ...
     def read(self, digest: str, offset: int = 0, length: int = -1) -> AsyncIterator[bytes]: ...
-    async def delete(self, digest: str) -> None: ...
+    async def delete(self, digest: str, idle_s: float = 0) -> bool:
+        """Remove a blob not touched for ``idle_s`` seconds; answers whether it is gone."""
+        ...
+
     def list(self) -> list[str]: ...
 
 

@@ -26,11 +26,14 @@ def range_digest(rows: list[Any]) -> bytes:
     return h.digest()
 
 
-def transact(tx: Tx, args: dict[str, Any]) -> int:
+def transact(tx: Tx, args: dict[str, Any]) -> bytes | None:
     """Check what the author read, then write: ``reads`` [(key, version or 0)], ``ranges``
     [(start, end, limit, reverse, digest)], ``puts`` [(key, value)], ``deletes`` [key], ``changes``
-    [(topic, payload)].
+    [(topic, payload)]. Answers ``answer``, so that a repeat of the request gets it too;
+    ``recall`` only asks whether there was a first one.
     """
+    if "recall" in args:
+        raise Conflict("no such request")
     for k, version in args["reads"]:
         row = tx.row(k)
         if (row.version if row else 0) != version:
@@ -44,7 +47,8 @@ def transact(tx: Tx, args: dict[str, Any]) -> int:
         tx.delete(k)
     for topic, payload in args["changes"]:
         tx.change(topic, payload)
-    return tx.sequence
+    answer: bytes | None = args.get("answer")
+    return answer
 
 
 def write(tx: Tx, args: list[list[Any]]) -> int:
@@ -57,4 +61,12 @@ def write(tx: Tx, args: list[list[Any]]) -> int:
     return tx.sequence
 
 
-STATE_RULES: Mapping[str, Rule] = {"transact": transact, "write": write}
+def purge(tx: Tx, args: dict[str, Any]) -> int:
+    """Delete up to ``limit`` rows with start <= key < end; answers how many."""
+    rows = tx.range(args["start"], args["end"], args["limit"])
+    for row in rows:
+        tx.delete(row.key)
+    return len(rows)
+
+
+STATE_RULES: Mapping[str, Rule] = {"transact": transact, "write": write, "purge": purge}

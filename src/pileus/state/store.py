@@ -1,96 +1,109 @@
 """The store as services see it: read rows here, submit entries, learn when a table changed.
 
 Reads are synchronous and see every write acknowledged before them (one machine: a committed read
-is strong).
-Writes are entries; the answer comes after the entry is durable and applied.
+is strong). Writes are entries; the answer comes after the entry is durable and applied.
+One process writes (``Store.open``); the others hand it their entries (``Store.connect``) and read
+the same file.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import orjson
 
-from pileus.errors import Conflict
-from pileus.state import keys
+from pileus.engine import Clock, Outcome
+from pileus.engine.embedded.front import FrontLog
+from pileus.engine.embedded.generations import Generations, slot
+from pileus.engine.embedded.log import EmbeddedLog
+from pileus.engine.embedded.watches import Watches, settle
+from pileus.engine.embedded.writer import WriterDoor
+from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.state import entry as codec
+from pileus.state import keys, tablets
+from pileus.state.database import Rows, connect_reader
 from pileus.state.draft import Draft
-from pileus.state.rules import STATE_RULES, Rule
-from pileus.state.tx import Row, Tx, change_key
+from pileus.state.replica import SqliteReplica
+from pileus.state.rules import Rule
+from pileus.state.tx import Row, change_key
 
 T = TypeVar("T")
 ATTEMPTS_MAX = 30
-
-
-class _Rows:
-    """Rows of one SQLite connection."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._c = connection
-
-    def row(self, key: bytes) -> Row | None:
-        found = self._c.execute("SELECT v, ver FROM rows WHERE k = ?", (key,)).fetchone()
-        return None if found is None else Row(key, found[0], found[1])
-
-    def range(
-        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
-    ) -> list[Row]:
-        order = "DESC" if reverse else "ASC"
-        sql = f"SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k {order} LIMIT ?"
-        return [Row(*r) for r in self._c.execute(sql, (start, end, limit))]
+STATE_FILE = "state.db"
 
 
 class Store:
-    """One process's view of the state. Open with ``Store.open``; close with ``close``."""
+    """One process's view of the state. Open with ``Store.open`` (the writer) or ``Store.connect``;
+    close with ``close``."""
 
-    def __init__(self, path: Path, rules: Mapping[str, Rule], clock: Any) -> None:
+    replica: SqliteReplica  # of the writer only
+    log: EmbeddedLog | FrontLog
+    _door: WriterDoor
+    _loop: asyncio.AbstractEventLoop
+
+    def __init__(self, home: Path, clock: Clock) -> None:
+        self.home = home
         self._clock = clock
-        self._rules = {**STATE_RULES, **rules}
-        self._writer = self._connect(path)
-        self._writer.execute(
-            "CREATE TABLE IF NOT EXISTS rows"
-            "(id INTEGER PRIMARY KEY, k BLOB UNIQUE, v BLOB, ver INTEGER)"
-        )
-        self._reader = _Rows(self._connect(path))
-        self._sequence = self._writer.execute("SELECT coalesce(max(ver), 0) FROM rows").fetchone()[
-            0
-        ]
-        self._generations: dict[str, int] = {}
-        self._lock = threading.Lock()
+        (home / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._generations = Generations(home / "run" / "generations")
+        self._watches = Watches(self._generations)
+        self._map = tablets.TabletMap([tablets.WHOLE], 0)
+        self._map_generation = -1
 
     @classmethod
-    async def open(cls, home: Path, rules: Mapping[str, Rule], clock: Any) -> Store:
-        home.mkdir(parents=True, exist_ok=True)
-        return cls(home / "state.db", rules, clock)
+    async def open(cls, home: Path, rules: Mapping[str, Rule], clock: Clock) -> Store:
+        """The writer's store: owns the log and the state file, serves the other processes."""
+        store = cls(home, clock)
+        store.replica = SqliteReplica(home / STATE_FILE, rules)
+        store._generations.bump_all()
+        store.log = EmbeddedLog(store._committed)
+        store._loop = asyncio.get_running_loop()
+        await store.log.start(store.replica)
+        store._read_from(home / STATE_FILE)
+        store._door = WriterDoor(home / "run" / "writer.sock", store.log, store._watches)
+        await store._door.open()
+        return store
 
-    @staticmethod
-    def _connect(path: Path) -> sqlite3.Connection:
-        c = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        for pragma in (
-            "page_size=8192",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "busy_timeout=10000",
-        ):
-            c.execute(f"PRAGMA {pragma}")
-        return c
+    @classmethod
+    async def connect(cls, home: Path, clock: Clock) -> Store:
+        """A front process's store; ``Unavailable`` when no writer answers within 30 s."""
+        store = cls(home, clock)
+        store.log = FrontLog(home / "run" / "writer.sock", store._watches)
+        await store.log.start()
+        store._read_from(home / STATE_FILE)
+        return store
+
+    def _read_from(self, path: Path) -> None:
+        self._connection = connect_reader(path)
+        self._reader = Rows(self._connection)
+
+    def _committed(self, replica: SqliteReplica) -> None:
+        """On the writer thread: after the commit, before the answers."""
+        slots = {slot(table) for table in replica.touched}
+        self._generations.bump(slots)
+        awaited = self._watches.interested(slots)
+        if awaited:
+            self._loop.call_soon_threadsafe(self._watches.wake, awaited)
 
     # -- reads ---------------------------------------------------------------------------
 
+    def row(self, key: bytes) -> Row | None:
+        """The row, or None."""
+        return self._reader.row(key)
+
     def get(self, key: bytes) -> bytes | None:
+        """The row's bytes, or None."""
         row = self._reader.row(key)
         return None if row is None else row.value
 
     def get_json(self, key: bytes) -> Any | None:
+        """The row's bytes parsed as JSON, or None."""
         value = self.get(key)
         return None if value is None else orjson.loads(value)
-
-    def row(self, key: bytes) -> Row | None:
-        return self._reader.row(key)
 
     def range(
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
@@ -105,9 +118,23 @@ class Store:
 
     def generation(self, table: str) -> int:
         """A number that grows whenever a row of ``table`` changes, in any process: the key to a
-        safe cache.
-        Read it before reading what you cache."""
-        return self._generations.get(table, 0)
+        safe cache. Read it before reading what you cache."""
+        return self._generations.get(table)
+
+    async def changed(self, table: str, since: int, timeout_s: float = 60.0) -> bool:
+        """Wait until ``generation(table)`` is no longer ``since``; False when time ran out."""
+        place = slot(table.encode())
+        if self._generations.at(place) != since:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watches.add(place, since, lambda: settle(future))
+        if isinstance(self.log, FrontLog):
+            self.log.watch(place, since)
+        try:
+            await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            return self._generations.at(place) != since
+        return True
 
     def changes(
         self, topic: str, after: tuple[int, int] = (0, -1), limit: int = 100
@@ -121,58 +148,88 @@ class Store:
             out.append((int.from_bytes(at[:8], "big"), int.from_bytes(at[8:], "big"), row.value))
         return out
 
+    @property
+    def tablets(self) -> tablets.TabletMap:
+        """The routing map, as new as the last change of it."""
+        now = self._generations.get("tablets")
+        if now != self._map_generation:
+            self._map, self._map_generation = tablets.load(self._reader), now
+        return self._map
+
     # -- writes --------------------------------------------------------------------------
 
-    def submit(self, rule: str, args: Any, request_id: bytes = b"") -> Awaitable[Any]:
-        """Append one entry; the awaitable answers the rule's result once the entry is durable and
-        applied here.
-        A repeated ``request_id`` is answered with the first one's result. Raises the rule's
-        ``AwsError`` or
+    async def submit(self, rule: str, args: Any, request_id: bytes = b"") -> Any:
+        """Append one entry; answers the rule's result once the entry is durable and applied here.
+        A repeat of (``request_id``, ``rule``) is answered with the first one's verdict: one call
+        that submits a rule several times needs an id for each. Raises the rule's ``AwsError`` or
         ``Conflict``; ``Unavailable`` when the entry could not be made durable."""
-        return asyncio.get_running_loop().run_in_executor(
-            None, self._apply_one, rule, args, request_id
-        )
+        for _ in range(ATTEMPTS_MAX):
+            entry = codec.pack(self.tablets.epoch, rule, self._clock.now_ms(), request_id, args)
+            outcome: Outcome = await self.log.append(entry)
+            try:
+                return codec.open_verdict(outcome.verdict)
+            except codec.StaleEpoch:
+                continue
+        raise Unavailable("the map of tablets keeps changing", "try again")
 
     async def transact(self, change: Callable[[Draft], T], request_id: bytes = b"") -> T:
         """Run ``change(draft)`` against current rows and commit what it wrote, if nothing it read
-        has changed;
-        otherwise run it again. Whatever ``change`` raises leaves the state untouched."""
+        has changed; otherwise run it again. Whatever ``change`` raises leaves the state untouched.
+        A repeat of ``request_id`` answers the first one's result, as plain msgpack values."""
         for attempt in range(ATTEMPTS_MAX):
             draft = Draft(self._reader, self._clock.now_ms())
-            result = change(draft)
+            try:
+                result = change(draft)
+            except AwsError:
+                # A repeat often fails on the traces of its own first run ("already exists").
+                if not request_id:
+                    raise
+                found, first = await self._recall(request_id)
+                if not found:
+                    raise
+                return first  # type: ignore[no-any-return]
             if draft.empty:
                 return result
+            answer = _plain(result) if request_id else None
             try:
-                await self.submit("transact", draft.args(), request_id)
+                kept = await self.submit("transact", draft.args() | {"answer": answer}, request_id)
             except Conflict:
                 await self._clock.sleep(0.001 * attempt)
                 continue
-            return result
+            if kept == answer or not isinstance(kept, bytes):
+                return result
+            return msgspec.msgpack.decode(kept)  # type: ignore[no-any-return]
         raise Conflict("too many conflicting writers")
+
+    async def _recall(self, request_id: bytes) -> tuple[bool, Any]:
+        """(True, result) when the log holds a transaction of this request."""
+        try:
+            kept = await self.submit("transact", {"recall": True}, request_id)
+        except Conflict:
+            return False, None
+        return True, msgspec.msgpack.decode(kept) if isinstance(kept, bytes) else None
+
+    def submit_soon(self, rule: str, args: Any, request_id: bytes = b"") -> Awaitable[Any]:
+        """``submit`` that is under way before it is awaited."""
+        return asyncio.ensure_future(self.submit(rule, args, request_id))
 
     async def barrier(self) -> None:
         """After this, reads here see everything acknowledged anywhere before the call."""
-
-    def _apply_one(self, rule: str, args: Any, request_id: bytes) -> Any:
-        with self._lock:
-            self._sequence += 1
-            tx = Tx(_Rows(self._writer), self._sequence, self._clock.now_ms(), request_id)
-            result = self._rules[rule](tx, args)
-            self._writer.execute("BEGIN IMMEDIATE")
-            for k, v in tx.writes.items():
-                if v is None:
-                    self._writer.execute("DELETE FROM rows WHERE k = ?", (k,))
-                else:
-                    self._writer.execute(
-                        "INSERT INTO rows(k, v, ver) VALUES(?,?,?) ON CONFLICT(k)"
-                        " DO UPDATE SET v=excluded.v, ver=excluded.ver",
-                        (k, v, tx.sequence),
-                    )
-            self._writer.execute("COMMIT")
-            for k in tx.writes:
-                table = k[: k.index(b"\x00")].decode()
-                self._generations[table] = self._generations.get(table, 0) + 1
-            return result
+        await self.log.barrier()
 
     async def close(self) -> None:
-        self._writer.close()
+        """Answer what waits, then let go of every file."""
+        if isinstance(self.log, EmbeddedLog):
+            await self._door.close()
+        await self.log.stop()
+        self._connection.close()
+        self._generations.close()
+
+
+def _plain(result: Any) -> bytes | None:
+    """``result`` as msgpack where it comes back the same, else None."""
+    try:
+        packed = msgspec.msgpack.encode(result)
+    except (TypeError, OverflowError, ValueError):
+        return None
+    return packed if msgspec.msgpack.decode(packed) == result else None

@@ -1,0 +1,240 @@
+"""Blobs as files: ``home/blobs/ab/abcd…``, hashed while written, fsynced before they are named.
+
+Work on files runs on a few threads, so that several fsyncs are under way at once and hashing
+leaves the loop free. Every file operation goes through ``Files``: a simulated power cut takes its
+place in tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pileus.engine.embedded.log import unavailable
+
+T = TypeVar("T")
+THREADS = 8
+CHUNK_BYTES = 1024 * 1024
+STALE_TMP_S = 24 * 3600
+
+
+class Files:
+    """The file operations blobs are made of, as the system offers them."""
+
+    def create(self, path: str) -> int:
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        while len(view):
+            view = view[os.write(fd, view) :]
+
+    def sync(self, fd: int) -> None:
+        os.fsync(fd)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def rename(self, source: str, target: str) -> None:
+        os.rename(source, target)
+
+    def unlink(self, path: str) -> None:
+        os.unlink(path)
+
+    def mkdir(self, path: str) -> None:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+
+    def sync_directory(self, path: str) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+class FileBlobs:
+    """See ``pileus.engine.Blobs``. Several processes may use one directory."""
+
+    def __init__(self, directory: Path, files: Files | None = None) -> None:
+        self._directory = str(directory)
+        self.files = files or Files()
+        self._tmp = f"{self._directory}/tmp"
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        self._lay_out()
+        self._lock_fd = os.open(
+            f"{self._directory}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
+        )
+
+    def _lay_out(self) -> None:
+        if os.path.isdir(f"{self._directory}/ff"):
+            return
+        self.files.mkdir(self._tmp)
+        for i in range(256):  # "ff" is made last: it says that the others are there
+            self.files.mkdir(f"{self._directory}/{i:02x}")
+        self.files.sync_directory(self._directory)
+        self.files.sync_directory(os.path.dirname(self._directory))
+
+    def path(self, digest: str) -> str:
+        """Where the blob lies; ``FileNotFoundError`` for what is no digest."""
+        if len(digest) != 64 or not digest.isalnum():
+            raise FileNotFoundError(digest)
+        return f"{self._directory}/{digest[:2]}/{digest}"
+
+    def create(self, *, hashed: bool = True) -> FileBlobWriter:
+        name = f"{self._tmp}/{os.getpid()}-{secrets.token_hex(12)}"
+        return FileBlobWriter(self, name, hashed)
+
+    async def put(self, data: bytes) -> str:
+        writer = self.create()
+        await writer.write(data)
+        return await writer.commit()
+
+    def open(self, digest: str) -> int:
+        return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+
+    def size(self, digest: str) -> int:
+        return os.stat(self.path(digest)).st_size
+
+    async def read(self, digest: str, offset: int = 0, length: int = -1) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        fd = self.open(digest)
+        try:
+            left = os.fstat(fd).st_size - offset if length < 0 else length
+            while left > 0:
+                chunk = await loop.run_in_executor(
+                    self.threads, os.pread, fd, min(left, CHUNK_BYTES), offset
+                )
+                if not chunk:
+                    return
+                offset += len(chunk)
+                left -= len(chunk)
+                yield chunk
+        finally:
+            os.close(fd)
+
+    async def delete(self, digest: str, idle_s: float = 0) -> bool:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, self._delete, self.path(digest), idle_s)
+
+    def _delete(self, path: str, idle_s: float) -> bool:
+        with self._locked(fcntl.LOCK_EX):
+            try:
+                if idle_s and time.time() - os.stat(path).st_mtime < idle_s:
+                    return False
+                self.files.unlink(path)
+            except FileNotFoundError:
+                return True
+        return True
+
+    def list(self) -> list[str]:
+        found: list[str] = []
+        for i in range(256):
+            found += (n for n in os.listdir(f"{self._directory}/{i:02x}") if len(n) == 64)
+        return found
+
+    def sweep(self) -> int:
+        """Remove what uploads that died left behind a day ago; answers how many."""
+        count = 0
+        for name in os.listdir(self._tmp):
+            path = f"{self._tmp}/{name}"
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - os.stat(path).st_mtime > STALE_TMP_S:
+                    os.unlink(path)
+                    count += 1
+        return count
+
+    def close(self) -> None:
+        self.threads.shutdown()
+        os.close(self._lock_fd)
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """Between naming a blob and collecting it: a flock of its own open file, so that threads
+        exclude each other like processes."""
+        fd = os.open(f"{self._directory}/lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)
+
+    def publish(self, tmp: str, fd: int, digest: str) -> None:
+        """Make a written file durable under its name."""
+        target = self.path(digest)
+        self.files.sync(fd)
+        self.files.close(fd)
+        with self._locked(fcntl.LOCK_SH):
+            # Also over a blob that is there: the new file's time keeps the collector away.
+            self.files.rename(tmp, target)
+        self.files.sync_directory(os.path.dirname(target))
+
+
+class FileBlobWriter:
+    """One blob being written. ``write`` returns when the bytes are with the system; chunks are
+    gathered, so that small ones cost no thread hop each."""
+
+    def __init__(self, blobs: FileBlobs, tmp: str, hashed: bool) -> None:
+        self.size = 0
+        self._blobs = blobs
+        self._tmp = tmp
+        self._fd = -1
+        self._hash = hashlib.sha256() if hashed else None
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+
+    async def write(self, chunk: bytes) -> None:
+        self._gathered.append(chunk)
+        self._gathered_bytes += len(chunk)
+        self.size += len(chunk)
+        if self._gathered_bytes >= CHUNK_BYTES:
+            await self._on_thread(self._drain)
+
+    async def commit(self, digest: str = "") -> str:
+        return await self._on_thread(self._finish, digest)
+
+    async def abort(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._blobs.threads, self._discard)
+
+    async def _on_thread(self, step: Callable[..., T], *args: Any) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._blobs.threads, step, *args)
+        except OSError as e:
+            await self.abort()
+            raise unavailable(e) from e
+
+    def _drain(self) -> None:
+        if self._fd < 0:
+            self._fd = self._blobs.files.create(self._tmp)
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        for chunk in gathered:
+            if self._hash is not None:
+                self._hash.update(chunk)
+            self._blobs.files.write(self._fd, chunk)
+
+    def _finish(self, digest: str) -> str:
+        self._drain()
+        computed = self._hash.hexdigest() if self._hash is not None else digest
+        if not computed or (digest and digest != computed):
+            self._discard()
+            raise ValueError(f"the bytes hash to {computed or 'nothing known'}, not to {digest}")
+        fd, self._fd = self._fd, -1
+        self._blobs.publish(self._tmp, fd, computed)
+        return computed
+
+    def _discard(self) -> None:
+        self._gathered = []
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._blobs.files.close(fd)
+        with contextlib.suppress(FileNotFoundError):
+            self._blobs.files.unlink(self._tmp)

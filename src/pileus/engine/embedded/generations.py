@@ -1,0 +1,57 @@
+"""A small mapped file of counters, shared by all processes: what makes caches exact.
+
+Slot ``crc32(table) % 4096`` grows after a commit that touched a table and before the commit is
+answered. Two tables in one slot cost a needless re-read, never a stale one.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from zlib import crc32
+
+SLOTS = 4096
+SIZE = SLOTS * 8
+
+
+def slot(table: bytes) -> int:
+    return crc32(table) % SLOTS
+
+
+class Generations:
+    """Counters by table. Only the writer calls ``bump``."""
+
+    def __init__(self, path: Path) -> None:
+        fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(fd).st_size != SIZE:
+                os.ftruncate(fd, SIZE)
+            self._map = mmap.mmap(fd, SIZE)
+        finally:
+            os.close(fd)
+        # One aligned 8-byte store per counter: a reader sees the old number or the new one.
+        self._counters = memoryview(self._map).cast("Q")
+        self._slots: dict[str, int] = {}
+
+    def get(self, table: str) -> int:
+        at = self._slots.get(table)
+        if at is None:
+            at = self._slots[table] = slot(table.encode())
+        return self._counters[at]
+
+    def at(self, place: int) -> int:
+        return self._counters[place]
+
+    def bump(self, slots: set[int]) -> None:
+        counters = self._counters
+        for at in slots:
+            counters[at] += 1
+
+    def bump_all(self) -> None:
+        """At the writer's start: its predecessor may have died between a commit and its bump."""
+        self.bump(set(range(SLOTS)))
+
+    def close(self) -> None:
+        self._counters.release()
+        self._map.close()

@@ -1,0 +1,181 @@
+"""The embedded log: append and apply are one SQLite transaction, shared by all that wait.
+
+Entries wait in a list while a commit runs; when it ends, the writer thread takes the whole list as
+the next group, first, and only then are the answers delivered. No delay is ever added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+import apsw
+
+from pileus.engine import LogEntry, Outcome, Replica
+from pileus.errors import Unavailable
+
+log = logging.getLogger("pileus.engine.log")
+GROUP_ENTRIES_MAX = 512
+Reply = Callable[[Outcome | Exception], None]
+Waiting = tuple[bytes, Reply]
+
+
+def unavailable(error: BaseException) -> Unavailable:
+    """An operating error of the disk in words the operator can act on."""
+    if isinstance(error, Unavailable):
+        return error
+    if isinstance(error, apsw.FullError) or getattr(error, "errno", None) in (28, 122):
+        return Unavailable(
+            "no space left on the disk: the write was not accepted",
+            "free some space; the cloud accepts writes again by itself",
+        )
+    return Unavailable(
+        f"the disk failed: {error}", "see the system's log; check the disk and its file system"
+    )
+
+
+class EmbeddedLog:
+    """The writer of one shard. ``committed(replica)`` runs on the writer thread after each commit,
+    before anyone is answered."""
+
+    def __init__(self, committed: Callable[[Any], None] = lambda replica: None) -> None:
+        self._committed = committed
+        self._waiting: list[Waiting] = []
+        self._tasks: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._lock = threading.Lock()
+        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._awake = False
+        self._sick = False
+        self._stopped = False
+
+    async def start(self, replica: Replica) -> None:
+        self._replica = replica
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    # -- on the loop -----------------------------------------------------------------------
+
+    def append(self, entry: bytes) -> Awaitable[Outcome]:
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+
+        def reply(outcome: Outcome | Exception) -> None:
+            if future.done():
+                return  # its caller went away
+            if isinstance(outcome, Outcome):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
+
+        self.append_many([(entry, reply)])
+        return future
+
+    def append_many(self, items: Sequence[Waiting]) -> None:
+        """Queue entries; each ``reply`` is called on the loop with its outcome or error."""
+        if self._stopped:
+            raise Unavailable("the log is closed", "the process is stopping")
+        with self._lock:
+            self._waiting.extend(items)
+            wake, self._awake = not self._awake, True
+        if wake:
+            # The rest of this turn of the loop joins the group.
+            self._loop.call_soon(self._wake.put, True)
+
+    def run(self, task: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Run ``task`` on the writer thread between two groups."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        with self._lock:
+            self._tasks.append((task, future))
+            wake, self._awake = not self._awake, True
+        if wake:
+            self._wake.put(True)
+        return future
+
+    async def barrier(self) -> int:
+        return self._replica.applied
+
+    async def read(self, after: int, limit: int = 1000) -> list[LogEntry]:
+        return list(await self.run(lambda: self._replica.entries(after, limit)))
+
+    async def trim(self, below: int) -> None:
+        await self.run(lambda: self._replica.forget(below))
+
+    async def stop(self) -> None:
+        """Commit what waits, answer it, end the thread, close the file."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._wake.put(False)
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.sleep(0)  # the last answers are on the loop's queue
+        self._replica.close()
+
+    def _answer(self, batch: list[Waiting], outcomes: list[Outcome] | Exception) -> None:
+        if isinstance(outcomes, Exception):
+            for _, reply in batch:
+                reply(outcomes)
+            return
+        for (_, reply), outcome in zip(batch, outcomes, strict=True):
+            reply(outcome)
+
+    # -- on the writer thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            going = self._wake.get()
+            while True:
+                with self._lock:
+                    batch = self._waiting[:GROUP_ENTRIES_MAX]
+                    del self._waiting[:GROUP_ENTRIES_MAX]
+                    tasks, self._tasks = self._tasks, []
+                    if not batch and not tasks:
+                        self._awake = False
+                        break
+                for task, future in tasks:
+                    self._run_task(task, future)
+                if batch:
+                    outcomes = self._commit(batch)
+                    self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
+
+    def _commit(self, batch: list[Waiting]) -> list[Outcome] | Exception:
+        replica = self._replica
+        try:
+            if self._sick:
+                replica.recover()
+                self._sick = False
+            replica.tidy()
+            first = replica.applied + 1
+            verdicts = replica.apply_group(first, [entry for entry, _ in batch])
+            self._committed(replica)
+        except (apsw.Error, OSError, Unavailable) as e:
+            log.error("a group of %d entries was not committed: %s", len(batch), e)
+            self._sick = True
+            return unavailable(e)
+        except Exception as e:
+            log.exception("the state machine failed")
+            self._sick = True
+            return e
+        return [Outcome(first + i, verdict) for i, verdict in enumerate(verdicts)]
+
+    def _run_task(self, task: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        try:
+            result = task()
+        except Exception as e:
+            self._loop.call_soon_threadsafe(_fail, future, e)
+        else:
+            self._loop.call_soon_threadsafe(_fulfil, future, result)
+
+
+def _fulfil(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

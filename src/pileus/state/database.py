@@ -1,0 +1,74 @@
+"""How a state file is opened: one place for its settings and its tables.
+
+A rowid table with a UNIQUE binary key and 8 KB pages: WITHOUT ROWID stores a row longer than a
+quarter page in an overflow page of its own, up to 4.6 times the disk.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from pileus.state.tx import Row
+
+CACHE_KIB = 65536
+BUSY_MS = 10_000
+TABLES = """
+CREATE TABLE IF NOT EXISTS rows(id INTEGER PRIMARY KEY, k BLOB UNIQUE, v BLOB, ver INTEGER);
+CREATE TABLE IF NOT EXISTS log(
+  first INTEGER PRIMARY KEY, last INTEGER, log_ms INTEGER, chain BLOB, results BLOB, entries BLOB);
+"""
+ROW = "SELECT v, ver FROM rows WHERE k = ?"
+RANGE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
+RANGE_REVERSE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
+
+
+def connect(
+    path: Path | str, *, synchronous: str = "FULL", vfs: str | None = None
+) -> apsw.Connection:
+    """A connection that may write."""
+    c = apsw.Connection(str(path), vfs=vfs)
+    c.set_busy_timeout(BUSY_MS)
+    for setting in (
+        "page_size=8192",
+        "journal_mode=WAL",
+        f"synchronous={synchronous}",
+        f"cache_size=-{CACHE_KIB}",
+        "wal_autocheckpoint=0",
+    ):
+        c.execute(f"PRAGMA {setting}")
+    c.execute(TABLES)
+    return c
+
+
+def connect_reader(
+    path: Path | str, *, cache_kib: int = 16384, vfs: str | None = None
+) -> apsw.Connection:
+    """A connection that sees committed rows only and cannot write."""
+    c = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    c.set_busy_timeout(BUSY_MS)
+    c.execute("PRAGMA query_only=1")
+    c.execute(f"PRAGMA cache_size=-{cache_kib}")
+    c.execute("PRAGMA wal_autocheckpoint=0")
+    return c
+
+
+class Rows:
+    """Rows of one connection. Every statement is run to its end: one left open would hold an old
+    snapshot and keep the write-ahead log from being reused."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._row = connection.cursor()
+        self._range = connection.cursor()
+
+    def row(self, key: bytes) -> Row | None:
+        found: list[Any] = self._row.execute(ROW, (key,)).fetchall()
+        return Row(key, *found[0]) if found else None
+
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
+        sql = RANGE_REVERSE if reverse else RANGE
+        return [Row._make(r) for r in self._range.execute(sql, (start, end, limit)).fetchall()]

@@ -1,0 +1,330 @@
+"""The state machine: applies groups of entries to one state file, one transaction each.
+
+Row values, the journal of the group (entries, verdicts, running hash) and so the applied position
+are committed together. A group's writes are coalesced: the last one per key reaches SQLite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from pileus.engine import LogEntry
+from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.state import entry as codec
+from pileus.state import tablets
+from pileus.state.database import Rows, connect
+from pileus.state.duplicates import Duplicates, request_key, window_start
+from pileus.state.entry import Corrupt, StaleEpoch
+from pileus.state.rules import STATE_RULES, Rule
+from pileus.state.tx import Row, Tx
+
+log = logging.getLogger("pileus.state.replica")
+GENESIS = bytes(16)
+UPSERT = (
+    "INSERT INTO rows(k, v, ver) VALUES(?,?,?)"
+    " ON CONFLICT(k) DO UPDATE SET v = excluded.v, ver = excluded.ver"
+)
+JOURNAL = "INSERT INTO log(first, last, log_ms, chain, results, entries) VALUES(?,?,?,?,?,?)"
+OPERATING = (apsw.Error, OSError, MemoryError, Unavailable, Corrupt)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_results = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int, int]]).decode
+_decode_entries = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+class SqliteReplica:
+    """See ``pileus.engine.Replica``. ``journal=False`` leaves entries out of the journal, for
+    engines whose log is elsewhere."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        rules: Mapping[str, Rule],
+        *,
+        synchronous: str = "FULL",
+        vfs: str | None = None,
+        journal: bool = True,
+    ) -> None:
+        self.path = path
+        self._rules = {**STATE_RULES, **tablets.RULES, **rules}
+        self._vfs = vfs
+        self._journal = journal
+        self._c = connect(path, synchronous=synchronous, vfs=vfs)
+        self._rows = Rows(self._c)
+        self._cursor = self._c.cursor()
+        self._pending: dict[bytes, Row | None] = {}
+        self.touched: set[bytes] = set()
+        self.wal_pages = 0
+        self._c.set_wal_hook(self._note_wal)
+        self._checkpointer: _Checkpointer | None = None
+        self._load()
+
+    # -- where it stands -----------------------------------------------------------------
+
+    @property
+    def applied(self) -> int:
+        return self._applied
+
+    @property
+    def chain(self) -> bytes:
+        """The running hash of every entry, its verdict and its writes."""
+        return self._chain
+
+    @property
+    def log_ms(self) -> int:
+        """The greatest time any applied entry carried."""
+        return self._log_ms
+
+    def _load(self) -> None:
+        """Position, running hash, remembered requests and tablet map, from the file."""
+        last: list[Any] = self._c.execute(
+            "SELECT last, log_ms, chain FROM log ORDER BY first DESC LIMIT 1"
+        ).fetchall()
+        self._applied: int
+        self._log_ms: int
+        self._chain: bytes
+        self._applied, self._log_ms, self._chain = last[0] if last else (0, 0, GENESIS)
+        self._duplicates = Duplicates()
+        tail: Any = self._c.execute(
+            "SELECT results FROM log WHERE last >= ? ORDER BY first",
+            (window_start(self._applied),),
+        )
+        for (results,) in tail:
+            for key, verdict, sequence, log_ms in _decode_results(results):
+                self._duplicates.add(key, verdict, sequence, log_ms)
+        self._duplicates.forget(self._applied, self._log_ms)
+        self._map = tablets.load(self)
+
+    # -- what rules read -------------------------------------------------------------------
+
+    def row(self, key: bytes) -> Row | None:
+        if key in self._pending:
+            return self._pending[key]
+        return self._rows.row(key)
+
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
+        if any(start <= key < end for key in self._pending):
+            self._flush()
+        return self._rows.range(start, end, limit, reverse)
+
+    # -- apply -------------------------------------------------------------------------------
+
+    def apply_group(self, first: int, entries: Sequence[bytes]) -> list[bytes]:
+        if first != self._applied + 1:
+            raise Corrupt(f"the log goes on at {first}, the state stands at {self._applied}")
+        before = (self._chain, self._log_ms)
+        self.touched = set()
+        results: list[tuple[bytes, bytes, int, int]] = []
+        self._fresh: dict[bytes, bytes] = {}
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            verdicts = [self._apply(first + i, data, results) for i, data in enumerate(entries)]
+            self._flush()
+            last = first + len(entries) - 1
+            packed = _encode(entries) if self._journal else b""
+            self._cursor.execute(
+                JOURNAL, (first, last, self._log_ms, self._chain, _encode(results), packed)
+            )
+            self._cursor.execute("COMMIT")
+        except BaseException:
+            self._chain, self._log_ms = before
+            self._pending.clear()
+            if self._c.in_transaction:
+                self._c.execute("ROLLBACK")
+            raise
+        self._applied = last
+        for result in results:
+            self._duplicates.add(*result)
+        self._duplicates.forget(last, self._log_ms)
+        return verdicts
+
+    def _apply(
+        self, sequence: int, data: bytes, results: list[tuple[bytes, bytes, int, int]]
+    ) -> bytes:
+        e = codec.unpack(data)
+        if e.rules > codec.RULES_VERSION:
+            raise Unavailable(
+                f"entry {sequence} needs rules of version {e.rules}", "upgrade this node"
+            )
+        if e.now_ms > self._log_ms:
+            self._log_ms = e.now_ms
+        key = request_key(e.request_id, e.rule) if e.request_id else b""
+        writes: dict[bytes, bytes | None] = {}
+        verdict = self._known(key) if key else None
+        if verdict is None:
+            tx = self._tx(sequence, e)
+            verdict = self._decide(tx, e)
+            if verdict[1] == codec.OK:
+                writes = tx.writes
+                self._hold(sequence, writes)
+            if key and codec.final(verdict):
+                results.append((key, verdict, sequence, self._log_ms))
+                self._fresh[key] = verdict
+        parts = [self._chain, data, verdict]
+        for k, v in writes.items():
+            parts += (k, b"\x00" if v is None else v)
+        self._chain = hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+        return verdict
+
+    def _known(self, key: bytes) -> bytes | None:
+        return self._fresh.get(key) or self._duplicates.get(key)
+
+    def _tx(self, sequence: int, e: codec.Entry) -> Tx:
+        if e.epoch >= self._map.epoch:
+            return Tx(self, sequence, e.now_ms, e.request_id)
+        return tablets.CheckedTx(self, sequence, e.now_ms, e.request_id, self._map, e.epoch)
+
+    def _decide(self, tx: Tx, e: codec.Entry) -> bytes:
+        try:
+            return codec.ok(self._rules[e.rule](tx, e.args))
+        except AwsError as refusal:
+            return codec.refused(refusal)
+        except Conflict as clash:
+            return codec.conflict(clash)
+        except StaleEpoch:
+            return codec.STALE_VERDICT
+        except OPERATING:
+            raise
+        except Exception as fault:
+            # The same on every replica, so it is a verdict too; nothing is written.
+            log.exception("the rule %s failed", e.rule)
+            return codec.bug(e.rule, fault)
+
+    def _hold(self, sequence: int, writes: dict[bytes, bytes | None]) -> None:
+        pending = self._pending
+        remap = False
+        for k, v in writes.items():
+            pending[k] = None if v is None else Row(k, v, sequence)
+            remap = remap or k.startswith(tablets.PREFIX)
+        if remap:
+            self._map = tablets.load(self)
+
+    def _flush(self) -> None:
+        """Bring held writes into the open transaction."""
+        pending = self._pending
+        if not pending:
+            return
+        puts, gone = [], []
+        for k in sorted(pending):
+            row = pending[k]
+            self.touched.add(k[: k.index(b"\x00")])
+            if row is None:
+                gone.append((k,))
+            else:
+                puts.append(row)
+        if puts:
+            self._cursor.executemany(UPSERT, puts)
+        if gone:
+            self._cursor.executemany("DELETE FROM rows WHERE k = ?", gone)
+        pending.clear()
+
+    # -- journal -----------------------------------------------------------------------------
+
+    def entries(self, after: int, limit: int = 1000) -> list[LogEntry]:
+        found: list[LogEntry] = []
+        groups: list[Any] = self._c.execute(
+            "SELECT first, entries FROM log WHERE last > ? ORDER BY first LIMIT ?", (after, limit)
+        ).fetchall()
+        for first, packed in groups:
+            found += (LogEntry(first + i, e) for i, e in enumerate(_decode_entries(packed)))
+        return [e for e in found if e.sequence > after][:limit]
+
+    def forget(self, below: int) -> None:
+        """Drop journal groups below ``below``, never those the duplicate filter is rebuilt from."""
+        below = min(below, window_start(self._applied), self._applied)
+        self._c.execute("DELETE FROM log WHERE last < ?", (below,))
+
+    # -- write-ahead log -----------------------------------------------------------------------
+
+    def _note_wal(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self.wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def tidy(self) -> None:
+        """Let the background checkpoint run; finish what it left, so that the file starts again.
+
+        A passive checkpoint beside a busy writer never meets its last frame and the write-ahead
+        log grows without end: after each pass the writer does the small rest itself."""
+        if self.wal_pages < WAL_PAGES:
+            return
+        if self._checkpointer is None:
+            self._checkpointer = _Checkpointer(self.path, self._vfs)
+        if self._checkpointer.passed or self.wal_pages > WAL_PAGES_STOP:
+            with contextlib.suppress(apsw.BusyError):  # a pass is still running
+                self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._checkpointer.passed = False
+                self.wal_pages = 0
+        elif not self._checkpointer.running:
+            self._checkpointer.ask()
+
+    def recover(self) -> None:
+        """Leave no trace of a failed commit. Its frames may lie beyond the end of the write-ahead
+        log, readable but never synced: a truncating checkpoint (it syncs) throws them away."""
+        if self._c.in_transaction:
+            self._c.execute("ROLLBACK")
+        self._pending.clear()
+        self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self.wal_pages = 0
+        before = self._applied, self._chain
+        self._load()
+        if (self._applied, self._chain) != before:
+            raise Corrupt("the state file changed under its writer")
+
+    def close(self) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.stop()
+        self._c.close()
+
+
+WAL_PAGES = 1000
+WAL_PAGES_STOP = 20_000
+
+
+class _Checkpointer:
+    """A thread with its own connection that copies committed pages into the state file."""
+
+    def __init__(self, path: Path | str, vfs: str | None) -> None:
+        self.passed = False
+        self.running = False
+        self._asked = threading.Event()
+        self._stopping = False
+        self._connect: Callable[[], apsw.Connection] = lambda: connect(path, vfs=vfs)
+        self._thread = threading.Thread(target=self._run, name="checkpointer", daemon=True)
+        self._thread.start()
+
+    def ask(self) -> None:
+        self.running = True
+        self._asked.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._asked.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = self._connect()
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            if self._stopping:
+                break
+            try:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error as e:
+                # Nothing is lost: the frames stay in the write-ahead log. The next ask tries again.
+                log.error("a background checkpoint failed: %s", e)
+            else:
+                self.passed = True
+            self.running = False
+        connection.close()

@@ -1,0 +1,130 @@
+"""Which shard holds which keys: the routing map, its versions, and splits.
+
+A tablet is a range of keys. The map lives in rows of the state itself: ``tablets / "" / start`` →
+``{id, end, shard, epoch}``, beside the map's version. No row at all means one tablet, 0, that
+holds every key. ``epoch`` is the map's version when the tablet last changed: an entry routed by an
+older map may not touch it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pileus.errors import AwsError
+from pileus.state import keys
+from pileus.state.entry import StaleEpoch
+from pileus.state.tx import Reader, Row, Tx
+
+PREFIX = b"tablets\x00"
+VERSION_KEY = keys.key("tablets", "version")
+ROWS_PREFIX = keys.partition_prefix("tablets", "")
+LAST = b""  # the end of the last tablet: no key is above it
+
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.decode
+
+
+class Tablet(NamedTuple):
+    start: bytes
+    id: int
+    end: bytes
+    shard: int
+    epoch: int
+
+
+WHOLE = Tablet(b"", 0, LAST, 0, 0)
+
+
+class TabletMap:
+    """All tablets in key order, and the map's version (``epoch``)."""
+
+    def __init__(self, tablets: list[Tablet], epoch: int) -> None:
+        self.tablets = tablets
+        self.epoch = epoch
+        self._starts = [t.start for t in tablets]
+
+    def locate(self, key: bytes) -> Tablet:
+        return self.tablets[bisect_right(self._starts, key) - 1]
+
+    def within(self, start: bytes, end: bytes) -> list[Tablet]:
+        """The tablets that hold keys of start <= key < end."""
+        first = max(0, bisect_right(self._starts, start) - 1)
+        return [t for t in self.tablets[first:] if t.start < end]
+
+
+def load(reader: Reader) -> TabletMap:
+    """The map as the rows say."""
+    version = reader.row(VERSION_KEY)
+    if version is None:
+        return TabletMap([WHOLE], 0)
+    rows = reader.range(ROWS_PREFIX, keys.after_prefix(ROWS_PREFIX), 1_000_000)
+    return TabletMap(
+        [Tablet(keys.split(r.key)[2], *_decode(r.value)) for r in rows], _decode(version.value)
+    )
+
+
+def _save(tx: Tx, tablet: Tablet) -> None:
+    tx.put(keys.key("tablets", "", tablet.start), _encode(tablet[1:]))
+
+
+def split(tx: Tx, args: dict[str, Any]) -> list[int]:
+    """Cut the tablet that holds ``at`` in two, the second starting at ``at``. Answers both ids.
+    ``AwsError`` InvalidSplit when a tablet starts there already."""
+    at = args["at"]
+    current = load(tx)
+    tablet = current.locate(at)
+    if tablet.start == at:
+        raise AwsError("InvalidSplit", "a tablet starts at this key already")
+    version = current.epoch + 1
+    left = tablet._replace(end=at, epoch=version)
+    right = Tablet(at, max(t.id for t in current.tablets) + 1, tablet.end, tablet.shard, version)
+    _save(tx, left)
+    _save(tx, right)
+    tx.put(VERSION_KEY, _encode(version))
+    return [left.id, right.id]
+
+
+RULES = {"tablet.split": split}
+
+
+class CheckedTx(Tx):
+    """The view of an entry routed by an old map: it may touch only tablets unchanged since."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        sequence: int,
+        now_ms: int,
+        request_id: bytes,
+        tablet_map: TabletMap,
+        epoch: int,
+    ) -> None:
+        super().__init__(reader, sequence, now_ms, request_id)
+        self._map = tablet_map
+        self._epoch = epoch
+
+    def _check(self, key: bytes) -> None:
+        if self._map.locate(key).epoch > self._epoch:
+            raise StaleEpoch
+
+    def row(self, key: bytes) -> Row | None:
+        self._check(key)
+        return super().row(key)
+
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
+        if any(t.epoch > self._epoch for t in self._map.within(start, end)):
+            raise StaleEpoch
+        return super().range(start, end, limit, reverse)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._check(key)
+        super().put(key, value)
+
+    def delete(self, key: bytes) -> None:
+        self._check(key)
+        super().delete(key)
