@@ -118,9 +118,9 @@ def hostile(name: str, size: int | None = None) -> bytes:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (hostile("../../etc/passwd"), "Could not unzip"),
-        (hostile("/etc/passwd"), "Could not unzip"),
-        (hostile("a\\..\\..\\b"), "Could not unzip"),
+        (hostile("../../etc/passwd"), "outside its root"),
+        (hostile("/etc/passwd"), "outside its root"),
+        (hostile("a/../../b"), "outside its root"),
         (hostile("big", 300 * 1024 * 1024), "Unzipped size must be smaller than 262144000"),
     ],
 )

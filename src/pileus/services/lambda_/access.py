@@ -57,8 +57,7 @@ class AccessRules:
 
     def _invoke(self, call: Call) -> Found:
         name = name_of(call)
-        if not call.params:
-            call.scratch = name
+        call.scratch = name
         try:
             policy = self._targets.find(name).policy
         except AwsError:  # not there: who may call learns that from the operation

@@ -10,7 +10,7 @@ import binascii
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -93,7 +93,8 @@ class Invoker:
 
     async def direct(self, call: Call) -> HttpResponse:
         """Invoke from the network."""
-        asked, target = await self._asked(call)
+        asked = await _from_request(call)
+        target = self._check(asked)
         if asked.kind != "RequestResponse":
             return HttpResponse(await self._not_now(call, asked, target))
         version = target.choose()
@@ -111,7 +112,8 @@ class Invoker:
 
     async def operation(self, call: Call) -> dict[str, Any]:
         """Invoke from another service: parameters in, members out."""
-        asked, target = await self._asked(call)
+        asked = await _from_params(call)
+        target = self._check(asked)
         if asked.kind != "RequestResponse":
             return {"StatusCode": await self._not_now(call, asked, target), "Payload": b""}
         version = target.choose()
@@ -135,17 +137,12 @@ class Invoker:
         _check_json(payload, 262_144)
         return {"Status": await self._not_now(call, asked, self.targets.find(name))}
 
-    async def _asked(self, call: Call) -> tuple[Asked, Target]:
-        asked = (
-            await _from_request(call)
-            if call.request and not call.params
-            else (await _from_params(call))
-        )
+    def _check(self, asked: Asked) -> Target:
         if asked.kind not in TYPES:
             raise validation(asked.kind, "invocationType", "RequestResponse|Event|DryRun")
         target = self.targets.find(asked.name)
         _check_json(asked.payload, EVENT_BYTES_MAX if asked.kind == "Event" else PAYLOAD_BYTES_MAX)
-        return asked, target
+        return target
 
     async def _now(self, call: Call, asked: Asked, version: Version) -> InvokeOutcome:
         outcome = await self.run(
@@ -180,13 +177,11 @@ _SERVICE = {"Type": "Service"}
 
 def name_of(call: Call) -> FunctionName:
     """The function an Invoke or InvokeAsync names, whichever way the call came."""
-    if call.params:
-        return function_name(call, call.params["FunctionName"], call.params.get("Qualifier"))
-    request = call.request
-    assert request is not None
-    text = unquote(request.path.split("/")[3])
-    qualifier = dict(parse_qsl(request.query)).get("Qualifier") if request.query else None
-    return function_name(call, text, qualifier)
+    params, request = call.params, call.request
+    qualifier = params.get("Qualifier")
+    if request is not None and request.query:
+        qualifier = dict(parse_qsl(request.query)).get("Qualifier")
+    return function_name(call, params["FunctionName"], qualifier)
 
 
 async def _from_request(call: Call) -> Asked:

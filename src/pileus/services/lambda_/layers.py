@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
+from pileus.runtime.function import UNZIPPED_BYTES_MAX
 from pileus.services.call import Call
 from pileus.services.lambda_ import code, rows
 from pileus.services.lambda_.functions import listed, page_of
@@ -132,10 +133,10 @@ def resolve(room: Room, call: Call, arns: list[str]) -> list[Record]:
 def check_total(stored: code.Code, layers: list[Record]) -> None:
     """Code and layers together stay within 250 MB unzipped."""
     total = stored["unzipped"] + sum(layer["unzipped"] for layer in layers)
-    if total > code.UNZIPPED_BYTES_MAX:
+    if total > UNZIPPED_BYTES_MAX:
         raise invalid(
             "Function code combined with layers exceeds the maximum allowed size of"
-            f" {code.UNZIPPED_BYTES_MAX} bytes. The actual size is {total} bytes."
+            f" {UNZIPPED_BYTES_MAX} bytes. The actual size is {total} bytes."
         )
 
 

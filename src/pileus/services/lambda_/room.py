@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pileus.config import Config
-from pileus.engine import Blobs, Clock
+from pileus.engine import Clock
 from pileus.errors import Unavailable
 from pileus.services.call import Call, Dispatch
 from pileus.services.lambda_ import rows
@@ -27,7 +27,7 @@ class Room:
     """The parts this service works with."""
 
     store: Store
-    blobs: Blobs
+    blobs: Any  # pileus.engine.Blobs whose path(digest) is a file
     clock: Clock
     config: Config
     dispatch: Dispatch

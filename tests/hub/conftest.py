@@ -1,0 +1,98 @@
+"""A store, and a clock that stands until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.state.store import Store
+
+
+class TurnedClock:
+    def __init__(self) -> None:
+        self.ms = 1_700_000_000_000
+        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self.ms + int(seconds * 1000), future))
+        await future
+
+    def random_bytes(self, n: int) -> bytes:
+        return os.urandom(n)
+
+    async def advance(self, seconds: float, step_s: float = 0.5) -> None:
+        """Pass time in small steps; real pauses between let commits on threads end."""
+        end = self.ms + int(seconds * 1000)
+        while self.ms < end:
+            self.ms = min(end, self.ms + int(step_s * 1000))
+            for due, future in list(self._sleepers):
+                if due <= self.ms:
+                    self._sleepers.remove((due, future))
+                    if not future.done():
+                        future.set_result(None)
+            await asyncio.sleep(0.005)
+
+
+class World:
+    """The state of one cloud, and the processes that come and go over it."""
+
+    def __init__(self, store: Store, clock: TurnedClock) -> None:
+        self.store, self.clock = store, clock
+
+    async def change(self, *payloads: bytes, topic: str = "t") -> None:
+        """One entry with these change records."""
+
+        def write(draft: Any) -> None:
+            for payload in payloads:
+                draft.change(topic, payload)
+
+        await self.store.transact(write)
+
+    async def passing(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """The answer of ``work``; time passes until it is there."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            await self.clock.advance(0.5)
+        return await task
+
+    async def until(self, condition: Callable[[], Any], seconds: float = 5) -> None:
+        for _ in range(int(seconds / 0.005)):
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("it did not happen")
+
+
+@asynccontextmanager
+async def opened(home: Path) -> AsyncIterator[World]:
+    clock = TurnedClock()
+    store = await Store.open(home, {}, clock)
+    try:
+        yield World(store, clock)
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[World], Coroutine[Any, Any, None]]], None]:
+    def go(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+        async def whole() -> None:
+            async with opened(tmp_path) as world:
+                await asyncio.wait_for(body(world), 15)
+
+        asyncio.run(whole())
+
+    return go
