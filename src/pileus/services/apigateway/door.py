@@ -1,0 +1,158 @@
+"""The door of HTTP APIs: ``{api-id}.execute-api.…/``, ``/_api/{api-id}/…`` and custom domains.
+
+A request goes: API and stage → CORS preflight → route → throttle → authorizer → integration →
+CORS headers → access log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from pileus.errors import AwsError, Unavailable
+from pileus.services.apigateway import answers
+from pileus.services.apigateway.compiled import Api, Apis, Route, Stage
+from pileus.services.apigateway.payload import Exchange, format_1, format_2
+from pileus.services.call import HttpRequest, HttpResponse, Parts, Principal
+
+LOG = logging.getLogger("pileus.apigateway")
+BODY_BYTES_MAX = 10 * 1024 * 1024
+THROTTLES = ("TooManyRequestsException", "EC2ThrottledException", "ThrottlingException")
+
+
+class Door:
+    """Serves every HTTP API of this process's cloud. One per process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._apis = Apis(parts.store)
+
+    async def serve(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request addressed to an API, by host or by path."""
+        found = self._find(request)
+        if found is None:
+            return answers.not_found()
+        api, stage, path, host = found
+        origin = request.headers.get("origin")
+        if api.cors is not None and origin and _is_preflight(request):
+            return api.cors.preflight(origin)
+        response = await self._answer(request, api, stage, path, host)
+        return api.cors.dress(response, origin) if api.cors is not None else response
+
+    def _find(self, request: HttpRequest) -> tuple[Api, Stage, str, str] | None:
+        """(API, stage, path, host) the request is for."""
+        path = request.path or "/"
+        host = request.headers.get("host", "").partition(":")[0].lower()
+        if path.startswith("/_api/"):
+            api_id, _, rest = path[6:].partition("/")
+            api, path = self._apis.get(api_id), "/" + rest
+            host = f"{api_id}.execute-api.localhost"
+        elif ".execute-api." in host:
+            api = self._apis.get(host.partition(".")[0])
+            if api is not None and api.disabled:
+                return None
+        else:
+            return self._find_by_domain(host, path)
+        if api is None:
+            return None
+        first = path[1:].partition("/")[0]
+        stage = api.stages.get(first) if first and first != "$default" else None
+        stage = stage or api.stages.get("$default")
+        return None if stage is None else (api, stage, path, host)
+
+    def _find_by_domain(self, host: str, path: str) -> tuple[Api, Stage, str, str] | None:
+        """The longest mapping key that starts the path decides."""
+        for mapping in self._apis.mappings(host) or []:
+            key = mapping.get("ApiMappingKey") or ""
+            if key and path != f"/{key}" and not path.startswith(f"/{key}/"):
+                continue
+            api = self._apis.get(mapping["ApiId"])
+            stage = api.stages.get(mapping["Stage"]) if api else None
+            if api is None or stage is None:
+                return None
+            return api, stage, path, host
+        return None
+
+    async def _answer(
+        self, request: HttpRequest, api: Api, stage: Stage, path: str, host: str
+    ) -> HttpResponse:
+        inner = path
+        if stage.name != "$default" and path.startswith(f"/{stage.name}"):
+            inner = path[len(stage.name) + 1 :] or "/"
+        segments = [unquote(s) for s in inner.split("/")[1:]]
+        found = stage.routes.match(request.method, segments)
+        if found is None:
+            return answers.not_found()
+        route, parameters = found
+        clock = self._parts.clock
+        request_id = base64.b64encode(clock.random_bytes(12)).decode()
+        x = Exchange(request, api, stage, route, path, parameters, request_id, clock.now_ms(), host)
+        response = await self._serve_route(x, route)
+        response.headers.append(("apigw-requestid", request_id))
+        return response
+
+    async def _serve_route(self, x: Exchange, route: Route) -> HttpResponse:
+        target = route.target
+        if target is None:
+            return answers.internal()
+        if route.authorization != "NONE":
+            return answers.error(403, "Forbidden")
+        try:
+            await x.request.read(BODY_BYTES_MAX)
+        except AwsError:
+            return answers.error(413, "Request Entity Too Large")
+        event = format_2(x) if target.version == "2.0" else format_1(x)
+        return await self._invoke(x, target.function, event, target.version, target.timeout_s)
+
+    async def _invoke(
+        self, x: Exchange, function: str, event: dict[str, Any], version: str, timeout_s: float
+    ) -> HttpResponse:
+        """Run the integration's function and read its answer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                result = await self.call_function(x.api, function, event, x.arn)
+        except TimeoutError:
+            return answers.error(504, "Gateway Timeout")
+        except Unavailable as e:
+            LOG.warning("%s cannot be invoked: %s (%s)", function, e, e.hint)
+            return answers.error(503, "Service Unavailable")
+        except AwsError as e:
+            if e.code in THROTTLES or e.status in (429, 503):
+                return answers.error(503, "Service Unavailable")
+            LOG.info("invoking %s for %s: %r", function, x.arn, e)
+            return answers.internal()
+        if result is None:
+            return answers.internal()
+        return answers.from_result(result, version)
+
+    async def call_function(
+        self, api: Api, function: str, event: dict[str, Any], source_arn: str
+    ) -> bytes | None:
+        """Invoke as API Gateway on behalf of ``source_arn``; None when the function failed."""
+        outcome = await self._parts.dispatch(
+            "lambda",
+            "Invoke",
+            {
+                "FunctionName": function,
+                "InvocationType": "RequestResponse",
+                "Payload": orjson.dumps(event),
+            },
+            principal=Principal(
+                "service",
+                api.account,
+                "apigateway.amazonaws.com",
+                "apigateway.amazonaws.com",
+            ),
+            region=function.split(":")[3],
+            context={"aws:SourceArn": source_arn, "aws:SourceAccount": api.account},
+        )
+        return None if outcome.get("FunctionError") else bytes(outcome["Payload"])
+
+
+def _is_preflight(request: HttpRequest) -> bool:
+    return request.method == "OPTIONS" and "access-control-request-method" in request.headers
