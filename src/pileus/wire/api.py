@@ -1,0 +1,277 @@
+"""The AWS door: route → signature → parse → permission → operation → answer.
+
+``Api.handle`` is the server's handler. A call that waits for nothing runs without a coroutine.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from pileus.errors import AwsError
+from pileus.services.call import (
+    ANONYMOUS,
+    Authorizer,
+    Call,
+    Directory,
+    HttpRequest,
+    HttpResponse,
+    Principal,
+    Service,
+)
+from pileus.wire import refusals
+from pileus.wire.failures import as_aws_error, not_offered, unknown_operation
+from pileus.wire.models import Models, ServiceCodec
+from pileus.wire.names import SERVICES, ServiceName
+from pileus.wire.post_form import read_form
+from pileus.wire.protocols.operation import OperationCodec
+from pileus.wire.protocols.rest_xml import host_id
+from pileus.wire.router import Route, Router
+from pileus.wire.sigv4 import Caller, Verifier
+
+BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 17 * 1024 * 1024}
+BODY_MAX_OTHER = 8 * 1024 * 1024
+_UNSIGNED_OPERATIONS = frozenset({"PreflightRequest", "PostObject"})
+
+
+class Api:
+    """One process's door. ``owner`` is given in dev mode only: who unknown keys act as."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        directory: Directory,
+        authorizer: Authorizer,
+        *,
+        now_ms: Callable[[], int],
+        account: str,
+        region: str,
+        dev: bool = False,
+        models: Models | None = None,
+    ) -> None:
+        self.services = services
+        self.models = models or Models()
+        self.router = Router(self.models)
+        self.authorizer = authorizer
+        self.region = region
+        owner = Principal("root", account, f"arn:aws:iam::{account}:root", id=account)
+        self.directory = directory
+        self.now_ms = now_ms
+        self._verifier = Verifier(directory, now_ms, owner if dev else None)
+        seed = os.urandom(10).hex()
+        self._id_prefix = f"{seed[:8]}-{seed[8:12]}-4{seed[12:15]}-a{seed[15:18]}-"
+        self._calls = 0
+        self._plans: dict[tuple[str, str, str], _Plan] = {}
+
+    def request_id(self) -> str:
+        """Unique in the cloud: a random prefix per process and a counter."""
+        self._calls += 1
+        return f"{self._id_prefix}{self._calls:012x}"
+
+    def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        """The server's handler."""
+        door = self.router.door(request)
+        if door is not None:
+            return door(request)
+        if request.stream is not None:
+            return self._handle_stream(request)
+        return self._handle_buffered(request)
+
+    def _handle_buffered(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        request_id = self.request_id()
+        route: Route | None = None
+        try:
+            route = self.router.route(request)
+            plan = self._plan(route)
+            caller = self._authenticate(request, route)
+            if route.operation == "PostObject":
+                return self._post_form(request, route, plan, request_id)
+            call = self._call(request, route, plan, caller, request_id)
+            result = self._run(plan, call)
+        except Exception as e:
+            return self._failed(e, route, request, request_id)
+        if result is None or isinstance(result, dict | HttpResponse):
+            return self._finish(plan, result, request_id)
+        return self._wait(result, plan, route, request, request_id)
+
+    async def _handle_stream(self, request: HttpRequest) -> HttpResponse:
+        """A body that is long or of unknown length: streamed to operations that take a stream,
+        read here for the others."""
+        route: Route | None = None
+        try:
+            if "x-www-form-urlencoded" in request.headers.get("content-type", ""):
+                await request.read(BODY_MAX_OTHER)
+            else:
+                route = self.router.route(request)
+                if not self._takes_stream(route):
+                    await request.read(BODY_MAX.get(route.service.name, BODY_MAX_OTHER))
+        except Exception as e:
+            return self._failed(e, route, request, self.request_id())
+        result = self._handle_buffered(request)
+        return result if isinstance(result, HttpResponse) else await result
+
+    def _takes_stream(self, route: Route) -> bool:
+        if route.operation == "PostObject":
+            return True
+        if route.service.name != "s3" or not route.operation:
+            return False
+        codec = self.models.codec("s3").operation(route.operation)
+        return codec is not None and codec.streams
+
+    # --- steps -------------------------------------------------------------------------------
+    def _plan(self, route: Route) -> _Plan:
+        """What runs this operation. Raises for an operation nobody offers."""
+        key = (route.service.name, route.operation, route.protocol)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._make_plan(route)
+        return plan
+
+    def _make_plan(self, route: Route) -> _Plan:
+        name, operation = route.service, route.operation
+        asked = route.asked or operation
+        codec = self.models.codec(name.name, route.protocol)
+        compiled = codec.operation(operation) if operation else None
+        if compiled is None and operation not in _UNSIGNED_OPERATIONS:
+            raise unknown_operation(name, asked)
+        service = self.services.get(name.name)
+        run = direct = None
+        if service is not None:
+            direct = service.direct.get(operation)
+            run = direct or service.operations.get(operation)
+        if service is None or run is None:
+            raise not_offered(name, operation)
+        return _Plan(name, operation, service, run, direct is not None, compiled, codec)
+
+    def _authenticate(self, request: HttpRequest, route: Route) -> Caller:
+        service = route.service
+        if route.operation in _UNSIGNED_OPERATIONS:
+            return Caller(ANONYMOUS, self.region)
+        kind = refusals.family(route.protocol, service.name)
+        caller = self._verifier.verify(request, kind, service.signing)
+        if caller.principal is ANONYMOUS and kind != "s3" and not self._open_to_all(route):
+            raise refusals.missing(kind)
+        return caller
+
+    def _open_to_all(self, route: Route) -> bool:
+        """Operations AWS takes unsigned (AssumeRoleWithWebIdentity), by the model."""
+        operation = self.models.service(route.service.name).operation_model(route.operation)
+        return operation.auth_type == "none" or operation.auth == ["smithy.api#noAuth"]
+
+    def _call(
+        self, request: HttpRequest, route: Route, plan: _Plan, caller: Caller, request_id: str
+    ) -> Call:
+        principal = caller.principal
+        if plan.direct or plan.codec is None:
+            labels = route.labels
+            params: dict[str, Any] = {k: unquote(v) for k, v in labels.items()} if labels else {}
+        else:
+            params = plan.codec.parse(request, route.labels)
+        told = request.headers.get("amz-sdk-invocation-id")
+        return Call(
+            plan.name.name,
+            plan.operation,
+            principal,
+            caller.region or self.region,
+            params,
+            request_id,
+            invocation(told, principal.arn, plan.operation) if told is not None else b"",
+            request,
+        )
+
+    def _run(self, plan: _Plan, call: Call) -> Any:
+        self.authorizer.check(call, plan.service.access(call))
+        return plan.run(call)
+
+    async def _wait(
+        self, result: Any, plan: _Plan, route: Route, request: HttpRequest, request_id: str
+    ) -> HttpResponse:
+        try:
+            return self._finish(plan, await result, request_id)
+        except Exception as e:
+            return self._failed(e, route, request, request_id)
+
+    async def _post_form(
+        self, request: HttpRequest, route: Route, plan: _Plan, request_id: str
+    ) -> HttpResponse:
+        """A browser's form upload: its policy is its signature (S3, "POST Object")."""
+        try:
+            form = await read_form(request, self.directory, self.now_ms())
+            params = {"Bucket": unquote(route.labels["Bucket"]), **form.params}
+            call = Call(
+                "s3", "PostObject", form.principal, self.region, params, request_id, b"", request
+            )
+            result = self._run(plan, call)
+            if not (result is None or isinstance(result, dict | HttpResponse)):
+                result = await result
+            return self._finish(plan, result, request_id)
+        except Exception as e:
+            return self._failed(e, route, request, request_id)
+
+    # --- answers -----------------------------------------------------------------------------
+    def _finish(self, plan: _Plan, result: Any, request_id: str) -> HttpResponse:
+        if not isinstance(result, HttpResponse):
+            if plan.codec is None:
+                return HttpResponse(200, self._ids(plan.name, request_id))
+            return plan.codec.serialise(result or {}, request_id)
+        headers = [*result.headers, *self._ids(plan.name, request_id)]
+        if plan.name.target[:6] == "Dynamo" and type(result.body) is bytes:
+            headers.append(("x-amz-crc32", str(binascii.crc32(result.body))))
+        result.headers = headers
+        return result
+
+    def _ids(self, service: ServiceName, request_id: str) -> list[tuple[str, str]]:
+        if service.name == "s3":
+            return [("x-amz-request-id", request_id), ("x-amz-id-2", host_id(request_id))]
+        return [("x-amzn-RequestId", request_id)]
+
+    def _failed(
+        self, error: Exception, route: Route | None, request: HttpRequest, request_id: str
+    ) -> HttpResponse:
+        service = route.service if route is not None else self._guess(request)
+        operation = route.operation if route is not None else ""
+        told = as_aws_error(error, service, operation, request_id, bool(request.body))
+        protocol = route.protocol if route is not None else ""
+        codec = self.models.codec(service.name, protocol)
+        return codec.error(told, request_id, unquote(request.path))
+
+    def _guess(self, request: HttpRequest) -> ServiceName:
+        """The service of a request that could not be routed."""
+        try:
+            return self.router.service_of(request)
+        except AwsError:
+            return SERVICES["sts"]
+
+
+class _Plan:
+    """One operation, ready to run."""
+
+    __slots__ = ("codec", "direct", "name", "operation", "run", "service", "service_codec")
+
+    def __init__(
+        self,
+        name: ServiceName,
+        operation: str,
+        service: Service,
+        run: Callable[[Call], Any],
+        direct: bool,
+        codec: OperationCodec | None,
+        service_codec: ServiceCodec,
+    ) -> None:
+        self.name = name
+        self.operation = operation
+        self.service = service
+        self.run = run
+        self.direct = direct
+        self.codec = codec
+        self.service_codec = service_codec
+
+
+def invocation(told: str, arn: str, operation: str) -> bytes:
+    """The SDK's retry id bound to its caller and operation, so that nobody can claim another's."""
+    text = f"{told}\n{arn}\n{operation}"
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()

@@ -1,0 +1,196 @@
+"""aws-chunked bodies: decoding, chunk signatures, trailers and their checksums.
+
+S3 user guide, "Transferring payload in multiple chunks (chunked upload)" and "… including trailing
+headers".
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from hashlib import sha256
+
+from pileus.errors import AwsError
+from pileus.wire import canonical
+from pileus.wire.checksums import CHECKSUMS, Checksum, checksum_mismatch
+from pileus.wire.refusals import mismatch as signature_mismatch
+
+LINE_MAX = 512
+TRAILER_MAX = 8 * 1024
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,12})(?:;chunk-signature=([0-9a-f]{64}))?\Z")
+
+
+def broken(message: str = "The chunked encoding of the body is malformed.") -> AwsError:
+    return AwsError("InvalidRequest", message)
+
+
+def incomplete() -> AwsError:
+    return AwsError(
+        "IncompleteBody",
+        "You did not provide the number of bytes specified by the Content-Length HTTP header",
+    )
+
+
+class Chunked:
+    """The chain of chunk signatures."""
+
+    def __init__(self, key: bytes, date: str, scope: str, seed: str) -> None:
+        self._key = key
+        self._head = f"\n{date}\n{scope}\n"
+        self.previous = seed
+
+    def chunk(self, digest: str, signature: bytes) -> None:
+        """Check one chunk. Raises SignatureDoesNotMatch."""
+        self._check(
+            f"AWS4-HMAC-SHA256-PAYLOAD{self._head}{self.previous}\n{canonical.EMPTY_SHA256}\n"
+            f"{digest}",
+            signature,
+        )
+
+    def trailer(self, text: bytes, signature: bytes) -> None:
+        """Check the trailers (canonical lines)."""
+        self._check(
+            f"AWS4-HMAC-SHA256-TRAILER{self._head}{self.previous}\n{sha256(text).hexdigest()}",
+            signature,
+        )
+
+    def _check(self, text: str, signature: bytes) -> None:
+        wanted = hmac.digest(self._key, text.encode(), "sha256").hex()
+        if not hmac.compare_digest(wanted.encode(), signature):
+            raise signature_mismatch("s3")
+        self.previous = wanted
+
+
+class ChunkDecoder:
+    """Feed wire bytes, get body bytes. ``length`` is x-amz-decoded-content-length; ``marked``: the
+    chunks carry signatures; ``trailer``: the announced trailing header (x-amz-checksum-…)."""
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        signer: Chunked | None,
+        marked: bool,
+        trailer: str,
+        signed_trailer: bool,
+    ) -> None:
+        self.length = length
+        self.trailers: dict[str, str] = {}
+        self._signer = signer
+        self._marked = marked
+        self._trailer = trailer
+        self._signed_trailer = signed_trailer
+        self._checksum: Checksum | None = None
+        name = trailer.removeprefix("x-amz-checksum-")
+        if trailer and name in CHECKSUMS:
+            self._checksum = CHECKSUMS[name]()
+        self._buffer = b""
+        self._left = -1  # bytes left of this chunk, -1: at a size line, -2: in the trailers
+        self._size = 0
+        self._digest = sha256()
+        self._signature = b""
+        self._done = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Decoded pieces. Raises ``AwsError``."""
+        out: list[bytes] = []
+        buffer = self._buffer + data if self._buffer else data
+        at = 0
+        while True:
+            if self._left == -2:
+                self._buffer = buffer[at:]
+                if len(self._buffer) > TRAILER_MAX:
+                    raise broken()
+                return out
+            if self._left == -1:
+                end = buffer.find(b"\r\n", at)
+                if end < 0:
+                    if len(buffer) - at > LINE_MAX:
+                        raise broken()
+                    break
+                self._start(buffer[at:end])
+                at = end + 2
+                continue
+            if self._left > 0:
+                piece = buffer[at : at + self._left]
+                if not piece:
+                    break
+                at += len(piece)
+                self._take(piece)
+                out.append(piece)
+                continue
+            if len(buffer) - at < 2:
+                break
+            if buffer[at : at + 2] != b"\r\n":
+                raise broken()
+            at += 2
+            self._end_chunk()
+            self._left = -1
+        self._buffer = buffer[at:]
+        return out
+
+    def _start(self, line: bytes) -> None:
+        found = _SIZE.match(line)
+        if found is None or (self._marked and found[2] is None):
+            raise broken()
+        self._signature = found[2] or b""
+        self._left = int(found[1], 16)
+        self._digest = sha256()
+        self._size += self._left
+        if self._size > self.length:
+            raise incomplete()
+        if self._left == 0:
+            self._end_chunk()
+            self._left = -2
+
+    def _take(self, piece: bytes) -> None:
+        self._left -= len(piece)
+        if self._signer is not None:
+            self._digest.update(piece)
+        if self._checksum is not None:
+            self._checksum.update(piece)
+
+    def _end_chunk(self) -> None:
+        if self._signer is not None:
+            self._signer.chunk(self._digest.hexdigest(), self._signature)
+
+    def finish(self) -> None:
+        """The last wire byte was fed: lengths, trailers and checksums must hold."""
+        if self._left != -2 or self._size != self.length:
+            raise incomplete()
+        signature = b""
+        canonical_lines = b""
+        for line in self._buffer.split(b"\r\n"):
+            name, mark, value = line.partition(b":")
+            if not line:
+                continue
+            if not mark:
+                raise broken()
+            key = name.strip().lower()
+            if key == b"x-amz-trailer-signature":
+                signature = value.strip()
+                continue
+            canonical_lines += key + b":" + value.strip() + b"\n"
+            self.trailers[key.decode("latin-1")] = value.strip().decode("latin-1")
+        if self._signed_trailer and self._signer is not None:
+            self._signer.trailer(canonical_lines, signature)
+        self._check_trailers()
+
+    def _check_trailers(self) -> None:
+        if set(self.trailers) - {self._trailer}:
+            raise AwsError(
+                "MalformedTrailerError",
+                "The request contained trailing data that was"
+                " not well-formed or did not conform to our published schema.",
+            )
+        if not self._trailer:
+            return
+        told = self.trailers.get(self._trailer)
+        if told is None:
+            raise AwsError(
+                "MalformedTrailerError",
+                "The request contained trailing data that was"
+                " not well-formed or did not conform to our published schema.",
+            )
+        if self._checksum is not None and self._checksum.text() != told:
+            raise checksum_mismatch(self._trailer)

@@ -1,0 +1,76 @@
+"""botocore's service models, loaded when a service is first asked for, and their codecs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import OperationNotFoundError, ServiceModel
+
+from pileus.errors import AwsError
+from pileus.services.call import HttpResponse
+from pileus.wire.protocols.json_rpc import CborRpc, JsonRpc
+from pileus.wire.protocols.operation import OperationCodec, ProtocolCodec
+from pileus.wire.protocols.query import Query
+from pileus.wire.protocols.rest_json import RestJson
+from pileus.wire.protocols.rest_xml import RestXml
+
+_CODECS: dict[str, Any] = {
+    "json": JsonRpc,
+    "rest-json": RestJson,
+    "rest-xml": RestXml,
+    "query": Query,
+    "smithy-rpc-v2-cbor": CborRpc,
+}
+
+
+class ServiceCodec:
+    """One service in one protocol; operations compile at their first use."""
+
+    def __init__(self, model: ServiceModel, protocol: str) -> None:
+        self.model = model
+        self.protocol = protocol
+        self._codec: ProtocolCodec = _CODECS[protocol](model)
+        self._operations: dict[str, OperationCodec] = {}
+
+    def operation(self, name: str) -> OperationCodec | None:
+        """The operation's codec, or None where the service's model has no such operation."""
+        found = self._operations.get(name)
+        if found is None:
+            try:
+                found = self._codec.compile(self.model.operation_model(name))
+            except OperationNotFoundError:
+                return None
+            self._operations[name] = found
+        return found
+
+    def error(self, error: AwsError, request_id: str, resource: str = "") -> HttpResponse:
+        """The protocol's form of an error."""
+        return self._codec.error(error, request_id, resource)
+
+
+class Models:
+    """The models of one process. Loading a model costs tens of milliseconds: only on demand."""
+
+    def __init__(self) -> None:
+        self._loader = Loader(include_default_search_paths=False)
+        self._loader.search_paths.append(self._loader.BUILTIN_DATA_PATH)
+        self._models: dict[str, ServiceModel] = {}
+        self._codecs: dict[tuple[str, str], ServiceCodec] = {}
+
+    def service(self, name: str) -> ServiceModel:
+        """botocore's model of a service. Raises botocore's UnknownServiceError."""
+        found = self._models.get(name)
+        if found is None:
+            found = ServiceModel(self._loader.load_service_model(name, "service-2"), name)
+            self._models[name] = found
+        return found
+
+    def codec(self, service: str, protocol: str = "") -> ServiceCodec:
+        """The service in this protocol, or in the one its model names first."""
+        found = self._codecs.get((service, protocol))
+        if found is None:
+            model = self.service(service)
+            found = ServiceCodec(model, protocol or model.metadata["protocol"])
+            self._codecs[(service, protocol)] = found
+        return found

@@ -1,0 +1,141 @@
+"""Is the body the one that was signed? (S3, "Authenticating requests: payload options")
+
+``check_payload`` verifies a buffered body at once and puts a checking stream before a long one;
+aws-chunked bodies are unwrapped.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import BodyStream, HttpRequest
+from pileus.wire.chunked import ChunkDecoder, Chunked
+
+UNSIGNED = "UNSIGNED-PAYLOAD"
+_SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+_SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+_UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+_STREAMING = frozenset({_SIGNED_CHUNKS, _SIGNED_TRAILER, _UNSIGNED_TRAILER})
+
+
+def mismatch(told: str, found: str) -> AwsError:
+    return AwsError(
+        "XAmzContentSHA256Mismatch",
+        "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        400,
+        fields={"ClientComputedContentSHA256": told, "S3ComputedContentSHA256": found},
+    )
+
+
+def check_payload(
+    request: HttpRequest, told: str | None, signature: str, key: bytes, date: str, scope: str
+) -> None:
+    """Check or wrap the body. ``told`` is x-amz-content-sha256 (None: take the header's word
+    without checking signatures, for anonymous and dev callers)."""
+    value = told if told is not None else request.headers.get("x-amz-content-sha256", "")
+    if value == UNSIGNED or value == "":
+        return
+    if value.startswith("STREAMING-"):
+        if value not in _STREAMING:
+            raise AwsError(
+                "NotImplemented",
+                f"{value[:64]} is not offered by Pileus; use {_SIGNED_CHUNKS}.",
+                501,
+            )
+        _unwrap(request, value, signature, key, date, scope)
+        return
+    if len(value) != 64:
+        raise AwsError(
+            "InvalidArgument",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD,"
+            " STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD,"
+            " STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+            fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": value[:256]},
+        )
+    if request.stream is not None:
+        request.stream = HashedStream(request.stream, value)
+        return
+    found = sha256(request.body).hexdigest()
+    if not hmac.compare_digest(found.encode(), value.encode("latin-1", "replace")):
+        raise mismatch(value, found)
+
+
+def _unwrap(
+    request: HttpRequest, value: str, signature: str, key: bytes, date: str, scope: str
+) -> None:
+    length = request.headers.get("x-amz-decoded-content-length", "")
+    if not length.isascii() or not length.isdigit() or len(length) > 15:
+        raise AwsError(
+            "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
+        )
+    signed = value != _UNSIGNED_TRAILER and bool(key)
+    decoder = ChunkDecoder(
+        int(length),
+        signer=Chunked(key, date, scope, signature) if signed else None,
+        marked=value != _UNSIGNED_TRAILER,
+        trailer=request.headers.get("x-amz-trailer", "").strip().lower()
+        if value != _SIGNED_CHUNKS
+        else "",
+        signed_trailer=value == _SIGNED_TRAILER,
+    )
+    _strip_coding(request)
+    request.headers["content-length"] = length
+    if request.stream is not None:
+        request.stream = UnwrappedStream(request.stream, decoder, request)
+        return
+    data = decoder.feed(request.body)
+    decoder.finish()
+    request.body = b"".join(data)
+    request.headers.update(decoder.trailers)
+
+
+def _strip_coding(request: HttpRequest) -> None:
+    """``aws-chunked`` is a transfer matter: the stored Content-Encoding must not name it."""
+    coding = request.headers.get("content-encoding")
+    if coding is None:
+        return
+    left = [c.strip() for c in coding.split(",") if c.strip().lower() != "aws-chunked"]
+    if left:
+        request.headers["content-encoding"] = ",".join(left)
+    else:
+        del request.headers["content-encoding"]
+
+
+class HashedStream:
+    """A body whose SHA-256 is compared after its last byte."""
+
+    def __init__(self, inner: BodyStream, told: str) -> None:
+        self.length = inner.length
+        self._inner = inner
+        self._told = told
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        digest = sha256()
+        async for chunk in self._inner:
+            digest.update(chunk)
+            yield chunk
+        if digest.hexdigest() != self._told:
+            raise mismatch(self._told, digest.hexdigest())
+
+
+class UnwrappedStream:
+    """An aws-chunked body, decoded and checked as it comes; its trailers join the request's
+    headers at the end."""
+
+    def __init__(self, inner: BodyStream, decoder: ChunkDecoder, request: HttpRequest) -> None:
+        self.length = decoder.length
+        self._inner: Any = inner
+        self._decoder = decoder
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        decoder = self._decoder
+        async for data in self._inner:
+            for piece in decoder.feed(data):
+                yield piece
+        decoder.finish()
+        self._request.headers.update(decoder.trailers)

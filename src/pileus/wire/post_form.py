@@ -1,0 +1,235 @@
+"""Browser uploads: a signed multipart form (S3, "Browser-based uploads using POST").
+
+The fields come first and are small; the file, the last part, streams.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError
+from pileus.services.call import ANONYMOUS, Directory, HttpRequest, Principal
+from pileus.wire import canonical, refusals
+
+FIELDS_BYTES_MAX = 64 * 1024
+FILE_MAX = 5 * 1024**3
+_NAME = re.compile(rb'(?:^|;)\s*name="([^"]*)"', re.IGNORECASE)
+_FILENAME = re.compile(rb'(?:^|;)\s*filename="([^"]*)"', re.IGNORECASE)
+_DISPOSITION = re.compile(rb"content-disposition:\s*form-data\s*(;[^\r\n]*)", re.IGNORECASE)
+_TYPE = re.compile(rb"content-type:\s*([^\r\n]*)", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Form:
+    """``params``: ``Fields`` (lower-case name → text), ``File`` (a ``FormFile``), ``FileName``,
+    ``Policy`` (the parsed document, or None). The service checks bucket and content length."""
+
+    principal: Principal
+    params: dict[str, Any]
+
+
+class FormFile:
+    """The file part: bytes up to the closing boundary. ``limit`` bounds it (the policy's
+    content-length-range)."""
+
+    length = -1
+
+    def __init__(self, chunks: AsyncIterator[bytes], rest: bytes, boundary: bytes) -> None:
+        self._chunks = chunks
+        self._rest = rest
+        self._end = b"\r\n--" + boundary
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        buffer, end = self._rest, self._end
+        size = 0
+        while True:
+            at = buffer.find(end)
+            if at >= 0:
+                if at:
+                    yield buffer[:at]
+                async for _ in self._chunks:
+                    pass  # what follows the file is ignored, as S3 does
+                return
+            keep = len(end) - 1
+            if len(buffer) > keep:
+                size += len(buffer) - keep
+                if size > FILE_MAX:
+                    raise AwsError(
+                        "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
+                    )
+                yield buffer[:-keep]
+                buffer = buffer[-keep:]
+            try:
+                buffer += await anext(self._chunks)
+            except StopAsyncIteration:
+                raise _malformed() from None
+
+
+def _malformed() -> AwsError:
+    return AwsError(
+        "MalformedPOSTRequest",
+        "The body of your POST request is not well-formed multipart/form-data.",
+    )
+
+
+async def _pieces(request: HttpRequest) -> AsyncIterator[bytes]:
+    if request.stream is None:
+        yield request.body
+        return
+    async for chunk in request.stream:
+        yield chunk
+
+
+async def read_form(request: HttpRequest, directory: Directory, now_ms: int) -> Form:
+    """Fields, file and who signed the policy. Raises ``AwsError``."""
+    found = re.search(r'boundary="?([^";,]{1,70})"?', request.headers.get("content-type", ""))
+    if found is None:
+        raise _malformed()
+    boundary = found[1].encode("latin-1")
+    chunks = _pieces(request)
+    buffer = b"\r\n"
+    fields: dict[str, str] = {}
+    mark = b"\r\n--" + boundary
+    while True:
+        at, head_end = buffer.find(mark), -1
+        if at >= 0:
+            if buffer[at + len(mark) : at + len(mark) + 2] == b"--":
+                raise AwsError(
+                    "InvalidArgument",
+                    "POST requires exactly one file upload per request.",
+                    fields={"ArgumentName": "file", "ArgumentValue": "0"},
+                )
+            head_end = buffer.find(b"\r\n\r\n", at + len(mark))
+        if head_end >= 0:
+            head = buffer[at + len(mark) : head_end]
+            name, file_name, kind = _part(head)
+            if name == "file":
+                file = FormFile(chunks, buffer[head_end + 4 :], boundary)
+                break
+            value_end = buffer.find(mark, head_end + 4)
+            if value_end >= 0:
+                fields[name] = buffer[head_end + 4 : value_end].decode("utf-8", "replace")
+                buffer = buffer[value_end:]
+                continue
+        if len(buffer) > FIELDS_BYTES_MAX:
+            raise AwsError(
+                "MaxPostPreDataLengthExceededError",
+                "Your POST request fields preceding the upload file were too large.",
+            )
+        try:
+            buffer += await anext(chunks)
+        except StopAsyncIteration:
+            raise _malformed() from None
+    principal, policy = signed_policy(fields, directory, now_ms)
+    fields.setdefault("content-type", kind)
+    params = {"Fields": fields, "File": file, "FileName": file_name, "Policy": policy}
+    return Form(principal, params)
+
+
+def _part(head: bytes) -> tuple[str, str, str]:
+    """(lower-case field name, file name, content type) of a part's headers."""
+    disposition = _DISPOSITION.search(head)
+    name = _NAME.search(disposition[1]) if disposition is not None else None
+    if disposition is None or name is None:
+        raise _malformed()
+    file_name = _FILENAME.search(disposition[1])
+    kind = _TYPE.search(head)
+    return (
+        name[1].decode("utf-8", "replace").lower(),
+        file_name[1].decode("utf-8", "replace") if file_name is not None else "",
+        kind[1].decode("latin-1").strip() if kind is not None else "",
+    )
+
+
+def signed_policy(
+    fields: dict[str, str], directory: Directory, now_ms: int
+) -> tuple[Principal, dict[str, Any] | None]:
+    """Who signed the form, and its policy document. Without a policy the form is anonymous.
+    Raises ``AwsError`` for a wrong signature and an expired policy."""
+    text = fields.get("policy")
+    if text is None:
+        return ANONYMOUS, None
+    if fields.get("x-amz-algorithm") != "AWS4-HMAC-SHA256":
+        raise AwsError(
+            "InvalidRequest",
+            "The authorization mechanism you have provided is not supported."
+            " Please use AWS4-HMAC-SHA256.",
+        )
+    for needed in ("x-amz-credential", "x-amz-signature", "x-amz-date"):
+        if needed not in fields:
+            raise AwsError(
+                "InvalidArgument",
+                f"Bucket POST must contain a field named '{needed}'. If it is specified, please"
+                " check the order of the fields.",
+                fields={"ArgumentName": needed, "ArgumentValue": ""},
+            )
+    parts = fields["x-amz-credential"].rsplit("/", 4)
+    if len(parts) != 5 or parts[3] != "s3" or parts[4] != "aws4_request":
+        raise refusals.incomplete("s3", "the Credential is mal-formed")
+    held = directory.lookup(parts[0], fields.get("x-amz-security-token"))
+    if held is None:
+        raise refusals.unknown_key("s3", parts[0])
+    if held.expires_ms is not None and held.expires_ms <= now_ms:
+        raise refusals.expired("s3")
+    key = canonical.signing_key(held.secret, *parts[1:4])
+    wanted = hmac.digest(key, text.encode(), "sha256").hex()
+    if not hmac.compare_digest(wanted.encode(), fields["x-amz-signature"].encode()):
+        raise refusals.mismatch("s3")
+    return held.principal, check_policy(_document(text), fields, now_ms)
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        policy = orjson.loads(base64.b64decode(text))
+        datetime.fromisoformat(policy["expiration"])
+        assert isinstance(policy["conditions"], list)
+    except (binascii.Error, ValueError, KeyError, TypeError, AssertionError):
+        raise AwsError("InvalidPolicyDocument", "Invalid Policy: Invalid JSON.") from None
+    return policy  # type: ignore[no-any-return]
+
+
+def check_policy(policy: dict[str, Any], fields: dict[str, str], now_ms: int) -> dict[str, Any]:
+    """Expiry, and every condition on a field (``bucket`` and ``content-length-range`` are the
+    service's). Answers the policy."""
+    expiry = datetime.fromisoformat(policy["expiration"])
+    if expiry.timestamp() * 1000 < now_ms:
+        raise _refused("Policy expired.")
+    covered = {"policy", "x-amz-signature", "file", "bucket"}
+    for condition in policy["conditions"]:
+        for kind, name, value in _tests(condition):
+            covered.add(name)
+            if name == "bucket":
+                continue
+            told = fields.get(name, "")
+            fits = told.startswith(value) if kind == "starts-with" else told == value
+            if not fits:
+                raise _refused(f'Policy Condition failed: ["{kind}", "${name}", "{value}"]')
+    for name in fields:
+        if name not in covered and not name.startswith("x-ignore-"):
+            raise _refused(f"Extra input fields: {name}")
+    return policy
+
+
+def _tests(condition: Any) -> list[tuple[str, str, str]]:
+    if isinstance(condition, dict):
+        return [("eq", str(name).lower(), str(value)) for name, value in condition.items()]
+    if isinstance(condition, list) and len(condition) == 3:
+        kind = str(condition[0]).lower()
+        if kind == "content-length-range":
+            return []
+        if kind in ("eq", "starts-with"):
+            return [(kind, str(condition[1]).lstrip("$").lower(), str(condition[2]))]
+    raise AwsError("InvalidPolicyDocument", "Invalid Policy: Invalid Condition.")
+
+
+def _refused(message: str) -> AwsError:
+    return AwsError("AccessDenied", f"Invalid according to Policy: {message}", 403)

@@ -1,0 +1,1 @@
+"""AWS's protocols, compiled from botocore's models: json, rest-json, query, rest-xml, rpc CBOR."""

@@ -1,0 +1,149 @@
+"""restXml: S3 and CloudFront (Smithy, "AWS restXml protocol"; S3 API reference)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from pileus.errors import AwsError
+from pileus.services.call import HttpResponse
+from pileus.wire.protocols.rest import Rest
+from pileus.wire.protocols.xml_tree import XmlCodec, parse, text_of
+
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_NAMESPACES = {
+    "s3": "http://s3.amazonaws.com/doc/2006-03-01/",
+    "cloudfront": "http://cloudfront.amazonaws.com/doc/2020-05-31/",
+}
+# S3's root elements, which its model does not name (S3 API reference, "Response Syntax").
+_ROOTS = {
+    "ListBuckets": "ListAllMyBucketsResult",
+    "ListDirectoryBuckets": "ListAllMyDirectoryBucketsResult",
+    "ListObjects": "ListBucketResult",
+    "ListObjectsV2": "ListBucketResult",
+    "ListObjectVersions": "ListVersionsResult",
+    "ListMultipartUploads": "ListMultipartUploadsResult",
+    "ListParts": "ListPartsResult",
+    "CreateMultipartUpload": "InitiateMultipartUploadResult",
+    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "DeleteObjects": "DeleteResult",
+    "GetBucketAcl": "AccessControlPolicy",
+    "GetObjectAcl": "AccessControlPolicy",
+    "GetBucketAccelerateConfiguration": "AccelerateConfiguration",
+    "GetBucketCors": "CORSConfiguration",
+    "GetBucketLifecycleConfiguration": "LifecycleConfiguration",
+    "GetBucketLogging": "BucketLoggingStatus",
+    "GetBucketNotificationConfiguration": "NotificationConfiguration",
+    "GetBucketRequestPayment": "RequestPaymentConfiguration",
+    "GetBucketTagging": "Tagging",
+    "GetObjectTagging": "Tagging",
+    "GetBucketVersioning": "VersioningConfiguration",
+    "GetBucketWebsite": "WebsiteConfiguration",
+    "GetObjectAttributes": "GetObjectAttributesResponse",
+    "CreateSession": "CreateSessionResult",
+}
+
+
+class RestXml(Rest):
+    content_type = "application/xml"
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._xml = XmlCodec()
+        self._namespace = _NAMESPACES.get(model.service_name, "")
+        self._s3 = model.service_name == "s3"
+
+    def request_headers(self, request_id: str) -> list[tuple[str, str]]:
+        if self._s3:
+            return [("x-amz-request-id", request_id), ("x-amz-id-2", host_id(request_id))]
+        return [("x-amzn-RequestId", request_id)]
+
+    def body_reader(self, members: dict[str, Any], required: list[str]) -> Callable[..., Any]:
+        read = self._xml.structure_reader(members, required)
+        return lambda body: read(parse(body)) if body else {}
+
+    def payload_reader(self, shape: Any) -> Callable[[bytes], Any]:
+        read = self._xml.reader(shape)
+        return lambda body: read(parse(body))
+
+    def body_writer(self, operation: Any, members: dict[str, Any]) -> Callable[..., bytes]:
+        if self._s3 and operation.name == "GetBucketLocation":
+            return self._location
+        if not members:
+            return lambda answer: b""
+        root = _ROOTS.get(operation.name) or f"{operation.name}Result"
+        write = self._xml.members_writer(members)
+        start, end = f"{_DECLARATION}<{root} xmlns={quoteattr(self._namespace)}>", f"</{root}>"
+
+        def body(answer: dict[str, Any]) -> bytes:
+            out = [start]
+            write(answer, out)
+            out.append(end)
+            return "".join(out).encode("utf-8", "replace")
+
+        return body
+
+    def _location(self, answer: dict[str, Any]) -> bytes:
+        """The one answer whose root element is itself the value."""
+        value = text_of(str(answer.get("LocationConstraint") or ""))
+        return (
+            f"{_DECLARATION}<LocationConstraint xmlns={quoteattr(self._namespace)}>{value}"
+            "</LocationConstraint>"
+        ).encode()
+
+    def payload_writer(self, shape: Any) -> Callable[[Any], bytes]:
+        root = shape.serialization.get("name", shape.name)
+        if "xmlNamespace" in shape.serialization:
+            namespace = ""
+        else:
+            namespace = f" xmlns={quoteattr(self._namespace)}"
+        write = self._xml.writer(shape, root)
+
+        def body(value: Any) -> bytes:
+            out: list[str] = []
+            write(value, out)
+            if namespace:
+                out[0] = out[0].replace(f"<{root}", f"<{root}{namespace}", 1)
+            return (_DECLARATION + "".join(out)).encode("utf-8", "replace")
+
+        return body
+
+    def error(self, error: AwsError, request_id: str, resource: str) -> HttpResponse:
+        _, status = self.modelled(error)
+        headers = self.request_headers(request_id)
+        headers.append(("content-type", self.content_type))
+        headers.extend(error.headers)
+        if status == 304:
+            return HttpResponse(304, headers, b"")
+        body = self._s3_error(error, request_id, resource) if self._s3 else None
+        return HttpResponse(status, headers, body or self._error(error, status, request_id))
+
+    def _s3_error(self, error: AwsError, request_id: str, resource: str) -> bytes:
+        more = {"Resource": resource, **error.fields}
+        members = "".join(
+            f"<{name}>{text_of(str(value))}</{name}>"
+            for name, value in more.items()
+            if value not in (None, "")
+        )
+        return (
+            f"{_DECLARATION}<Error><Code>{text_of(error.code)}</Code>"
+            f"<Message>{text_of(error.message)}</Message>{members}"
+            f"<RequestId>{request_id}</RequestId><HostId>{host_id(request_id)}</HostId></Error>"
+        ).encode("utf-8", "replace")
+
+    def _error(self, error: AwsError, status: int, request_id: str) -> bytes:
+        fault = "Sender" if status < 500 else "Receiver"
+        return (
+            f"{_DECLARATION}<ErrorResponse xmlns={quoteattr(self._namespace)}><Error>"
+            f"<Type>{fault}</Type><Code>{text_of(error.code)}</Code>"
+            f"<Message>{text_of(error.message)}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        ).encode("utf-8", "replace")
+
+
+def host_id(request_id: str) -> str:
+    """S3's second request id: opaque, derived from the first."""
+    return base64.b64encode(hashlib.blake2s(request_id.encode()).digest()).decode()

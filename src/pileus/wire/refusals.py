@@ -1,0 +1,91 @@
+"""What AWS answers to a request it cannot authenticate, per family of services."""
+
+from __future__ import annotations
+
+from pileus.errors import AwsError
+
+# family → (missing, incomplete, mismatch, unknown key, expired) as (code, status)
+_CODES = {
+    "json": (
+        ("MissingAuthenticationTokenException", 400),
+        ("IncompleteSignatureException", 400),
+        ("InvalidSignatureException", 400),
+        ("UnrecognizedClientException", 400),
+        ("ExpiredTokenException", 400),
+    ),
+    "rest-json": (
+        ("MissingAuthenticationTokenException", 403),
+        ("IncompleteSignatureException", 403),
+        ("InvalidSignatureException", 403),
+        ("UnrecognizedClientException", 403),
+        ("ExpiredTokenException", 403),
+    ),
+    "query": (
+        ("MissingAuthenticationToken", 403),
+        ("IncompleteSignature", 400),
+        ("SignatureDoesNotMatch", 403),
+        ("InvalidClientTokenId", 403),
+        ("ExpiredToken", 403),
+    ),
+    "s3": (
+        ("AccessDenied", 403),
+        ("AuthorizationHeaderMalformed", 400),
+        ("SignatureDoesNotMatch", 403),
+        ("InvalidAccessKeyId", 403),
+        ("ExpiredToken", 400),
+    ),
+}
+_FAMILY = {"json": "json", "smithy-rpc-v2-cbor": "json", "rest-json": "rest-json"}
+_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your"
+    " AWS Secret Access Key and signing method. Consult the service documentation for details."
+)
+_S3_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your"
+    " key and signing method."
+)
+
+
+def family(protocol: str, service: str) -> str:
+    return "s3" if service == "s3" else _FAMILY.get(protocol, "query")
+
+
+def _error(kind: str, which: int, message: str) -> AwsError:
+    code, status = _CODES[kind][which]
+    return AwsError(code, message, status)
+
+
+def missing(kind: str) -> AwsError:
+    """No signature at all."""
+    return _error(kind, 0, "Access Denied" if kind == "s3" else "Missing Authentication Token")
+
+
+def incomplete(kind: str, message: str) -> AwsError:
+    """A signature that lacks a part, or has a malformed one."""
+    return _error(kind, 1, message)
+
+
+def mismatch(kind: str) -> AwsError:
+    """A wrong signature."""
+    return _error(kind, 2, _S3_MISMATCH if kind == "s3" else _MISMATCH)
+
+
+def stale(kind: str, message: str) -> AwsError:
+    """A signature outside the clock's tolerance (not S3, which has a code of its own)."""
+    return _error(kind, 2, message)
+
+
+def unknown_key(kind: str, access_key_id: str) -> AwsError:
+    """No such access key, or a session token that is not its own."""
+    if kind == "s3":
+        error = _error(kind, 3, "The AWS Access Key Id you provided does not exist in our records.")
+        error.fields = {"AWSAccessKeyId": access_key_id}
+        return error
+    return _error(kind, 3, "The security token included in the request is invalid.")
+
+
+def expired(kind: str) -> AwsError:
+    """Temporary credentials past their time."""
+    if kind == "s3":
+        return _error(kind, 4, "The provided token has expired.")
+    return _error(kind, 4, "The security token included in the request is expired")

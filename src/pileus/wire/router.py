@@ -1,0 +1,197 @@
+"""Which door a request goes through, and which AWS operation it names.
+
+Doors: ``/_pileus/…``-like path prefixes and ``{id}.execute-api.…``-like hosts are mounted by
+assembly; everything else is the AWS API. There the service is named by X-Amz-Target, a Smithy
+RPC path, the credential scope, a query protocol's Version, a known path, else it is S3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from pileus.services.call import HttpRequest, HttpResponse
+from pileus.wire.models import Models
+from pileus.wire.names import BY_SIGNING, BY_TARGET, BY_VERSION, SERVICES, ServiceName
+from pileus.wire.protocols.query import form
+from pileus.wire.rest_paths import RestPaths
+
+Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
+HOSTS_MAX = 2048
+_NO_LABELS: dict[str, str] = {}
+_HEADER_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/]*/([a-z0-9-]+)/")
+_QUERY_SCOPE = re.compile(
+    r"(?:^|&)X-Amz-Credential=[^&]*?(?:%2F|/)\d{8}(?:%2F|/)[^&/%]*(?:%2F|/)([a-z0-9-]+)(?:%2F|/)",
+    re.IGNORECASE,
+)
+_RPC = re.compile(r"/service/([A-Za-z0-9_]+)/operation/([A-Za-z0-9_]+)/?\Z")
+_DATED = re.compile(r"/(20\d\d-\d\d-\d\d)/([a-z-]+)")
+_VIRTUAL = re.compile(r"(.+)\.s3(?:[.-][a-z0-9-]+)*\.(?:localhost|amazonaws\.com)\Z")
+_LOCAL = re.compile(r"(.+)\.localhost\Z")
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(slots=True)
+class Route:
+    """One AWS operation. ``operation`` is '' where the request names none the model knows;
+    ``labels`` are raw path labels."""
+
+    service: ServiceName
+    operation: str
+    protocol: str
+    labels: dict[str, str] = field(default_factory=dict)
+    asked: str = ""
+
+
+class Router:
+    """``mount`` and ``mount_host`` register doors; ``door`` and ``route`` decide."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._prefixes: list[tuple[str, Handler]] = []
+        self._hosts: list[tuple[str, Handler]] = []
+        self._known_hosts: dict[str, Handler | None] = {}
+        self._paths: dict[str, RestPaths] = {}
+
+    def mount(self, prefix: str, handler: Handler) -> None:
+        """Requests whose path starts with ``prefix`` (``/_pileus/kv/``); the longest wins."""
+        self._prefixes.append((prefix, handler))
+        self._prefixes.sort(key=lambda pair: -len(pair[0]))
+
+    def mount_host(self, label: str, handler: Handler) -> None:
+        """Hosts that hold ``label`` after their first label: ``execute-api``, ``s3-website``."""
+        self._hosts.append((label, handler))
+        self._known_hosts.clear()
+
+    def door(self, request: HttpRequest) -> Handler | None:
+        """The mounted door of this request, None for the AWS API."""
+        if request.path.startswith("/_"):
+            for prefix, handler in self._prefixes:
+                if request.path.startswith(prefix):
+                    return handler
+        host = request.headers.get("host", "")
+        try:
+            return self._known_hosts[host]
+        except KeyError:
+            return self._classify(host)
+
+    def _classify(self, host: str) -> Handler | None:
+        if len(self._known_hosts) >= HOSTS_MAX:
+            self._known_hosts.clear()
+        labels = _bare(host).split(".")[1:]
+        found = None
+        for wanted, handler in self._hosts:
+            if any(part == wanted or part.startswith(wanted + "-") for part in labels):
+                found = handler
+                break
+        self._known_hosts[host] = found
+        return found
+
+    def route(self, request: HttpRequest) -> Route:
+        """The AWS operation. Query-protocol requests must have their body read."""
+        headers = request.headers
+        target = headers.get("x-amz-target")
+        if target is not None:
+            prefix, _, operation = target.rpartition(".")
+            service = BY_TARGET.get(prefix)
+            if service is not None:
+                return Route(service, operation, "json", _NO_LABELS)
+        if "smithy-protocol" in headers:
+            rpc = _RPC.match(request.path)
+            if rpc is not None and rpc[1] in BY_TARGET:
+                return Route(BY_TARGET[rpc[1]], rpc[2], "smithy-rpc-v2-cbor", _NO_LABELS)
+        service = self.service_of(request)
+        if service.protocol.startswith("rest"):
+            return self._rest(request, service)
+        return self._action(request, service)
+
+    def service_of(self, request: HttpRequest) -> ServiceName:
+        """The service by credential scope, query protocol or path; S3 when nothing tells."""
+        scope = _HEADER_SCOPE.search(request.headers.get("authorization", ""))
+        if scope is None and "X-Amz-Credential" in request.query:
+            scope = _QUERY_SCOPE.search(request.query)
+        if scope is not None and scope[1] in BY_SIGNING:
+            return _by_path(BY_SIGNING[scope[1]], request.path)
+        if request.path == "/" and is_form(request):
+            return BY_VERSION.get(form(request).get("Version", ""), SERVICES["s3"])
+        if scope is None:
+            dated = _DATED.match(request.path)
+            if dated is not None:
+                return SERVICES["cloudfront" if dated[1] == "2020-05-31" else "lambda"]
+            if request.path.startswith("/v2/"):
+                return SERVICES["apigatewayv2"]
+        return SERVICES["s3"]
+
+    def _action(self, request: HttpRequest, service: ServiceName) -> Route:
+        """A query request: Action names the operation."""
+        operation = form(request).get("Action", "")
+        return Route(service, operation, "query", _NO_LABELS, operation)
+
+    def _rest(self, request: HttpRequest, service: ServiceName) -> Route:
+        path = request.path
+        asked = f"{request.method} {path}"
+        if service.name == "s3":
+            bucket = bucket_of_host(request.headers.get("host", ""))
+            if bucket:
+                path = f"/{bucket}{path}"
+            special = _s3_special(request)
+            if special:
+                name, _, key = path[1:].partition("/")
+                return Route(service, special, "rest-xml", {"Bucket": name, "Key": key}, asked)
+        found = self.paths(service.name).match(request, path)
+        if found is None:
+            return Route(service, "", service.protocol, _NO_LABELS, asked)
+        return Route(service, found[0], service.protocol, found[1], asked)
+
+    def paths(self, service: str) -> RestPaths:
+        """The compiled paths of a REST service."""
+        found = self._paths.get(service)
+        if found is None:
+            found = self._paths[service] = RestPaths(self._models.service(service))
+        return found
+
+
+def is_form(request: HttpRequest) -> bool:
+    """A query-protocol request by its looks."""
+    if request.method == "POST":
+        return request.headers.get("content-type", "").startswith(_FORM)
+    return "Action=" in request.query
+
+
+def _by_path(service: ServiceName, path: str) -> ServiceName:
+    """Services that share a signing name are told apart by their paths."""
+    if service.signing == "apigateway":
+        return SERVICES["apigatewayv2" if path.startswith("/v2/") else "apigateway"]
+    if service.name == "ses" and path.startswith("/v2/"):
+        return SERVICES["sesv2"]
+    return service
+
+
+def _s3_special(request: HttpRequest) -> str:
+    """S3's two operations outside its model: browser forms and CORS preflights."""
+    if request.method == "OPTIONS":
+        return "PreflightRequest"
+    if request.method == "POST" and request.headers.get("content-type", "").startswith(
+        "multipart/form-data"
+    ):
+        return "PostObject"
+    return ""
+
+
+def _bare(host: str) -> str:
+    return host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
+
+
+def bucket_of_host(host: str) -> str:
+    """The bucket of a virtual-hosted request, else ''."""
+    name = _bare(host)
+    if not name.endswith(("localhost", ".amazonaws.com")):
+        return ""
+    found = _VIRTUAL.match(name)
+    if found is not None:
+        return found[1]
+    found = _LOCAL.match(name)
+    if found is None or found[1] == "s3" or found[1].startswith(("s3.", "s3-")):
+        return ""
+    return found[1]

@@ -1,0 +1,402 @@
+"""Signature version 4 verified: header form and presigned form (AWS, "Signing AWS API requests").
+
+The body's hash is checked too: at once when the body is buffered, while it streams otherwise;
+aws-chunked bodies are unwrapped by ``chunked``.
+"""
+
+from __future__ import annotations
+
+import calendar
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pileus.errors import AwsError
+from pileus.services.call import ANONYMOUS, Directory, HttpRequest, Principal
+from pileus.wire import canonical, refusals
+from pileus.wire.payload import check_payload
+
+CACHE_MAX = 4096
+SKEW_S = 300
+S3_SKEW_S = 900
+EXPIRES_MAX_S = 7 * 86400
+ALGORITHM = "AWS4-HMAC-SHA256"
+_UNSIGNED_ALLOWED = frozenset({"x-amz-content-sha256", "x-amz-user-agent"})
+_QUERY_AUTH = (
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+)
+
+
+class Caller(NamedTuple):
+    """Who signed, for which region, and with which key (for chunk signatures)."""
+
+    principal: Principal
+    region: str
+    signing_key: bytes = b""
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a request says about its signature, before the signature itself."""
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+    signed: tuple[str, ...]
+    signed_text: str
+    scope: str = ""
+    checked: list[str] = field(default_factory=list)
+
+
+class Verifier:
+    """Checks signatures against a ``Directory``. Caches parsed headers and signing keys, both
+    bounded: the client chooses their text."""
+
+    def __init__(
+        self, directory: Directory, now_ms: Callable[[], int], owner: Principal | None = None
+    ) -> None:
+        """``owner``: in dev mode, who every unknown key acts as."""
+        self._directory = directory
+        self._now_ms = now_ms
+        self._owner = owner
+        self._claims: dict[str, Claim] = {}
+        self._keys: dict[tuple[str, str], bytes] = {}
+        self._times: dict[str, int] = {}
+
+    def verify(self, request: HttpRequest, kind: str, service: str) -> Caller:
+        """The caller, or ANONYMOUS when nothing is signed. ``kind`` is the family of services (for
+        the error codes), ``service`` the expected signing name. The body's hash is checked, and
+        an aws-chunked body is unwrapped in ``request``. Raises ``AwsError``."""
+        text = request.headers.get("authorization")
+        if text is not None:
+            return self._header(request, text, kind, service)
+        if "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
+            return self._presigned(request, kind, service)
+        if "Signature=" in request.query and "AWSAccessKeyId=" in request.query:
+            raise _only_v4(kind)
+        if kind == "s3":
+            check_payload(request, None, "", b"", "", "")
+        return Caller(self._owner if self._owner and kind != "s3" else ANONYMOUS, "")
+
+    # --- header form -------------------------------------------------------------------------
+    def _header(self, request: HttpRequest, text: str, kind: str, service: str) -> Caller:
+        prefix, mark, signature = text.rpartition("Signature=")
+        if "," in signature:  # the parts may come in any order
+            signature, _, more = signature.partition(",")
+            prefix += more
+        claim = self._claims.get(prefix)
+        if claim is None:
+            claim = self._claim(prefix if mark else text, bool(mark), kind)
+        headers = request.headers
+        date = headers.get("x-amz-date") or _http_date(headers.get("date", ""))
+        if not date:
+            raise refusals.incomplete(
+                kind,
+                "Authorization header requires existence of either a 'X-Amz-Date' or a"
+                " 'Date' header.",
+            )
+        names = list(headers)
+        if names != claim.checked:
+            _check_signed(names, claim.signed, kind)
+            claim.checked = names
+        key, principal = self._key(claim, headers.get("x-amz-security-token"), kind)
+        if key is None:
+            check_payload(request, None, "", b"", "", "")
+            return Caller(principal, claim.region)
+        self._check_scope(claim, date, kind, service)
+        self._check_time(date, kind)
+        told = headers.get("x-amz-content-sha256")
+        if told is None:
+            if kind == "s3":
+                raise AwsError(
+                    "InvalidRequest",
+                    "Missing required header for this request: x-amz-content-sha256",
+                )
+            hashed = sha256(request.body).hexdigest()
+        else:
+            hashed = told
+        self._compare(request, claim, key, date, hashed, signature.strip(), kind, "")
+        if told is not None:
+            check_payload(request, told, signature.strip(), key, date, claim.scope)
+        return Caller(principal, claim.region, key)
+
+    def _claim(self, prefix: str, has_signature: bool, kind: str) -> Claim:
+        algorithm, _, rest = prefix.strip().partition(" ")
+        if algorithm != ALGORITHM:
+            raise _only_v4(kind, algorithm)
+        pairs = (part.strip().partition("=") for part in rest.split(",") if part.strip())
+        parts = {name: value for name, _, value in pairs}
+        lacking = [n for n in ("Credential", "SignedHeaders") if not parts.get(n)]
+        if not has_signature:
+            lacking.append("Signature")
+        if lacking:
+            raise refusals.incomplete(
+                kind,
+                " ".join(f"Authorization header requires '{n}' parameter." for n in lacking),
+            )
+        claim = _claim_of(parts["Credential"], parts["SignedHeaders"], kind)
+        if len(self._claims) >= CACHE_MAX:
+            self._claims.clear()
+        self._claims[prefix] = claim
+        return claim
+
+    # --- presigned form ----------------------------------------------------------------------
+    def _presigned(self, request: HttpRequest, kind: str, service: str) -> Caller:
+        parts = _query_parts(request.query)
+        for name in _QUERY_AUTH:
+            if name not in parts and not (name == "X-Amz-Expires" and kind != "s3"):
+                raise _query_error(
+                    kind,
+                    "Query-string authentication version 4 requires the X-Amz-Algorithm,"
+                    " X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and"
+                    " X-Amz-Expires parameters.",
+                )
+        if parts["X-Amz-Algorithm"] != ALGORITHM:
+            raise _only_v4(kind, parts["X-Amz-Algorithm"])
+        claim = _claim_of(parts["X-Amz-Credential"], parts["X-Amz-SignedHeaders"], kind)
+        _check_signed(list(request.headers), claim.signed, kind)
+        date = parts["X-Amz-Date"]
+        token = parts.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
+        key, principal = self._key(claim, token, kind)
+        if key is None:
+            check_payload(request, None, "", b"", "", "")
+            return Caller(principal, claim.region)
+        self._check_scope(claim, date, kind, service)
+        self._check_expiry(date, parts.get("X-Amz-Expires", "900"), kind)
+        told = request.headers.get("x-amz-content-sha256") or parts.get("X-Amz-Content-Sha256")
+        if told is None:
+            told = "UNSIGNED-PAYLOAD" if kind == "s3" else sha256(request.body).hexdigest()
+        signature = parts["X-Amz-Signature"]
+        self._compare(request, claim, key, date, told, signature, kind, "X-Amz-Signature")
+        check_payload(request, told, signature, key, date, claim.scope)
+        return Caller(principal, claim.region, key)
+
+    def _check_expiry(self, date: str, expires: str, kind: str) -> None:
+        if not expires.isascii() or not expires.isdigit() or len(expires) > 9:
+            raise _query_error(kind, "X-Amz-Expires should be a number")
+        if int(expires) > EXPIRES_MAX_S:
+            raise _query_error(
+                kind,
+                "X-Amz-Expires must be less than a week (in seconds); that is, the given"
+                " X-Amz-Expires must be less than 604800 seconds",
+            )
+        signed_at, now = self._seconds(date, kind), self._now_ms() // 1000
+        if signed_at > now + S3_SKEW_S:
+            raise AwsError("AccessDenied", "Request is not valid yet", 403)
+        if now > signed_at + int(expires):
+            fields = {
+                "X-Amz-Expires": expires,
+                "Expires": _stamp(signed_at + int(expires), "%Y-%m-%dT%H:%M:%SZ"),
+                "ServerTime": _stamp(now, "%Y-%m-%dT%H:%M:%SZ"),
+            }
+            if kind != "s3":
+                raise refusals.stale(kind, f"Signature expired: {date} is now too old")
+            raise AwsError("AccessDenied", "Request has expired", 403, fields=fields)
+
+    # --- both --------------------------------------------------------------------------------
+    def _key(self, claim: Claim, token: str | None, kind: str) -> tuple[bytes | None, Principal]:
+        """The signing key and its holder; key None: dev mode takes the caller's word."""
+        held = self._directory.lookup(claim.access_key_id, token)
+        if held is None:
+            if self._owner is not None:
+                return None, self._owner
+            raise refusals.unknown_key(kind, claim.access_key_id)
+        if held.expires_ms is not None and held.expires_ms <= self._now_ms():
+            raise refusals.expired(kind)
+        known = (held.secret, claim.scope)
+        key = self._keys.get(known)
+        if key is None:
+            key = canonical.signing_key(held.secret, claim.date, claim.region, claim.service)
+            if len(self._keys) >= CACHE_MAX:
+                self._keys.clear()
+            self._keys[known] = key
+        return key, held.principal
+
+    def _compare(
+        self,
+        request: HttpRequest,
+        claim: Claim,
+        key: bytes,
+        date: str,
+        hashed: str,
+        signature: str,
+        kind: str,
+        drop: str,
+    ) -> None:
+        s3 = kind == "s3"
+        headers = request.headers
+        try:
+            lines = "".join([f"{n}:{canonical.header(headers[n])}\n" for n in claim.signed])
+        except KeyError:
+            raise refusals.mismatch(kind) from None
+        path = canonical.path(request.path, s3)
+        for plus in (False, True) if "+" in request.query else (False,):
+            text = (
+                f"{request.method}\n{path}\n{canonical.query(request.query, plus, drop)}\n"
+                f"{lines}\n{claim.signed_text}\n{hashed}"
+            )
+            digest = sha256(text.encode("latin-1", "replace")).hexdigest()
+            wanted = hmac.digest(
+                key, f"{ALGORITHM}\n{date}\n{claim.scope}\n{digest}".encode(), "sha256"
+            ).hex()
+            if hmac.compare_digest(wanted.encode(), signature.encode("utf-8", "replace")):
+                return
+        raise refusals.mismatch(kind)
+
+    def _check_scope(self, claim: Claim, date: str, kind: str, service: str) -> None:
+        if claim.service != service:
+            message = f"Credential should be scoped to correct service: '{service}'."
+            raise (
+                refusals.incomplete(kind, message)
+                if kind == "s3"
+                else refusals.stale(kind, message)
+            )
+        if date[:8] != claim.date:
+            raise (
+                refusals.incomplete(
+                    kind, "Invalid credential date. Date is not the same as X-Amz-Date."
+                )
+                if kind == "s3"
+                else refusals.stale(
+                    kind,
+                    "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
+                    f" from HTTP: '{claim.date}' != '{date[:8]}', from '{date[:32]}'.",
+                )
+            )
+
+    def _check_time(self, date: str, kind: str) -> None:
+        at, now = self._seconds(date, kind), self._now_ms() // 1000
+        if kind == "s3":
+            if abs(now - at) > S3_SKEW_S:
+                raise AwsError(
+                    "RequestTimeTooSkewed",
+                    "The difference between the request time and the current time is too large.",
+                    403,
+                    fields={
+                        "RequestTime": date,
+                        "ServerTime": _stamp(now, "%Y-%m-%dT%H:%M:%SZ"),
+                        "MaxAllowedSkewMilliseconds": S3_SKEW_S * 1000,
+                    },
+                )
+        elif at < now - SKEW_S:
+            raise refusals.stale(
+                kind,
+                f"Signature expired: {date} is now earlier than {_stamp(now - SKEW_S)}"
+                f" ({_stamp(now)} - 5 min.)",
+            )
+        elif at > now + SKEW_S:
+            raise refusals.stale(
+                kind,
+                f"Signature not yet current: {date} is still later than {_stamp(now + SKEW_S)}"
+                f" ({_stamp(now)} + 5 min.)",
+            )
+
+    def _seconds(self, date: str, kind: str) -> int:
+        at = self._times.get(date)
+        if at is None:
+            try:
+                at = calendar.timegm(time.strptime(date, "%Y%m%dT%H%M%SZ"))
+            except ValueError:
+                raise refusals.incomplete(
+                    kind,
+                    "Date must be in ISO-8601 'basic format'. Got"
+                    f" '{date[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601",
+                ) from None
+            if len(self._times) >= 256:
+                self._times.clear()
+            self._times[date] = at
+        return at
+
+
+def _claim_of(credential: str, signed: str, kind: str) -> Claim:
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
+        if kind == "s3":
+            message = (
+                "The authorization header is malformed; the Credential is mal-formed; expecting"
+                ' "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+            )
+        else:
+            message = (
+                "Credential must have exactly 5 slash-delimited elements, e.g."
+                f" keyid/date/region/service/term, got '{credential[:256]}'"
+            )
+        raise refusals.incomplete(kind, message)
+    names = tuple(signed.lower().split(";"))
+    if "host" not in names:
+        raise refusals.incomplete(
+            kind,
+            f"'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+            f" Got '{signed[:256]}'",
+        )
+    return Claim(*parts[:4], names, ";".join(names), "/".join(parts[1:]))
+
+
+def _check_signed(names: list[str], signed: tuple[str, ...], kind: str) -> None:
+    loose = [
+        n
+        for n in names
+        if n.startswith("x-amz-") and n not in signed and n not in _UNSIGNED_ALLOWED
+    ]
+    if not loose:
+        return
+    if kind == "s3":
+        raise AwsError(
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            403,
+            fields={"HeadersNotSigned": ", ".join(loose)},
+        )
+    raise refusals.stale(kind, f"Headers must be signed: {', '.join(loose)}")
+
+
+def _query_parts(query: str) -> dict[str, Any]:
+    from urllib.parse import unquote
+
+    out: dict[str, str] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name.startswith("X-Amz-"):
+            out[name] = unquote(value)
+    return out
+
+
+def _query_error(kind: str, message: str) -> AwsError:
+    if kind == "s3":
+        return AwsError("AuthorizationQueryParametersError", message, 400)
+    return refusals.incomplete(kind, message)
+
+
+def _only_v4(kind: str, algorithm: str = "") -> AwsError:
+    message = (
+        "The authorization mechanism you have provided is not supported."
+        " Please use AWS4-HMAC-SHA256."
+    )
+    if algorithm.startswith("AWS4-ECDSA"):
+        message = "Signature version 4A is not offered by Pileus. Please use AWS4-HMAC-SHA256."
+    return (
+        AwsError("InvalidRequest", message) if kind == "s3" else refusals.incomplete(kind, message)
+    )
+
+
+def _http_date(text: str) -> str:
+    """A Date header in the form X-Amz-Date has; '' when it is none."""
+    if not text or text.endswith("Z"):
+        return text
+    from email.utils import parsedate
+
+    parsed = parsedate(text)
+    return time.strftime("%Y%m%dT%H%M%SZ", parsed) if parsed else ""
+
+
+def _stamp(seconds: int, form: str = "%Y%m%dT%H%M%SZ") -> str:
+    return time.strftime(form, time.gmtime(seconds))
