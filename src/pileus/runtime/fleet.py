@@ -26,6 +26,7 @@ IDLE_S = 300.0
 SWEEP_S = 5.0
 MEMORY_WATCH_S = 0.05
 WAIT_MAX_S = 60.0
+PATIENCE_S = 0.02
 WORKERS_MAX = 128
 POOL_SIZE = 2
 
@@ -63,9 +64,16 @@ class Fleet:
         self._fleets.watch_memory()
         worker.deliver(job)
 
-    def scale(self) -> None:
-        """Start a worker for each waiting request no starting one will serve, within reason."""
-        wanted = max(len(self.waiting), self.provisioned - len(self.idle) - len(self.busy))
+    def scale(self, patient: bool = True) -> None:
+        """Start a worker for each waiting request no starting one will serve, within reason.
+
+        A worker that answered but has not asked for more yet (Runtime API) will in a moment.
+        """
+        finishing = sum(w.job is None for w in self.busy) if patient and self.waiting else 0
+        if finishing:
+            asyncio.get_running_loop().call_later(PATIENCE_S, self.scale, False)
+        missing = self.provisioned - len(self.idle) - len(self.busy)
+        wanted = max(len(self.waiting) - finishing, missing)
         while self.starting < min(wanted, self._fleets.starts_max) and self._fleets.room():
             self.starting += 1
             self._fleets.spawn_task(self._start())

@@ -59,6 +59,7 @@ class Launcher:
         self._slots: set[int] = set()
         self._serial = 0
         self._starting: dict[int, tuple[Enclosure, asyncio.Future[Enclosure]]] = {}
+        self._built: dict[int, tuple[Enclosure, asyncio.Future[Enclosure]]] = {}
         self._running: dict[int, Enclosure] = {}
         self._ready: asyncio.Future[None] | None = None
         self._removals: set[asyncio.Task[None]] = set()
@@ -148,10 +149,7 @@ class Launcher:
             door.setblocking(False)
             enclosure.doors.append(door)
         self._running[enclosure.pid] = enclosure
-        if future.done():
-            enclosure.kill()
-        else:
-            future.set_result(enclosure)
+        self._built[message["builder"]] = (enclosure, future)
 
     def _failed(self, slot: int, error: str) -> None:
         enclosure, future = self._starting.pop(slot)
@@ -160,9 +158,17 @@ class Launcher:
             future.set_exception(Unavailable(f"a worker's jail cannot be built: {error}"))
 
     def _exited(self, pid: int, status: int) -> None:
-        enclosure = self._running.pop(pid, None)
-        if enclosure is None:
-            return  # the short-lived builder of an enclosure
+        if pid in self._built:
+            # Only now is the zygote the parent: the worker asks to be killed with its parent.
+            enclosure, future = self._built.pop(pid)
+            if future.done():
+                enclosure.kill()
+            else:
+                future.set_result(enclosure)
+            return
+        if pid not in self._running:
+            return  # a builder that failed, and said so
+        enclosure = self._running.pop(pid)
         enclosure.exited = True
         if enclosure.on_exit is not None:
             enclosure.on_exit(status)
@@ -172,7 +178,8 @@ class Launcher:
         if enclosure.pidfd >= 0:
             os.close(enclosure.pidfd)
             enclosure.pidfd = -1
-        enclosure.control.close()
+        if enclosure.on_exit is None:  # else its worker's transport owns the socket
+            enclosure.control.close()
         for door in enclosure.doors:
             door.close()
         task = asyncio.get_running_loop().create_task(self._release(enclosure))
@@ -196,11 +203,13 @@ class Launcher:
         trouble = Unavailable(f"functions cannot run: {reason}")
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(trouble)
-        for enclosure, future in list(self._starting.values()):
+        for enclosure, _ in self._starting.values():
             self._dispose(enclosure)
+        for _, future in (*self._starting.values(), *self._built.values()):
             if not future.done():
                 future.set_exception(trouble)
         self._starting.clear()
+        self._built.clear()
         for pid in list(self._running):
             self._exited(pid, -signal.SIGKILL)
         if self._process is not None:

@@ -44,7 +44,7 @@ class LogReader:
 
     def drain(self, rounds: int = 64) -> None:
         """Read what lies in the pipe (bounded: an endless writer must not hold us)."""
-        for _ in range(rounds):
+        for _ in range(rounds if self._fd >= 0 else 0):
             try:
                 data = os.read(self._fd, PIPE_READ_BYTES)
             except BlockingIOError:
@@ -114,6 +114,7 @@ class LogReader:
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._fd >= 0:
+            self.drain()
             loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1

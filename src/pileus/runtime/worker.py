@@ -30,6 +30,7 @@ from pileus.runtime.relay import Relay
 from pileus.runtime.runtime_api import RuntimeApi
 
 INIT_TIMEOUT_S = 10.0
+LAST_WORDS_S = 0.5
 ANSWER_BYTES_MAX = 6_291_556  # as AWS's own error message counts it
 FRAME_BYTES_MAX = 48 * 1024 * 1024
 PROCESSES_MAX = jail.PROCESSES_MAX
@@ -68,7 +69,9 @@ class Worker:
         self._setting = setting
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._frames = FrameProtocol(self._on_frame, lambda _: None, FRAME_BYTES_MAX)
+        self._frames = FrameProtocol(self._on_frame, self._on_lost, FRAME_BYTES_MAX)
+        self._lost = self._ended = False
+        self._status: int | None = None
         self._output = log.LogReader(enclosure.log_fd)
         self._relay = Relay(setting.api)
         self._proxy = Proxy(setting.egress_allowed)
@@ -180,8 +183,18 @@ class Worker:
             self._finish(bytes(body), "" if kind == ANSWER else "Unhandled", "")
 
     def ready(self) -> None:
+        """Initialised, or (Runtime API) asking for the next event."""
         if not self._ready.done():
             self._ready.set_result(None)
+        elif self.job is None and self.served:
+            self._free()
+
+    def _free(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.idle_since = time.monotonic()
+        if self.on_free is not None and self.alive:
+            self.on_free(self)
 
     def init_failed(self, payload: bytes) -> None:
         if not self._ready.done():
@@ -201,7 +214,8 @@ class Worker:
         return True
 
     def _timed_out(self, job: Job) -> None:
-        if self.job is not job:
+        if self.job is not job:  # it answered, but never asked for more
+            self.kill()
             return
         text = f"{log.iso_time()} {job.request_id} Task timed out after {job.spec.timeout_s:.2f}"
         text += " seconds"
@@ -210,8 +224,24 @@ class Worker:
         job.log += [*self._output.take(), (log.now_ms(), text)]
         self._finish(json.dumps({"errorMessage": text}).encode(), "Unhandled", "timeout")
 
+    def _on_lost(self, exc: Exception | None) -> None:
+        self._lost = True  # also when another program was executed
+        if self._status is not None:
+            self._end(self._status)
+
     def _on_exit(self, status: int) -> None:
+        """What it said last may still lie in the socket: the end is when both are known."""
         self.alive = False
+        self._status = status
+        if self._lost:
+            self._end(status)
+        else:
+            self._loop.call_later(LAST_WORDS_S, self._end, status)
+
+    def _end(self, status: int) -> None:
+        if self._ended:
+            return
+        self._ended = True
         if not self._ready.done() and self.spec is not None:
             self.init_error = exit_error("", status)
             self._ready.set_result(None)
@@ -241,8 +271,6 @@ class Worker:
     def _finish(self, payload: bytes, function_error: str, status: str) -> None:
         job, self.job = self.job, None
         assert job is not None
-        if self._timer is not None:
-            self._timer.cancel()
         if len(payload) > ANSWER_BYTES_MAX:
             payload, function_error = too_large_error(), "Unhandled"
         duration = (time.monotonic() - job.started) * 1000
@@ -262,10 +290,9 @@ class Worker:
         outcome = InvokeOutcome(
             payload, function_error, lines, self.stream, job.cold, duration, billed, used_mb
         )
-        self.idle_since = time.monotonic()
         job.done(outcome)
-        if self.on_free is not None and self.alive:
-            self.on_free(self)
+        if self._framed:
+            self._free()
 
     def _used_mb(self) -> int:
         group = self.enclosure.group

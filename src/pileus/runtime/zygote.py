@@ -123,7 +123,8 @@ class Zygote:
             raise OSError(trouble.decode())
         handles = [os.pidfd_open(pid), *(s.fileno() for s in doors)]
         port = doors[-1].getsockname()[1]
-        self._say({"spawned": order["slot"], "pid": pid, "port": port}, handles)
+        report = {"spawned": order["slot"], "pid": pid, "port": port, "builder": os.getpid()}
+        self._say(report, handles)
 
 
 def run_process_one(

@@ -110,10 +110,11 @@ function makeContext(headers, settle) {
   };
 }
 
-function run(handler, event, headers) {
+function run(handler, event, headers, state) {
   return new Promise((resolve, reject) => {
     let context;
     const settle = (error, value) => {
+      state.settled = true;
       const finish = () => (error ? reject(error) : resolve(value));
       // With the flag up, AWS answers only when the event loop has nothing left to do.
       if (context.callbackWaitsForEmptyEventLoop) process.once("beforeExit", finish);
@@ -140,10 +141,11 @@ async function serve(handler) {
     const target = `invocation/${requestId}/`;
     const idle = () => call("POST", target + "response", "null").then(() => serve(handler));
     let ended = false;
-    const onEmpty = () => { if (!ended) { ended = true; idle(); } };
+    const state = { settled: false };
+    const onEmpty = () => { if (!ended && !state.settled) { ended = true; idle(); } };
     process.once("beforeExit", onEmpty); // a callback handler that never calls back answers null
     try {
-      const value = await run(handler, JSON.parse(body), headers);
+      const value = await run(handler, JSON.parse(body), headers, state);
       if (ended) return;
       ended = true;
       await call("POST", target + "response", JSON.stringify(value) ?? "null",
