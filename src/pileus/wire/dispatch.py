@@ -19,8 +19,9 @@ from pileus.wire.protocols.scalars import read_time
 
 
 class Dispatcher:
-    """``services.call.Dispatch`` over an ``Api``. Direct operations get the HTTP request a client
-    would have sent and their answer is parsed back; a streaming body is handed over as it is."""
+    """``services.call.Dispatch`` over an ``Api``. Operations that are only direct get the HTTP
+    request a client would have sent and their answer is parsed back; a streaming body is handed
+    over as it is."""
 
     def __init__(self) -> None:
         self._api: Api | None = None
@@ -47,7 +48,7 @@ class Dispatcher:
         target = api.services.get(service)
         run = None
         if target is not None:
-            run = target.direct.get(operation) or target.operations.get(operation)
+            run = target.operations.get(operation) or target.direct.get(operation)
         if target is None or run is None:
             raise not_offered(SERVICES[service], operation)
         if context:
@@ -62,7 +63,7 @@ class Dispatcher:
             api.request_id(),
             invocation_id,
         )
-        if operation in target.direct:
+        if operation not in target.operations:
             call.request, call.params = self._request(service, operation, params)
         api.authorizer.check(call, target.access(call))
         result = run(call)

@@ -27,8 +27,6 @@ async def create_function(room: Room, call: Call) -> dict[str, Any]:
     """Check everything, store the code, write the function's row (and version 1 with Publish)."""
     params = call.params
     name = _new_name(call)
-    if room.store.get(rows.function(name)) is not None:
-        raise conflict(f"Function already exist: {name.name}")
     config = await _config(room, call, name)
     stored = await code.take(room, call, params["Code"])
     layers.check_total(stored, config["Layers"])
