@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Iterator
 from hashlib import sha256
 from urllib.parse import quote, unquote, unquote_plus, unquote_to_bytes
 
@@ -64,3 +65,14 @@ def header(value: str) -> str:
     """A header value without outer spaces, inner runs folded to one."""
     value = value.strip()
     return " ".join(value.split()) if "  " in value or "\t" in value else value
+
+
+def readings(raw_path: str, raw_query: str, s3: bool, drop: str = "") -> Iterator[tuple[str, str]]:
+    """Canonical (path, query) pairs a client may have meant: the documented one first; then a
+    ``+`` in the query as a space, and an S3 path signed as it was sent, both seen in the field."""
+    told, asked = path(raw_path, s3), query(raw_query, False, drop)
+    yield told, asked
+    if "+" in raw_query:
+        yield told, query(raw_query, True, drop)
+    if s3 and told != raw_path:
+        yield raw_path, asked

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from botocore.awsrequest import HeadersDict
 from botocore.parsers import ResponseParserFactory
 from botocore.serialize import create_serializer
 
@@ -110,8 +111,11 @@ class Dispatcher:
         model = self._api.models.service(service)
         shape = model.operation_model(operation).output_shape
         payload = shape.serialization.get("payload") if shape is not None else None
+        blob = bool(payload) and shape.members[payload].type_name == "blob"
+        # botocore would decode a blob body as text: it gets the headers only.
         raw = answer.body if isinstance(answer.body, bytes) else b""
-        headers = {k.lower(): v for k, v in answer.headers}
+        raw = b"" if blob and answer.status < 400 else raw
+        headers = HeadersDict(answer.headers)
         parser = self._parsers.create_parser(model.metadata["protocol"])
         parsed = parser.parse(
             {"status_code": answer.status, "headers": headers, "body": raw, "context": {}}, shape
@@ -121,6 +125,6 @@ class Dispatcher:
             error = parsed.get("Error", {})
             code = error.get("Code") or str(answer.status)
             raise AwsError(code, error.get("Message", ""), answer.status)
-        if payload and shape is not None and shape.members[payload].type_name == "blob":
+        if blob:
             parsed[payload] = answer.body
         return parsed  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ _COPY = "x-amz-copy-source"
 
 
 class _Candidate:
-    __slots__ = ("copy", "labels", "literals", "operation", "weight")
+    __slots__ = ("copy", "deprecated", "labels", "literals", "operation", "weight")
 
     def __init__(
         self, operation: str, labels: list[str], literals: dict[str, str], copy: bool
@@ -25,6 +25,7 @@ class _Candidate:
         self.literals = literals
         self.copy = copy
         self.weight = len(literals) + copy
+        self.deprecated = False
 
     def fits(self, query: dict[str, str], copy: bool) -> bool:
         if self.copy and not copy:
@@ -75,9 +76,10 @@ class RestPaths:
                 literals.setdefault(told.get("name", member), "")
             copy = copy or told.get("name") == _COPY
         candidate = _Candidate(operation.name, labels, literals, copy)
+        candidate.deprecated = operation.deprecated
         method = node.methods.setdefault(operation.http.get("method", "POST"), [])
         method.append(candidate)
-        method.sort(key=lambda c: -c.weight)
+        method.sort(key=lambda c: (-c.weight, c.deprecated))
 
     def match(self, request: HttpRequest, path: str) -> tuple[str, dict[str, str]] | None:
         """(operation, raw labels), or None where no operation has this path and method."""

@@ -238,12 +238,8 @@ class Verifier:
             lines = "".join([f"{n}:{canonical.header(headers[n])}\n" for n in claim.signed])
         except KeyError:
             raise refusals.mismatch(kind) from None
-        path = canonical.path(request.path, s3)
-        for plus in (False, True) if "+" in request.query else (False,):
-            text = (
-                f"{request.method}\n{path}\n{canonical.query(request.query, plus, drop)}\n"
-                f"{lines}\n{claim.signed_text}\n{hashed}"
-            )
+        for path, query in canonical.readings(request.path, request.query, s3, drop):
+            text = f"{request.method}\n{path}\n{query}\n{lines}\n{claim.signed_text}\n{hashed}"
             digest = sha256(text.encode("latin-1", "replace")).hexdigest()
             wanted = hmac.digest(
                 key, f"{ALGORITHM}\n{date}\n{claim.scope}\n{digest}".encode(), "sha256"

@@ -165,7 +165,7 @@ class CborRpc(JsonRpc):
             ("smithy-protocol", "rpc-v2-cbor"),
             ("content-type", "application/cbor"),
         ]
-        return HttpResponse(status, headers, cbor2.dumps(document))
+        return HttpResponse(status, headers, cbor2.dumps(document, datetime_as_timestamp=True))
 
 
 def _tag_time(value: Any) -> datetime:
