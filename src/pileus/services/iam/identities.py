@@ -1,0 +1,130 @@
+"""Who holds which key, and which policies apply to whom: what the door asks on every request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.policy.decide import Caller, Policies
+from pileus.policy.document import Statement, compile_text
+from pileus.services.call import Credential, Principal
+from pileus.services.iam import managed, rows
+from pileus.services.iam.credentials import Seal
+
+CACHED_MAX = 20_000
+
+
+class Identities:
+    """The directory of principals. Answers are cached until a row of ``iam`` changes."""
+
+    def __init__(self, store: Any, seal: Seal) -> None:
+        self._store = store
+        self._seal = seal
+        self._generation = -1
+        self._credentials: dict[tuple[str, str | None], Credential | None] = {}
+        self._policies: dict[Principal, Policies] = {}
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of any identity; decisions may be cached by it."""
+        return int(self._store.generation(rows.TABLE))
+
+    def _fresh(self) -> None:
+        generation = self.generation
+        if generation != self._generation or len(self._credentials) > CACHED_MAX:
+            self._generation = generation
+            self._credentials.clear()
+            self._policies.clear()
+
+    def lookup(self, access_key_id: str, session_token: str | None) -> Credential | None:
+        """``Directory.lookup``: the secret and the principal behind a key."""
+        self._fresh()
+        key = (access_key_id, session_token)
+        if key not in self._credentials:
+            self._credentials[key] = self._find(access_key_id, session_token)
+        return self._credentials[key]
+
+    def _find(self, access_key_id: str, session_token: str | None) -> Credential | None:
+        if access_key_id.startswith("ASIA"):
+            return self._seal.open(access_key_id, session_token or "")
+        found = self._store.get_json(rows.access_key_key(access_key_id))
+        if found is None or found["status"] != "Active" or session_token:
+            return None
+        account = found["account"]
+        if found["user"] == "":
+            arn = f"arn:aws:iam::{account}:root"
+            principal = Principal("root", account, arn, "", account, access_key_id)
+            return Credential(found["secret"], principal)
+        user = self._store.get_json(rows.record_key(account, "user", found["user"]))
+        if user is None:
+            return None
+        tags = tuple((f"aws:PrincipalTag/{k}", v) for k, v in user.get("tags", {}).items())
+        principal = Principal(
+            "user", account, user["arn"], user["name"], user["id"], access_key_id, (), tags
+        )
+        return Credential(found["secret"], principal)
+
+    def role(self, arn: str) -> rows.Record | None:
+        """A role's record by its ARN."""
+        parts = arn.split(":", 5)
+        if len(parts) < 6 or not parts[5].startswith("role/"):
+            return None
+        name = parts[5].rpartition("/")[2]
+        found = self._store.get_json(rows.record_key(parts[4], "role", name))
+        return found if found is not None and found["arn"] == arn else None
+
+    def policies(self, principal: Principal) -> Policies:
+        """Compiled policies of a principal: identity, boundary, session."""
+        self._fresh()
+        found = self._policies.get(principal)
+        if found is None:
+            found = self._policies[principal] = self._compile(principal)
+        return found
+
+    def _compile(self, principal: Principal) -> Policies:
+        session = None
+        if principal.session_policies:
+            session = tuple(s for text in principal.session_policies for s in compile_text(text))
+        if principal.kind not in ("user", "role"):
+            return Policies((), None, session)
+        record = self._store.get_json(
+            rows.record_key(principal.account, principal.kind, principal.name)
+        )
+        if record is None:
+            return Policies((), None, ())
+        holders = [record]
+        for group in record.get("groups", ()):
+            holder = self._store.get_json(rows.record_key(principal.account, "group", group))
+            holders += [holder] if holder else []
+        statements: list[Statement] = []
+        for holder in holders:
+            for text in holder["inline"].values():
+                statements += compile_text(text)
+            for arn in holder["attached"]:
+                statements += compile_text(self.policy_text(arn))
+        boundary = record.get("boundary")
+        limits = compile_text(self.policy_text(boundary)) if boundary else None
+        return Policies(tuple(statements), limits, session)
+
+    def policy_text(self, arn: str) -> str:
+        """The default version of a managed policy, AWS's own or the account's; empty grants
+        nothing."""
+        text = managed.text(arn)
+        if text is not None:
+            return text
+        account, name = arn.split(":")[4], arn.rpartition("/")[2]
+        found = self._store.get_json(rows.record_key(account, "policy", name))
+        return str(found["versions"][found["default"]]["text"]) if found else managed.NOTHING
+
+    def caller(self, principal: Principal) -> Caller:
+        """The principal as policies name it: a role session also by its role's ARN."""
+        arns: tuple[str, ...] = (principal.arn,)
+        canonical: tuple[str, ...] = (principal.id,) if principal.id else ()
+        if principal.kind == "role":
+            record = self._store.get_json(
+                rows.record_key(principal.account, "role", principal.name)
+            )
+            arns = (principal.arn, record["arn"]) if record else arns
+        service = principal.name or principal.arn if principal.kind == "service" else ""
+        if principal.kind == "service" and "." not in service:
+            service = principal.arn
+        return Caller(principal.kind, principal.account, arns, service, canonical)

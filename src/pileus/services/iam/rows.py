@@ -1,0 +1,153 @@
+"""Where identities live in the state, and the names AWS gives them.
+
+Table ``iam``. Partition = the account: ``user/NAME``, ``group/NAME``, ``role/NAME``,
+``policy/NAME``, ``profile/NAME``,
+``alias``. Partition ``keys``: one row per access key id, so that a key finds its owner. Partition
+``cluster``:
+``seal``, the key that seals session tokens. A user's, group's or role's record holds its inline
+policies (texts by
+name) and the ARNs of attached ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError
+from pileus.policy import document
+from pileus.state import keys
+
+TABLE = "iam"
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+NAME = re.compile(r"[\w+=,.@-]{1,128}")
+PATH = re.compile(r"/|/[\x21-\x7e]{1,510}/")
+Record = dict[str, Any]
+
+
+def record_key(account: str, kind: str, name: str) -> bytes:
+    """Names of users, groups, roles and policies are unique whatever their case."""
+    return keys.key(TABLE, account, f"{kind}/{name.lower()}")
+
+
+def access_key_key(access_key_id: str) -> bytes:
+    return keys.key(TABLE, "keys", access_key_id)
+
+
+def listing(reader: Any, account: str, kind: str) -> list[Record]:
+    """All records of a kind, ordered by name."""
+    start = keys.partition_prefix(TABLE, account) + f"{kind}/".encode()
+    rows = reader.range(start, keys.after_prefix(start), 1_000_000)
+    return [orjson.loads(row.value) for row in rows]
+
+
+def unique_id(prefix: str, random: bytes) -> str:
+    """An id like AWS's: four letters that tell the kind and seventeen that tell nothing."""
+    digest = hashlib.blake2b(random, digest_size=17).digest()
+    return prefix + "".join(ALPHABET[b % 32] for b in digest)
+
+
+def moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms // 1000, UTC)
+
+
+def missing(kind: str, name: str) -> AwsError:
+    return AwsError("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
+
+
+def exists(kind: str, name: str) -> AwsError:
+    return AwsError("EntityAlreadyExists", f"{kind} with name {name} already exists.", 409)
+
+
+def find(reader: Any, account: str, kind: str, name: str) -> Record:
+    """The record, or NoSuchEntity in IAM's words."""
+    found = reader.get_json(record_key(account, kind.lower(), name))
+    if found is None:
+        raise missing(kind.lower(), name)
+    return dict(found)
+
+
+def put(draft: Any, account: str, kind: str, record: Record) -> None:
+    draft.put_json(record_key(account, kind.lower(), record["name"]), record)
+
+
+def check_name(name: str, member: str, longest: int = 64) -> str:
+    if not NAME.fullmatch(name) or len(name) > longest:
+        raise AwsError(
+            "ValidationError",
+            f"1 validation error detected: Value at '{member}' failed to satisfy constraint: "
+            "Member must "
+            r"satisfy regular expression pattern: [\w+=,.@-]+ and have length less than or equal "
+            f"to {longest}",
+        )
+    return name
+
+
+def check_path(path: str) -> str:
+    if not PATH.fullmatch(path):
+        raise AwsError("ValidationError", "The specified value for path is invalid.")
+    return path
+
+
+def check_policy(text: str, *, trust: bool = False, longest: int = 131_072) -> str:
+    """A policy text that AWS would accept, or MalformedPolicyDocument."""
+    if len(text) > longest:
+        raise AwsError("LimitExceeded", f"Cannot exceed quota for policy size: {longest}", 409)
+    try:
+        parsed = orjson.loads(text)
+        document.compile_document(parsed, identity=not trust)
+        if trust and any("Resource" in s or "NotResource" in s for s in _statements(parsed)):
+            raise document.Malformed("Has prohibited field Resource")
+    except orjson.JSONDecodeError as e:
+        raise malformed("Syntax errors in policy.") from e
+    except document.Malformed as e:
+        raise malformed(str(e)) from e
+    return text
+
+
+def _statements(parsed: Record) -> Iterator[Record]:
+    found = parsed["Statement"]
+    yield from [found] if isinstance(found, dict) else found
+
+
+def malformed(why: str) -> AwsError:
+    return AwsError("MalformedPolicyDocument", why)
+
+
+def page(call_params: Record, items: list[Any], member: str) -> Record:
+    """One page by Marker and MaxItems, as all IAM lists are cut."""
+    limit = min(int(call_params.get("MaxItems", 100)), 1000)
+    try:
+        start = int(call_params.get("Marker", "0"))
+    except ValueError:
+        raise AwsError("ValidationError", "The marker is not valid") from None
+    out: Record = {member: items[start : start + limit], "IsTruncated": start + limit < len(items)}
+    if out["IsTruncated"]:
+        out["Marker"] = str(start + limit)
+    return out
+
+
+def tags_of(record: Record) -> list[dict[str, str]]:
+    return [{"Key": k, "Value": v} for k, v in record.get("tags", {}).items()]
+
+
+def check_tags(tags: list[dict[str, str]]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for tag in tags:
+        key, value = tag["Key"], tag.get("Value", "")
+        if not key or len(key) > 128 or len(value) > 256:
+            raise AwsError("ValidationError", "Tag keys have 1 to 128, values up to 256 characters")
+        if key.lower() in (k.lower() for k in named):
+            raise AwsError(
+                "InvalidInput",
+                "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+            )
+        named[key] = value
+    if len(named) > 50:
+        raise AwsError("LimitExceeded", "The number of tags has reached the maximum limit.", 409)
+    return named
