@@ -1,0 +1,151 @@
+"""The only place that chooses an engine and puts the parts together."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from pileus import __version__
+from pileus.config import Config
+from pileus.engine.embedded.blobs import FileBlobs
+from pileus.engine.embedded.clock import SystemClock
+from pileus.runtime.client import Runtime
+from pileus.services import (
+    apigateway,
+    cloudformation,
+    dynamodb,
+    iam,
+    lambda_,
+    logs,
+    sts,
+)
+from pileus.services.call import HttpRequest, HttpResponse, Parts, Service
+from pileus.services.iam.bootstrap import bootstrap, seal
+from pileus.services.iam.credentials import Minter
+from pileus.services.iam.identities import Identities
+from pileus.state.store import Store
+from pileus.supervisor import Part
+from pileus.telemetry import Telemetry
+from pileus.wire.api import Api
+from pileus.wire.authorize import Authorizer
+from pileus.wire.dispatch import Dispatcher
+from pileus.wire.http import Server, serve
+
+log = logging.getLogger("pileus.assembly")
+RULES = {**dynamodb.RULES}
+BUILDERS = (iam, sts, dynamodb, lambda_, apigateway, logs, cloudformation)
+
+
+@dataclass
+class Front:
+    """One front process, put together: start it, stop it."""
+
+    config: Config
+    index: int
+    parts: Parts
+    api: Api
+    services: dict[str, Service]
+    servers: list[Server] = field(default_factory=list)
+    ready: bool = False
+
+    async def start(self) -> None:
+        """Services first, then the doors, so that nothing is answered half-made."""
+        for service in self.services.values():
+            if service.start is not None:
+                await service.start()
+        self.ready = True
+        self.servers.append(await serve(self.api.handle, (self.config.bind, self.config.port)))
+
+    async def stop(self) -> None:
+        """Doors first: finish what was begun; then services, then the store."""
+        for server in self.servers:
+            await server.stop()
+        for service in reversed(self.services.values()):
+            if service.stop is not None:
+                await service.stop()
+        await self.parts.runtime.close()
+        await self.parts.store.close()
+        self.parts.telemetry.close()
+
+    def health(self, request: HttpRequest) -> HttpResponse:
+        """``GET /_pileus/health``: 200 with JSON when ready."""
+        told = {
+            "status": "ready" if self.ready else "starting",
+            "version": __version__,
+            "front": self.index,
+            "region": self.config.region,
+            "account": self.config.account,
+            "dev": self.config.dev,
+            "services": sorted(self.services),
+        }
+        headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+        return HttpResponse(200 if self.ready else 503, headers, orjson.dumps(told))
+
+
+async def assemble(config: Config, index: int) -> Front:
+    """Front process ``index`` of this machine; 0 is the writer and does the background work."""
+    clock = SystemClock()
+    if index == 0:
+        store = await Store.open(config.home, RULES, clock)
+        await bootstrap(store, clock, config)
+    else:
+        store = await Store.connect(config.home, clock)
+    sealed = seal(store)
+    while sealed is None:  # the writer records it at the very first start
+        await clock.sleep(0.02)
+        sealed = seal(store)
+    identities = Identities(store, sealed)
+    dispatch = Dispatcher()
+    parts = Parts(
+        store=store,
+        blobs=FileBlobs(config.home),
+        clock=clock,
+        config=config,
+        dispatch=dispatch,
+        telemetry=Telemetry.open(config.home),
+        runtime=Runtime(config.path("run", "runtime.sock")),
+        credentials=Minter(identities, sealed, clock),
+        background=index == 0,
+    )
+    services = {s.name: s for s in (module.build(parts) for module in BUILDERS)}
+    api = Api(
+        services,
+        identities,
+        Authorizer(identities),
+        now_ms=clock.now_ms,
+        account=config.account,
+        region=config.region,
+        dev=config.dev,
+    )
+    dispatch.connect(api)
+    front = Front(config, index, parts, api, services)
+    _mount(front)
+    return front
+
+
+def _mount(front: Front) -> None:
+    """Doors beside the AWS API, by path and by host."""
+    router, parts = front.api.router, front.parts
+    router.mount("/_pileus/health", front.health)
+    http_apis = apigateway.Door(parts)
+    router.mount("/_api/", http_apis.serve)
+    router.mount_host("execute-api", http_apis.serve)
+
+
+def other_parts(config: Config) -> list[Part]:
+    """The processes beside the fronts: the functions' runtime."""
+    return [Part("runtime", functools.partial(_runtime, config))]
+
+
+def _runtime(config: Config) -> None:
+    """A fresh interpreter: the fork-server must not inherit what the supervisor has loaded."""
+    host = "127.0.0.1" if config.bind == "0.0.0.0" else config.bind
+    words: list[Any] = ["--home", config.home, "--api", f"{host}:{config.port}"]
+    words += ["--weak-isolation"] if config.weak_isolation else []
+    os.execv(sys.executable, [sys.executable, "-m", "pileus.runtime", *map(str, words)])
