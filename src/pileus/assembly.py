@@ -104,7 +104,7 @@ async def assemble(config: Config, index: int) -> Front:
     dispatch = Dispatcher()
     parts = Parts(
         store=store,
-        blobs=FileBlobs(config.home),
+        blobs=FileBlobs(config.path("blobs")),
         clock=clock,
         config=config,
         dispatch=dispatch,
