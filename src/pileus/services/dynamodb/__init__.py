@@ -6,16 +6,29 @@ from functools import partial
 
 from pileus.services.call import Parts, Service
 from pileus.services.dynamodb.access import access
+from pileus.services.dynamodb.backups import describe_continuous_backups
+from pileus.services.dynamodb.batch_get_item import batch_get_item
+from pileus.services.dynamodb.batch_write_item import batch_write_item
 from pileus.services.dynamodb.binding import control, later, now
+from pileus.services.dynamodb.chores import Chores
 from pileus.services.dynamodb.create_table import create_table
 from pileus.services.dynamodb.delete_item import delete_item
 from pileus.services.dynamodb.delete_table import delete_table
 from pileus.services.dynamodb.describe_table import describe_table
 from pileus.services.dynamodb.get_item import get_item
+from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
+from pileus.services.dynamodb.list_tables import list_tables
 from pileus.services.dynamodb.put_item import put_item
+from pileus.services.dynamodb.query import query
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import RULES
+from pileus.services.dynamodb.scan import scan
+from pileus.services.dynamodb.tagging import list_tags_of_resource, tag_resource, untag_resource
+from pileus.services.dynamodb.time_to_live import describe_time_to_live, update_time_to_live
+from pileus.services.dynamodb.transact_get_items import transact_get_items
+from pileus.services.dynamodb.transact_write_items import transact_write_items
 from pileus.services.dynamodb.update_item import update_item
+from pileus.services.dynamodb.update_table import update_table
 
 __all__ = ["RULES", "build"]
 
@@ -23,17 +36,45 @@ __all__ = ["RULES", "build"]
 def build(parts: Parts) -> Service:
     """The service over ``parts``."""
     room = Room(parts)
+    chores = Chores(room)
+    hot_reads = {
+        "GetItem": get_item,
+        "Query": query,
+        "Scan": scan,
+        "BatchGetItem": batch_get_item,
+        "TransactGetItems": transact_get_items,
+    }
+    hot_writes = {
+        "PutItem": put_item,
+        "UpdateItem": update_item,
+        "DeleteItem": delete_item,
+        "BatchWriteItem": batch_write_item,
+        "TransactWriteItems": transact_write_items,
+    }
+    tables = {
+        "CreateTable": create_table,
+        "DescribeTable": describe_table,
+        "UpdateTable": update_table,
+        "DeleteTable": delete_table,
+        "ListTables": list_tables,
+        "DescribeLimits": describe_limits,
+        "DescribeEndpoints": describe_endpoints,
+        "UpdateTimeToLive": update_time_to_live,
+        "DescribeTimeToLive": describe_time_to_live,
+        "TagResource": tag_resource,
+        "UntagResource": untag_resource,
+        "ListTagsOfResource": list_tags_of_resource,
+        "DescribeContinuousBackups": describe_continuous_backups,
+    }
     return Service(
         name="dynamodb",
         operations={},
         access=partial(access, room),
         direct={
-            "CreateTable": control(create_table, room),
-            "DescribeTable": control(describe_table, room),
-            "DeleteTable": control(delete_table, room),
-            "GetItem": now(get_item, room),
-            "PutItem": later(put_item, room),
-            "DeleteItem": later(delete_item, room),
-            "UpdateItem": later(update_item, room),
+            **{name: now(f, room) for name, f in hot_reads.items()},
+            **{name: later(f, room) for name, f in hot_writes.items()},
+            **{name: control(f, room) for name, f in tables.items()},
         },
+        start=chores.start if parts.background else None,
+        stop=chores.stop if parts.background else None,
     )

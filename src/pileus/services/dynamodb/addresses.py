@@ -1,13 +1,14 @@
 """Where items and index entries live: attribute values → row keys and key ranges.
 
 Base rows: table ``d:<id>``, partition = hash key, sort = range key. Index rows: table
-``d:<id>:<index>``, partition = index hash key, sort = ``escape(index range key)`` (left out when
+``d:<id>:<index id>``, partition = index hash key, sort = ``escape(index range key)`` (left out when
 the index has none) + the item's own key, so that equal index keys stay distinct.
 """
 
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pileus.services.dynamodb import numbers
@@ -36,48 +37,77 @@ class Span:
     end: bytes
 
 
-def _inner(value: bytes, indexed: bool) -> bytes:
-    """``value`` as it stands in a row key, without its end mark."""
-    raw = value.replace(b"\x00", b"\x00\xff")
-    return raw.replace(b"\x00", b"\x00\xff") if indexed else raw
+def _doubled(value: bytes) -> bytes:
+    """``value`` as it stands in an index row's key: escaped in its sort part, then in the key."""
+    return value.replace(b"\x00", b"\x00\xff").replace(b"\x00", b"\x00\xff")
 
 
-def _low(prefix: bytes, value: bytes, indexed: bool) -> bytes:
-    """The first key whose range key is ``value``."""
-    if indexed:
-        return prefix + keys.escape(value).replace(b"\x00", b"\x00\xff")
-    return prefix + keys.escape(value)
-
-
-def _high(prefix: bytes, value: bytes, indexed: bool) -> bytes:
-    """The first key above all whose range key is ``value``."""
-    low = _low(prefix, value, indexed)
-    return keys.after_prefix(low) if indexed else low + b"\x00"
-
-
-def span(prefix: bytes, operator: str, operands: list[bytes], indexed: bool) -> Span:
-    """The keys of a partition (``prefix``) whose range key meets the condition.
+def span(prefix: bytes, operator: str, operands: list[bytes]) -> Span:
+    """The base rows of a partition (``prefix``) whose range key meets the condition.
 
     ``operator``: ``""`` (all), EQ, LT, LE, GT, GE, BETWEEN, BEGINS_WITH.
     """
-    start, end = prefix, keys.after_prefix(prefix)
+
+    def low(value: bytes) -> bytes:
+        return prefix + keys.escape(value)
+
+    def high(value: bytes) -> bytes:
+        return prefix + keys.escape(value) + b"\x00"
+
+    def begin(value: bytes) -> bytes:
+        return prefix + value.replace(b"\x00", b"\x00\xff")
+
+    return _bounds(prefix, operator, operands, low, high, begin)
+
+
+def index_span(
+    prefix: bytes, lead: bytes, operator: str, operands: list[bytes], final: bool
+) -> Span:
+    """The index rows of a partition whose range key meets the condition.
+
+    ``lead`` is the escaped form of the range attributes already fixed; ``final`` tells whether the
+    condition is on the last of them.
+    """
+
+    def low(value: bytes) -> bytes:
+        whole = lead + value if final else lead + keys.escape(value)
+        if final:
+            return prefix + keys.escape(whole).replace(b"\x00", b"\x00\xff")
+        return prefix + _doubled(whole)
+
+    def high(value: bytes) -> bytes:
+        return keys.after_prefix(low(value))
+
+    def begin(value: bytes) -> bytes:
+        return prefix + _doubled(lead + (value if final else value.replace(b"\x00", b"\x00\xff")))
+
+    return _bounds(prefix + _doubled(lead), operator, operands, low, high, begin)
+
+
+Place = Callable[[bytes], bytes]
+
+
+def _bounds(
+    whole: bytes, operator: str, operands: list[bytes], low: Place, high: Place, begin: Place
+) -> Span:
+    """``low`` and ``high``: first key with, and first key above, a value; ``begin``: a prefix."""
+    start, end = whole, keys.after_prefix(whole)
     if not operator:
         return Span(start, end)
     a = operands[0]
     if operator == "EQ":
-        return Span(_low(prefix, a, indexed), _high(prefix, a, indexed))
+        return Span(low(a), high(a))
     if operator == "LT":
-        return Span(start, _low(prefix, a, indexed))
+        return Span(start, low(a))
     if operator == "LE":
-        return Span(start, _high(prefix, a, indexed))
+        return Span(start, high(a))
     if operator == "GT":
-        return Span(_high(prefix, a, indexed), end)
+        return Span(high(a), end)
     if operator == "GE":
-        return Span(_low(prefix, a, indexed), end)
+        return Span(low(a), end)
     if operator == "BETWEEN":
-        return Span(_low(prefix, a, indexed), _high(prefix, operands[1], indexed))
-    begin = prefix + _inner(a, indexed)
-    return Span(begin, keys.after_prefix(begin))
+        return Span(low(a), high(operands[1]))
+    return Span(begin(a), keys.after_prefix(begin(a)))
 
 
 def segment(table: str, number: int, total: int) -> Span:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from pileus.services.dynamodb import schema
 from pileus.services.dynamodb.faults import not_found, table_not_found
 from pileus.services.dynamodb.schema import Table
@@ -83,12 +81,3 @@ class Catalog:
             if len(rows) < 500:
                 return out
             start = rows[-1].key + b"\x00"
-
-
-def private(description: dict[str, Any]) -> dict[str, Any]:
-    """A description as AWS shows it: members in capitals only."""
-    return {n: v for n, v in description.items() if n[0].isupper()}
-
-
-def dump(description: dict[str, Any]) -> bytes:
-    return orjson.dumps(description)

@@ -18,7 +18,7 @@ DIRECT_ROWS_MAX = 1000
 
 
 def count_key(rows: str) -> bytes:
-    """The row that keeps the last count of state table ``rows``: ``[items, bytes, generation]``."""
+    """The row that keeps the last count of state table ``rows``: ``[items, bytes]``."""
     return keys.key(COUNTS, "counts", rows)
 
 

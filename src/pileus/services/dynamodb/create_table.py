@@ -82,9 +82,11 @@ def set_on_demand(d: dict[str, Any], at_ms: int) -> None:
     d["TableThroughputModeSummary"] = {"TableThroughputMode": "PAY_PER_REQUEST", **since}
 
 
-def new_index(table_arn: str, p: dict[str, Any], is_global: bool) -> dict[str, Any]:
-    """An index's description from its definition."""
+def new_index(room: Room, table_arn: str, p: dict[str, Any], is_global: bool) -> dict[str, Any]:
+    """An index's description from its definition; its ``id`` tells it from one of the same name
+    before or after it."""
     d = {
+        "id": room.clock.random_bytes(3).hex(),
         "IndexName": p["IndexName"],
         "KeySchema": p["KeySchema"],
         "Projection": p["Projection"],

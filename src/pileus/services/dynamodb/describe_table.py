@@ -25,6 +25,6 @@ def describe(room: Room, description: dict[str, Any]) -> dict[str, Any]:
     out["ItemCount"], out["TableSizeBytes"] = count(room, rows)
     for member in INDEXES:
         for index in out.get(member, ()):
-            index_rows = f"{rows}:{index['IndexName']}"
+            index_rows = f"{rows}:{index.pop('id')}"
             index["ItemCount"], index["IndexSizeBytes"] = count(room, index_rows)
     return out

@@ -89,6 +89,12 @@ def condition_terms(conditions: dict[str, Any] | None) -> list[Term]:
     return terms
 
 
+def check_terms(terms: list[Term]) -> None:
+    """Operand types of terms that came from a key condition expression."""
+    for _, op, operands in terms:
+        _check_types(op, operands)
+
+
 def _check_count(op: str, n: int) -> None:
     if op in ("NULL", "NOT_NULL"):
         fits = n == 0

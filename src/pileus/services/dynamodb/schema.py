@@ -259,7 +259,7 @@ def _indexes(d: dict[str, Any], types: dict[str, str], names: tuple[str, ...]) -
                     hash=pick["HASH"],
                     range=pick["RANGE"],
                     projected=projected,
-                    rows=f"d:{d['id']}:{i['IndexName']}",
+                    rows=f"d:{d['id']}:{i['id']}",
                     table_key=names,
                     ready=i.get("IndexStatus", "ACTIVE") == "ACTIVE",
                 )

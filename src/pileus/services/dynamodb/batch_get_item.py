@@ -1,0 +1,81 @@
+"""BatchGetItem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pileus.services.call import Call, HttpResponse
+from pileus.services.dynamodb import capacity
+from pileus.services.dynamodb.answers import assemble, member, respond
+from pileus.services.dynamodb.expressions.projections import Projection
+from pileus.services.dynamodb.faults import invalid
+from pileus.services.dynamodb.get_item import check_nested, check_projection
+from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.values import check_item, item_size
+
+KEYS_MAX = 100
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+Wanted = tuple[str, Table, "Projection | None", list[tuple[dict[str, Any], bytes]], bool]
+
+
+def batch_get_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+    """Up to a hundred items of any tables; what exceeds 16 MB is handed back unprocessed."""
+    requests = params["RequestItems"]
+    projections = _check(requests)
+    wanted = [_resolve(room, call, n, r, projections[n]) for n, r in requests.items()]
+    asked = capacity.wanted(params)
+    left: dict[str, Any] = {}
+    size, prices, responses = 0, [], []
+    for name, table, projection, row_keys, consistent in wanted:
+        texts: list[bytes] = []
+        units = 0.0
+        for key, row_key in row_keys:
+            text = room.store.get(row_key)
+            item = orjson.loads(text) if text is not None else None
+            bytes_here = item_size(item) if item is not None else 0
+            if size + bytes_here > ANSWER_BYTES_MAX:
+                left.setdefault(name, {**requests[name], "Keys": []})["Keys"].append(key)
+                continue
+            size += bytes_here
+            units += capacity.read_units(bytes_here, consistent)
+            if text is not None and item is not None:
+                shown = projection.apply(item) if projection else None
+                texts.append(text if shown is None else orjson.dumps(shown))
+        responses.append(orjson.dumps(name) + b":[" + b",".join(texts) + b"]")
+        prices.append(capacity.report(table, asked, units))
+    members = [b'"Responses":' + assemble(responses), member(b"UnprocessedKeys", left)]
+    if asked:
+        members.append(member(b"ConsumedCapacity", prices))
+    return respond(call, assemble(members))
+
+
+def _check(requests: dict[str, Any]) -> dict[str, Projection | None]:
+    """Limits, projections and keys of every table, before any table is looked at."""
+    out: dict[str, Projection | None] = {}
+    total = 0
+    for name, request in requests.items():
+        out[name] = check_projection(request)
+        seen = set()
+        for key in request["Keys"]:
+            check_item(key)
+            text = orjson.dumps(key, option=orjson.OPT_SORT_KEYS)
+            if text in seen:
+                raise invalid("Provided list of item keys contains duplicates")
+            seen.add(text)
+            total += 1
+            if total > KEYS_MAX:
+                raise invalid("Too many items requested for the BatchGetItem call")
+    return out
+
+
+def _resolve(
+    room: Room, call: Call, name: str, request: dict[str, Any], projection: Projection | None
+) -> Wanted:
+    table = room.table(call, name)
+    if projection:
+        check_nested(table, projection.nested)
+    row_keys = [(key, table.key_of(key)) for key in request["Keys"]]
+    return name, table, projection, row_keys, request.get("ConsistentRead") is True

@@ -1,0 +1,171 @@
+"""Background work of one process: fill new indexes, empty deleted tables, expire items, count.
+
+Everything is resumable: what is to be done stands in rows (an index that is CREATING, a row in
+``dynamodb.gone``, a table's TTL attribute), so a chore that dies is taken up again at the next
+start. Long walks go in slices with pauses, and give way to requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.services.dynamodb.catalog import META
+from pileus.services.dynamodb.counting import DIRECT_ROWS_MAX, count_key
+from pileus.services.dynamodb.delete_table import GONE
+from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.rules import expired
+from pileus.services.dynamodb.schema import Index, Table
+from pileus.services.dynamodb.transact_write_items import TOKENS
+from pileus.services.dynamodb.transacting import TOKEN_MS
+from pileus.services.dynamodb.values import item_size
+from pileus.state import keys
+from pileus.state.tx import Row
+
+TICK_S = 0.25
+SWEEP_EVERY_S = 60.0
+COUNT_EVERY_S = 600.0
+SLICE_ROWS = 200
+PURGE_ROWS = 500
+FILL_ROWS = 200
+PAUSE_FACTOR = 20  # a walk rests this many times as long as it works
+
+log = logging.getLogger(__name__)
+
+
+class Chores:
+    """The loop. ``start`` and ``stop`` belong to the service; ``settle`` is for tests."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._tasks: list[asyncio.Task[None]] = []
+        self._seen: tuple[int, int] = (-1, -1)
+        self._counted: dict[str, int] = {}
+
+    async def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._loop(self.settle, TICK_S)),
+            asyncio.create_task(self._loop(self.sweep, SWEEP_EVERY_S)),
+            asyncio.create_task(self._loop(self.count, COUNT_EVERY_S)),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _loop(self, chore: Any, every_s: float) -> None:
+        while True:
+            await self._room.clock.sleep(every_s)
+            try:
+                await chore()
+            except (AwsError, Conflict, Unavailable) as error:
+                # The table went away, or the disk is full: the rows still say what is to be done.
+                log.warning("dynamodb: %s put off: %s", chore.__name__, error)
+
+    # -- indexes and deleted tables -----------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Fill indexes that are CREATING; empty state tables of what was deleted."""
+        store = self._room.store
+        now = (store.generation(META), store.generation(GONE))
+        if now == self._seen:
+            return
+        for table in self._room.tables.all():
+            for index in table.indexes:
+                if not index.ready:
+                    await self._fill(table, index)
+        await self._purge()
+        self._seen = now
+
+    async def _fill(self, table: Table, index: Index) -> None:
+        start: bytes | None = table.rows_prefix
+        while start is not None:
+            args = [table.meta_key, table.id, index.name, start, FILL_ROWS]
+            start = await self._room.store.submit("dynamodb.fill", args)
+            await self._room.clock.sleep(0)
+
+        def activate(draft: Any) -> None:
+            row = draft.get_json(table.meta_key)
+            if row is None or row["id"] != table.id:
+                return
+            for member in row.get("GlobalSecondaryIndexes", ()):
+                if member["IndexName"] == index.name:
+                    member["IndexStatus"] = "ACTIVE"
+                    member.pop("Backfilling", None)
+            draft.put_json(table.meta_key, row)
+
+        await self._room.store.transact(activate)
+
+    async def _purge(self) -> None:
+        store = self._room.store
+        for row in store.partition(GONE, "gone"):
+            rows = keys.split(row.key)[2].decode()
+            while await store.submit("dynamodb.purge", [rows, PURGE_ROWS]) == PURGE_ROWS:
+                await self._room.clock.sleep(0.01)
+            await store.submit("write", [[row.key, None], [count_key(rows), None]])
+
+    # -- walks --------------------------------------------------------------------------------
+
+    async def _slices(self, start: bytes, end: bytes) -> AsyncIterator[list[Row]]:
+        clock = self._room.clock
+        while True:
+            began = clock.monotonic()
+            rows = self._room.store.range(start, end, SLICE_ROWS)
+            if rows:
+                yield rows
+            if len(rows) < SLICE_ROWS:
+                return
+            start = rows[-1].key + b"\x00"
+            await clock.sleep(min(1.0, PAUSE_FACTOR * (clock.monotonic() - began)))
+
+    async def sweep(self) -> None:
+        """Delete items whose time is up, and tokens that are no longer needed."""
+        for table in self._room.tables.all():
+            attribute = table.description.get("ttl")
+            if attribute:
+                await self._expire(table, attribute)
+        prefix = keys.table_prefix(TOKENS)
+        limit_ms = self._room.clock.now_ms() - TOKEN_MS
+        async for rows in self._slices(prefix, keys.after_prefix(prefix)):
+            old = [[r.key, None] for r in rows if orjson.loads(r.value)[1] < limit_ms]
+            if old:
+                await self._room.store.submit("write", old)
+
+    async def _expire(self, table: Table, attribute: str) -> None:
+        end = keys.after_prefix(table.rows_prefix)
+        marker = orjson.dumps(attribute)
+        async for rows in self._slices(table.rows_prefix, end):
+            now_s = self._room.clock.now_ms() // 1000
+            due = [
+                r.key
+                for r in rows
+                if marker in r.value and expired(orjson.loads(r.value).get(attribute), now_s)
+            ]
+            if due:
+                args = [table.meta_key, table.id, attribute, now_s, due]
+                await self._room.store.submit("dynamodb.expire", args)
+
+    async def count(self) -> None:
+        """Count the rows of large tables and indexes that changed since the last count."""
+        for table in self._room.tables.all():
+            for rows in (table.rows, *(i.rows for i in table.indexes)):
+                generation = self._room.store.generation(rows)
+                if self._counted.get(rows) != generation:
+                    await self._count(rows)
+                    self._counted[rows] = generation
+
+    async def _count(self, rows: str) -> None:
+        prefix = keys.table_prefix(rows)
+        items = size = 0
+        async for found in self._slices(prefix, keys.after_prefix(prefix)):
+            items += len(found)
+            size += sum(item_size(orjson.loads(r.value)) for r in found)
+        if items > DIRECT_ROWS_MAX:
+            value = orjson.dumps([items, size])
+            await self._room.store.submit("write", [[count_key(rows), value]])

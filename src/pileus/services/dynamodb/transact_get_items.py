@@ -1,0 +1,93 @@
+"""TransactGetItems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError
+from pileus.services.call import Call, HttpResponse
+from pileus.services.dynamodb import capacity
+from pileus.services.dynamodb.answers import assemble, member, respond
+from pileus.services.dynamodb.expressions.binding import bind
+from pileus.services.dynamodb.expressions.projections import Projection
+from pileus.services.dynamodb.faults import invalid
+from pileus.services.dynamodb.get_item import check_nested
+from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.transacting import canceled
+from pileus.services.dynamodb.values import check_item, item_size
+
+ATTEMPTS_MAX = 20
+NONE = {"Code": "None"}
+CONFLICT = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+Wanted = tuple[Table, bytes, "Projection | None"]
+
+
+def transact_get_items(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+    """Up to a hundred items as they were at one moment."""
+    for entry in params["TransactItems"]:
+        if "Get" not in entry:
+            raise invalid("TransactItems can only contain Get")
+        check_item(entry["Get"]["Key"])
+    wanted = _prepare(room, call, [e["Get"] for e in params["TransactItems"]])
+    texts = _snapshot(room, [key for _, key, _ in wanted])
+    responses = []
+    for text, (_, _, projection) in zip(texts, wanted, strict=True):
+        if text is None:
+            responses.append(b"{}")
+            continue
+        shown = text if projection is None else orjson.dumps(projection.apply(orjson.loads(text)))
+        responses.append(b'{"Item":' + shown + b"}")
+    members = [b'"Responses":[' + b",".join(responses) + b"]"]
+    asked = capacity.wanted(params)
+    if asked:
+        members.append(member(b"ConsumedCapacity", _report(wanted, texts, asked)))
+    return respond(call, assemble(members))
+
+
+def _prepare(room: Room, call: Call, gets: list[dict[str, Any]]) -> list[Wanted]:
+    wanted: list[Wanted] = []
+    reasons: list[dict[str, Any]] = []
+    for get in gets:
+        projection = bind(get).projection
+        table = room.table(call, get["TableName"])
+        if projection:
+            check_nested(table, projection.nested)
+        try:
+            wanted.append((table, table.key_of(get["Key"]), projection))
+            reasons.append(NONE)
+        except AwsError as error:
+            reasons.append({"Code": "ValidationError", "Message": error.message})
+    if any(r is not NONE for r in reasons):
+        raise canceled(reasons)
+    row_keys = [key for _, key, _ in wanted]
+    if len(set(row_keys)) < len(row_keys):
+        raise invalid("Transaction request cannot include multiple operations on one item")
+    return wanted
+
+
+def _snapshot(room: Room, row_keys: list[bytes]) -> list[bytes | None]:
+    """The rows at one moment: read twice until nothing moved in between.
+
+    Versions only grow, so equal versions in two passes mean that every row held its value at the
+    end of the first pass.
+    """
+    rows = [room.store.row(k) for k in row_keys]
+    for _ in range(ATTEMPTS_MAX):
+        again = [room.store.row(k) for k in row_keys]
+        if [r and r.version for r in rows] == [r and r.version for r in again]:
+            return [r.value if r else None for r in again]
+        rows = again
+    raise canceled([CONFLICT for _ in row_keys])
+
+
+def _report(wanted: list[Wanted], texts: list[bytes | None], asked: str) -> list[dict[str, Any]]:
+    """A transactional read costs two units per 4 KB."""
+    sums: dict[str, tuple[Table, float]] = {}
+    for (table, _, _), text in zip(wanted, texts, strict=True):
+        size = item_size(orjson.loads(text)) if text is not None else 0
+        _, total = sums.get(table.name, (table, 0.0))
+        sums[table.name] = (table, total + 2 * capacity.read_units(size, True))
+    return [capacity.report(t, asked, n, transaction="Read") for t, n in sums.values()]

@@ -1,0 +1,145 @@
+"""TransactWriteItems."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError
+from pileus.services.call import Call, HttpResponse
+from pileus.services.dynamodb import capacity
+from pileus.services.dynamodb.answers import assemble, member, respond
+from pileus.services.dynamodb.faults import invalid
+from pileus.services.dynamodb.get_item import check_nested
+from pileus.services.dynamodb.put_item import guard_of
+from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.transacting import canceled
+from pileus.services.dynamodb.update_item import check_targets, nested_of, spec_of
+from pileus.services.dynamodb.values import ITEM_BYTES_MAX, check_item
+from pileus.services.dynamodb.write_answer import collection_metrics
+from pileus.state import keys
+
+OPERATIONS_MAX = 100
+BYTES_MAX = 4 * 1024 * 1024
+TOKENS = "dynamodb.tokens"
+KINDS = ("Put", "Update", "Delete", "ConditionCheck")
+NONE = {"Code": "None"}
+
+
+async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+    """Up to a hundred writes of any tables, all or nothing; idempotent by ClientRequestToken."""
+    requests = params["TransactItems"]
+    sizes = [_check(r) for r in requests]
+    if sum(sizes) > BYTES_MAX:
+        raise invalid("Collection size exceeded: transaction payload is larger than 4 MB")
+    prepared = _prepare_all(room, call, requests)
+    tables = [t for t, _, _ in prepared]
+    asked = capacity.wanted(params)
+    token = _token(call, params)
+    entry = [token, [operation for _, operation, _ in prepared], 1 if asked else 0]
+    result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)
+    repeated = isinstance(result, dict)
+    prices = result["repeat"] if repeated else result
+    members = []
+    if asked:
+        report = _report(tables, prices, asked, repeated)
+        members.append(member(b"ConsumedCapacity", report))
+    if params.get("ReturnItemCollectionMetrics") == "SIZE":
+        members += _metrics(prepared)
+    return respond(call, assemble(members))
+
+
+def _part(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    found = [k for k in KINDS if k in request]
+    if len(found) != 1:
+        raise invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+    return found[0], request[found[0]]
+
+
+def _check(request: dict[str, Any]) -> int:
+    """One operation's values; its size in bytes."""
+    kind, part = _part(request)
+    if kind == "Put":
+        size = check_item(part["Item"])
+        if size > ITEM_BYTES_MAX:
+            raise invalid("Item size has exceeded the maximum allowed size")
+        return size
+    return check_item(part["Key"])
+
+
+def _prepare_all(room: Room, call: Call, requests: list[Any]) -> list[tuple[Table, Any, Any]]:
+    """Entry operations. A mistake in one cancels the whole, with the mistake as its reason."""
+    prepared, reasons, seen = [], [], set()
+    for request in requests:
+        kind, part = _part(request)
+        table = room.table(call, part["TableName"])
+        try:
+            operation, item = _prepare(table, kind, part)
+        except AwsError as error:
+            if not error.message.startswith(("The provided key", "One or more")):
+                raise
+            reasons.append({"Code": "ValidationError", "Message": error.message})
+            continue
+        if operation[3] in seen:
+            raise invalid("Transaction request cannot include multiple operations on one item")
+        seen.add(operation[3])
+        reasons.append(NONE)
+        prepared.append((table, operation, item))
+    if any(r is not NONE for r in reasons):
+        raise canceled(reasons)
+    return prepared
+
+
+def _prepare(table: Table, kind: str, part: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    guard, bound = guard_of(part)
+    show = part.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+    check_nested(table, nested_of(bound))
+    if kind == "Put":
+        item = part["Item"]
+        key = table.item_key(item)
+        head = ["put", table.meta_key, table.id, key]
+        return [*head, orjson.dumps(item), guard, show], item
+    item = part["Key"]
+    head = [kind.lower(), table.meta_key, table.id, table.key_of(item)]
+    if kind == "Update":
+        spec = spec_of(part, bound, [])
+        check_targets(table, bound.update, bound.values, [])
+        return [*head, item, spec, guard, show], item
+    head[0] = "delete" if kind == "Delete" else "check"
+    return [*head, guard, show], item
+
+
+def _token(call: Call, params: dict[str, Any]) -> list[Any] | None:
+    token = params.get("ClientRequestToken")
+    if not token:
+        return None
+    text = orjson.dumps(params["TransactItems"], option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.sha256(text).hexdigest()
+    return [keys.key(TOKENS, f"{call.account}/{call.region}", token), digest]
+
+
+def _report(
+    tables: list[Table], prices: list[Any], asked: str, repeated: bool
+) -> list[dict[str, Any]]:
+    """A transaction costs twice a plain write; a repeat by token is charged as reads."""
+    sums: dict[str, tuple[Table, float, dict[str, float]]] = {}
+    for table, price in zip(tables, prices or [None] * len(tables), strict=True):
+        base, indexes = price or (1.0, {})
+        _, total, by_index = sums.get(table.name, (table, 0.0, {}))
+        for name, units in indexes.items():
+            by_index[name] = by_index.get(name, 0.0) + 2 * units
+        sums[table.name] = (table, total + 2 * base, by_index)
+    kind = "Read" if repeated else "Write"
+    return [capacity.report(t, asked, n, by_index, kind) for t, n, by_index in sums.values()]
+
+
+def _metrics(prepared: list[tuple[Table, Any, Any]]) -> list[bytes]:
+    out: dict[str, list[Any]] = {}
+    for table, _, item in prepared:
+        found = collection_metrics(table, item)
+        if found is not None and found not in out.setdefault(table.name, []):
+            out[table.name].append(found)
+    return [member(b"ItemCollectionMetrics", out)] if out else []
