@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import orjson
@@ -28,3 +29,17 @@ def assemble(members: list[bytes]) -> bytes:
 def member(name: bytes, value: Any) -> bytes:
     """One ready member."""
     return b'"' + name + b'":' + orjson.dumps(value)
+
+
+def with_bytes(value: Any) -> Any:
+    """Wire JSON with binary attribute values as bytes, as the door's error writer wants them."""
+    if isinstance(value, list):
+        return [with_bytes(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        if isinstance(value.get("B"), str):
+            return {"B": base64.b64decode(value["B"])}
+        if isinstance(value.get("BS"), list):
+            return {"BS": [base64.b64decode(x) for x in value["BS"]]}
+    return {n: with_bytes(v) for n, v in value.items()}

@@ -58,7 +58,9 @@ def _describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[
         set_on_demand(d, at_ms)
     for member in INDEXES:
         if p.get(member):
-            d[member] = [new_index(arn, i, member == "GlobalSecondaryIndexes") for i in p[member]]
+            d[member] = [
+                new_index(room, arn, i, member == "GlobalSecondaryIndexes") for i in p[member]
+            ]
     for member in ("OnDemandThroughput", "WarmThroughput"):
         if member in p:
             d[member] = p[member]

@@ -36,6 +36,8 @@ _CORAL = frozenset(
     }
 )
 
+_CAPITAL = frozenset({"SerializationException", "AccessDeniedException"})
+
 _SQS = "AWS.SimpleQueueService."
 # The codes of SQS's query days, which its clients still look for (SQS API reference, "Errors").
 _QUERY_CODES = {
@@ -101,6 +103,10 @@ class JsonRpc:
     def error(self, error: AwsError, request_id: str, resource: str) -> HttpResponse:
         shape = error_shape(self._model, error.code)
         document = error_document(self._tree, shape, error)
+        if self._crc and error.code in _CAPITAL and "message" in document:
+            # Coral's own errors in this service say Message, or nothing.
+            text = document.pop("message")
+            document |= {"Message": text} if text else {}
         document["__type"] = self._full_name(shape, error.code)
         answer = self.response(error_status(shape, error), document, request_id)
         add_error_headers(answer, self._model, shape, error)
