@@ -99,11 +99,11 @@ class Functions:
         return self.call(lambda client: client.stats())
 
 
-def start(home: Path, *flags: str, **popen: Any) -> subprocess.Popen[bytes]:
+def start(home: Path, *flags: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
     """A runtime process, answering and decided whether it can isolate."""
-    command = [sys.executable, "-m", "pileus.runtime", "--home", str(home), *flags]
+    command = [*prefix, sys.executable, "-m", "pileus.runtime", "--home", str(home), *flags]
     env = os.environ | {"PYTHONPATH": str(SOURCE)}
-    process = subprocess.Popen(command, env=env, **popen)
+    process = subprocess.Popen(command, env=env)
     rt = Functions(home, process, home)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

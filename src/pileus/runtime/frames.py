@@ -28,6 +28,7 @@ class FrameProtocol(asyncio.Protocol):
         self._on_lost = on_lost
         self._max = frame_bytes_max
         self._pending = bytearray()
+        self._aborted = False
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,16 +56,16 @@ class FrameProtocol(asyncio.Protocol):
             whole = bytes(self._pending)
             self._pending = bytearray(whole[self._cut(whole) :])
         elif size > self._max:
-            self._refuse()
+            self.abort()
 
     def _cut(self, data: bytes) -> int:
         """Hand out the whole frames in ``data``; answer how many bytes they took."""
         at = 0
         view = memoryview(data)
-        while len(data) - at >= HEAD.size:
+        while len(data) - at >= HEAD.size and not self._aborted:
             size, kind = HEAD.unpack_from(data, at)
             if size > self._max:
-                self._refuse()
+                self.abort()
                 return len(data)
             end = at + HEAD.size + size
             if end > len(data):
@@ -73,6 +74,8 @@ class FrameProtocol(asyncio.Protocol):
             at = end
         return at
 
-    def _refuse(self) -> None:
+    def abort(self) -> None:
+        """Break the connection; frames already here are not looked at."""
+        self._aborted = True
         if self.transport is not None:
             self.transport.abort()

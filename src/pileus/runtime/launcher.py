@@ -17,7 +17,6 @@ from typing import Any
 from pileus.errors import Unavailable
 from pileus.runtime.cgroups import Cgroups, Group
 
-UID_BASE = 200_000
 POOLED_MEMORY_MB = 256
 START_TIMEOUT_S = 30.0
 MESSAGE_BYTES_MAX = 64 * 1024
@@ -101,8 +100,7 @@ class Launcher:
             enclosure = Enclosure(slot, control, log_fd, group)
             future: asyncio.Future[Enclosure] = asyncio.get_running_loop().create_future()
             self._starting[slot] = (enclosure, future)
-            uid = UID_BASE + slot if os.geteuid() == 0 else 0
-            order = json.dumps({"slot": slot, "uid": uid}).encode()
+            order = json.dumps({"slot": slot}).encode()
             self._send(order, [worker_end.fileno(), worker_log, *procs])
         finally:
             worker_end.close()

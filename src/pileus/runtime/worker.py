@@ -10,6 +10,7 @@ import asyncio
 import datetime
 import json
 import math
+import os
 import signal
 import struct
 import time
@@ -29,7 +30,6 @@ from pileus.runtime.python_worker import ANSWER, ERROR, INIT_ERROR, INVOKE, READ
 from pileus.runtime.relay import Relay
 from pileus.runtime.runtime_api import RuntimeApi
 
-INIT_TIMEOUT_S = 10.0
 LAST_WORDS_S = 0.5
 ANSWER_BYTES_MAX = 6_291_556  # as AWS's own error message counts it
 FRAME_BYTES_MAX = 48 * 1024 * 1024
@@ -50,6 +50,7 @@ class Setting:
     node_client: str = ""
     node_modules: str = ""
     egress_allowed: tuple[str, ...] = ()
+    init_timeout_s: float = 10.0  # or the function's own, if that is longer
 
 
 class Worker:
@@ -70,7 +71,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._frames = FrameProtocol(self._on_frame, self._on_lost, FRAME_BYTES_MAX)
-        self._lost = self._ended = False
+        self._lost = self._ended = self._serving = False
         self._status: int | None = None
         self._output = log.LogReader(enclosure.log_fd)
         self._relay = Relay(setting.api)
@@ -123,15 +124,17 @@ class Worker:
             "code": code,
             "layers": layers,
             "tmp_mb": spec.ephemeral_mb,
-            "data_mb": 0 if self.enclosure.group else spec.memory_mb + 64,
+            # Without control groups. V8 reserves far more than it uses: for it, only the watch.
+            "data_mb": spec.memory_mb + 64 if self._framed and not self.enclosure.group else 0,
         }
         started = time.monotonic()
         self._frames.send(SPECIALISE, json.dumps(settings).encode())
         try:
-            async with asyncio.timeout(max(INIT_TIMEOUT_S, spec.timeout_s)):
+            limit_s = max(self._setting.init_timeout_s, spec.timeout_s)
+            async with asyncio.timeout(limit_s):
                 await self._ready
         except TimeoutError:
-            text = f"{log.iso_time()} Task timed out after {INIT_TIMEOUT_S:.2f} seconds"
+            text = f"{log.iso_time()} Task timed out after {limit_s:.2f} seconds"
             self.init_error = json.dumps({"errorMessage": text}).encode()
             self.kill()
         self._init_ms = (time.monotonic() - started) * 1000
@@ -158,6 +161,7 @@ class Worker:
         """Run ``job`` now; the worker is initialised and has no other."""
         assert self.job is None and self.spec is not None
         self.job = job
+        self._serving = True
         job.cold = self.served == 0
         job.init_ms = self._init_ms if job.cold else 0.0
         self.served += 1
@@ -173,12 +177,13 @@ class Worker:
             self._api.deliver(job)
 
     def _on_frame(self, kind: int, body: memoryview) -> None:
-        if kind == READY:
+        if kind == READY and not self._ready.done():
             self.ready()
         elif kind == INIT_ERROR:
             self.init_failed(bytes(body))
         elif self.job is None or kind not in (ANSWER, ERROR):
             self.kill()  # a frame nobody asked for: the function plays with our socket
+            self._frames.abort()
         else:
             self._finish(bytes(body), "" if kind == ANSWER else "Unhandled", "")
 
@@ -186,10 +191,11 @@ class Worker:
         """Initialised, or (Runtime API) asking for the next event."""
         if not self._ready.done():
             self._ready.set_result(None)
-        elif self.job is None and self.served:
+        elif self.job is None and self._serving:
             self._free()
 
     def _free(self) -> None:
+        self._serving = False
         if self._timer is not None:
             self._timer.cancel()
         self.idle_since = time.monotonic()
@@ -311,7 +317,8 @@ class Worker:
         limit = self.spec.memory_mb * MEGABYTE
         group = self.enclosure.group
         if group is None:
-            return resident_bytes(self.enclosure.pid, b"RssAnon:") > limit
+            pids = namespace_pids(self.enclosure.pid)
+            return sum(resident_bytes(pid, b"RssAnon:") for pid in pids) > limit
         try:
             return group.peak_bytes() > limit and group.anonymous_bytes() > limit
         except OSError:
@@ -325,8 +332,7 @@ class Worker:
         for door in (self._relay, self._proxy, self._api):
             door.close()
         self._output.close(self._loop)
-        if self._frames.transport is not None:
-            self._frames.transport.abort()
+        self._frames.abort()
 
 
 def invoke_frame(job: Job) -> tuple[bytes, bytes, bytes]:
@@ -357,6 +363,21 @@ def too_large_error() -> bytes:
         f"Response payload size exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes)."
     )
     return json.dumps({"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"}).encode()
+
+
+def namespace_pids(first: int) -> list[int]:
+    """All processes in the process namespace of ``first``."""
+
+    def namespace(pid: str) -> str:
+        try:
+            return os.readlink(f"/proc/{pid}/ns/pid")
+        except OSError:
+            return ""  # gone, or not ours
+
+    own = namespace(str(first))
+    if not own or own == namespace("self"):
+        return [first]
+    return [int(p) for p in os.listdir("/proc") if p.isdigit() and namespace(p) == own]
 
 
 def resident_bytes(pid: int, name: bytes) -> int:

@@ -31,6 +31,8 @@ from pileus.runtime.kernel import (
 from pileus.runtime.python_worker import INIT_ERROR, SPECIALISE, Channel, PythonWorker
 
 MESSAGE_BYTES_MAX = 64 * 1024
+UID_BASE, UID_RANGE = 200_000, 10_000
+CAPABILITIES_NEEDED = (0, 6, 7, 21)  # CHOWN, SETGID, SETUID, SYS_ADMIN
 WARM_CLIENTS = ("dynamodb", "s3", "sqs", "sns", "lambda", "events")
 
 
@@ -40,7 +42,8 @@ class Zygote:
         self._options = options
         self._weak = bool(options["weak"])
         self._kernel = Kernel()
-        self._privileged = os.geteuid() == 0
+        self._uid_base = worker_uid_base()
+        self._privileged = self._uid_base > 0
         self._kept = root.covered_paths()
         self._filter = b"" if self._weak else seccomp.program()
 
@@ -97,7 +100,7 @@ class Zygote:
             self._say({"exit": pid, "status": os.waitstatus_to_exitcode(status)})
 
     def _spawn(self, order: dict[str, Any], fds: list[int]) -> None:
-        """``order``: ``slot``, ``uid``; ``fds``: worker's socket, log pipe, cgroup files."""
+        """``order``: ``slot``; ``fds``: worker's socket, log pipe, cgroup files."""
         if os.fork():
             return
         signal.set_wakeup_fd(-1)
@@ -113,6 +116,7 @@ class Zygote:
             doors = jail.listeners((0,))
         else:
             doors = jail.enclose(self._kernel, self._privileged, fds[2:])
+        order["uid"] = self._uid_base + order["slot"] if self._privileged else 0
         settled, ready = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -209,6 +213,23 @@ def become_worker(zygote: Zygote, order: dict[str, Any], channel: Channel) -> No
         }
         channel.send(INIT_ERROR, json.dumps(error).encode())
     raise SystemExit(1)
+
+
+def worker_uid_base() -> int:
+    """The first of the user ids workers run under; 0 when we may not change to others (not root,
+    or a container that maps few ids)."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.split("CapEff:")[1].split()[0], 16)
+    if os.geteuid() != 0 or not all(effective >> bit & 1 for bit in CAPABILITIES_NEEDED):
+        return 0
+    for line in Path("/proc/self/uid_map").read_text().splitlines():
+        inside, _, count = map(int, line.split())
+        end = inside + count
+        if inside <= UID_BASE and end >= UID_BASE + UID_RANGE:
+            return UID_BASE
+        if count >= 4 * UID_RANGE:
+            return end - UID_RANGE - 1000
+    return 0
 
 
 def warm_up() -> None:
