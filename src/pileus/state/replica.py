@@ -281,6 +281,15 @@ class SqliteReplica:
         if (self._applied, self._chain) != before:
             raise Corrupt("the state file changed under its writer")
 
+    def image(self) -> bytes:
+        """The whole state file as bytes, as of the last commit."""
+        return bytes(self._c.serialize("main"))
+
+    def restore_image(self, image: bytes) -> None:
+        """Stand where ``image`` was taken (replicas in memory only)."""
+        self._c.deserialize("main", image)
+        self._load()
+
     def close(self) -> None:
         if self._checkpointer is not None:
             self._checkpointer.stop()

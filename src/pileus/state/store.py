@@ -9,7 +9,7 @@ the same file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -208,10 +208,6 @@ class Store:
         except Conflict:
             return False, None
         return True, msgspec.msgpack.decode(kept) if isinstance(kept, bytes) else None
-
-    def submit_soon(self, rule: str, args: Any, request_id: bytes = b"") -> Awaitable[Any]:
-        """``submit`` that is under way before it is awaited."""
-        return asyncio.ensure_future(self.submit(rule, args, request_id))
 
     async def barrier(self) -> None:
         """After this, reads here see everything acknowledged anywhere before the call."""

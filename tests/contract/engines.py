@@ -1,0 +1,58 @@
+"""Every engine, opened the same way, for the contract suite."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from pileus.engine import Blobs, Clock, Log
+from pileus.engine.embedded.blobs import FileBlobs
+from pileus.engine.embedded.clock import SystemClock
+from pileus.engine.embedded.log import EmbeddedLog
+from pileus.engine.simulated.blobs import SimulatedBlobs
+from pileus.engine.simulated.clock import SteppedClock
+from pileus.engine.simulated.disk import SimulatedFile
+from pileus.engine.simulated.log import SimulatedLog
+from pileus.state.replica import SqliteReplica
+
+
+class Embedded:
+    """SQLite and files in a directory."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    async def open(self, rules: dict[str, Any]) -> None:
+        self.replica = SqliteReplica(self._home / "state.db", rules)
+        self.log: Log = EmbeddedLog()
+        self._blobs = FileBlobs(self._home / "blobs")
+        self.blobs: Blobs = self._blobs
+        self.clock: Clock = SystemClock()
+        await self.log.start(self.replica)
+
+    async def close(self) -> None:
+        await self.log.stop()
+        self._blobs.close()
+
+
+class Simulated:
+    """Memory; the state file is lost at each close and rebuilt from the log."""
+
+    def __init__(self, home: Path) -> None:
+        self._rng = random.Random(7)
+        self._file = SimulatedFile(self._rng)
+        self._blobs = SimulatedBlobs()
+
+    async def open(self, rules: dict[str, Any]) -> None:
+        self.replica = SqliteReplica(":memory:", rules)
+        self.log: Log = SimulatedLog(self._file, self._rng)
+        self.blobs: Blobs = self._blobs
+        self.clock: Clock = SteppedClock(self._rng)
+        await self.log.start(self.replica)
+
+    async def close(self) -> None:
+        await self.log.stop()
+
+
+ENGINES = {"embedded": Embedded, "simulated": Simulated}
