@@ -169,6 +169,7 @@ class Cloud:
             self.store, self.blobs, self.clock, Config(home=self.home), self.dispatch,
             self.telemetry, self.runtime, self.minter, background,
         )  # fmt: skip
+        self.door = lambda_.Door(parts)
         self.services = {"lambda": lambda_.build(parts), "logs": logs.build(parts)}
         for service in self.services.values():
             assert service.start

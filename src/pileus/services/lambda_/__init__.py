@@ -22,16 +22,20 @@ from pileus.services.lambda_ import (
     permissions,
     tags,
     update,
+    urls,
     versions,
 )
 from pileus.services.lambda_.access import AccessRules
 from pileus.services.lambda_.destinations import Destinations
+from pileus.services.lambda_.door import Door
 from pileus.services.lambda_.invoke import Invoker
 from pileus.services.lambda_.logship import LogShip
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.roles import Roles
 from pileus.services.lambda_.room import Room
 from pileus.services.lambda_.targets import Targets
+
+__all__ = ["OPERATIONS", "Door", "build"]
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,11 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "GetFunctionEventInvokeConfig": event_config.get_config,
     "DeleteFunctionEventInvokeConfig": event_config.delete_config,
     "ListFunctionEventInvokeConfigs": event_config.list_configs,
+    "CreateFunctionUrlConfig": urls.create_url,
+    "UpdateFunctionUrlConfig": urls.update_url,
+    "GetFunctionUrlConfig": urls.get_url,
+    "DeleteFunctionUrlConfig": urls.delete_url,
+    "ListFunctionUrlConfigs": urls.list_urls,
     "TagResource": tags.tag_resource,
     "UntagResource": tags.untag_resource,
     "ListTags": tags.list_tags,
@@ -80,7 +89,8 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 
 
 def build(parts: Parts) -> Service:
-    """The service. Events are worked off by the process that does the background work."""
+    """The service; its other doors are ``Door(parts).serve``. Events are worked off by the process
+    that does the background work."""
     roles = Roles(parts.credentials, parts.clock)
     room = Room(
         parts.store,
@@ -103,6 +113,7 @@ def build(parts: Parts) -> Service:
     operations |= {
         "Invoke": invoker.operation,
         "InvokeAsync": invoker.invoke_async,
+        "InvokeFunctionUrl": invoker.invoke_url,
         "PutProvisionedConcurrencyConfig": partial(concurrency.put_provisioned, room, targets),
         "DeleteProvisionedConcurrencyConfig": partial(
             concurrency.delete_provisioned, room, targets

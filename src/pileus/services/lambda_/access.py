@@ -19,9 +19,7 @@ from pileus.services.lambda_.targets import Targets
 UNBOUND = ("ListFunctions", "ListLayers", "GetAccountSettings", "ListLayerVersions")
 ACTION = {
     "Invoke": "InvokeFunction",
-    "InvokeWithResponseStream": "InvokeFunction",
     "GetLayerVersionByArn": "GetLayerVersion",
-    "ListFunctionUrlConfigs": "ListFunctionUrlConfigs",
 }
 CONDITION_MEMBERS = {
     "AuthType": "lambda:FunctionUrlAuthType",
@@ -40,7 +38,7 @@ class AccessRules:
 
     def __call__(self, call: Call) -> Found:
         operation = call.operation
-        if operation in ("Invoke", "InvokeAsync", "InvokeWithResponseStream"):
+        if operation in ("Invoke", "InvokeAsync", "InvokeFunctionUrl"):
             return self._invoke(call)
         if operation in UNBOUND:
             return [Access(f"lambda:{operation}", "*")]
@@ -62,8 +60,12 @@ class AccessRules:
             policy = self._targets.find(name).policy
         except AwsError:  # not there: who may call learns that from the operation
             policy = None
-        action = "InvokeAsync" if call.operation == "InvokeAsync" else "InvokeFunction"
-        return [Access(f"lambda:{action}", name.qualified_arn, policy, name.account)]
+        context = {}
+        if call.operation == "InvokeFunctionUrl":
+            context = {"lambda:FunctionUrlAuthType": "NONE", "lambda:InvokedViaFunctionUrl": "true"}
+        action = ACTION.get(call.operation, call.operation)
+        resource = name.qualified_arn
+        return [Access(f"lambda:{action}", resource, policy, name.account, context)]
 
     def _function(self, call: Call, name: FunctionName) -> Access:
         params = call.params

@@ -20,6 +20,7 @@ from pileus.services.lambda_.names import USER, invalid
 from pileus.services.lambda_.room import Room
 from pileus.state import keys
 from pileus.state.draft import Draft
+from pileus.state.store import Store
 
 ZIP_BYTES_MAX = 50 * 1024 * 1024  # in the request
 BUCKET_ZIP_BYTES_MAX = 250 * 1024 * 1024
@@ -104,13 +105,13 @@ async def location(room: Room, call: Call, digest: str) -> str:
     return f"{base}/_lambda/code/{digest}?Expires={expires}&Signature={signature}"
 
 
-def location_holds(room: Room, digest: str, expires: str, signature: str) -> bool:
+def location_holds(store: Store, now_ms: int, digest: str, expires: str, signature: str) -> bool:
     """Whether such an address was signed here and is still valid."""
-    secret = room.store.get(_KEY)
+    secret = store.get(_KEY)
     if secret is None or not expires.isdigit():
         return False
     expected = _sign(secret, digest, int(expires))
-    fresh = room.clock.now_ms() // 1000 <= int(expires)
+    fresh = now_ms // 1000 <= int(expires)
     return fresh and hmac.compare_digest(expected, signature)
 
 

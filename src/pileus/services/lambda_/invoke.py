@@ -129,6 +129,10 @@ class Invoker:
             answer["LogResult"] = b64encode(outcome.log_tail).decode()
         return answer
 
+    async def invoke_url(self, call: Call) -> dict[str, Any]:
+        """A function URL's request (not an AWS operation: only the URL door dispatches it)."""
+        return await self.operation(call)
+
     async def invoke_async(self, call: Call) -> dict[str, Any]:
         """The older InvokeAsync: always an event."""
         name = name_of(call)

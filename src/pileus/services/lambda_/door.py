@@ -1,0 +1,103 @@
+"""The doors that are not AWS's API: function URLs and addresses of code.
+
+Assembly mounts ``Door.serve`` for ``/_lambda/`` and for hosts named ``*.lambda-url.*``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import parse_qs
+
+from pileus.errors import AwsError, Unavailable
+from pileus.services.call import ANONYMOUS, HttpRequest, HttpResponse, Parts
+from pileus.services.lambda_ import code, rows, url_event
+from pileus.services.lambda_.invoke import PAYLOAD_BYTES_MAX
+from pileus.services.lambda_.names import FunctionName
+
+CODE_PREFIX = "/_lambda/code/"
+PATH_PREFIX = "/_lambda/"
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """``serve`` answers requests; the function is run through ``dispatch`` as an anonymous caller,
+    so its resource policy decides."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def serve(self, request: HttpRequest) -> HttpResponse:
+        """One request to a function's address or for a code zip."""
+        host = request.headers.get("host", "")
+        if ".lambda-url." not in host and request.path.startswith(CODE_PREFIX):
+            return self._code(request)
+        if ".lambda-url." in host:
+            url_id, path = host.partition(".")[0], request.path
+        else:
+            url_id, _, rest = request.path.removeprefix(PATH_PREFIX).partition("/")
+            path = f"/{rest}"
+        config = self._parts.store.get_json(rows.url(url_id.lower()))
+        if config is None:
+            return _message(404, "Not Found")
+        if request.method == "OPTIONS" and config.get("cors") and "origin" in request.headers:
+            return HttpResponse(204, url_event.preflight(config["cors"], request))
+        answer = await self._call(request, config, path)
+        answer.headers += url_event.cors_headers(config.get("cors") or {}, request)
+        return answer
+
+    async def _call(self, request: HttpRequest, config: dict[str, Any], path: str) -> HttpResponse:
+        name = FunctionName(*config["function"])
+        now_ms = self._parts.clock.now_ms()
+        try:
+            await request.read(PAYLOAD_BYTES_MAX)
+            event = url_event.build(request, config, path, now_ms, rows.new_id(self._parts.clock))
+            params = {"FunctionName": name.qualified_arn, "Payload": event}
+            answer = await self._parts.dispatch(
+                "lambda", "InvokeFunctionUrl", params, principal=ANONYMOUS, region=name.region
+            )
+        except AwsError as error:
+            return _refused(error)
+        except Unavailable as error:
+            log.error("function URL of %s: %s", name.arn, error)
+            return _message(502, "Internal Server Error")
+        if answer.get("FunctionError"):
+            return _message(502, "Internal Server Error")
+        return url_event.response(answer["Payload"])
+
+    def _code(self, request: HttpRequest) -> HttpResponse:
+        """A zip, to who holds a signed address (GetFunction's ``Code.Location``)."""
+        digest = request.path.removeprefix(CODE_PREFIX)
+        query = {key: values[0] for key, values in parse_qs(request.query).items()}
+        expires, signature = query.get("Expires", ""), query.get("Signature", "")
+        if request.method not in ("GET", "HEAD"):
+            return _message(405, "Method Not Allowed")
+        if not code.location_holds(
+            self._parts.store, self._parts.clock.now_ms(), digest, expires, signature
+        ):
+            return _message(403, "Request has expired or its signature does not match")
+        try:
+            size = self._parts.blobs.size(digest)
+        except FileNotFoundError:
+            return _message(404, "The code is no longer kept")
+        headers = [
+            ("content-type", "application/zip"),
+            ("content-disposition", f'attachment; filename="{digest[:12]}.zip"'),
+        ]
+        if request.method == "HEAD":
+            return HttpResponse(200, headers, length=size)
+        return HttpResponse(200, headers, self._parts.blobs.read(digest), size)
+
+
+def _refused(error: AwsError) -> HttpResponse:
+    if error.status == 403:
+        return _message(403, "Forbidden")
+    if error.status == 429:
+        return _message(429, "Rate Exceeded.")
+    return _message(error.status if error.status in (400, 404, 413) else 502, error.message)
+
+
+def _message(status: int, text: str) -> HttpResponse:
+    body = b'{"Message":"%s"}' % text.replace('"', "'").encode()
+    return HttpResponse(status, [("content-type", "application/json")], body)
