@@ -52,7 +52,7 @@ class SimulatedLog:
         self._sync = sync
         self._waiting: list[tuple[bytes, asyncio.Future[Outcome]]] = []
         self._flusher: asyncio.Task[None] | None = None
-        self._down = False
+        self._down = True  # until it has started
 
     async def start(self, replica: Replica) -> None:
         """Cut a torn tail, then bring ``replica`` up to the log's end."""
@@ -72,6 +72,7 @@ class SimulatedLog:
             size = self._rng.randint(1, 50)
             replica.apply_group(behind[0].sequence, [e.data for e in behind[:size]])
             behind = behind[size:]
+        self._down = False
 
     def append(self, entry: bytes) -> Awaitable[Outcome]:
         if self._down:
@@ -101,7 +102,12 @@ class SimulatedLog:
                 continue
             self._good = len(self._file.content)
             self._next = first + len(group)
-            verdicts = self._replica.apply_group(first, [entry for entry, _ in group])
+            try:
+                verdicts = self._replica.apply_group(first, [entry for entry, _ in group])
+            except Exception as e:  # the node stops, and its callers learn why
+                self._down = True
+                _fail(group + self._waiting, e)
+                return
             await self._pause(group)
             if self._down:
                 return
@@ -145,7 +151,7 @@ class SimulatedLog:
         self._replica.close()
 
 
-def _fail(group: list[tuple[bytes, asyncio.Future[Outcome]]], error: Unavailable) -> None:
+def _fail(group: list[tuple[bytes, asyncio.Future[Outcome]]], error: Exception) -> None:
     for _, future in group:
         if not future.done():
             future.set_exception(error)
