@@ -39,6 +39,9 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
 
     await room.store.transact(delete, call.invocation_id)
     shown["TableStatus"] = "DELETING"
-    for member in ("AttributeDefinitions", "KeySchema", "CreationDateTime"):
+    for member in (
+        *("AttributeDefinitions", "KeySchema", "CreationDateTime"),
+        *("GlobalSecondaryIndexes", "LocalSecondaryIndexes"),
+    ):
         shown.pop(member, None)
     return {"TableDescription": shown}

@@ -7,8 +7,8 @@ from pileus.services.dynamodb.expressions.conditions import Condition
 from pileus.services.dynamodb.expressions.grammar import Node
 from pileus.services.dynamodb.faults import bad_parameter, invalid
 from pileus.services.dynamodb.legacy import Term
-from pileus.services.dynamodb.schema import Index, Table, joined
-from pileus.services.dynamodb.values import Value
+from pileus.services.dynamodb.schema import MISMATCH, Index, Table, joined
+from pileus.services.dynamodb.values import Item, Value
 from pileus.state import keys
 
 OPERATORS = {"=": "EQ", "<": "LT", "<=": "LE", ">": "GT", ">=": "GE"}
@@ -87,14 +87,17 @@ class KeyQuery:
         self.hash = index.hash if index else table.key_attributes[:1]
         self.range = index.range if index else table.key_attributes[1:]
 
-    def check(self) -> None:
-        """Every hash attribute equal, range attributes left to right, types as declared."""
+    def check(self, start: Item | None) -> None:
+        """Every hash attribute equal, range attributes left to right, types as declared; key by
+        key, the starting key's part first."""
         schema = self.hash + self.range
-        if len(schema) == 1 and len(self.terms) > 1:
-            raise invalid("Query key condition not supported")
         unmet = ""
         for position, (name, kind) in enumerate(schema):
             is_hash = position < len(self.hash)
+            if start is not None:
+                _check_start(start, name, kind)
+            if len(schema) == 1 and len(self.terms) > 1:
+                raise invalid("Query key condition not supported")
             term = self.terms.get(name)
             if term is None:
                 if is_hash or (not unmet and self._extra(schema)):
@@ -149,6 +152,13 @@ class KeyQuery:
         name, kind = asked[-1]
         final = len(asked) == len(self.range)
         return index_span(prefix, lead, self.terms[name][0], self.bytes_of(name, kind), final)
+
+
+def _check_start(start: Item, name: str, kind: str) -> None:
+    if name not in start:
+        raise invalid("The provided starting key is invalid")
+    if kind not in start[name]:
+        raise invalid(MISMATCH)
 
 
 def _check_term(term: tuple[str, list[Value]], kind: str, is_hash: bool) -> None:

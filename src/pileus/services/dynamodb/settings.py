@@ -175,6 +175,9 @@ def check_global_index(index: dict[str, Any], definitions: list[str], billing: s
 
 def check_index_schema(schema: list[dict[str, str]]) -> None:
     """A global index may have up to four HASH and four RANGE attributes, in that order."""
+    names = [k["AttributeName"] for k in schema]
+    if len(schema) == 2 and names[0] == names[1]:
+        check_key_types(schema)
     if len(schema) <= 2 and not (len(schema) == 2 and schema[1]["KeyType"] == "HASH"):
         check_key_types(schema)
         return

@@ -53,6 +53,19 @@ NAMED_FIRST = frozenset(
     {"CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "DescribeTimeToLive",
      "UpdateTimeToLive", "DescribeContinuousBackups", "UpdateContinuousBackups"}
 )  # fmt: skip
+# The order in which the service checks the members of an input; the list of errors is cut at ten.
+FIRST = {
+    "QueryInput": (
+        *("Select", "IndexName", "ReturnConsumedCapacity", "QueryFilter", "TableName"),
+        *("ConditionalOperator", "AttributesToGet", "Limit", "KeyConditions"),
+    ),
+    "ScanInput": (
+        *("Select", "IndexName", "TotalSegments", "ReturnConsumedCapacity", "TableName"),
+        *("ConditionalOperator", "ScanFilter", "Segment", "Limit", "AttributesToGet"),
+    ),
+}
+# Tag operations check their members themselves.
+UNCHECKED = frozenset({"TagResource", "UntagResource", "ListTagsOfResource"})
 NUMBERS = {"integer": "Integer", "long": "Long", "double": "Double", "float": "Float"}
 
 
@@ -71,6 +84,8 @@ class Shapes:
         params: dict[str, Any] = self._read_members(body, self._shapes[name])
         if operation in NAMED_FIRST:
             _check_table_name(params.get("TableName"))
+        if operation in UNCHECKED:
+            return params
         errors: list[str] = []
         self._constrain(params, name, "", "", errors, named_first=operation in NAMED_FIRST)
         if errors:
@@ -178,7 +193,8 @@ class Shapes:
         named_first: bool,
     ) -> None:
         required = [*shape.get("required", ()), *REQUIRED.get(name, ())]
-        for member, ref in shape["members"].items():
+        for member in dict.fromkeys((*FIRST.get(name, ()), *shape["members"])):
+            ref = shape["members"][member]
             low = member[0].lower() + member[1:]
             if value is None or value.get(member) is None:
                 if member in required:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pileus.errors import access_denied
+from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.dynamodb.faults import bad_parameter, invalid, not_found
 from pileus.services.dynamodb.room import Room
@@ -31,14 +31,27 @@ def check_tags(tags: list[dict[str, str]] | None) -> None:
         raise bad_parameter("Number of tags exceeds the limit of 50")
 
 
-def _find(room: Room, call: Call, arn: str | None) -> Table:
+def _check_arn(call: Call, arn: str | None, member: str = "", given: Any = "") -> str:
+    """The resource of a tag operation; its other member is checked in between, as AWS does."""
     if arn is None:
         raise invalid("Invalid TableArn")
     if not _SHAPED.fullmatch(arn):
-        raise access_denied(call.principal.arn, f"dynamodb:{call.operation}", arn or "*")
-    found = _TABLE.fullmatch(arn)
-    if not found:
+        raise AwsError(
+            "AccessDeniedException",
+            f"User: {call.principal.arn} is not authorized to perform: dynamodb:{call.operation}"
+            f" on resource: {arn or '*'}",
+        )
+    if given is None:
+        raise invalid(
+            f"1 validation error detected: Value null at '{member}' failed to satisfy constraint:"
+            " Member must not be null"
+        )
+    if not _TABLE.fullmatch(arn):
         raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+    return arn
+
+
+def _find(room: Room, call: Call, arn: str) -> Table:
     table = room.tables.find(call.account, call.region, arn)
     if table is None:
         raise not_found(f"Requested resource not found: ResourcArn: {arn} not found")
@@ -47,11 +60,12 @@ def _find(room: Room, call: Call, arn: str | None) -> Table:
 
 async def tag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Add or overwrite tags of a table."""
-    arn, tags = p.get("ResourceArn"), p.get("Tags")
-    table = _find(room, call, arn)
+    tags = p.get("Tags")
+    arn = _check_arn(call, p.get("ResourceArn"), "tags", tags)
     if not tags:
         raise invalid("Atleast one Tag needs to be provided as Input.")
     check_tags(tags)
+    table = _find(room, call, arn)
 
     def change(draft: Any) -> None:
         row = draft.get_json(table.meta_key)
@@ -68,9 +82,12 @@ async def tag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
 
 async def untag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Remove tags by key."""
-    table = _find(room, call, p.get("ResourceArn"))
-    if not p.get("TagKeys"):
+    arn = _check_arn(call, p.get("ResourceArn"), "tagKeys", p.get("TagKeys"))
+    if not p["TagKeys"]:
         raise invalid("Atleast one Tag Key needs to be provided as Input.")
+    table = room.tables.find(call.account, call.region, arn)
+    if table is None:
+        raise not_found()
 
     def change(draft: Any) -> None:
         row = draft.get_json(table.meta_key)
@@ -85,6 +102,6 @@ async def untag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str,
 
 def list_tags_of_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """All tags of a table, in one page (there are at most fifty)."""
-    table = _find(room, call, p.get("ResourceArn"))
+    table = _find(room, call, _check_arn(call, p.get("ResourceArn")))
     tags = table.description.get("tags", {})
     return {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}

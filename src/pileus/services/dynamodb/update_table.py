@@ -25,6 +25,7 @@ from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.settings import (
     GLOBAL_MAX,
     NEITHER,
+    UNITS_MAX,
     check_global_index,
     check_stream,
     check_units,
@@ -88,6 +89,10 @@ def _check(p: dict[str, Any]) -> None:
         )
     if units:
         check_units(units)
+    _check_updates(p)
+
+
+def _check_updates(p: dict[str, Any]) -> None:
     names: set[str] = set()
     for update in p.get("GlobalSecondaryIndexUpdates") or ():
         found = [update[k] for k in ("Update", "Create", "Delete") if k in update]
@@ -105,6 +110,16 @@ def _check(p: dict[str, Any]) -> None:
         names.add(name)
 
 
+def _check_index_units(updates: list[dict[str, Any]]) -> None:
+    for update in updates:
+        units = update.get("Update", {}).get("ProvisionedThroughput") or {}
+        if any(n > UNITS_MAX for n in units.values()):
+            raise invalid(
+                "This operation cannot be performed with given input values. Please contact"
+                " DynamoDB service team for more info: Action Blocked: IndexUpdate"
+            )
+
+
 def _apply(room: Room, call: Call, row: Row, p: dict[str, Any], at_ms: int, draft: Any) -> None:
     on_demand = billing_of(row) == "PAY_PER_REQUEST"
     wanted = p.get("BillingMode") or billing_of(row)
@@ -120,6 +135,7 @@ def _apply(room: Room, call: Call, row: Row, p: dict[str, Any], at_ms: int, draf
             "Subscriber limit exceeded: Only 1 online index can be created or deleted"
             " simultaneously per table"
         )
+    _check_index_units(updates)
     _set_billing(row, p.get("BillingMode"), at_ms)
     if p.get("AttributeDefinitions"):
         _merge_definitions(row, p["AttributeDefinitions"])
@@ -233,7 +249,6 @@ def _update_index(
             del row[GLOBAL]
         draft.put(gone_key(f"d:{row['id']}:{index['id']}"), b"")
     elif part.get("ProvisionedThroughput"):
-        check_units(part["ProvisionedThroughput"])
         _set_units(index, part["ProvisionedThroughput"], at_ms, changed=False)
 
 

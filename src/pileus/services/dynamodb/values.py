@@ -181,7 +181,7 @@ def decode(text: Any) -> bytes:
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
-        raise unserializable("Invalid Base64 character found") from None
+        raise unserializable("Invalid last non-pad Base64 character dectected") from None
     if binascii.b2a_base64(data, newline=False).decode() != text:
         raise unserializable("Invalid last non-pad Base64 character dectected")
     return data

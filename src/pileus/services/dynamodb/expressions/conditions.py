@@ -374,6 +374,8 @@ def _attribute_type_check(node: Node) -> Check:
         value = _literal(node, values)
         if value is None and node[0] == "value":
             return ""  # undefined: another check says so
+        if node[0] == "call":
+            return _wrong_type("attribute_type", "N" if node[1] == "size" else "BOOL")
         if value is None:
             return _wrong_type("attribute_type", "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")
         kind = type_of(value)

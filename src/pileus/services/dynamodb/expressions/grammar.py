@@ -25,7 +25,10 @@ OPERANDS_IN_MAX = 100
 
 
 def _path(t: Tokens, reserved: frozenset[str]) -> Node:
-    steps: list[str | int] = [_step(t, reserved)]
+    return _path_tail(t, [_step(t, reserved)], reserved)
+
+
+def _path_tail(t: Tokens, steps: list[str | int], reserved: frozenset[str]) -> Node:
     while True:
         if t.accept("."):
             steps.append(_step(t, reserved))
@@ -71,12 +74,22 @@ def _operand(t: Tokens, reserved: frozenset[str]) -> Node:
 
 def _group(t: Tokens, reserved: frozenset[str]) -> Node:
     """An operand in parentheses."""
+    opening = t.at
     t.expect("(")
     t.enter()
     node = _operand(t, reserved)
     t.leave()
+    _close(t, opening)
+    return _path_tail(t, list(node[1]), reserved) if node[0] == "path" else node
+
+
+def _close(t: Tokens, opening: int) -> None:
+    """Step over the closing parenthesis; a group that holds nothing but a group is redundant."""
+    closing = t.at
     t.expect(")")
-    return node
+    inner = t.list[opening + 1]
+    if inner.kind == "sign" and inner.text == "(" and _closes(t, opening + 1) == closing - 1:
+        t.parens = "The expression has redundant parentheses;"
 
 
 # -- conditions ------------------------------------------------------------
@@ -182,21 +195,13 @@ def _primary(t: Tokens) -> Node:
     """An operand, or a parenthesised condition or operand."""
     if not (t.now.kind == "sign" and t.now.text == "("):
         return _operand(t, CONDITION_WORDS)
-    opens = t.at
+    opening = t.at
     t.take()
     t.enter()
-    inner_group = t.now.text == "("
-    inner_at = t.at
     node = _or(t)
     t.leave()
-    closes = t.at
-    t.expect(")")
-    if inner_group and _closes(t, inner_at) == closes - 1:
-        t.parens = "The expression has redundant parentheses;"
-    if node[0] == "path" and t.now.text in (".", "["):
-        t.at = opens
-        raise t.fault()
-    return node
+    _close(t, opening)
+    return _path_tail(t, list(node[1]), CONDITION_WORDS) if node[0] == "path" else node
 
 
 def _closes(t: Tokens, opening: int) -> int:

@@ -84,11 +84,10 @@ class Update:
     def apply(self, item: Item, values: Values) -> None:
         """Change ``item``; ``AwsError`` ValidationException when an operand does not fit it."""
         operands = [s.get(item, values) if s.get else None for s in self.steps]
-        holes: list[tuple[list[Any], int]] = []
+        later: Later = []
         for step, operand in zip(self.steps, operands, strict=True):
-            _act(step, operand, item, holes)
-        for members, index in sorted(holes, key=lambda h: -h[1]):
-            del members[index]
+            _act(step, operand, item, later)
+        _finish(later)
 
 
 @lru_cache(maxsize=1024)
@@ -255,7 +254,21 @@ def _append(a: Getter, b: Getter) -> Getter:
 # -- acting ---------------------------------------------------------------------------------------
 
 
-def _act(step: Step, operand: Value | None, item: Item, holes: list[tuple[list[Any], int]]) -> None:
+# (list, index, value or None): members to be appended in index order, or to be removed.
+Later = list[tuple[list[Any], int, "Value | None"]]
+
+
+def _finish(later: Later) -> None:
+    """Removed members go, highest first; then members set beyond the end close up behind it."""
+    for members, index, value in sorted(later, key=lambda x: x[1], reverse=True):
+        if value is None:
+            del members[index]
+    for members, _, value in sorted(later, key=lambda x: x[1]):
+        if value is not None:
+            members.append(value)
+
+
+def _act(step: Step, operand: Value | None, item: Item, later: Later) -> None:
     holder: Any = item
     last = step.path[-1]
     if len(step.path) > 1:
@@ -264,20 +277,20 @@ def _act(step: Step, operand: Value | None, item: Item, holes: list[tuple[list[A
         if holder is None:
             raise invalid(BAD_PATH)
     if step.kind == "set":
-        _assign(holder, last, operand)
+        _assign(holder, last, operand, later)
         return
     present = _present(holder, last)
     if step.kind == "remove":
         if present is not None:
-            _remove(holder, last, holes)
+            _remove(holder, last, later)
     elif step.kind == "add":
-        _assign(holder, last, added(present, operand or {}))
+        _assign(holder, last, added(present, operand or {}), later)
     elif present is not None:
         left = taken(present, operand or {})
         if left is None:
-            _remove(holder, last, holes)
+            _remove(holder, last, later)
         else:
-            _assign(holder, last, left)
+            _assign(holder, last, left, later)
 
 
 def _present(holder: Any, last: Any) -> Value | None:
@@ -286,16 +299,16 @@ def _present(holder: Any, last: Any) -> Value | None:
     return holder.get(last)  # type: ignore[no-any-return]
 
 
-def _assign(holder: Any, last: Any, value: Any) -> None:
+def _assign(holder: Any, last: Any, value: Any, later: Later) -> None:
     if isinstance(last, int) and last >= len(holder):
-        holder.append(value)
+        later.append((holder, last, value))
     else:
         holder[last] = value
 
 
-def _remove(holder: Any, last: Any, holes: list[tuple[list[Any], int]]) -> None:
+def _remove(holder: Any, last: Any, later: Later) -> None:
     if isinstance(last, int):
-        holes.append((holder, last))
+        later.append((holder, last, None))
     else:
         del holder[last]
 
