@@ -1,0 +1,124 @@
+"""Where hosted code may connect, and the two doors of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pileus.runtime import egress
+from pileus.runtime.proxy import forward_head, parse_request
+from tests.runtime.harness import Functions
+from tests.runtime.test_lifecycle import another
+
+FORBIDDEN = [
+    "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
+    "169.254.170.2", "100.64.0.1", "224.0.0.1", "239.255.255.250", "255.255.255.255", "240.0.0.1",
+    "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%lo", "fc00::1", "fd00:ec2::254",
+    "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1",
+    "2002:7f00:1::1", "2001:0:1::1", "2001:db8::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_forbidden(address: str) -> None:
+    assert egress.objection(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"])
+def test_public(address: str) -> None:
+    assert egress.objection(address) == ""
+
+
+def test_own_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress, "is_local", lambda address: str(address) == "8.8.4.4")
+    assert egress.objection("8.8.4.4") == "an address of this machine"
+
+
+def test_names_are_judged_by_what_they_resolve_to() -> None:
+    for host in ("localhost", "127.1", "0x7f.1", "2130706433", "[::1]"):
+        with pytest.raises((egress.Refused, OSError)):
+            asyncio.run(egress.resolve(host, 80))
+    with pytest.raises(egress.Refused):
+        asyncio.run(egress.resolve("8.8.8.8", 0))
+    goal = asyncio.run(egress.resolve("localhost", 80, allowed=("127.0.0.1",)))
+    assert (goal.address, goal.port) == ("127.0.0.1", 80)
+
+
+def test_requests_of_the_proxy() -> None:
+    plain = b"GET http://host.example:81/a?b=c HTTP/1.1\r\nProxy-Connection: x\r\nHost: h\r\n\r\n"
+    assert parse_request(plain) == ("GET", "/a?b=c", "host.example", 81)
+    head = forward_head(plain, "GET", "/a?b=c")
+    assert head == b"GET /a?b=c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    for bad in (b"GET / HTTP/1.1", b"GET ftp://x/ HTTP/1.1", b"CONNECT h HTTP/1.1", b"x", b"a b c"):
+        with pytest.raises(ValueError):
+            parse_request(bad + b"\r\n\r\n")
+
+
+class Echo(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        text = json.dumps([self.path, self.headers["Host"], len(body)]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+POST = """
+import json, os, urllib.request
+def handler(event, context):
+    request = urllib.request.Request(event[0], data=b'x' * event[1], method='POST')
+    return json.load(urllib.request.urlopen(request, timeout=5))
+"""
+NODE_POST = (
+    "exports.handler = async ([url, size]) =>"
+    " (await fetch(url, {method: 'POST', body: 'x'.repeat(size)})).json()"
+)
+
+
+def test_endpoint_and_proxy_from_inside(echo: int) -> None:
+    with another("--api", f"127.0.0.1:{echo}", "--egress-allow", "127.0.0.1") as own:
+        python = own.spec(POST, memory_mb=256)
+        inside = "http://127.0.0.1:4566"
+        assert own.answer(python, [f"{inside}/p", 5]) == ["/p", "127.0.0.1:4566", 5]
+        big = 5_000_000
+        assert own.answer(python, [f"{inside}/big", big])[2] == big
+        open_proxy = own.spec(POST, environment={"no_proxy": "", "NO_PROXY": ""})
+        url = f"http://127.0.0.1:{echo}/via"
+        assert own.answer(open_proxy, [url, 3]) == ["/via", f"127.0.0.1:{echo}", 3]
+        node = own.spec(
+            {"index.js": NODE_POST}, runtime="nodejs22.x", handler="index.handler", memory_mb=256
+        )
+        if own.stats()["isolation"]["node"]:
+            assert own.answer(node, [f"{inside}/n", 4]) == ["/n", "127.0.0.1:4566", 4]
+
+
+def test_dead_endpoint_is_a_broken_connection(rt: Functions) -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        dead = s.getsockname()[1]
+    with another("--api", f"127.0.0.1:{dead}") as own:
+        error = own.error(own.spec(POST), ["http://127.0.0.1:4566/", 1])
+        assert error["errorType"] in ("URLError", "RemoteDisconnected", "ConnectionResetError")
