@@ -136,6 +136,9 @@ def _mount(front: Front) -> None:
     http_apis = apigateway.Door(parts)
     router.mount("/_api/", http_apis.serve)
     router.mount_host("execute-api", http_apis.serve)
+    functions = lambda_.Door(parts)
+    router.mount("/_lambda/", functions.serve)
+    router.mount_host("lambda-url", functions.serve)
 
 
 def other_parts(config: Config) -> list[Part]:
