@@ -43,12 +43,17 @@ class Cloud:
     def up(self) -> Cloud:
         done = pileus("up", "--home", str(self.home), *self.options, "--apps", "none", "--detach")
         if done.returncode:
-            log = self.home / "run" / "pileus.log"
-            text = log.read_text()[-6000:] if log.exists() else ""
-            raise RuntimeError(f"the cloud did not start: {done.stdout}{done.stderr}\n{text}")
+            raise RuntimeError(
+                f"the cloud did not start: {done.stdout}{done.stderr}\n{self.log()[-6000:]}"
+            )
         answer = pileus("env", "--home", str(self.home), "--format", "json")
         self.env = json.loads(answer.stdout)
         return self
+
+    def log(self) -> str:
+        """What the cloud's processes wrote."""
+        file = self.home / "run" / "pileus.log"
+        return file.read_text() if file.exists() else ""
 
     def down(self) -> None:
         pileus("down", "--home", str(self.home))
@@ -106,6 +111,7 @@ def cloud() -> Iterator[Cloud]:
         yield made.up()
     finally:
         made.down()
+        print(made.log()[-4000:])  # pytest shows it when the last test failed
         shutil.rmtree(home, ignore_errors=True)
 
 

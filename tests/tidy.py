@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "pileus"
 FILE_LINES_MAX = 420
 FUNCTION_LINES_MAX = 70
 NAMES = re.compile(r"(^|_)(utils?|helpers?|common|manager|core|misc)(_|$|\.)")
-UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 # Files that were longer when the ratchet was set; a line may only be removed.
 LONGER: dict[str, int] = {}
 

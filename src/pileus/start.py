@@ -132,7 +132,7 @@ def parts(config: Config) -> list[Part]:
 
 def _with_ports(config: Config) -> Config:
     names = {"port": "--port", "edge_port": "--edge-port", "edge_tls_port": "--edge-tls-port"}
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for name, flag in names.items():
         port = getattr(config, name)
         if port:

@@ -99,6 +99,13 @@ class Principal:
     session_policies: tuple[str, ...] = ()
     context: tuple[tuple[str, str], ...] = ()
 
+    @classmethod
+    def restore(cls, fields: dict[str, Any]) -> Principal:
+        """A principal that went through JSON (``dataclasses.asdict``)."""
+        policies = tuple(fields["session_policies"])
+        context = tuple((k, v) for k, v in fields["context"])
+        return cls(**{**fields, "session_policies": policies, "context": context})
+
 
 ANONYMOUS = Principal("anonymous", "", "*")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from pileus.services.call import Access, Call, Parts, Service
 from pileus.services.cloudformation import changesets, describe, stacks
 from pileus.services.cloudformation.worker import Worker
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Parts, Call], Any]] = {
     "CreateStack": stacks.create_stack,
     "UpdateStack": stacks.update_stack,
     "DeleteStack": stacks.delete_stack,

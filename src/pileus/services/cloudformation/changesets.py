@@ -153,11 +153,11 @@ def _find(reader: Any, call: Call) -> tuple[Record, Record]:
         raise invalid("StackName must be specified if ChangeSetName is not specified as an ARN.")
     where = stacks.place(call)
     short = name.split("/")[1] if name.startswith("arn:") else name
-    if stack_name is not None:
-        candidates = [rows.find(reader, where, stack_name)]
-    else:
+    named = rows.find(reader, where, stack_name) if stack_name is not None else None
+    candidates = [named] if named else []
+    if stack_name is None:
         candidates = rows.listing(reader, where, "stack/")
-    for stack in filter(None, candidates):
+    for stack in candidates:
         record = reader.get_json(rows.change_set_key(stack["id"], short))
         if record is not None and name in (record["id"], record["name"]):
             return stack, record

@@ -39,7 +39,7 @@ class Operation:
         self.id: str = work["id"]
         self.stack_id: str = work["stack"]
         self.place: str = work["place"]
-        self.principal = Principal(**work["principal"])
+        self.principal = Principal.restore(work["principal"])
         self.stack: Record = self.store.get_json(rows.stack_key(self.place, self.stack_id))
         self.resources = rows.resources(self.store, self.stack_id)
         self.template: Record = self.stack["template"]

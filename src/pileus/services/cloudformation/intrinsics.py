@@ -218,6 +218,49 @@ def references(value: Any, names: Any) -> Iterator[str]:
                 yield from references(argument, names)
 
 
+PSEUDO = frozenset(
+    f"AWS::{name}"
+    for name in (
+        "AccountId", "NotificationARNs", "NoValue", "Partition", "Region", "StackId", "StackName",
+        "URLSuffix",
+    )
+)  # fmt: skip
+
+
+class _Anything:
+    """Every name: to ask ``references`` for all of them."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+
+def check_references(template: Mapping[str, Any]) -> None:
+    """``ValidationError`` when resources or outputs refer to a name the template does not have."""
+    known = PSEUDO | set(template["Resources"]) | set(template.get("Parameters", {}))
+    for section in ("Resources", "Outputs"):
+        for part in template.get(section, {}).values():
+            unknown = {r for r in references(part, _Anything()) if r not in known}
+            local = {str(k) for k in _sub_names(part)}
+            if unknown - local:
+                names = ", ".join(sorted(unknown - local))
+                raise invalid(
+                    f"Template format error: Unresolved resource dependencies [{names}] in the "
+                    f"{section} block of the template"
+                )
+
+
+def _sub_names(value: Any) -> Iterator[str]:
+    """Names that an Fn::Sub brings along itself."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _sub_names(item)
+    elif isinstance(value, dict):
+        for name, argument in value.items():
+            if name == "Fn::Sub" and isinstance(argument, list):
+                yield from argument[1]
+            yield from _sub_names(argument)
+
+
 def dependencies(resources: Mapping[str, Any]) -> dict[str, set[str]]:
     """For each logical name what must exist before it; ``ValidationError`` on a cycle or an unknown
     DependsOn."""

@@ -14,7 +14,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call, Parts
 from pileus.services.cloudformation import parameters, rows, template
-from pileus.services.cloudformation.intrinsics import dependencies
+from pileus.services.cloudformation.intrinsics import check_references, dependencies
 from pileus.services.cloudformation.resources import KINDS
 from pileus.services.cloudformation.template import invalid
 
@@ -57,6 +57,7 @@ def prepared(call: Call, source: Record, previous: dict[str, str]) -> tuple[Reco
     """The expanded template and its parameter values, checked."""
     values = parameters.settle(source, call.params.get("Parameters", []), previous)
     expanded = template.expand(source, values, call.region)
+    check_references(expanded)
     dependencies(expanded["Resources"])
     capabilities = set(call.params.get("Capabilities", []))
     direct = call.operation != "CreateChangeSet"  # a change set can be reviewed after expansion

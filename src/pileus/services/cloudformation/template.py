@@ -97,15 +97,23 @@ def expand(template: dict[str, Any], parameters: dict[str, Any], region: str) ->
         return template
     import copy
 
+    import boto3
     from samtranslator.public.exceptions import InvalidDocumentException
-    from samtranslator.public.translator import ManagedPolicyLoader  # noqa: F401
-    from samtranslator.translator.transform import transform as translate
+    from samtranslator.public.parser import Parser
+    from samtranslator.translator.translator import Translator
+    from samtranslator.utils.py27hash_fix import (
+        to_py27_compatible_template,
+        undo_mark_unicode_str_in_template,
+    )
 
     from pileus.services.cloudformation.policies import ManagedPolicies
 
-    plain = copy.deepcopy(template)
+    plain, values = copy.deepcopy(template), dict(parameters)
+    session = boto3.session.Session(region_name=region)  # the translator asks it for the region
     try:
-        expanded = translate(plain, parameters, ManagedPolicies(), region=region)
+        to_py27_compatible_template(plain, values)
+        translator = Translator(ManagedPolicies().load(), Parser(), boto_session=session)
+        expanded = undo_mark_unicode_str_in_template(translator.translate(plain, values))
     except InvalidDocumentException as e:
         raise invalid(f"Transform {SAM} failed with: {e.message}") from e
     expanded.pop("Transform", None)

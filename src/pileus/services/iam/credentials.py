@@ -55,9 +55,7 @@ class Seal:
         except (ValueError, InvalidTag):
             return None
         fields, expires_ms = orjson.loads(told)
-        fields["session_policies"] = tuple(fields["session_policies"])
-        fields["context"] = tuple((k, v) for k, v in fields["context"])
-        return Credential(self.secret(access_key_id), Principal(**fields), expires_ms)
+        return Credential(self.secret(access_key_id), Principal.restore(fields), expires_ms)
 
 
 class Minter:

@@ -84,14 +84,14 @@ async def update_user(parts: Parts, call: Call) -> Record:
     def change(draft: Any) -> None:
         user = rows.find(draft, call.account, "user", p["UserName"])
         draft.delete(rows.record_key(call.account, "user", user["name"]))
-        name = rows.check_name(p.get("NewUserName", user["name"]), "newUserName")
+        name = rows.check_name(str(p.get("NewUserName", user["name"])), "newUserName")
         taken = draft.get(rows.record_key(call.account, "user", name)) is not None
         if taken and name.lower() != user["name"].lower():
             raise rows.exists("User", name)
         for key_id in user.get("keys", []):
             key = draft.get_json(rows.access_key_key(key_id))
             draft.put_json(rows.access_key_key(key_id), key | {"user": name})
-        path = rows.check_path(p.get("NewPath", user["path"]))
+        path = rows.check_path(str(p.get("NewPath", user["path"])))
         arn = f"arn:aws:iam::{call.account}:user{path}{name}"
         rows.put(draft, call.account, "user", user | {"name": name, "path": path, "arn": arn})
 

@@ -100,4 +100,4 @@ class Table:
         return Made(name, attributes)
 
 
-KINDS = {"AWS::DynamoDB::Table": Table()}
+KINDS: dict[str, Any] = {"AWS::DynamoDB::Table": Table()}

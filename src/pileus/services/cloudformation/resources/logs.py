@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pileus.services.cloudformation.resources.kind import Made, Properties, Site, whole
 
 
@@ -27,4 +29,4 @@ class LogGroup:
         await site.gone("logs", "DeleteLogGroup", logGroupName=made.physical_id)
 
 
-KINDS = {"AWS::Logs::LogGroup": LogGroup()}
+KINDS: dict[str, Any] = {"AWS::Logs::LogGroup": LogGroup()}

@@ -130,4 +130,4 @@ class BucketPolicy:
         await site.gone("s3", "DeleteBucketPolicy", Bucket=made.physical_id)
 
 
-KINDS = {"AWS::S3::Bucket": Bucket(), "AWS::S3::BucketPolicy": BucketPolicy()}
+KINDS: dict[str, Any] = {"AWS::S3::Bucket": Bucket(), "AWS::S3::BucketPolicy": BucketPolicy()}

@@ -1,0 +1,217 @@
+"""CloudFormation through boto3: create, update, replace, roll back, delete, change sets, SAM
+(H8)."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, WaiterError
+
+from tests.conftest import Cloud
+
+TEMPLATE = """
+Parameters:
+  Days: {Type: Number, Default: 7, MinValue: 1}
+  WithGroup: {Type: String, Default: "yes", AllowedValues: ["yes", "no"]}
+Conditions:
+  Group: !Equals [!Ref WithGroup, "yes"]
+Mappings:
+  Names: {table: {key: PK}}
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: !FindInMap [Names, table, key], AttributeType: S}]
+      KeySchema: [{AttributeName: PK, KeyType: HASH}]
+  Log:
+    Type: AWS::Logs::LogGroup
+    Condition: Group
+    Properties:
+      LogGroupName: !Sub "/stack/${AWS::StackName}/${Table}"
+      RetentionInDays: !Ref Days
+Outputs:
+  TableArn: {Value: !GetAtt Table.Arn, Export: {Name: !Sub "${AWS::StackName}-table"}}
+  Joined: {Value: !Join ["-", [!Ref AWS::Region, !Select [1, !Split ["/", "a/b/c"]]]]}
+"""
+
+
+@pytest.fixture
+def cfn(cloud: Cloud) -> Any:
+    return cloud.client("cloudformation")
+
+
+def outputs(cfn: Any, name: str) -> dict[str, str]:
+    stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
+    return {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
+
+
+def settle(cfn: Any, name: str, kind: str) -> None:
+    cfn.get_waiter(f"stack_{kind}_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+
+def create(cfn: Any, name: str, body: str = TEMPLATE, **more: Any) -> str:
+    stack_id = cfn.create_stack(StackName=name, TemplateBody=body, **more)["StackId"]
+    settle(cfn, name, "create")
+    return str(stack_id)
+
+
+def test_create_update_and_delete(cloud: Cloud, cfn: Any) -> None:
+    create(cfn, "cud")
+    told = outputs(cfn, "cud")
+    table = told["TableArn"].rpartition("/")[2]
+    assert told["Joined"] == "us-east-1-b"
+    dynamodb, logs = cloud.client("dynamodb"), cloud.client("logs")
+    assert dynamodb.describe_table(TableName=table)["Table"]["TableStatus"] == "ACTIVE"
+    group = logs.describe_log_groups(logGroupNamePrefix="/stack/cud/")["logGroups"][0]
+    assert group["retentionInDays"] == 7
+    exports = {e["Name"]: e["Value"] for e in cfn.list_exports()["Exports"]}
+    assert exports["cud-table"] == told["TableArn"]
+
+    days = [{"ParameterKey": "Days", "ParameterValue": "14"}]
+    cfn.update_stack(StackName="cud", UsePreviousTemplate=True, Parameters=days)
+    settle(cfn, "cud", "update")
+    group = logs.describe_log_groups(logGroupNamePrefix="/stack/cud/")["logGroups"][0]
+    assert group["retentionInDays"] == 14
+    with pytest.raises(ClientError, match="No updates are to be performed"):
+        cfn.update_stack(StackName="cud", UsePreviousTemplate=True, Parameters=days)
+
+    cfn.delete_stack(StackName="cud")
+    settle(cfn, "cud", "delete")
+    with pytest.raises(ClientError, match="does not exist"):
+        cfn.describe_stacks(StackName="cud")
+    assert table not in dynamodb.list_tables()["TableNames"]
+    assert logs.describe_log_groups(logGroupNamePrefix="/stack/cud/")["logGroups"] == []
+
+
+def test_a_condition_that_turns_false_removes_its_resource(cloud: Cloud, cfn: Any) -> None:
+    create(cfn, "cond")
+    off = [{"ParameterKey": "WithGroup", "ParameterValue": "no"}]
+    cfn.update_stack(StackName="cond", UsePreviousTemplate=True, Parameters=off)
+    settle(cfn, "cond", "update")
+    kinds = [r["LogicalResourceId"] for r in resources(cfn, "cond")]
+    assert kinds == ["Table"]
+
+
+def resources(cfn: Any, name: str) -> list[dict[str, Any]]:
+    return list(cfn.describe_stack_resources(StackName=name)["StackResources"])
+
+
+def test_a_failed_create_is_rolled_back(cloud: Cloud, cfn: Any) -> None:
+    bad = json.dumps(
+        {
+            "Resources": {
+                "Log": {
+                    "Type": "AWS::Logs::LogGroup",
+                    "Properties": {"LogGroupName": "/rolled/back"},
+                },
+                "Nonsense": {"Type": "AWS::Nothing::AtAll", "DependsOn": "Log"},
+            }
+        }
+    )
+    cfn.create_stack(StackName="rolled", TemplateBody=bad)
+    with pytest.raises(WaiterError):
+        settle(cfn, "rolled", "create")
+    stack = cfn.describe_stacks(StackName="rolled")["Stacks"][0]
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "AWS::Nothing::AtAll is not offered" in stack["StackStatusReason"]
+    assert (
+        cloud.client("logs").describe_log_groups(logGroupNamePrefix="/rolled/")["logGroups"] == []
+    )
+
+
+def test_a_failed_update_brings_the_old_template_back(cloud: Cloud, cfn: Any) -> None:
+    good = {
+        "Resources": {
+            "Log": {
+                "Type": "AWS::Logs::LogGroup",
+                "Properties": {"LogGroupName": "/back/log", "RetentionInDays": 7},
+            }
+        }
+    }
+    create(cfn, "back", json.dumps(good))
+    bad = json.loads(json.dumps(good))
+    bad["Resources"]["Log"]["Properties"]["RetentionInDays"] = 30
+    bad["Resources"]["Wrong"] = {
+        "Type": "AWS::Logs::LogGroup",
+        "DependsOn": "Log",
+        "Properties": {"LogGroupName": "bad name with spaces"},
+    }
+    cfn.update_stack(StackName="back", TemplateBody=json.dumps(bad))
+    deadline = time.monotonic() + 20
+    while True:
+        status = cfn.describe_stacks(StackName="back")["Stacks"][0]["StackStatus"]
+        if not status.endswith("IN_PROGRESS"):
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert status == "UPDATE_ROLLBACK_COMPLETE"
+    group = cloud.client("logs").describe_log_groups(logGroupNamePrefix="/back/")["logGroups"]
+    assert [g["retentionInDays"] for g in group] == [7]
+    assert [r["LogicalResourceId"] for r in resources(cfn, "back")] == ["Log"]
+
+
+def test_change_sets_tell_before_they_do(cfn: Any) -> None:
+    one = {"Resources": {"A": {"Type": "AWS::Logs::LogGroup", "Properties": {}}}}
+    made = cfn.create_change_set(
+        StackName="cs", ChangeSetName="first", ChangeSetType="CREATE", TemplateBody=json.dumps(one)
+    )
+    told = cfn.describe_change_set(ChangeSetName=made["Id"])
+    assert [c["ResourceChange"]["Action"] for c in told["Changes"]] == ["Add"]
+    assert cfn.describe_stacks(StackName="cs")["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS"
+    cfn.execute_change_set(ChangeSetName=made["Id"])
+    settle(cfn, "cs", "create")
+    same = cfn.create_change_set(StackName="cs", ChangeSetName="same", TemplateBody=json.dumps(one))
+    told = cfn.describe_change_set(ChangeSetName=same["Id"])
+    assert told["Status"] == "FAILED" and "didn't contain changes" in told["StatusReason"]
+
+
+def test_templates_that_cannot_be(cfn: Any) -> None:
+    circle = {
+        "Resources": {
+            "A": {"Type": "AWS::Logs::LogGroup", "DependsOn": "B"},
+            "B": {"Type": "AWS::Logs::LogGroup", "DependsOn": "A"},
+        }
+    }
+    for body, why in (
+        (json.dumps(circle), "Circular dependency"),
+        ("{}", "At least one Resources member"),
+        ("Resources: [", "Template format error"),
+        ("{" * 5000, "Template format error"),
+        (TEMPLATE.replace("!Ref Days", "!Ref Nobody"), "Nobody"),
+    ):
+        with pytest.raises((ClientError, WaiterError), match=why):
+            create(cfn, "cannot", body)
+            pytest.fail("it was accepted")
+
+
+def test_iam_needs_a_capability(cfn: Any) -> None:
+    body = {"Resources": {"U": {"Type": "AWS::IAM::User"}}}
+    with pytest.raises(ClientError, match="CAPABILITY_IAM"):
+        cfn.create_stack(StackName="cap", TemplateBody=json.dumps(body))
+
+
+def test_a_sam_function_runs(cloud: Cloud, cfn: Any) -> None:
+    body = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Hello:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: index.handler
+      InlineCode: |
+        def handler(event, context):
+            return {"hello": event["name"]}
+"""
+    caps = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    create(cfn, "sam", body, Capabilities=caps)
+    found = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources(cfn, "sam")}
+    assert set(found) == {"Hello", "HelloRole"}
+    answer = cloud.client("lambda").invoke(FunctionName=found["Hello"], Payload=b'{"name": "sam"}')
+    assert json.load(answer["Payload"]) == {"hello": "sam"}
