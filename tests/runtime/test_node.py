@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.runtime.harness import Functions
+from tests.runtime.harness import SOURCE, Functions
+from tests.runtime.test_lifecycle import another
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +80,45 @@ def test_its_own_modules_and_memory_limit(rt: Functions) -> None:
         " for (;;) k.push(Buffer.alloc(8 << 20, 1)) }"
     })  # fmt: skip
     assert rt.error(eater)["errorType"] == "Runtime.ExitError"
+
+
+class Tables(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        signer = self.headers["Authorization"].split("Credential=")[1].split("/")[0]
+        text = json.dumps({"TableNames": [signer, self.headers["X-Amz-Target"]]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tables)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_aws_sdk_by_require_and_by_import(endpoint: int) -> None:
+    """The packages are installed by `make setup` (npm ci in runtime/node)."""
+    if not (SOURCE / "pileus/runtime/node/node_modules/@aws-sdk").is_dir():
+        pytest.skip("the packages of runtime/node are not installed: make setup")
+    names = "{DynamoDBClient, ListTablesCommand}"
+    package = "@aws-sdk/client-dynamodb"
+    use = "async () => (await new DynamoDBClient({}).send(new ListTablesCommand({}))).TableNames"
+    files = {
+        "index.js": f"const {names} = require('{package}'); exports.handler = {use}",
+        "index.mjs": f"import {names} from '{package}'; export const handler = {use}",
+    }
+    with another("--api", f"127.0.0.1:{endpoint}") as own:
+        for file, text in files.items():
+            answer = own.answer(node(own, {file: text}))
+            assert answer == ["AKIATEST", "DynamoDB_20120810.ListTables"]

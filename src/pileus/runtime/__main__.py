@@ -63,8 +63,8 @@ class Process:
         self._arguments = arguments
         home: Path = arguments.home.absolute()
         self._jail_root = home / "run" / "jail"
-        self._node_modules = arguments.node_modules or str(home / "node" / "node_modules")
         self._client = str(Path(__file__).parent / "node")
+        self._node_modules = arguments.node_modules or f"{self._client}/node_modules"
         self._node = find_node()
         name = f"pileus-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
         self._cgroups = Cgroups(name)

@@ -49,7 +49,8 @@ function describe(error, kind) {
 
 function report(target, error, kind) {
   const object = describe(error, kind);
-  console.error("Invoke Error", "\t", JSON.stringify({ ...object, stack: object.trace }));
+  const { trace, ...told } = object;
+  console.error(`Invoke Error \t${JSON.stringify({ ...told, stack: trace })}`);
   return call("POST", target, JSON.stringify(object), {
     "Content-Type": "application/json",
     "Lambda-Runtime-Function-Error-Type": object.errorType,
