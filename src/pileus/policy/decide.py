@@ -1,8 +1,8 @@
 """The decision: AWS's evaluation order over compiled statements.
 
-Explicit deny anywhere wins. Within one account an allow by the resource's policy or by the identity
-is enough; from
-another account both are needed. A permissions boundary and session policies only take away.
+An explicit deny anywhere wins. Within one account an allow by the resource's policy or by the
+identity is enough; from another account both are needed. A permissions boundary and session
+policies only take away.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -10,23 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from pileus.policy.document import Statement, glob
+from pileus.policy.document import Statement
+from pileus.policy.principals import Caller, Named, named
 
+__all__ = ["Caller", "Decision", "Policies", "decide"]
 Statements = Sequence[Statement]
+# What only the resource's own policy can grant: a role is assumed by its trust policy's leave.
+TRUST_ACTIONS = frozenset({"sts:assumerole", "sts:tagsession", "sts:setsourceidentity"})
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, as policies see them. ``arns``: every ARN that names the caller (session and
-    role)."""
+class Context(Protocol):
+    """Condition keys in lower case and their values."""
 
-    kind: str  # root, user, role, service, anonymous, oai
-    account: str
-    arns: tuple[str, ...] = ()
-    service: str = ""
-    canonical: tuple[str, ...] = ()
+    def get(self, key: str, default: Any = None, /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +38,14 @@ class Policies:
 
 @dataclass(slots=True)
 class Decision:
-    """``allowed``, the reason in AWS's words, and whether the context had a say in it."""
+    """``allowed``, the reason in AWS's words, and whether the context had a say in it.
+    ``statements`` are those the decision rests on."""
 
     allowed: bool
     reason: str
     contextual: bool = False
     statements: list[Statement] = field(default_factory=list)
+    denied: bool = False
 
 
 def decide(
@@ -53,92 +53,100 @@ def decide(
     policies: Policies,
     action: str,
     resource: str,
-    context: Mapping[str, Any],
+    context: Context | Mapping[str, Any],
     resource_policy: Statements | None = None,
     owner: str = "",
 ) -> Decision:
     """Whether ``caller`` may do ``action`` (any case) on ``resource``; ``owner`` is the resource's
-    account."""
-    act = action.lower()
-    look = _Look(act, resource, context)
-    on_resource = look.matching(resource_policy or (), caller)
-    identity = look.matching(policies.identity)
-    boundary = None if policies.boundary is None else look.matching(policies.boundary)
-    session = None if policies.session is None else look.matching(policies.session)
-    places = (
-        ("a resource-based policy", on_resource),
-        ("an identity-based policy", identity),
-        ("a permissions boundary", boundary or []),
-        ("a session policy", session or []),
+    account ('' = the caller's)."""
+    look = _Look(action, resource, context)
+    grant, by_resource = look.at_resource(resource_policy or (), caller)
+    identity = look.matching(policies.identity, "an identity-based policy")
+    boundary = look.limit(policies.boundary, "a permissions boundary")
+    session = look.limit(policies.session, "a session policy")
+    if look.denial is not None:
+        where, statement = look.denial
+        reason = f"with an explicit deny in {where}"
+        return Decision(False, reason, look.contextual, [statement], denied=True)
+    lacking = _lacking(
+        caller, look.action, grant, bool(identity), boundary, session, owner or caller.account
     )
-    for place, found in places:
-        for statement in found:
-            if not statement.allow:
-                return Decision(
-                    False, f"with an explicit deny in {place}", look.contextual, [statement]
-                )
-    by_resource = [s for s in on_resource if s.allow]
-    by_identity = [s for s in identity if s.allow]
-    same_account = not owner or owner == caller.account
-    if caller.kind == "root" and same_account:
-        return Decision(True, "", look.contextual)
+    if not lacking:
+        return Decision(True, "", look.contextual, by_resource + identity)
+    return Decision(False, f"because no {lacking} allows the {action} action", look.contextual)
+
+
+def _lacking(
+    caller: Caller,
+    action: str,
+    grant: Named,
+    identity: bool,
+    boundary: bool,
+    session: bool,
+    owner: str,
+) -> str:
+    """The kind of policy whose word is missing, or ''. Nothing denies."""
+    same_account = owner == caller.account
     if caller.kind in ("anonymous", "service", "oai"):
-        why = f"because no resource-based policy allows the {action} action"
-        return Decision(bool(by_resource), why, look.contextual, by_resource)
-    if boundary is not None and not any(s.allow for s in boundary) and not by_resource:
-        why = f"because no permissions boundary allows the {action} action"
-        return Decision(False, why, look.contextual)
-    if session is not None and not any(s.allow for s in session) and not by_resource:
-        why = f"because no session policy allows the {action} action"
-        return Decision(False, why, look.contextual)
-    if same_account:
-        allowed = bool(by_resource or by_identity)
-    else:
-        allowed = bool(by_resource) and (bool(by_identity) or caller.kind == "root")
-    missing = "identity" if same_account or not by_identity else "resource"
-    why = f"because no {missing}-based policy allows the {action} action"
-    return Decision(allowed, "" if allowed else why, look.contextual, by_resource + by_identity)
+        return "" if grant else "resource-based policy"
+    if not grant and (not same_account or action in TRUST_ACTIONS):
+        return "resource-based policy"
+    if caller.kind == "root":
+        return "" if session else "session policy"
+    if same_account and grant is Named.DIRECTLY:
+        return ""
+    if not identity and not (same_account and grant is Named.ROLE):
+        return "identity-based policy"
+    if not boundary:
+        return "permissions boundary"
+    return "" if session else "session policy"
 
 
 class _Look:
-    """Collects matching statements and whether any answer hung on the context."""
+    """Collects matching statements, the first deny, and whether any answer hung on the context."""
 
-    def __init__(self, action: str, resource: str, context: Mapping[str, Any]) -> None:
-        self.action, self.resource, self.context = action, resource, context
+    def __init__(self, action: str, resource: str, context: Any) -> None:
+        self.action, self.resource, self.context = action.lower(), resource, context
         self.contextual = False
+        self.denial: tuple[str, Statement] | None = None
 
-    def matching(self, statements: Statements, caller: Caller | None = None) -> list[Statement]:
+    def _holds(self, statement: Statement) -> bool:
+        self.contextual = self.contextual or statement.uses_context
+        return statement.covers_resource(self.resource, self.context) and statement.holds(
+            self.context
+        )
+
+    def _denied(self, where: str, statement: Statement) -> None:
+        self.denial = self.denial or (where, statement)
+
+    def at_resource(self, statements: Statements, caller: Caller) -> tuple[Named, list[Statement]]:
+        """How the resource's policy names the caller at most, and by which statements."""
+        grant, found = Named.NOT, []
+        for s in statements:
+            if not s.covers_action(self.action) or s.principals is None:
+                continue
+            how = named(s.principals, s.not_principals, caller)
+            if not how or not self._holds(s):
+                continue
+            if not s.allow:
+                self._denied("a resource-based policy", s)
+                continue
+            grant = max(grant, how)
+            found.append(s)
+        return grant, found
+
+    def matching(self, statements: Statements, where: str) -> list[Statement]:
+        """The allowing statements that apply."""
         out = []
         for s in statements:
-            if not s.covers_action(self.action):
+            if not s.covers_action(self.action) or not self._holds(s):
                 continue
-            if caller is not None and s.principals is not None and not names(s, caller):
-                continue
-            self.contextual = self.contextual or s.uses_context
-            if s.covers_resource(self.resource, self.context) and s.holds(self.context):
+            if s.allow:
                 out.append(s)
+            else:
+                self._denied(where, s)
         return out
 
-
-def names(statement: Statement, caller: Caller) -> bool:
-    """Whether the statement's Principal (or NotPrincipal) element covers the caller."""
-    assert statement.principals is not None
-    return _named(statement.principals, caller) != statement.not_principals
-
-
-def _named(principals: Mapping[str, tuple[str, ...]], caller: Caller) -> bool:
-    if "*" in principals:
-        return True
-    for value in principals.get("AWS", ()):
-        if value == "*":
-            return True
-        if caller.kind in ("anonymous", "service"):
-            continue
-        root = f"arn:aws:iam::{caller.account}:root"
-        if caller.account and value in (caller.account, root):
-            return True
-        if any(value == arn or ("*" in value and glob(value)(arn)) for arn in caller.arns):
-            return True
-    if caller.kind == "service" and caller.service in principals.get("Service", ()):
-        return True
-    return any(c in principals.get("CanonicalUser", ()) for c in caller.canonical)
+    def limit(self, statements: Statements | None, where: str) -> bool:
+        """Whether a limiting policy lets this through; no policy does."""
+        return statements is None or bool(self.matching(statements, where))

@@ -6,65 +6,21 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from pileus.policy.conditions import Condition, compile_conditions
+from pileus.policy.conditions import Condition, Malformed, compile_conditions
+from pileus.policy.patterns import Context, glob, matches
 
-Context = Mapping[str, Any]
-VARIABLE = re.compile(r"\$\{([^}$]*)\}")
+__all__ = ["Context", "Malformed", "Statement", "compile_document", "compile_text"]
 VERSIONS = ("2012-10-17", "2008-10-17")
 STATEMENT_KEYS = {
     "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource",
     "Condition",
 }  # fmt: skip
-
-
-class Malformed(ValueError):
-    """A policy document that AWS would refuse; the text says why."""
-
-
-@functools.lru_cache(maxsize=8192)
-def glob(pattern: str) -> Callable[[str], bool]:
-    """A test for AWS's wildcards: ``*`` any run of characters, ``?`` one character. Case
-    matters."""
-    if "*" not in pattern and "?" not in pattern:
-        return pattern.__eq__
-    if pattern == "*":
-        return lambda text: True
-    if pattern.count("*") == 1 and pattern.endswith("*") and "?" not in pattern:
-        start = pattern[:-1]
-        return lambda text: text.startswith(start)
-    compiled = re.compile(
-        "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern), re.DOTALL
-    )
-    return lambda text: compiled.fullmatch(text) is not None
-
-
-def substitute(pattern: str, context: Context) -> str | None:
-    """``pattern`` with its policy variables filled in; None when one has no value (no match
-    then)."""
-    missing = False
-
-    def one(match: re.Match[str]) -> str:
-        nonlocal missing
-        name, _, default = match[1].partition(",")
-        if name in ("*", "?", "$"):
-            return f"[{name}]" if name != "$" else "$"
-        value = context.get(name.strip().lower())
-        if value is None:
-            if default:
-                return default.strip().strip("'\"")
-            missing = True
-            return ""
-        return str(value[0] if isinstance(value, list) else value)
-
-    text = VARIABLE.sub(one, pattern)
-    return None if missing else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +46,11 @@ class Statement:
     def covers_resource(self, resource: str, context: Context) -> bool:
         if not self.resources:
             return True  # a trust policy has no resource: it is the role's own
-        return any(_matches(p, resource, context) for p in self.resources) != self.not_resources
+        found = any(matches(p, resource, context) for p in self.resources)
+        return found != self.not_resources
 
     def holds(self, context: Context) -> bool:
         return all(condition(context) for condition in self.conditions)
-
-
-def _matches(pattern: str, resource: str, context: Context) -> bool:
-    if "${" in pattern:
-        filled = substitute(pattern, context)
-        if filled is None:
-            return False
-        pattern = filled
-    return glob(pattern)(resource) or _glob_of_globs(pattern, resource)
-
-
-def _glob_of_globs(pattern: str, resource: str) -> bool:
-    """A request about ``*`` is covered only by a statement about ``*``."""
-    return resource == "*" and pattern == "*"
 
 
 @functools.lru_cache(maxsize=4096)
@@ -179,8 +122,10 @@ def _statement(statement: Any, identity: bool | None, version: str) -> Statement
         if resource != "*" and not resource.startswith("arn:") and not resource.startswith("*"):
             raise Malformed(f'Resource {resource} must be in ARN format or "*".')
     principals, not_principals = _principals(statement, identity)
-    conditions = compile_conditions(statement.get("Condition", {}), Malformed)
-    variables = version == VERSIONS[0] and any("${" in r for r in resources)
+    conditions = compile_conditions(statement.get("Condition", {}), version == VERSIONS[0])
+    variables = any("${" in r for r in resources)
+    if version != VERSIONS[0]:  # the older version has no variables
+        resources, variables = tuple(r.replace("${", "${$}{") for r in resources), False
     return Statement(
         effect == "Allow",
         str(statement.get("Sid", "")),

@@ -1,70 +1,107 @@
 """Whether a call may go on: permissions asked for, policies that apply, AWS's decision, AWS's
-words."""
+words.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 from pileus.errors import AwsError
 from pileus.policy.decide import Decision, decide
 from pileus.policy.document import Malformed, compile_document
-from pileus.services.call import Access, Call, Principal
+from pileus.services.call import Access, Call
+from pileus.wire.conditions import RequestContext
 
 CACHED_MAX = 50_000
+POLICIES_MAX = 1_000
 # Services whose protocol says AccessDenied; the JSON ones say AccessDeniedException.
 PLAIN = {"s3", "s3control", "iam", "sts", "cloudformation", "cloudfront", "sns", "sqs"}
+# A bucket policy cannot lock the account's owner out of the policy itself (S3, "Bucket policies").
+OWNERS_OWN = {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}
 
 
 class Authorizer:
-    """``identities`` tells which policies apply to a principal, and its generation."""
+    """``identities`` tells which policies apply to a principal, and its generation.
+
+    What was allowed without a look at the request's context is remembered until any identity
+    changes: by key id (a key stands for one principal as long as nothing changes), action,
+    resource and the identity of the resource's policy, which is held meanwhile."""
 
     def __init__(self, identities: Any) -> None:
         self._identities = identities
         self._generation = -1
-        self._allowed: set[tuple[Principal, str, str]] = set()
+        self._allowed: set[tuple[Any, str, str, int, str]] = set()
+        self._compiled: dict[int, tuple[Any, Any]] = {}
 
     def check(self, call: Call, accesses: Sequence[Access]) -> None:
         """Returns when every access is allowed; raises AccessDenied in AWS's words otherwise."""
         principal = call.principal
         generation = self._identities.generation
-        if generation != self._generation or len(self._allowed) > CACHED_MAX:
+        if generation != self._generation:
+            self._forget()
             self._generation = generation
-            self._allowed.clear()
+        who = principal.access_key_id or principal
         for access in accesses:
-            plain = access.resource_policy is None and not access.owner
-            key = (principal, access.action, access.resource)
-            if plain and key in self._allowed:
+            policy = access.resource_policy
+            key = (
+                who,
+                access.action,
+                access.resource,
+                0 if policy is None else id(policy),
+                access.owner,
+            )
+            if key in self._allowed:
                 continue
             verdict = self._decide(call, access)
             if not verdict.allowed:
                 raise self._refusal(call, access, verdict)
-            if plain and not verdict.contextual:
-                self._allowed.add(key)
+            if not verdict.contextual:
+                if len(self._allowed) >= CACHED_MAX:
+                    self._forget()
+                if policy is None or id(policy) in self._compiled:
+                    self._allowed.add(key)
 
     def allows(self, call: Call, access: Access) -> bool:
         """The same question, answered instead of raised."""
         return self._decide(call, access).allowed
 
+    def _forget(self) -> None:
+        self._allowed.clear()
+        self._compiled.clear()
+
     def _decide(self, call: Call, access: Access) -> Decision:
         principal = call.principal
         statements = None
         if access.resource_policy is not None:
-            try:
-                statements = compile_document(access.resource_policy)
-            except Malformed:
-                statements = ()
+            owner = principal.kind == "root" and access.owner in ("", principal.account)
+            if not (owner and access.action in OWNERS_OWN):
+                statements = self._statements(access.resource_policy)
+        caller = self._identities.caller(principal)
         return decide(
-            self._identities.caller(principal),
+            caller,
             self._identities.policies(principal),
             access.action,
             access.resource,
-            context(call, access),
+            RequestContext(call, access, caller),
             statements,
             access.owner,
         )
+
+    def _statements(self, policy: dict[str, Any]) -> Any:
+        """The compiled policy; kept with the policy itself, so that its id stays its own."""
+        kept = self._compiled.get(id(policy))
+        if kept is None:
+            if len(self._compiled) >= POLICIES_MAX:
+                self._forget()
+            try:
+                statements = compile_document(policy)
+            except Malformed:  # an empty policy, or one older than a rule: it grants nothing
+                statements = ()
+            kept = self._compiled[id(policy)] = (policy, statements)
+        return kept[1]
 
     @staticmethod
     def _refusal(call: Call, access: Access, verdict: Decision) -> AwsError:
@@ -72,51 +109,10 @@ class Authorizer:
         if call.principal.kind == "anonymous":
             return AwsError(code, "Access Denied", 403)
         where = "" if access.resource == "*" else f" on resource: {access.resource}"
+        # STS gives no reason: the trust policy is another party's.
+        why = "" if access.action.startswith("sts:") else f" {verdict.reason}"
         return AwsError(
             code,
-            f"User: {call.principal.arn} is not authorized to perform: {access.action}{where} "
-            f"{verdict.reason}",
+            f"User: {call.principal.arn} is not authorized to perform: {access.action}{where}{why}",
             403,
         )
-
-
-def context(call: Call, access: Access) -> Mapping[str, Any]:
-    """Condition keys of a request, names in lower case.
-
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-    """
-    principal, request = call.principal, call.request
-    now = time.time()
-    told: dict[str, Any] = {
-        "aws:currenttime": datetime.fromtimestamp(now, UTC).isoformat(),
-        "aws:epochtime": str(int(now)),
-        "aws:requestedregion": call.region,
-        "aws:principaltype": {"user": "User", "role": "AssumedRole", "root": "Account"}.get(
-            principal.kind, "Anonymous"
-        ),
-    }
-    if principal.kind in ("user", "role", "root"):
-        told["aws:principalarn"] = _principal_arn(principal)
-        told["aws:principalaccount"] = principal.account
-        told["aws:userid"] = principal.id or principal.account
-    if principal.kind == "user":
-        told["aws:username"] = principal.name
-    if principal.kind == "service":
-        told["aws:principalservicename"] = principal.name or principal.arn
-        told["aws:principalisawsservice"] = "true"
-    if request is not None:
-        told["aws:sourceip"] = request.remote
-        told["aws:securetransport"] = "true" if request.scheme == "https" else "false"
-        for key, header in (("aws:useragent", "user-agent"), ("aws:referer", "referer")):
-            if header in request.headers:
-                told[key] = request.headers[header]
-    for key, value in (*principal.context, *access.context.items()):
-        told[key.lower()] = value
-    return told
-
-
-def _principal_arn(principal: Principal) -> str:
-    """A session's principal ARN is its role's, as AWS tells it."""
-    if principal.kind == "role":
-        return f"arn:aws:iam::{principal.account}:role/{principal.name}"
-    return principal.arn

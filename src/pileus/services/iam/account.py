@@ -84,7 +84,7 @@ def _results(call: Call, caller: Caller, policies: Policies) -> Record:
 def _word(verdict: Decision) -> str:
     if verdict.allowed:
         return "allowed"
-    return "explicitDeny" if "explicit deny" in verdict.reason else "implicitDeny"
+    return "explicitDeny" if verdict.denied else "implicitDeny"
 
 
 def _texts(call: Call) -> list[str]:

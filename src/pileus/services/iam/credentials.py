@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pileus.errors import AwsError
-from pileus.policy.decide import Policies, decide
+from pileus.policy.decide import Caller, Policies, decide
 from pileus.policy.document import compile_text
 from pileus.services.call import Credential, Principal
 from pileus.services.iam import rows
@@ -74,32 +74,22 @@ class Minter:
         token = self._seal.close(key_id, principal, expires_ms)
         return Minted(key_id, self._seal.secret(key_id), token, expires_ms, principal)
 
-    def trusted(self, role_arn: str, caller: Any, action: str, context: dict[str, Any]) -> Any:
-        """The role's record if its trust policy lets ``caller`` assume it; AccessDenied
+    def trusted(self, role_arn: str, service: str, context: dict[str, Any]) -> Any:
+        """The role's record if its trust policy lets a service of ours assume it; AccessDenied
         otherwise."""
         role = self.identities.role(role_arn)
         if role is not None:
-            trust = compile_text(role["trust"])
-            account = role_arn.split(":")[4]
-            verdict = decide(caller, Policies(), action, role_arn, context, trust, account)
-            named = any(s.allow for s in verdict.statements)
-            if named and "explicit deny" not in verdict.reason:
+            trust, account = compile_text(role["trust"]), role_arn.split(":")[4]
+            caller = Caller("service", "", (service,), service)
+            verdict = decide(
+                caller, Policies(), "sts:AssumeRole", role_arn, context, trust, account
+            )
+            if verdict.allowed:
                 return role
         raise AwsError(
             "AccessDenied",
-            f"User: {caller.arns[0] if caller.arns else caller.service} is not authorized to"
-            f" perform: {action} on resource: {role_arn}",
+            f"User: {service} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
             403,
-        )
-
-    def trust_naming(self, role: dict[str, Any], caller: Any) -> tuple[Any, ...]:
-        """The trust statements that name the caller itself, not merely its whole account."""
-        account = role["arn"].split(":")[4]
-        broad = {account, f"arn:aws:iam::{account}:root"}
-        return tuple(
-            s
-            for s in compile_text(role["trust"])
-            if not s.allow or not s.principals or not broad & set(s.principals.get("AWS", ()))
         )
 
     def account_of(self, access_key_id: str, asking: str) -> str:
@@ -109,7 +99,7 @@ class Minter:
 
     async def check(self, role_arn: str, service: str) -> None:
         """``AwsError`` unless the role exists and trusts ``service`` (``lambda.amazonaws.com``)."""
-        self.trusted(role_arn, _service(service), "sts:AssumeRole", {})
+        self.trusted(role_arn, service, {"aws:principalisawsservice": "true"})
 
     async def mint(
         self,
@@ -122,11 +112,6 @@ class Minter:
     ) -> Minted:
         """Credentials of a role for a service that the role trusts. Raises AccessDenied."""
         told = {k.lower(): v for k, v in (context or {}).items()}
-        role = self.trusted(role_arn, _service(service), "sts:AssumeRole", told)
+        told["aws:principalisawsservice"] = "true"
+        role = self.trusted(role_arn, service, told)
         return self.issue(session_principal(role, session_name), duration_s)
-
-
-def _service(name: str) -> Any:
-    from pileus.policy.decide import Caller
-
-    return Caller("service", "", (name,), name)

@@ -20,8 +20,9 @@ class Identities:
         self._store = store
         self._seal = seal
         self._generation = -1
-        self._credentials: dict[tuple[str, str | None], Credential | None] = {}
+        self._credentials: dict[tuple[str, str | None], Credential] = {}
         self._policies: dict[Principal, Policies] = {}
+        self._callers: dict[Principal, Caller] = {}
 
     @property
     def generation(self) -> int:
@@ -30,18 +31,23 @@ class Identities:
 
     def _fresh(self) -> None:
         generation = self.generation
-        if generation != self._generation or len(self._credentials) > CACHED_MAX:
+        sizes = (len(self._credentials), len(self._policies), len(self._callers))
+        if generation != self._generation or max(sizes) > CACHED_MAX:
             self._generation = generation
             self._credentials.clear()
             self._policies.clear()
+            self._callers.clear()
 
     def lookup(self, access_key_id: str, session_token: str | None) -> Credential | None:
         """``Directory.lookup``: the secret and the principal behind a key."""
         self._fresh()
         key = (access_key_id, session_token)
-        if key not in self._credentials:
-            self._credentials[key] = self._find(access_key_id, session_token)
-        return self._credentials[key]
+        held = self._credentials.get(key)
+        if held is None:
+            held = self._find(access_key_id, session_token)
+            if held is not None:  # what is not there is not kept: strangers choose its names
+                self._credentials[key] = held
+        return held
 
     def _find(self, access_key_id: str, session_token: str | None) -> Credential | None:
         if access_key_id.startswith("ASIA"):
@@ -89,7 +95,7 @@ class Identities:
         record = self._store.get_json(
             rows.record_key(principal.account, principal.kind, principal.name)
         )
-        if record is None:
+        if record is None or not _same(record, principal):
             return Policies((), None, ())
         holders = [record]
         for group in record.get("groups", ()):
@@ -116,15 +122,28 @@ class Identities:
         return str(found["versions"][found["default"]]["text"]) if found else managed.NOTHING
 
     def caller(self, principal: Principal) -> Caller:
-        """The principal as policies name it: a role session also by its role's ARN."""
+        """The principal as policies name it: a session also by its role's or user's ARN."""
+        self._fresh()
+        found = self._callers.get(principal)
+        if found is None:
+            found = self._callers[principal] = self._caller(principal)
+        return found
+
+    def _caller(self, principal: Principal) -> Caller:
+        account, kind = principal.account, principal.kind
         arns: tuple[str, ...] = (principal.arn,)
-        canonical: tuple[str, ...] = (principal.id,) if principal.id else ()
-        if principal.kind == "role":
-            record = self._store.get_json(
-                rows.record_key(principal.account, "role", principal.name)
-            )
+        if kind in ("role", "user") and principal.arn.startswith("arn:aws:sts:"):
+            record = self._store.get_json(rows.record_key(account, kind, principal.name))
             arns = (principal.arn, record["arn"]) if record else arns
-        service = principal.name or principal.arn if principal.kind == "service" else ""
-        if principal.kind == "service" and "." not in service:
-            service = principal.arn
-        return Caller(principal.kind, principal.account, arns, service, canonical)
+        service = ""
+        if kind == "service":
+            service = principal.name if "." in principal.name else principal.arn
+        canonical = (principal.id,) if kind == "oai" and principal.id else ()
+        return Caller(kind, account, arns, service, canonical)
+
+
+def _same(record: rows.Record, principal: Principal) -> bool:
+    """Whether the principal is of this record, not of a deleted one that had its name."""
+    if ":federated-user/" in principal.arn or not principal.id:
+        return True
+    return str(record["id"]) == principal.id.partition(":")[0]

@@ -15,18 +15,22 @@ OPERATIONS = {
     "GetSessionToken": assume.get_session_token,
     "GetFederationToken": assume.get_federation_token,
 }
-# GetCallerIdentity and GetSessionToken need no permission; AssumeRole is decided with the role's
-# trust policy.
-FREE = {"GetCallerIdentity", "GetSessionToken", "AssumeRole"}
+# AWS asks no permission for these.
+FREE = {"GetCallerIdentity", "GetSessionToken"}
 
 
-def access(call: Call) -> Sequence[Access]:
-    return () if call.operation in FREE else [Access(f"sts:{call.operation}", "*")]
+def access(parts: Parts, call: Call) -> Sequence[Access]:
+    """The permissions a call needs."""
+    if call.operation in FREE:
+        return ()
+    if call.operation == "AssumeRole":
+        return assume.access(parts, call)
+    return [Access(f"sts:{call.operation}", "*")]
 
 
 def build(parts: Parts) -> Service:
     return Service(
         name="sts",
         operations={n: functools.partial(f, parts) for n, f in OPERATIONS.items()},
-        access=access,
+        access=functools.partial(access, parts),
     )
