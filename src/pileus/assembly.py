@@ -21,6 +21,7 @@ from pileus.services import (
     cloudformation,
     dynamodb,
     iam,
+    kv,
     lambda_,
     logs,
     sts,
@@ -38,7 +39,7 @@ from pileus.wire.dispatch import Dispatcher
 from pileus.wire.http import Server, serve
 
 log = logging.getLogger("pileus.assembly")
-RULES = {**dynamodb.RULES}
+RULES = {**kv.RULES, **dynamodb.RULES}
 BUILDERS = (iam, sts, dynamodb, lambda_, apigateway, logs, cloudformation)
 
 
@@ -135,6 +136,7 @@ def _mount(front: Front) -> None:
     router.mount("/_pileus/health", front.health)
     http_apis = apigateway.Door(parts)
     router.mount("/_api/", http_apis.serve)
+    router.mount("/_pileus/kv/", front.api.signed(kv.build(parts), "pileus").serve)
     router.mount_host("execute-api", http_apis.serve)
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)

@@ -31,6 +31,7 @@ from pileus.wire.post_form import read_form
 from pileus.wire.protocols.operation import OperationCodec
 from pileus.wire.protocols.rest_xml import host_id
 from pileus.wire.router import Route, Router
+from pileus.wire.signed_door import Door, SignedDoor
 from pileus.wire.sigv4 import Caller, Verifier
 
 BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 17 * 1024 * 1024}
@@ -71,6 +72,10 @@ class Api:
         """Unique in the cloud: a random prefix per process and a counter."""
         self._calls += 1
         return f"{self._id_prefix}{self._calls:012x}"
+
+    def signed(self, door: Door, service: str) -> SignedDoor:
+        """``door`` behind this API's signatures (signing name ``service``) and permissions."""
+        return SignedDoor(door, service, self._verifier, self.authorizer, self.region)
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """The server's handler."""
