@@ -103,6 +103,8 @@ def confine(kernel: Kernel, what: Confinement, kept: Sequence[str], filter_code:
     kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)
     if not what.weak:
         landlock.restrict(kernel, ["/"], [p for p in ("/tmp", "/dev", "/proc") if os.path.isdir(p)])
+    if not what.weak:
+        kernel.drop_bounding_set()
     if what.uid:
         os.setgroups([])
         os.setresgid(what.uid, what.uid, what.uid)

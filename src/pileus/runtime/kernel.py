@@ -97,11 +97,14 @@ class Kernel:
         """``which``: 0 create_ruleset, 1 add_rule, 2 restrict_self."""
         return self.syscall(self._numbers["landlock"] + which, *args)
 
-    def drop_capabilities(self) -> None:
-        """Empty the bounding, ambient, inheritable, permitted and effective sets."""
+    def drop_bounding_set(self) -> None:
+        """No program executed from now on can gain a capability. Needs CAP_SETPCAP."""
         for capability in range(64):
             if self._libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
-                break  # EINVAL past the last capability; EPERM without CAP_SETPCAP
+                break  # EINVAL past the last capability; EPERM without privileges to lose
+
+    def drop_capabilities(self) -> None:
+        """Empty the ambient, inheritable, permitted and effective sets."""
         self._libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
         header = struct.pack("<II", 0x20080522, 0)
         self.syscall(self._numbers["capset"], header, bytes(24))

@@ -100,9 +100,11 @@ class LogReader:
         line = text[:EVENT_BYTES_MAX].decode("utf-8", "replace").rstrip("\n")
         self._lines.append((stamp, line))
 
-    def take(self) -> list[Line]:
-        """Everything written until now; an unfinished last line counts as finished."""
-        self.drain()
+    def take(self, now_too: bool = True) -> list[Line]:
+        """Everything written until now (``now_too`` false: what has been read already); an
+        unfinished last line counts as finished."""
+        if now_too:
+            self.drain()
         if self._pending and not self._pending.startswith(FRAME[:1]):
             self._keep(now_ms(), self._pending)
             self._pending = b""

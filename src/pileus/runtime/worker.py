@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 from pileus.errors import Unavailable
 from pileus.runtime import environment, jail, log
 from pileus.runtime.environment import Places
@@ -168,7 +170,7 @@ class Worker:
         now = log.now_ms()
         job.started = time.monotonic()
         job.deadline_ms = now + int(job.spec.timeout_s * 1000)
-        job.log = self._output.take()
+        job.log = self._output.take(now_too=False)
         job.log.append((now, self._platform.start(job.request_id)))
         self._timer = self._loop.call_later(job.spec.timeout_s, self._timed_out, job)
         if self._framed:
@@ -318,7 +320,10 @@ class Worker:
         group = self.enclosure.group
         if group is None:
             pids = namespace_pids(self.enclosure.pid)
-            return sum(resident_bytes(pid, b"RssAnon:") for pid in pids) > limit
+            if sum(resident_bytes(pid, b"RssAnon:") for pid in pids) <= limit:
+                return False
+            # The zygote's pages count in each process: look closer.
+            return sum(resident_bytes(p, b"Pss_Anon:", "smaps_rollup") for p in pids) > limit
         try:
             return group.peak_bytes() > limit and group.anonymous_bytes() > limit
         except OSError:
@@ -336,10 +341,10 @@ class Worker:
 
 
 def invoke_frame(job: Job) -> tuple[bytes, bytes, bytes]:
-    head = json.dumps((
+    head = orjson.dumps((
         job.request_id, job.deadline_ms, job.invoked_arn,
         job.trace_id, job.client_context, job.identity,
-    )).encode()  # fmt: skip
+    ))  # fmt: skip
     if len(head) > 0xFFFF:
         raise Unavailable("the client context is too large")
     return struct.pack("<H", len(head)), head, job.payload
@@ -380,10 +385,10 @@ def namespace_pids(first: int) -> list[int]:
     return [int(p) for p in os.listdir("/proc") if p.isdigit() and namespace(p) == own]
 
 
-def resident_bytes(pid: int, name: bytes) -> int:
-    """A size from /proc/PID/status, in bytes; 0 when the process is gone."""
+def resident_bytes(pid: int, name: bytes, file: str = "status") -> int:
+    """A size from /proc/PID/status or the like, in bytes; 0 when the process is gone."""
     try:
-        text = Path(f"/proc/{pid}/status").read_bytes()
+        text = Path(f"/proc/{pid}/{file}").read_bytes()
     except OSError:
         return 0
     at = text.find(name)
