@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
+import os
 import struct
+import tempfile
 import zipfile
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from pileus.errors import AwsError
+from pileus.services.call import FileBody
 from tests.services.lambda_.conftest import ACCOUNT, ROLE, zipped
 
 ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f"
@@ -132,11 +138,28 @@ def test_hostile_zips_are_refused(run: Any, data: bytes, text: str) -> None:
     run(body)
 
 
-def test_code_from_a_bucket(run: Any) -> None:
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 100):
+        yield data[at : at + 100]
+
+
+def opened_file(data: bytes) -> FileBody:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"before" + data)
+        file.flush()
+        return FileBody(os.dup(file.fileno()), 6, len(data))
+
+
+@pytest.mark.parametrize("handed", [bytes, pieces, opened_file])
+def test_code_from_a_bucket(run: Any, handed: Any) -> None:
     async def body(cloud: Any) -> None:
-        cloud.objects["b", "k"] = zipped(app__py="x = 2")
+        data = zipped(app__py="x = 2")
+        cloud.objects["b", "k"], cloud.handed = data, handed
         made = await cloud.made(Code={"S3Bucket": "b", "S3Key": "k"})
-        assert made["CodeSize"] == len(cloud.objects["b", "k"])
+        assert made["CodeSize"] == len(data)
+        digest = base64.b64decode(made["CodeSha256"]).hex()
+        assert digest == hashlib.sha256(data).hexdigest()
+        assert b"".join([chunk async for chunk in cloud.blobs.read(digest)]) == data
 
     run(body)
 

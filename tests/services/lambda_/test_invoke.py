@@ -78,6 +78,9 @@ def test_a_change_reaches_the_next_invocation(run: Any) -> None:
         await cloud("Invoke", FunctionName="f")
         first, second = (spec for spec, _, _ in cloud.runtime.invoked)
         assert first is second  # the runtime keeps a spec by identity
+        await cloud.made("other")
+        await cloud("Invoke", FunctionName="f")
+        assert cloud.runtime.invoked[-1][0] is first  # another function's change does not count
         await cloud("UpdateFunctionConfiguration", FunctionName="f", MemorySize=512)
         await cloud("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=7)
         await cloud("Invoke", FunctionName="f")

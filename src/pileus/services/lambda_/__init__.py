@@ -43,6 +43,8 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateFunction": create.create_function,
     "GetFunction": functions.get_function,
     "GetFunctionConfiguration": functions.get_function_configuration,
+    "GetFunctionCodeSigningConfig": functions.get_code_signing_config,
+    "GetRuntimeManagementConfig": functions.get_runtime_management_config,
     "ListFunctions": functions.list_functions,
     "DeleteFunction": functions.delete_function,
     "UpdateFunctionCode": update.update_function_code,

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 from pileus.errors import AwsError
 from pileus.runtime.function import UNZIPPED_BYTES_MAX
 from pileus.runtime.unpack import inspect
-from pileus.services.call import Call
+from pileus.services.call import Call, FileBody
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.names import USER, invalid
 from pileus.services.lambda_.room import Room
@@ -24,35 +25,41 @@ from pileus.state.store import Store
 
 ZIP_BYTES_MAX = 50 * 1024 * 1024  # in the request
 BUCKET_ZIP_BYTES_MAX = 250 * 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 LOCATION_SECONDS = 600
 
 Code = dict[str, Any]  # {"digest": hex SHA-256, "size": bytes, "unzipped": bytes}
 
 
 async def take(room: Room, call: Call, source: dict[str, Any]) -> Code:
-    """Store the zip that ``source`` gives (``ZipFile`` or ``S3Bucket`` and ``S3Key``)."""
+    """Store the zip that ``source`` gives (``ZipFile`` or ``S3Bucket`` and ``S3Key``). Nobody
+    names the blob until the caller's row does; a refused one is collected."""
     data = source.get("ZipFile")
     if data is not None:
-        if len(data) > ZIP_BYTES_MAX:
-            raise AwsError(
-                "RequestEntityTooLargeException",
-                f"Request must be smaller than {ZIP_BYTES_MAX} bytes for the operation",
-                413,
-                fields=USER,
-            )
+        digest, size = await _from_request(room, data)
     elif source.get("S3Bucket") and source.get("S3Key"):
-        data = await _from_bucket(room, call, source)
+        digest, size = await _from_bucket(room, call, source)
     else:
         raise invalid("Please provide a source for function code.")
+    unzipped = await asyncio.to_thread(inspect, room.blobs.path(digest), UNZIPPED_BYTES_MAX)
+    return {"digest": digest, "size": size, "unzipped": unzipped}
+
+
+async def _from_request(room: Room, data: bytes) -> tuple[str, int]:
+    if len(data) > ZIP_BYTES_MAX:
+        raise AwsError(
+            "RequestEntityTooLargeException",
+            f"Request must be smaller than {ZIP_BYTES_MAX} bytes for the operation",
+            413,
+            fields=USER,
+        )
     if not data:
         raise invalid("Uploaded file must be a non-empty zip")
-    digest = await room.blobs.put(data)  # nobody names it until the function's row does
-    unzipped = await asyncio.to_thread(inspect, room.blobs.path(digest), UNZIPPED_BYTES_MAX)
-    return {"digest": digest, "size": len(data), "unzipped": unzipped}
+    return await room.blobs.put(data), len(data)
 
 
-async def _from_bucket(room: Room, call: Call, source: dict[str, Any]) -> bytes:
-    """The object, read with the caller's own permission."""
+async def _from_bucket(room: Room, call: Call, source: dict[str, Any]) -> tuple[str, int]:
+    """The object, read with the caller's own permission, a piece at a time."""
     params = {"Bucket": source["S3Bucket"], "Key": source["S3Key"]}
     if source.get("S3ObjectVersion"):
         params["VersionId"] = source["S3ObjectVersion"]
@@ -61,36 +68,46 @@ async def _from_bucket(room: Room, call: Call, source: dict[str, Any]) -> bytes:
             "s3", "GetObject", params, principal=call.principal, region=call.region
         )
     except AwsError as error:
-        told = f"S3 Error Code: {error.code}. S3 Error Message: {error.message}"
-        if error.status == 403:
-            raise AwsError(
-                "AccessDeniedException",
-                "Your access has been denied by S3, please make sure your request credentials"
-                f" have permission to GetObject for {params['Bucket']}/{params['Key']}. {told}",
-                403,
-                fields=USER,
-            ) from error
-        raise invalid(f"Error occurred while GetObject. {told}") from error
-    return await _whole(answer["Body"])
+        raise _bucket_error(error, params) from error
+    writer = room.blobs.create()
+    try:
+        async for chunk in _chunks(answer["Body"]):
+            await writer.write(chunk)
+            if writer.size > BUCKET_ZIP_BYTES_MAX:
+                raise invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes")
+    except BaseException:
+        await writer.abort()
+        raise
+    return await writer.commit(), writer.size
 
 
-async def _whole(body: bytes | AsyncIterator[bytes]) -> bytes:
+def _bucket_error(error: AwsError, params: dict[str, str]) -> AwsError:
+    told = f"S3 Error Code: {error.code}. S3 Error Message: {error.message}"
+    if error.status != 403:
+        return invalid(f"Error occurred while GetObject. {told}")
+    return AwsError(
+        "AccessDeniedException",
+        "Your access has been denied by S3, please make sure your request credentials have"
+        f" permission to GetObject for {params['Bucket']}/{params['Key']}. {told}",
+        403,
+        fields=USER,
+    )
+
+
+async def _chunks(body: bytes | FileBody | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """An object's bytes, however the bucket service hands them over."""
     if isinstance(body, bytes | bytearray | memoryview):
-        return _fitting([bytes(body)], len(body))
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in body:
-        chunks.append(bytes(chunk))
-        size += len(chunk)
-        _fitting([], size)
-    return _fitting(chunks, size)
-
-
-def _fitting(chunks: list[bytes], size: int) -> bytes:
-    if size > BUCKET_ZIP_BYTES_MAX:
-        raise invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes")
-    return b"".join(chunks)
+        yield bytes(body)
+    elif isinstance(body, FileBody):
+        try:
+            for at in range(body.offset, body.offset + body.length, CHUNK_BYTES):
+                left = body.offset + body.length - at
+                yield await asyncio.to_thread(os.pread, body.fd, min(CHUNK_BYTES, left), at)
+        finally:
+            os.close(body.fd)
+    else:
+        async for chunk in body:
+            yield bytes(chunk)
 
 
 # -- where a client may fetch it ---------------------------------------------------------------

@@ -49,6 +49,20 @@ def get_function_configuration(room: Room, call: Call) -> dict[str, Any]:
     return settings.describe(name, room.version(name), qualified=bool(name.qualifier))
 
 
+def get_code_signing_config(room: Room, call: Call) -> dict[str, Any]:
+    """No function has one: configurations with code signing are refused."""
+    name = called_function(call)
+    room.function(name)
+    return {"CodeSigningConfigArn": "", "FunctionName": name.name}
+
+
+def get_runtime_management_config(room: Room, call: Call) -> dict[str, Any]:
+    """Runtimes are updated with the cloud."""
+    name = called_function(call)
+    room.version(name)
+    return {"UpdateRuntimeOn": "Auto", "FunctionArn": name.qualified_arn}
+
+
 def page_of(call: Call) -> tuple[str, int]:
     """Marker and page size of a list request."""
     size = call.params.get("MaxItems") or PAGE_MAX

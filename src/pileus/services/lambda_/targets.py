@@ -27,6 +27,9 @@ from pileus.state.store import Store
 TARGETS_MAX = 20_000
 
 
+COMPARED = [f.name for f in dataclasses.fields(FunctionSpec) if f.name != "credentials"]
+
+
 class Version:
     """One version, ready to run. ``spec`` carries the role's current credentials."""
 
@@ -34,7 +37,7 @@ class Version:
         self.function = function
         self.number = plain.version
         self.role = role
-        self.log_group = plain.log_group
+        self.plain = plain
         self._spec = plain
 
     async def spec(self, roles: Roles) -> FunctionSpec:
@@ -45,6 +48,11 @@ class Version:
         if self._spec.credentials is not session.credentials:
             self._spec = dataclasses.replace(self._spec, credentials=session.credentials)
         return self._spec
+
+
+def same(one: FunctionSpec, other: FunctionSpec) -> bool:
+    """Whether two specs without credentials say the same."""
+    return all(getattr(one, name) == getattr(other, name) for name in COMPARED)
 
 
 @dataclass(slots=True)
@@ -82,6 +90,7 @@ class Targets:
         self._generation = -1
         self._targets: dict[FunctionName, Target] = {}
         self._versions: dict[tuple[FunctionName, str], Version] = {}
+        self._before: dict[tuple[FunctionName, str], Version] = {}
         self._reserved: dict[str, int] = {}
 
     def find(self, name: FunctionName) -> Target:
@@ -89,7 +98,8 @@ class Targets:
         generation = self._store.generation(rows.TABLE)
         if generation != self._generation or len(self._targets) > TARGETS_MAX:
             self._targets.clear()
-            self._versions.clear()
+            kept = self._before if len(self._before) < TARGETS_MAX else {}
+            self._before, self._versions = {**kept, **self._versions}, {}
             self._reserved.clear()
             self._generation = generation
         target = self._targets.get(name)
@@ -137,7 +147,10 @@ class Targets:
                 raise no_function(name)
             record = found
         spec = self._spec(plain, record, function["reserved"])
-        version = Version(plain, record["config"]["Role"], spec)
+        role = record["config"]["Role"]
+        version = self._before.get((plain, number))
+        if version is None or version.role != role or not same(version.plain, spec):
+            version = Version(plain, role, spec)  # else the runtime knows the very spec already
         self._versions[plain, number] = version
         return version
 
