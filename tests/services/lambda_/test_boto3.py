@@ -107,6 +107,23 @@ def test_invoke_answers_tells_errors_and_logs(cloud: Any, function: str) -> None
     assert streams[0]["lastEventTimestamp"] > 0
 
 
+def test_response_stream(cloud: Any, function: str) -> None:
+    client = cloud.client("lambda")
+    big = {"x": "y" * 200_000}
+    answer = client.invoke_with_response_stream(
+        FunctionName=function, Payload=json.dumps(big), LogType="Tail"
+    )
+    assert answer["ExecutedVersion"] == "$LATEST"
+    events = list(answer["EventStream"])
+    text = b"".join(e["PayloadChunk"]["Payload"] for e in events if "PayloadChunk" in e)
+    assert json.loads(text)["event"] == big
+    assert b"REPORT" in base64.b64decode(events[-1]["InvokeComplete"]["LogResult"])
+    failed = client.invoke_with_response_stream(FunctionName=function, Payload=b'{"fail": 1}')
+    (only,) = failed["EventStream"]
+    assert only["InvokeComplete"]["ErrorCode"] == "Unhandled"
+    assert "as asked" in only["InvokeComplete"]["ErrorDetails"]
+
+
 def test_an_event_runs_later(cloud: Any, function: str) -> None:
     answer = cloud.client("lambda").invoke(
         FunctionName=function, InvocationType="Event", Payload=b'{"later": 1}'

@@ -142,7 +142,7 @@ def build(parts: Parts) -> Service:
         "lambda",
         operations,
         AccessRules(room, targets),
-        direct={"Invoke": invoker.direct},
+        direct={"Invoke": invoker.direct, "InvokeWithResponseStream": invoker.streamed},
         start=start,
         stop=stop,
     )

@@ -19,6 +19,7 @@ from pileus.services.lambda_.targets import Targets
 UNBOUND = ("ListFunctions", "ListLayers", "GetAccountSettings", "ListLayerVersions")
 ACTION = {
     "Invoke": "InvokeFunction",
+    "InvokeWithResponseStream": "InvokeFunction",
     "GetLayerVersionByArn": "GetLayerVersion",
 }
 CONDITION_MEMBERS = {
@@ -38,7 +39,7 @@ class AccessRules:
 
     def __call__(self, call: Call) -> Found:
         operation = call.operation
-        if operation in ("Invoke", "InvokeAsync", "InvokeFunctionUrl"):
+        if operation in ("Invoke", "InvokeAsync", "InvokeFunctionUrl", "InvokeWithResponseStream"):
             return self._invoke(call)
         if operation in UNBOUND:
             return [Access(f"lambda:{operation}", "*")]

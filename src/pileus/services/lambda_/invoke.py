@@ -17,7 +17,7 @@ import orjson
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import PAYLOAD_BYTES_MAX, InvokeOutcome, Throttled
 from pileus.services.call import Call, HttpResponse
-from pileus.services.lambda_ import rows
+from pileus.services.lambda_ import rows, stream
 from pileus.services.lambda_.logship import LogShip
 from pileus.services.lambda_.names import USER, FunctionName, function_name, invalid, validation
 from pileus.services.lambda_.queue import EventQueue
@@ -109,6 +109,23 @@ class Invoker:
         if asked.tail:
             headers.append(("X-Amz-Log-Result", b64encode(outcome.log_tail).decode()))
         return HttpResponse(200, headers, outcome.payload)
+
+    async def streamed(self, call: Call) -> HttpResponse:
+        """InvokeWithResponseStream from the network."""
+        asked = await _from_request(call)
+        if asked.kind == "Event":
+            raise validation(asked.kind, "invocationType", "RequestResponse|DryRun")
+        target = self._check(asked)
+        if asked.kind == "DryRun":
+            return HttpResponse(204)
+        version = target.choose()
+        outcome = await self._now(call, asked, version)
+        headers = [
+            ("content-type", "application/vnd.amazon.eventstream"),
+            ("X-Amz-Executed-Version", version.number),
+            ("x-amzn-RequestId", call.request_id),
+        ]
+        return HttpResponse(200, headers, stream.frames(outcome, asked.tail))
 
     async def operation(self, call: Call) -> dict[str, Any]:
         """Invoke from another service: parameters in, members out."""
