@@ -36,6 +36,7 @@ from pileus.wire.sigv4 import Caller, Verifier
 
 BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 17 * 1024 * 1024}
 BODY_MAX_OTHER = 8 * 1024 * 1024
+_READY = (dict, HttpResponse)
 _UNSIGNED_OPERATIONS = frozenset({"PreflightRequest", "PostObject"})
 
 
@@ -99,7 +100,7 @@ class Api:
             result = self._run(plan, call)
         except Exception as e:
             return self._failed(e, route, request, request_id)
-        if result is None or isinstance(result, dict | HttpResponse):
+        if result is None or isinstance(result, _READY):
             return self._finish(plan, result, request_id)
         return self._wait(result, plan, route, request, request_id)
 
@@ -130,10 +131,13 @@ class Api:
     # --- steps -------------------------------------------------------------------------------
     def _plan(self, route: Route) -> _Plan:
         """What runs this operation. Raises for an operation nobody offers."""
+        if route.plan is not None:
+            return route.plan  # type: ignore[no-any-return]
         key = (route.service.name, route.operation, route.protocol)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._make_plan(route)
+        route.plan = plan
         return plan
 
     def _make_plan(self, route: Route) -> _Plan:
@@ -211,7 +215,7 @@ class Api:
                 "s3", "PostObject", form.principal, self.region, params, request_id, b"", request
             )
             result = self._run(plan, call)
-            if not (result is None or isinstance(result, dict | HttpResponse)):
+            if not (result is None or isinstance(result, _READY)):
                 result = await result
             return self._finish(plan, result, request_id)
         except Exception as e:

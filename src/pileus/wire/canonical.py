@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from urllib.parse import quote, unquote, unquote_plus, unquote_to_bytes
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
-_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_.~-]+)*/?\Z")
-_DOTS = re.compile(r"/\.{1,2}(?:/|\Z)|//")
+# Paths that are their own canonical form: no escapes, no empty and no dotted segments.
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?\Z")
 
 
-def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """The key of one day, region and service."""
-    key = ("AWS4" + secret).encode()
-    for part in (date, region, service, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
+class SigningKey:
+    """The key of one day, region and service. Holds HMAC's two half-way states: a signature costs
+    two copies instead of a set-up (a quarter of ``hmac.digest``)."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: str, date: str, region: str, service: str) -> None:
+        key = ("AWS4" + secret).encode()
+        for part in (date, region, service, "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        block = key.ljust(64, b"\0")
+        self._inner = sha256(bytes(x ^ 0x36 for x in block))
+        self._outer = sha256(bytes(x ^ 0x5C for x in block))
+
+    def sign(self, text: bytes) -> str:
+        """HMAC-SHA256 in hex."""
+        inner = self._inner.copy()
+        inner.update(text)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 def path(raw: str, s3: bool) -> str:
     """The canonical path: S3 encodes once; the others normalise and encode what was sent again."""
-    if _PLAIN_PATH.match(raw) and not _DOTS.search(raw):
+    if raw == "/" or _PLAIN_PATH.match(raw):
         return raw
     if s3:
         return quote(unquote_to_bytes(raw), safe="/-_.~")
@@ -61,16 +76,19 @@ def _encode(text: str) -> str:
     return quote(text.encode("utf-8", "surrogateescape"), safe="-_.~")
 
 
-def header(value: str) -> str:
-    """A header value without outer spaces, inner runs folded to one."""
-    value = value.strip()
-    return " ".join(value.split()) if "  " in value or "\t" in value else value
+def headers(names: Sequence[str], values: Mapping[str, str]) -> str:
+    """The canonical headers: values without outer spaces, inner runs folded to one. Raises
+    ``KeyError`` for a signed header that was not sent."""
+    text = "".join([f"{name}:{values[name]}\n" for name in names])
+    if "  " in text or "\t" in text or ": " in text or " \n" in text:
+        return "".join([f"{name}:{' '.join(values[name].split())}\n" for name in names])
+    return text
 
 
 def readings(raw_path: str, raw_query: str, s3: bool, drop: str = "") -> Iterator[tuple[str, str]]:
     """Canonical (path, query) pairs a client may have meant: the documented one first; then a
     ``+`` in the query as a space, and an S3 path signed as it was sent, both seen in the field."""
-    told, asked = path(raw_path, s3), query(raw_query, False, drop)
+    told, asked = path(raw_path, s3), query(raw_query, False, drop) if raw_query else ""
     yield told, asked
     if "+" in raw_query:
         yield told, query(raw_query, True, drop)

@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from pileus.errors import AwsError
 from pileus.wire import canonical
+from pileus.wire.canonical import SigningKey
 from pileus.wire.checksums import CHECKSUMS, Checksum, checksum_mismatch
 from pileus.wire.refusals import mismatch as signature_mismatch
 
@@ -34,7 +35,7 @@ def incomplete() -> AwsError:
 class Chunked:
     """The chain of chunk signatures."""
 
-    def __init__(self, key: bytes, date: str, scope: str, seed: str) -> None:
+    def __init__(self, key: SigningKey, date: str, scope: str, seed: str) -> None:
         self._key = key
         self._head = f"\n{date}\n{scope}\n"
         self.previous = seed
@@ -55,7 +56,7 @@ class Chunked:
         )
 
     def _check(self, text: str, signature: bytes) -> None:
-        wanted = hmac.digest(self._key, text.encode(), "sha256").hex()
+        wanted = self._key.sign(text.encode())
         if not hmac.compare_digest(wanted.encode(), signature):
             raise signature_mismatch("s3")
         self.previous = wanted

@@ -39,7 +39,6 @@ _KNOWN = (
 )
 _NAMES = {form.encode(): name.lower() for name in _KNOWN for form in (name, name.lower())}
 _ASCII = bytes(range(0x21, 0x7F)).decode()
-_DIGITS = re.compile(r"[0-9]{1,18}\Z")
 TIMEOUT = AwsError(
     "RequestTimeout",
     "Your socket connection to the server was not read from or written to within the timeout"
@@ -204,16 +203,16 @@ class Connection(asyncio.Protocol):
             self._stop_parsing(414, "URITooLong", "Request URI is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_body:
-            return  # a trailer: nothing here relies on one
-        key = _NAMES.get(name) or name.decode("latin-1").lower()
+        key = _NAMES.get(name)
+        if key is None:
+            key = name.decode("latin-1").lower()
         headers = self._headers
-        if key in headers:
+        if key not in headers and not self._in_body:
+            headers[key] = value.decode("latin-1")
+        elif not self._in_body:  # in the body it is a trailer: nothing here relies on one
             if key in _ONCE:
                 self._stop_parsing(400, "BadRequest", f"Repeated header {key}.")
             headers[key] += "," + value.decode("latin-1")
-        else:
-            headers[key] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         headers, limits = self._headers, self._limits
@@ -285,17 +284,20 @@ class Connection(asyncio.Protocol):
             return -1
         if told is None:
             return 0
-        if not _DIGITS.match(told):
+        if not told.isascii() or not told.isdigit() or len(told) > 18:
             self._stop_parsing(400, "BadRequest", "Content-Length is not a number.")
-        if int(told) > self._limits.body_bytes:
+        length = int(told)
+        if length > self._limits.body_bytes:
             self._stop_parsing(
                 413, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
             )
-        return int(told)
+        return length
 
     def _target(self) -> tuple[str, str]:
         """Raw path and query of the request target; the absolute form sets Host (RFC 9112, 3.2)."""
         url = self._url
+        if url == b"/":
+            return "/", ""
         text = url.decode() if url.isascii() else quote_from_bytes(url, safe=_ASCII)
         if text[:1] != "/":
             scheme, mark, rest = text.partition("://")

@@ -13,6 +13,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import BodyStream, HttpRequest
+from pileus.wire.canonical import SigningKey
 from pileus.wire.chunked import ChunkDecoder, Chunked
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -32,7 +33,12 @@ def mismatch(told: str, found: str) -> AwsError:
 
 
 def check_payload(
-    request: HttpRequest, told: str | None, signature: str, key: bytes, date: str, scope: str
+    request: HttpRequest,
+    told: str | None,
+    signature: str,
+    key: SigningKey | None,
+    date: str,
+    scope: str,
 ) -> None:
     """Check or wrap the body. ``told`` is x-amz-content-sha256 (None: take the header's word
     without checking signatures, for anonymous and dev callers)."""
@@ -65,17 +71,17 @@ def check_payload(
 
 
 def _unwrap(
-    request: HttpRequest, value: str, signature: str, key: bytes, date: str, scope: str
+    request: HttpRequest, value: str, signature: str, key: SigningKey | None, date: str, scope: str
 ) -> None:
     length = request.headers.get("x-amz-decoded-content-length", "")
     if not length.isascii() or not length.isdigit() or len(length) > 15:
         raise AwsError(
             "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
         )
-    signed = value != _UNSIGNED_TRAILER and bool(key)
+    signed = value != _UNSIGNED_TRAILER
     decoder = ChunkDecoder(
         int(length),
-        signer=Chunked(key, date, scope, signature) if signed else None,
+        signer=Chunked(key, date, scope, signature) if signed and key else None,
         marked=value != _UNSIGNED_TRAILER,
         trailer=request.headers.get("x-amz-trailer", "").strip().lower()
         if value != _SIGNED_CHUNKS

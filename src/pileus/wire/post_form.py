@@ -180,8 +180,7 @@ def signed_policy(
         raise refusals.unknown_key("s3", parts[0])
     if held.expires_ms is not None and held.expires_ms <= now_ms:
         raise refusals.expired("s3")
-    key = canonical.signing_key(held.secret, *parts[1:4])
-    wanted = hmac.digest(key, text.encode(), "sha256").hex()
+    wanted = canonical.SigningKey(held.secret, *parts[1:4]).sign(text.encode())
     if not hmac.compare_digest(wanted.encode(), fields["x-amz-signature"].encode()):
         raise refusals.mismatch("s3")
     return held.principal, check_policy(_document(text), fields, now_ms)

@@ -40,15 +40,15 @@ def head(response: HttpResponse, date: bytes, extra: str) -> bytes:
     a service must not let its caller write headers."""
     line = _STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} Status\r\n"
     headers = response.headers
-    text = line + "".join([f"{name}: {value}\r\n" for name, value in headers]) + extra
-    expected = len(headers) + 1 + extra.count("\n")
+    text = "".join([line, *[f"{name}: {value}\r\n" for name, value in headers]])
+    expected = len(headers) + 1
     if text.count("\n") != expected or text.count("\r") != expected:
         raise ValueError("line break in a response header")
     try:
-        raw = text.encode("latin-1")
+        raw = (text + extra).encode("latin-1")
     except UnicodeEncodeError:
-        raw = text.encode()
-    return raw + date + b"\r\n"
+        raw = (text + extra).encode()
+    return b"%b%b\r\n" % (raw, date)
 
 
 def send(
@@ -69,8 +69,11 @@ def send(
 
 def _framing(response: HttpResponse, length: int, http10: bool, close: bool) -> str:
     """The framing headers of a body of ``length`` bytes, where the service did not say itself."""
-    told = any(name.lower() == "content-length" for name, _ in response.headers)
-    extra = "" if told or response.status in _BODYLESS else f"content-length: {length}\r\n"
+    told = response.status in _BODYLESS
+    for name, _ in response.headers:
+        if len(name) == 14 and name.lower() == "content-length":
+            told = True
+    extra = "" if told else f"content-length: {length}\r\n"
     if close:
         return extra + "connection: close\r\n"
     return extra + "connection: keep-alive\r\n" if http10 else extra

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.models import Models
@@ -40,8 +41,9 @@ class Route:
     service: ServiceName
     operation: str
     protocol: str
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str]
     asked: str = ""
+    plan: Any = None  # what the door found out about this operation
 
 
 class Router:
@@ -53,6 +55,7 @@ class Router:
         self._hosts: list[tuple[str, Handler]] = []
         self._known_hosts: dict[str, Handler | None] = {}
         self._paths: dict[str, RestPaths] = {}
+        self._targets: dict[str, Route] = {}
 
     def mount(self, prefix: str, handler: Handler) -> None:
         """Requests whose path starts with ``prefix`` (``/_pileus/kv/``); the longest wins."""
@@ -93,10 +96,13 @@ class Router:
         headers = request.headers
         target = headers.get("x-amz-target")
         if target is not None:
+            known = self._targets.get(target)
+            if known is not None:
+                return known
             prefix, _, operation = target.rpartition(".")
             service = BY_TARGET.get(prefix)
             if service is not None:
-                return Route(service, operation, "json", _NO_LABELS)
+                return self.remember(target, Route(service, operation, "json", _NO_LABELS))
         if "smithy-protocol" in headers:
             rpc = _RPC.match(request.path)
             if rpc is not None and rpc[1] in BY_TARGET:
@@ -105,6 +111,13 @@ class Router:
         if service.protocol.startswith("rest"):
             return self._rest(request, service)
         return self._action(request, service)
+
+    def remember(self, target: str, route: Route) -> Route:
+        """Keep a target's route (bounded: the client chooses the text)."""
+        if len(self._targets) >= HOSTS_MAX:
+            self._targets.clear()
+        self._targets[target] = route
+        return route
 
     def service_of(self, request: HttpRequest) -> ServiceName:
         """The service by credential scope, query protocol or path; S3 when nothing tells."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from pileus.errors import AwsError
 from pileus.services.call import ANONYMOUS, Directory, HttpRequest, Principal
 from pileus.wire import canonical, refusals
+from pileus.wire.canonical import SigningKey
 from pileus.wire.payload import check_payload
 
 CACHE_MAX = 4096
@@ -40,7 +41,7 @@ class Caller(NamedTuple):
 
     principal: Principal
     region: str
-    signing_key: bytes = b""
+    signing_key: SigningKey | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Verifier:
         self._now_ms = now_ms
         self._owner = owner
         self._claims: dict[str, Claim] = {}
-        self._keys: dict[tuple[str, str], bytes] = {}
+        self._keys: dict[tuple[str, str], SigningKey] = {}
         self._times: dict[str, int] = {}
 
     def verify(self, request: HttpRequest, kind: str, service: str) -> Caller:
@@ -84,7 +85,7 @@ class Verifier:
         if "Signature=" in request.query and "AWSAccessKeyId=" in request.query:
             raise _only_v4(kind)
         if kind == "s3":
-            check_payload(request, None, "", b"", "", "")
+            check_payload(request, None, "", None, "", "")
         return Caller(self._owner if self._owner and kind != "s3" else ANONYMOUS, "")
 
     # --- header form -------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Verifier:
             claim.checked = names
         key, principal = self._key(claim, headers.get("x-amz-security-token"), kind)
         if key is None:
-            check_payload(request, None, "", b"", "", "")
+            check_payload(request, None, "", None, "", "")
             return Caller(principal, claim.region)
         self._check_scope(claim, date, kind, service)
         self._check_time(date, kind)
@@ -168,7 +169,7 @@ class Verifier:
         token = parts.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
         key, principal = self._key(claim, token, kind)
         if key is None:
-            check_payload(request, None, "", b"", "", "")
+            check_payload(request, None, "", None, "", "")
             return Caller(principal, claim.region)
         self._check_scope(claim, date, kind, service)
         self._check_expiry(date, parts.get("X-Amz-Expires", "900"), kind)
@@ -203,7 +204,9 @@ class Verifier:
             raise AwsError("AccessDenied", "Request has expired", 403, fields=fields)
 
     # --- both --------------------------------------------------------------------------------
-    def _key(self, claim: Claim, token: str | None, kind: str) -> tuple[bytes | None, Principal]:
+    def _key(
+        self, claim: Claim, token: str | None, kind: str
+    ) -> tuple[SigningKey | None, Principal]:
         """The signing key and its holder; key None: dev mode takes the caller's word."""
         held = self._directory.lookup(claim.access_key_id, token)
         if held is None:
@@ -215,7 +218,7 @@ class Verifier:
         known = (held.secret, claim.scope)
         key = self._keys.get(known)
         if key is None:
-            key = canonical.signing_key(held.secret, claim.date, claim.region, claim.service)
+            key = SigningKey(held.secret, claim.date, claim.region, claim.service)
             if len(self._keys) >= CACHE_MAX:
                 self._keys.clear()
             self._keys[known] = key
@@ -225,30 +228,30 @@ class Verifier:
         self,
         request: HttpRequest,
         claim: Claim,
-        key: bytes,
+        key: SigningKey,
         date: str,
         hashed: str,
         signature: str,
         kind: str,
         drop: str,
     ) -> None:
-        s3 = kind == "s3"
-        headers = request.headers
         try:
-            lines = "".join([f"{n}:{canonical.header(headers[n])}\n" for n in claim.signed])
+            lines = canonical.headers(claim.signed, request.headers)
         except KeyError:
             raise refusals.mismatch(kind) from None
-        for path, query in canonical.readings(request.path, request.query, s3, drop):
-            text = f"{request.method}\n{path}\n{query}\n{lines}\n{claim.signed_text}\n{hashed}"
+        head = f"{ALGORITHM}\n{date}\n{claim.scope}\n"
+        tail = f"{lines}\n{claim.signed_text}\n{hashed}"
+        given = signature if signature.isascii() else ""
+        for path, query in canonical.readings(request.path, request.query, kind == "s3", drop):
+            text = f"{request.method}\n{path}\n{query}\n{tail}"
             digest = sha256(text.encode("latin-1", "replace")).hexdigest()
-            wanted = hmac.digest(
-                key, f"{ALGORITHM}\n{date}\n{claim.scope}\n{digest}".encode(), "sha256"
-            ).hex()
-            if hmac.compare_digest(wanted.encode(), signature.encode("utf-8", "replace")):
+            if hmac.compare_digest(key.sign((head + digest).encode()), given):
                 return
         raise refusals.mismatch(kind)
 
     def _check_scope(self, claim: Claim, date: str, kind: str, service: str) -> None:
+        if claim.service == service and date[:8] == claim.date:
+            return
         if claim.service != service:
             message = f"Credential should be scoped to correct service: '{service}'."
             raise (
@@ -256,18 +259,17 @@ class Verifier:
                 if kind == "s3"
                 else refusals.stale(kind, message)
             )
-        if date[:8] != claim.date:
-            raise (
-                refusals.incomplete(
-                    kind, "Invalid credential date. Date is not the same as X-Amz-Date."
-                )
-                if kind == "s3"
-                else refusals.stale(
-                    kind,
-                    "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
-                    f" from HTTP: '{claim.date}' != '{date[:8]}', from '{date[:32]}'.",
-                )
+        raise (
+            refusals.incomplete(
+                kind, "Invalid credential date. Date is not the same as X-Amz-Date."
             )
+            if kind == "s3"
+            else refusals.stale(
+                kind,
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
+                f" from HTTP: '{claim.date}' != '{date[:8]}', from '{date[:32]}'.",
+            )
+        )
 
     def _check_time(self, date: str, kind: str) -> None:
         at, now = self._seconds(date, kind), self._now_ms() // 1000

@@ -1,0 +1,194 @@
+"""A small load generator: keep-alive HTTP/1.1, requests signed beforehand, server CPU per request.
+
+Bounded in time and requests. Each connection sends its next request when the answer to the last
+one is complete, so the offered load is ``connections`` requests in flight. The generator itself
+costs about 10 µs a request: trust CPU per operation and ratios, not rates on a shared machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run saw. Times in milliseconds; ``cpu_us`` is server CPU (user + system, the whole
+    process tree) per answered request, NaN where no process was named."""
+
+    requests: int
+    errors: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+
+    @property
+    def per_second(self) -> float:
+        return self.requests / self.seconds
+
+    def __str__(self) -> str:
+        return (
+            f"{self.per_second:,.0f}/s, p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms,"
+            f" CPU {self.cpu_us:.1f} µs, {self.errors} errors of {self.requests}"
+        )
+
+
+def signed(
+    host: str,
+    service: str,
+    key: str,
+    secret: str,
+    *,
+    method: str = "POST",
+    path: str = "/",
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    region: str = "us-east-1",
+) -> bytes:
+    """One request as bytes, signed now (valid for the clock's tolerance: minutes)."""
+    request = AWSRequest(method, f"http://{host}{path}", headers or {}, body)
+    signer = S3SigV4Auth if service == "s3" else SigV4Auth
+    signer(Credentials(key, secret), service, region).add_auth(request)
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def process_tree(pid: int) -> Iterator[int]:
+    """``pid`` and all its descendants."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield from process_tree(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process tree, from /proc/PID/stat."""
+    total = 0
+    for one in process_tree(pid):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / _TICK
+
+
+class _Client(asyncio.Protocol):
+    """One connection: send, wait for the whole answer, note the time, send the next."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._buffer = b""
+        self._need = 0
+        self._sent_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: asyncio.WriteTransport = transport  # type: ignore[assignment]
+
+    def send(self) -> None:
+        self._sent_at = time.perf_counter()
+        self._transport.write(self._run.next())
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer + data if self._buffer else data
+        if not self._need:
+            end = buffer.find(b"\r\n\r\n")
+            if end < 0:
+                self._buffer = buffer
+                return
+            head = buffer[:end].lower()
+            at = head.find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            self._need = end + 4 + length
+            self._run.ok = head[9:10] == b"2"
+        if len(buffer) < self._need:
+            self._buffer = buffer
+            return
+        self._buffer, self._need = b"", 0
+        if self._run.done(time.perf_counter() - self._sent_at):
+            self.send()
+        else:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._run.lost(exc)
+
+
+class _Run:
+    def __init__(self, requests: Sequence[bytes], seconds: float) -> None:
+        self._requests = requests
+        self._next = 0
+        self.ok = True
+        self.errors = 0
+        self.times: list[float] = []
+        self.until = time.perf_counter() + seconds
+        self.open = 0
+        self.finished = asyncio.Event()
+
+    def next(self) -> bytes:
+        self._next += 1
+        return self._requests[self._next % len(self._requests)]
+
+    def done(self, took: float) -> bool:
+        self.times.append(took)
+        self.errors += not self.ok
+        return time.perf_counter() < self.until
+
+    def lost(self, exc: Exception | None) -> None:
+        self.errors += exc is not None
+        self.open -= 1
+        if not self.open:
+            self.finished.set()
+
+
+async def _measure(
+    port: int, requests: Sequence[bytes], connections: int, seconds: float, pid: int
+) -> Result:
+    loop = asyncio.get_running_loop()
+    run = _Run(requests, seconds)
+    clients = []
+    for _ in range(connections):
+        _, client = await loop.create_connection(lambda: _Client(run), "127.0.0.1", port)
+        clients.append(client)
+    run.open = len(clients)
+    before, start = cpu_seconds(pid) if pid else 0.0, time.perf_counter()
+    run.until = start + seconds
+    for client in clients:
+        client.send()
+    await asyncio.wait_for(run.finished.wait(), seconds + 30)
+    took = time.perf_counter() - start
+    used = cpu_seconds(pid) - before if pid else float("nan")
+    times = sorted(run.times) or [float("nan")]
+    return Result(
+        len(run.times),
+        run.errors,
+        took,
+        times[len(times) // 2] * 1000,
+        times[len(times) * 99 // 100] * 1000,
+        used / max(1, len(run.times)) * 1e6,
+    )
+
+
+def measure(
+    port: int,
+    requests: Sequence[bytes],
+    *,
+    connections: int = 32,
+    seconds: float = 2.0,
+    pid: int = 0,
+) -> Result:
+    """Run the load for ``seconds`` against 127.0.0.1:``port``; ``pid``: the server's process."""
+    return uvloop.run(_measure(port, requests, connections, seconds, pid))
