@@ -22,7 +22,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from pileus.errors import AwsError
 from pileus.services.call import FileBody, HttpRequest, HttpResponse
 from pileus.wire.body import BodyQueue
-from pileus.wire.respond import BrokenBody, send
+from pileus.wire.respond import BrokenBody, plain, send
 
 if TYPE_CHECKING:
     from pileus.wire.http import Server
@@ -217,14 +217,18 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         headers, limits = self._headers, self._limits
         self._in_body = True
-        if len(headers) > limits.headers or (
+        if len(headers) > limits.headers or (  # bytes are counted only where they may be many
             self._head_bytes + self._packet > limits.head_bytes
             and sum(map(len, headers)) + sum(map(len, headers.values())) > limits.head_bytes
         ):
             self._stop_parsing(431, "RequestHeaderSectionTooLarge", "Request header is too large.")
         http10 = self._parser.get_http_version() == "1.0"
-        length = self._body_length(headers, http10)
-        path, query = self._target()
+        told = headers.get("content-length", "0")
+        if told.isdecimal() and len(told) < 7 and "transfer-encoding" not in headers:
+            length = int(told)
+        else:
+            length = self._body_length(headers, http10)
+        path, query = ("/", "") if self._url == b"/" else self._target()
         request = HttpRequest(
             self._parser.get_method().decode(), path, query, headers, remote=self.remote
         )
@@ -296,8 +300,6 @@ class Connection(asyncio.Protocol):
     def _target(self) -> tuple[str, str]:
         """Raw path and query of the request target; the absolute form sets Host (RFC 9112, 3.2)."""
         url = self._url
-        if url == b"/":
-            return "/", ""
         text = url.decode() if url.isascii() else quote_from_bytes(url, safe=_ASCII)
         if text[:1] != "/":
             scheme, mark, rest = text.partition("://")
@@ -352,6 +354,8 @@ class Connection(asyncio.Protocol):
                     result = self.server.handler(cast(HttpRequest, inbound.request))
                 except Exception:
                     result = self._broken(inbound)
+            if type(result) is HttpResponse and self._respond_at_once(inbound, result):
+                continue
             if not isinstance(result, HttpResponse):
                 self._task = self.loop.create_task(self._run(inbound, result))
                 return
@@ -366,6 +370,31 @@ class Connection(asyncio.Protocol):
         if self._pipeline_held and not self._queue:
             self._pipeline_held = False
             self._release()
+
+    def _respond_at_once(self, inbound: Inbound, response: HttpResponse) -> bool:
+        """The short way for the commonest case; False where the case is another one."""
+        body = response.body
+        if (
+            type(body) is not bytes
+            or not inbound.keep_alive
+            or inbound.stream is not None
+            or inbound.http10
+            or self._eof
+            or self.server.stopping
+            or inbound.request is None
+            or inbound.request.method == "HEAD"
+        ):
+            return False
+        for name, _ in response.headers:
+            if len(name) == 14 and name.lower() == "content-length":
+                return False
+        try:
+            raw = plain(response, body, self.server.date)
+        except ValueError:
+            return False  # the long way answers and logs it
+        self.transport.write(raw)
+        self._current = None
+        return True
 
     async def _run(self, inbound: Inbound, result: Awaitable[HttpResponse]) -> None:
         try:

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pileus.errors import AwsError
-from pileus.services.call import ANONYMOUS, Directory, HttpRequest, Principal
+from pileus.services.call import ANONYMOUS, Credential, Directory, HttpRequest, Principal
 from pileus.wire import canonical, refusals
 from pileus.wire.canonical import SigningKey
 from pileus.wire.payload import check_payload
@@ -56,6 +56,8 @@ class Claim:
     signed_text: str
     scope: str = ""
     checked: list[str] = field(default_factory=list)
+    secret: str = ""
+    key: SigningKey | None = None
 
 
 class Verifier:
@@ -70,7 +72,6 @@ class Verifier:
         self._now_ms = now_ms
         self._owner = owner
         self._claims: dict[str, Claim] = {}
-        self._keys: dict[tuple[str, str], SigningKey] = {}
         self._times: dict[str, int] = {}
 
     def verify(self, request: HttpRequest, kind: str, service: str) -> Caller:
@@ -91,8 +92,8 @@ class Verifier:
     # --- header form -------------------------------------------------------------------------
     def _header(self, request: HttpRequest, text: str, kind: str, service: str) -> Caller:
         prefix, mark, signature = text.rpartition("Signature=")
-        if "," in signature:  # the parts may come in any order
-            signature, _, more = signature.partition(",")
+        if "," in signature or " " in signature:  # the parts may come in any order
+            signature, _, more = signature.strip().partition(",")
             prefix += more
         claim = self._claims.get(prefix)
         if claim is None:
@@ -109,11 +110,13 @@ class Verifier:
         if names != claim.checked:
             _check_signed(names, claim.signed, kind)
             claim.checked = names
-        key, principal = self._key(claim, headers.get("x-amz-security-token"), kind)
-        if key is None:
+        held = self._directory.lookup(claim.access_key_id, headers.get("x-amz-security-token"))
+        if held is None and self._owner is not None:
             check_payload(request, None, "", None, "", "")
-            return Caller(principal, claim.region)
-        self._check_scope(claim, date, kind, service)
+            return Caller(self._owner, claim.region)
+        key = self._key(claim, held, kind)
+        if claim.service != service or date[:8] != claim.date:
+            raise _out_of_scope(claim, date, kind, service)
         self._check_time(date, kind)
         told = headers.get("x-amz-content-sha256")
         if told is None:
@@ -122,13 +125,13 @@ class Verifier:
                     "InvalidRequest",
                     "Missing required header for this request: x-amz-content-sha256",
                 )
-            hashed = sha256(request.body).hexdigest()
+            self._compare(
+                request, claim, key, date, sha256(request.body).hexdigest(), signature, kind
+            )
         else:
-            hashed = told
-        self._compare(request, claim, key, date, hashed, signature.strip(), kind, "")
-        if told is not None:
-            check_payload(request, told, signature.strip(), key, date, claim.scope)
-        return Caller(principal, claim.region, key)
+            self._compare(request, claim, key, date, told, signature, kind)
+            check_payload(request, told, signature, key, date, claim.scope)
+        return Caller(held.principal, claim.region, key)
 
     def _claim(self, prefix: str, has_signature: bool, kind: str) -> Claim:
         algorithm, _, rest = prefix.strip().partition(" ")
@@ -167,11 +170,13 @@ class Verifier:
         _check_signed(list(request.headers), claim.signed, kind)
         date = parts["X-Amz-Date"]
         token = parts.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
-        key, principal = self._key(claim, token, kind)
-        if key is None:
+        held = self._directory.lookup(claim.access_key_id, token)
+        if held is None and self._owner is not None:
             check_payload(request, None, "", None, "", "")
-            return Caller(principal, claim.region)
-        self._check_scope(claim, date, kind, service)
+            return Caller(self._owner, claim.region)
+        key = self._key(claim, held, kind)
+        if claim.service != service or date[:8] != claim.date:
+            raise _out_of_scope(claim, date, kind, service)
         self._check_expiry(date, parts.get("X-Amz-Expires", "900"), kind)
         told = request.headers.get("x-amz-content-sha256") or parts.get("X-Amz-Content-Sha256")
         if told is None:
@@ -179,7 +184,7 @@ class Verifier:
         signature = parts["X-Amz-Signature"]
         self._compare(request, claim, key, date, told, signature, kind, "X-Amz-Signature")
         check_payload(request, told, signature, key, date, claim.scope)
-        return Caller(principal, claim.region, key)
+        return Caller(held.principal, claim.region, key)
 
     def _check_expiry(self, date: str, expires: str, kind: str) -> None:
         if not expires.isascii() or not expires.isdigit() or len(expires) > 9:
@@ -204,25 +209,16 @@ class Verifier:
             raise AwsError("AccessDenied", "Request has expired", 403, fields=fields)
 
     # --- both --------------------------------------------------------------------------------
-    def _key(
-        self, claim: Claim, token: str | None, kind: str
-    ) -> tuple[SigningKey | None, Principal]:
-        """The signing key and its holder; key None: dev mode takes the caller's word."""
-        held = self._directory.lookup(claim.access_key_id, token)
+    def _key(self, claim: Claim, held: Credential | None, kind: str) -> SigningKey:
+        """The signing key of a claim, by its holder's present secret."""
         if held is None:
-            if self._owner is not None:
-                return None, self._owner
             raise refusals.unknown_key(kind, claim.access_key_id)
         if held.expires_ms is not None and held.expires_ms <= self._now_ms():
             raise refusals.expired(kind)
-        known = (held.secret, claim.scope)
-        key = self._keys.get(known)
-        if key is None:
-            key = SigningKey(held.secret, claim.date, claim.region, claim.service)
-            if len(self._keys) >= CACHE_MAX:
-                self._keys.clear()
-            self._keys[known] = key
-        return key, held.principal
+        if claim.key is None or claim.secret != held.secret:
+            claim.key = SigningKey(held.secret, claim.date, claim.region, claim.service)
+            claim.secret = held.secret
+        return claim.key
 
     def _compare(
         self,
@@ -233,7 +229,7 @@ class Verifier:
         hashed: str,
         signature: str,
         kind: str,
-        drop: str,
+        drop: str = "",
     ) -> None:
         try:
             lines = canonical.headers(claim.signed, request.headers)
@@ -242,6 +238,12 @@ class Verifier:
         head = f"{ALGORITHM}\n{date}\n{claim.scope}\n"
         tail = f"{lines}\n{claim.signed_text}\n{hashed}"
         given = signature if signature.isascii() else ""
+        if request.path == "/" and not request.query:
+            text = f"{request.method}\n/\n\n{tail}"
+            digest = sha256(text.encode("latin-1", "replace")).hexdigest()
+            if hmac.compare_digest(key.sign((head + digest).encode()), given):
+                return
+            raise refusals.mismatch(kind)
         for path, query in canonical.readings(request.path, request.query, kind == "s3", drop):
             text = f"{request.method}\n{path}\n{query}\n{tail}"
             digest = sha256(text.encode("latin-1", "replace")).hexdigest()
@@ -249,30 +251,10 @@ class Verifier:
                 return
         raise refusals.mismatch(kind)
 
-    def _check_scope(self, claim: Claim, date: str, kind: str, service: str) -> None:
-        if claim.service == service and date[:8] == claim.date:
-            return
-        if claim.service != service:
-            message = f"Credential should be scoped to correct service: '{service}'."
-            raise (
-                refusals.incomplete(kind, message)
-                if kind == "s3"
-                else refusals.stale(kind, message)
-            )
-        raise (
-            refusals.incomplete(
-                kind, "Invalid credential date. Date is not the same as X-Amz-Date."
-            )
-            if kind == "s3"
-            else refusals.stale(
-                kind,
-                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
-                f" from HTTP: '{claim.date}' != '{date[:8]}', from '{date[:32]}'.",
-            )
-        )
-
     def _check_time(self, date: str, kind: str) -> None:
         at, now = self._seconds(date, kind), self._now_ms() // 1000
+        if -SKEW_S <= now - at <= SKEW_S:
+            return
         if kind == "s3":
             if abs(now - at) > S3_SKEW_S:
                 raise AwsError(
@@ -285,13 +267,13 @@ class Verifier:
                         "MaxAllowedSkewMilliseconds": S3_SKEW_S * 1000,
                     },
                 )
-        elif at < now - SKEW_S:
+        elif at < now:
             raise refusals.stale(
                 kind,
                 f"Signature expired: {date} is now earlier than {_stamp(now - SKEW_S)}"
                 f" ({_stamp(now)} - 5 min.)",
             )
-        elif at > now + SKEW_S:
+        else:
             raise refusals.stale(
                 kind,
                 f"Signature not yet current: {date} is still later than {_stamp(now + SKEW_S)}"
@@ -337,6 +319,19 @@ def _claim_of(credential: str, signed: str, kind: str) -> Claim:
             f" Got '{signed[:256]}'",
         )
     return Claim(*parts[:4], names, ";".join(names), "/".join(parts[1:]))
+
+
+def _out_of_scope(claim: Claim, date: str, kind: str, service: str) -> AwsError:
+    if claim.service != service:
+        message = f"Credential should be scoped to correct service: '{service}'."
+    elif kind == "s3":
+        message = "Invalid credential date. Date is not the same as X-Amz-Date."
+    else:
+        message = (
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
+            f" from HTTP: '{claim.date}' != '{date[:8]}', from '{date[:32]}'."
+        )
+    return (refusals.incomplete if kind == "s3" else refusals.stale)(kind, message)
 
 
 def _check_signed(names: list[str], signed: tuple[str, ...], kind: str) -> None:
