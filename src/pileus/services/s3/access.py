@@ -1,0 +1,245 @@
+"""The permissions each call needs (Service Authorization Reference, "Amazon S3").
+
+A bucket's policy travels with them as resource policy; what an access control list grants is told
+as one more statement of it. Block Public Access takes effect here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Access, Call
+from pileus.services.s3 import acl, faults
+from pileus.services.s3.actions import BUCKET_ACTIONS, HOT, OBJECT_ACTIONS, VERSIONED
+from pileus.services.s3.copy_source import parse_source
+from pileus.services.s3.names import bucket_arn, object_arn
+from pileus.services.s3.query import query_of
+from pileus.services.s3.room import Bucket, Room
+from pileus.services.s3.rows import Meta
+
+_NONE: dict[str, Any] = {}
+_HEADER_CONTEXT = (
+    "x-amz-acl",
+    "x-amz-storage-class",
+    "x-amz-server-side-encryption",
+    "x-amz-metadata-directive",
+    "x-amz-copy-source",
+    "x-amz-content-sha256",
+    "x-amz-website-redirect-location",
+    "x-amz-grant-read",
+    "x-amz-grant-write",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write-acp",
+    "x-amz-grant-full-control",
+    "if-match",
+    "if-none-match",
+)
+
+
+def access(room: Room, call: Call) -> Sequence[Access]:
+    """What ``call`` must be permitted."""
+    operation = call.operation
+    if operation in HOT:
+        return _hot(room, call, HOT[operation])
+    if operation in BUCKET_ACTIONS:
+        return _on_bucket(room, call, BUCKET_ACTIONS[operation])
+    if operation in OBJECT_ACTIONS:
+        return _on_object(room, call, OBJECT_ACTIONS[operation])
+    return _SPECIAL[operation](room, call)
+
+
+def _hot(room: Room, call: Call, action: str) -> list[Access]:
+    """The direct operations: parameters are read from the request itself."""
+    name, key = call.params["Bucket"], call.params["Key"]
+    bucket = room.bucket(name)
+    query = query_of(call)
+    context: dict[str, Any] = _NONE
+    version = query.get("versionId") if query else None
+    meta: Meta | None = None
+    if version is not None and action in VERSIONED:
+        action = VERSIONED[action]
+        context = {"s3:VersionId": version}
+    if call.operation in ("GetObject", "HeadObject"):
+        meta = _look(room, call, name, key, version)
+        if meta is not None and meta.tags:
+            context = {**context, **_existing_tags(meta)}
+    headers = call.request.headers if call.request is not None else _NONE
+    if call.operation != "PutObject":
+        return [need(room, call, action, bucket, key, context, meta)]
+    context = {**context, **_header_context(headers)}
+    out = [need(room, call, action, bucket, key, context, meta)]
+    if "x-amz-tagging" in headers:
+        out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
+    if acl.asks(headers):
+        out.append(need(room, call, "s3:PutObjectAcl", bucket, key, context))
+    return out
+
+
+def _look(room: Room, call: Call, name: str, key: str, version: str | None) -> Meta | None:
+    """Find the version now: its tags and its list count, and the operation needs it anyway."""
+    try:
+        call.scratch = room.find(name, key, version)
+    except AwsError:
+        return None
+    meta: Meta = call.scratch[2]
+    return meta
+
+
+def _existing_tags(meta: Meta) -> dict[str, str]:
+    return {f"s3:ExistingObjectTag/{k}": v for k, v in meta.tags.items()}
+
+
+def _header_context(headers: Any) -> dict[str, Any]:
+    return {f"s3:{h}": headers[h] for h in _HEADER_CONTEXT if h in headers}
+
+
+def need(
+    room: Room,
+    call: Call,
+    action: str,
+    bucket: Bucket,
+    key: str | None = None,
+    context: dict[str, Any] = _NONE,
+    meta: Meta | None = None,
+) -> Access:
+    """One permission on a bucket (``key`` None) or an object."""
+    resource = bucket_arn(bucket.name) if key is None else object_arn(bucket.name, key)
+    policy = _effective(bucket, call)
+    if bucket.acls and _granted(call, action, bucket, key, meta):
+        statement = {"Effect": "Allow", "Principal": "*", "Action": action, "Resource": resource}
+        told = policy.get("Statement", []) if policy else []
+        told = told if isinstance(told, list) else [told]
+        policy = {"Version": "2012-10-17", **(policy or {}), "Statement": [*told, statement]}
+    return Access(action, resource, policy, bucket.owner, context)
+
+
+def _effective(bucket: Bucket, call: Call) -> dict[str, Any] | None:
+    """The policy as it counts for this caller: RestrictPublicBuckets hides a public one from all
+    but the owner's account and AWS services."""
+    if bucket.public and bucket.blocks.get("RestrictPublicBuckets"):
+        principal = call.principal
+        if principal.account != bucket.owner and principal.kind not in ("service", "oai"):
+            return None
+    return bucket.policy
+
+
+def _granted(call: Call, action: str, bucket: Bucket, key: str | None, meta: Meta | None) -> bool:
+    if key is not None and meta is not None:
+        grants = acl.grants_of(meta, meta.owner or bucket.owner)
+        if acl.allows(grants, call, action, bucket, obj=True):
+            return True
+    return acl.allows(acl.bucket_grants(bucket), call, action, bucket, obj=False)
+
+
+# -- operations the model parses ---------------------------------------------------------------
+
+
+def _on_bucket(room: Room, call: Call, action: str) -> list[Access]:
+    params = call.params
+    bucket = room.bucket(params["Bucket"])
+    expected(params, bucket)
+    context: dict[str, Any] = {}
+    if action in ("s3:ListBucket", "s3:ListBucketVersions"):
+        context["s3:prefix"] = params.get("Prefix") or ""
+        if params.get("Delimiter"):
+            context["s3:delimiter"] = params["Delimiter"]
+        if params.get("MaxKeys") is not None:
+            context["s3:max-keys"] = str(params["MaxKeys"])
+    elif call.request is not None:
+        context = _header_context(call.request.headers)
+    return [need(room, call, action, bucket, None, context)]
+
+
+def expected(params: dict[str, Any], bucket: Bucket) -> None:
+    """x-amz-expected-bucket-owner."""
+    told = params.get("ExpectedBucketOwner")
+    if told and told != bucket.owner:
+        raise faults.access_denied()
+
+
+def _on_object(room: Room, call: Call, action: str) -> list[Access]:
+    params = call.params
+    bucket = room.bucket(params["Bucket"])
+    expected(params, bucket)
+    context: dict[str, Any] = {}
+    version = params.get("VersionId")
+    if version is not None and action in VERSIONED:
+        action, context = VERSIONED[action], {"s3:VersionId": version}
+    if call.request is not None:
+        context.update(_header_context(call.request.headers))
+    meta = _look(room, call, params["Bucket"], params["Key"], version)
+    if meta is not None and meta.tags:
+        context.update(_existing_tags(meta))
+    return [need(room, call, action, bucket, params["Key"], context, meta)]
+
+
+def _copy(room: Room, call: Call) -> list[Access]:
+    params = call.params
+    name, key, version = parse_source(params["CopySource"])
+    bucket = room.bucket(name)
+    meta = _look(room, call, name, key, version)
+    action = "s3:GetObject" if version is None else "s3:GetObjectVersion"
+    context = {} if meta is None else _existing_tags(meta)
+    out = [need(room, call, action, bucket, key, context, meta)]
+    if params.get("ExpectedSourceBucketOwner") not in (None, bucket.owner):
+        raise faults.access_denied()
+    return out + _on_object_write(room, call)
+
+
+def _on_object_write(room: Room, call: Call) -> list[Access]:
+    params = call.params
+    bucket = room.bucket(params["Bucket"])
+    expected(params, bucket)
+    headers = call.request.headers if call.request is not None else {}
+    context = _header_context(headers)
+    key = params["Key"]
+    out = [need(room, call, "s3:PutObject", bucket, key, context)]
+    if params.get("Tagging"):
+        out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
+    if acl.asks(headers):
+        out.append(need(room, call, "s3:PutObjectAcl", bucket, key, context))
+    return out
+
+
+def _post(room: Room, call: Call) -> list[Access]:
+    bucket = room.bucket(call.params["Bucket"])
+    fields = call.params["Fields"]
+    key = fields.get("key", "")
+    context = _header_context(fields)
+    return [need(room, call, "s3:PutObject", bucket, key, context)]
+
+
+def _bulk_delete(room: Room, call: Call) -> list[Access]:
+    """Each key is permitted on its own, when it is deleted."""
+    expected(call.params, room.bucket(call.params["Bucket"]))
+    return []
+
+
+_SPECIAL: dict[str, Any] = {
+    "CreateBucket": lambda room, call: _create_bucket(call),
+    "ListBuckets": lambda room, call: [Access("s3:ListAllMyBuckets", "*")],
+    "CopyObject": _copy,
+    "UploadPartCopy": _copy,
+    "CreateMultipartUpload": _on_object_write,
+    "CompleteMultipartUpload": _on_object_write,
+    "PostObject": _post,
+    "DeleteObjects": _bulk_delete,
+    "PreflightRequest": lambda room, call: [],
+}
+
+
+def _create_bucket(call: Call) -> list[Access]:
+    resource = bucket_arn(call.params["Bucket"])
+    headers = call.request.headers if call.request is not None else {}
+    context = _header_context(headers)
+    where = (call.params.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
+    if where:
+        context["s3:locationconstraint"] = where
+    out = [Access("s3:CreateBucket", resource, context=context)]
+    if acl.asks(headers):
+        out.append(Access("s3:PutBucketAcl", resource, context=context))
+    if "x-amz-object-ownership" in headers:
+        out.append(Access("s3:PutBucketOwnershipControls", resource, context=context))
+    return out

@@ -1,0 +1,165 @@
+"""Buckets: create, head, list, delete, location.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError
+from pileus.services.call import Call
+from pileus.services.s3 import acl, faults, rows
+from pileus.services.s3.headers import moment
+from pileus.services.s3.names import bucket_arn, canonical_id, check_bucket
+from pileus.services.s3.room import BLOCKS, Bucket, Room
+from pileus.state import keys
+
+BUCKETS_PAGE_MAX = 10_000
+OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
+
+
+async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
+    """A bucket of the caller's account; public access blocked and lists off, as AWS since 2023."""
+    params = call.params
+    name = check_bucket(params["Bucket"])
+    region = _region(call)
+    if params.get("ObjectLockEnabledForBucket"):
+        raise AwsError("NotImplemented", "Object Lock is not offered by Pileus yet.", 501)
+    ownership = params.get("ObjectOwnership") or "BucketOwnerEnforced"
+    if ownership not in OWNERSHIPS:
+        raise faults.invalid_argument(
+            "Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership
+        )
+    settings = {
+        "ownership": {"Rules": [{"ObjectOwnership": ownership}]},
+        "public-access-block": dict.fromkeys(BLOCKS, True),
+    }
+    headers = call.request.headers if call.request is not None else {}
+    if params.get("ACL"):
+        headers = {**headers, "x-amz-acl": params["ACL"]}
+    wanted = _grants(name, call, headers, settings)
+    if wanted is not None:
+        settings["acl"] = wanted
+    record = {
+        "owner": call.account,
+        "region": region,
+        "created_ms": room.clock.now_ms(),
+        "again": region == "us-east-1",
+    }
+    told = {kind: orjson.dumps(value) for kind, value in settings.items()}
+    await room.submit("s3.create_bucket", [name, record, told], call)
+    return {"Location": f"/{name}", "BucketArn": bucket_arn(name)}
+
+
+def _grants(
+    name: str, call: Call, headers: dict[str, str], settings: dict[str, Any]
+) -> list[list[str]] | None:
+    if not acl.asks(headers):
+        return None
+    ownership = settings["ownership"]["Rules"][0]["ObjectOwnership"]
+    if ownership == "BucketOwnerEnforced" and headers.get("x-amz-acl") != "private":
+        raise AwsError(
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        )
+    block = {} if ownership == "BucketOwnerEnforced" else settings["public-access-block"]
+    fresh = Bucket(name, call.account, "", 0, "", settings, blocks=block)
+    return acl.of_headers(headers, fresh, call.account)
+
+
+def _region(call: Call) -> str:
+    """The region asked for; it must be the one the request goes to."""
+    told = (call.params.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
+    if told is None:
+        if call.region != "us-east-1":
+            raise AwsError(
+                "IllegalLocationConstraintException",
+                "The unspecified location constraint is incompatible for the region specific"
+                " endpoint this request was sent to.",
+            )
+        return call.region
+    if told == "us-east-1" or not told:
+        raise AwsError(
+            "InvalidLocationConstraint",
+            "The specified location-constraint is not valid",
+            fields={"LocationConstraint": told},
+        )
+    told = {"EU": "eu-west-1"}.get(told, told)
+    if told != call.region and call.region != "us-east-1":
+        raise AwsError(
+            "IllegalLocationConstraintException",
+            f"The {told} location constraint is incompatible for the region specific endpoint this"
+            " request was sent to.",
+        )
+    return str(told)
+
+
+def head_bucket(room: Room, call: Call) -> dict[str, Any]:
+    bucket = room.bucket(call.params["Bucket"])
+    return {"BucketRegion": bucket.region, "AccessPointAlias": False}
+
+
+def get_location(room: Room, call: Call) -> dict[str, Any]:
+    region = room.bucket(call.params["Bucket"]).region
+    return {"LocationConstraint": None if region == "us-east-1" else region}
+
+
+async def delete_bucket(room: Room, call: Call) -> None:
+    await room.submit("s3.delete_bucket", [call.params["Bucket"]], call)
+
+
+def list_buckets(room: Room, call: Call) -> dict[str, Any]:
+    """The account's buckets, by name; pages where MaxBuckets asks for them."""
+    params = call.params
+    limit = params.get("MaxBuckets", BUCKETS_PAGE_MAX)
+    if not 1 <= limit <= BUCKETS_PAGE_MAX:
+        raise faults.invalid_argument(
+            "Argument max-buckets must be an integer between 1 and 10000", "max-buckets", limit
+        )
+    prefix = params.get("Prefix") or ""
+    after = _after(params.get("ContinuationToken"))
+    found: list[dict[str, Any]] = []
+    more = False
+    for row in room.store.partition(rows.TABLE, "buckets"):
+        name = keys.split(row.key)[2].decode()
+        if name <= after or not name.startswith(prefix):
+            continue
+        record = orjson.loads(row.value)
+        region = record["region"]
+        if record["owner"] != call.account or params.get("BucketRegion", region) != region:
+            continue
+        if len(found) == limit:
+            more = True
+            break
+        found.append(_shown(name, record, params))
+    answer: dict[str, Any] = {
+        "Buckets": found,
+        "Owner": {"ID": canonical_id(call.account)},
+        "Prefix": params.get("Prefix"),
+    }
+    if more:
+        answer["ContinuationToken"] = base64.b64encode(found[-1]["Name"].encode()).decode()
+    return answer
+
+
+def _shown(name: str, record: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    out = {"Name": name, "CreationDate": moment(record["created_ms"])}
+    if any(p in params for p in ("MaxBuckets", "Prefix", "BucketRegion", "ContinuationToken")):
+        out["BucketRegion"] = record["region"]
+    return out
+
+
+def _after(token: str | None) -> str:
+    if not token:
+        return ""
+    try:
+        return base64.b64decode(token, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise faults.invalid_argument(
+            "The continuation token provided is incorrect", "continuation-token", token
+        ) from None

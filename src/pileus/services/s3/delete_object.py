@@ -1,0 +1,119 @@
+"""DeleteObject and DeleteObjects.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Call, Headers, HttpResponse
+from pileus.services.s3 import faults, rows
+from pileus.services.s3.cors import cors_headers
+from pileus.services.s3.headers import parse_date
+from pileus.services.s3.query import query_of
+from pileus.services.s3.room import Room
+
+BATCH_MAX = 1000
+AT_ONCE = 50
+
+
+async def delete_object(room: Room, call: Call) -> HttpResponse:
+    """Remove the key, or one version; in a versioned bucket write a delete marker."""
+    request = call.request
+    assert request is not None
+    version = query_of(call).get("versionId")
+    result = await _delete(
+        room, call, call.params["Bucket"], call.params["Key"], version, _conditions(request.headers)
+    )
+    answer: Headers = []
+    if result["version"] is not None:
+        answer.append(("x-amz-version-id", result["version"]))
+    if result["marker"]:
+        answer.append(("x-amz-delete-marker", "true"))
+    if "origin" in request.headers:
+        bucket = room.bucket(call.params["Bucket"])
+        answer += cors_headers(bucket, request.headers["origin"], request.method)
+    return HttpResponse(204, answer)
+
+
+async def _delete(
+    room: Room, call: Call, name: str, key: str, version: str | None, conditions: dict[str, Any]
+) -> dict[str, Any]:
+    if version == "" or (
+        version is not None and version != "null" and rows.order_of(version) is None
+    ):
+        raise faults.invalid_argument("Invalid version id specified", "versionId", version)
+    token = room.clock.random_bytes(16)
+    owner = room.bucket(name).owner
+    result: dict[str, Any] = await room.submit(
+        "s3.delete", [name, key, version, conditions, token, owner], call
+    )
+    return result
+
+
+def _conditions(headers: dict[str, str]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    if "if-match" in headers:
+        out["match"] = headers["if-match"].strip().strip('"')
+    size = headers.get("x-amz-if-match-size")
+    if size is not None:
+        if not size.isdigit():
+            raise faults.invalid_argument("Invalid size", "x-amz-if-match-size", size)
+        out["size"] = int(size)
+    when = headers.get("x-amz-if-match-last-modified-time")
+    if when is not None:
+        seconds = parse_date(when)
+        if seconds is None:
+            raise faults.invalid_argument(
+                "Invalid time", "x-amz-if-match-last-modified-time", when
+            )
+        out["modified_ms"] = seconds * 1000
+    return out
+
+
+async def delete_objects(room: Room, call: Call) -> dict[str, Any]:
+    """Up to a thousand keys, each permitted and answered on its own."""
+    told = call.params["Delete"]
+    objects = told.get("Objects") or []
+    if not objects or len(objects) > BATCH_MAX:
+        raise faults.malformed_xml()
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: dict[str, Any]) -> dict[str, Any]:
+        async with gate:
+            return await _one_of_many(room, call, item)
+
+    results = await asyncio.gather(*(one(item) for item in objects))
+    errors = [r for r in results if "Code" in r]
+    deleted = [r for r in results if "Code" not in r]
+    answer: dict[str, Any] = {"Errors": errors}
+    if not told.get("Quiet"):
+        answer["Deleted"] = deleted
+    return answer
+
+
+async def _one_of_many(room: Room, call: Call, item: dict[str, Any]) -> dict[str, Any]:
+    asked = {k: v for k, v in item.items() if k in ("Key", "VersionId")}
+    params: dict[str, Any] = {"Bucket": call.params["Bucket"], **asked}
+    if item.get("ETag"):
+        params["IfMatch"] = item["ETag"]
+    if item.get("Size") is not None:
+        params["IfMatchSize"] = item["Size"]
+    if item.get("LastModifiedTime") is not None:
+        params["IfMatchLastModifiedTime"] = item["LastModifiedTime"]
+    try:
+        answer = await room.dispatch(
+            "s3", "DeleteObject", params, principal=call.principal, region=call.region
+        )
+    except AwsError as error:
+        return {**asked, "Code": error.code, "Message": error.message}
+    out = dict(asked)
+    if answer.get("DeleteMarker"):
+        out["DeleteMarker"] = True
+        out["DeleteMarkerVersionId"] = answer.get("VersionId")
+    return out
+
+

@@ -1,0 +1,184 @@
+"""GetObject and HeadObject.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+Small objects are answered from their row; larger ones are sent from the blob's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Call, FileBody, Headers, HttpRequest, HttpResponse
+from pileus.services.s3 import checksums, faults
+from pileus.services.s3.conditions import check_read
+from pileus.services.s3.cors import cors_headers
+from pileus.services.s3.headers import http_date
+from pileus.services.s3.layout import Piece, pieces, span_of_part
+from pileus.services.s3.query import query_of
+from pileus.services.s3.ranges import parse_range
+from pileus.services.s3.room import Room
+from pileus.services.s3.rows import Meta
+
+_OVERRIDES = {
+    "response-content-type": "content-type",
+    "response-content-language": "content-language",
+    "response-expires": "expires",
+    "response-cache-control": "cache-control",
+    "response-content-disposition": "content-disposition",
+    "response-content-encoding": "content-encoding",
+}
+
+
+async def get_object(room: Room, call: Call) -> HttpResponse:
+    """The object's bytes, or the range asked for."""
+    return await _answer(room, call, head=False)
+
+
+async def head_object(room: Room, call: Call) -> HttpResponse:
+    """The same answer without its body; errors have none either."""
+    try:
+        return await _answer(room, call, head=True)
+    except AwsError as error:
+        return bare(room, call, error)
+
+
+def bare(room: Room, call: Call, error: AwsError) -> HttpResponse:
+    """An error without a body, as HEAD requires."""
+    headers = [*error.headers, ("content-type", "application/xml")]
+    if call.request is None or call.request.method != "HEAD":
+        raise error
+    return HttpResponse(error.status, headers)
+
+
+async def _answer(room: Room, call: Call, head: bool) -> HttpResponse:
+    request = call.request
+    assert request is not None
+    name, key = call.params["Bucket"], call.params["Key"]
+    query = query_of(call)
+    found = call.scratch
+    if found is None:
+        try:
+            found = room.find(name, key, query.get("versionId"))
+        except AwsError as error:
+            if error.code == "NoSuchKey" and not await room.may_list(call, name, key):
+                raise faults.access_denied() from error
+            raise
+    _, value, meta = found
+    if meta.marker:
+        raise AwsError(
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+            405,
+            fields={"Method": request.method, "ResourceType": "DeleteMarker"},
+            headers=(
+                ("x-amz-delete-marker", "true"),
+                ("x-amz-version-id", meta.version or "null"),
+                ("last-modified", http_date(meta.modified_ms)),
+            ),
+        )
+    bucket = room.bucket(name)
+    headers = described(meta, bool(bucket.versioning))
+    if "origin" in request.headers:
+        headers += cors_headers(bucket, request.headers["origin"], request.method)
+    if check_read(request.headers, meta):
+        return HttpResponse(304, [h for h in headers if h[0] != "content-type"])
+    if meta.tags:
+        headers.append(("x-amz-tagging-count", str(len(meta.tags))))
+    if query:
+        headers = _overridden(headers, query, call)
+    return _bytes(room, request, query, value, meta, headers, head)
+
+
+def described(meta: Meta, versioned: bool) -> Headers:
+    """What an answer tells of a version, its length aside."""
+    headers: Headers = [
+        ("last-modified", http_date(meta.modified_ms)),
+        ("etag", f'"{meta.etag}"'),
+        ("accept-ranges", "bytes"),
+        *meta.headers.items(),
+    ]
+    if versioned:
+        headers.append(("x-amz-version-id", meta.version or "null"))
+    return headers
+
+
+def _overridden(headers: Headers, query: Mapping[str, str], call: Call) -> Headers:
+    told = {_OVERRIDES[n]: v for n, v in query.items() if n in _OVERRIDES}
+    if not told:
+        return headers
+    if call.principal.kind == "anonymous":
+        raise faults.invalid_request(
+            "Request specific response headers cannot be used for anonymous GET requests."
+        )
+    if any("\n" in v or "\r" in v for v in told.values()):
+        raise faults.invalid_argument("Header value cannot be represented using ISO-8859-1.")
+    return [h for h in headers if h[0] not in told] + list(told.items())
+
+
+def _bytes(
+    room: Room,
+    request: HttpRequest,
+    query: Mapping[str, str],
+    value: bytes,
+    meta: Meta,
+    headers: Headers,
+    head: bool,
+) -> HttpResponse:
+    start, length, status = 0, meta.size, 200
+    told = request.headers.get("range")
+    number = query.get("partNumber")
+    if number is not None:
+        if told is not None:
+            raise faults.invalid_request(
+                "Cannot specify both Range header and partNumber query parameter"
+            )
+        start, length = span_of_part(room, meta, number)
+        status = 206
+        if meta.parts:
+            headers.append(("x-amz-mp-parts-count", str(meta.parts)))
+    elif told is not None:
+        span = parse_range(told, meta.size)
+        if span is not None:
+            start, length = span
+            status = 206
+    if status == 206:
+        last = start + length - 1
+        headers.append(("content-range", f"bytes {start}-{max(last, 0)}/{meta.size}"))
+    asked = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    if asked and meta.checks and length == meta.size:
+        headers += checksums.answer_headers(meta.checks, meta.check_type)
+    headers.append(("content-length", str(length)))
+    if head:
+        return HttpResponse(status, headers)
+    return HttpResponse(status, headers, body_of(room, meta, value, start, length), length)
+
+
+def body_of(room: Room, meta: Meta, value: bytes, start: int, length: int) -> Any:
+    """``length`` bytes of a version from ``start``: bytes, a slice of a file, or an iterator."""
+    if not meta.blob and not meta.upload:
+        body = 4 + int.from_bytes(value[:4], "big")
+        return value[body + start : body + start + length]
+    if length == 0:
+        return b""
+    found = pieces(room, meta, start, length)
+    if len(found) == 1:
+        piece = found[0]
+        return FileBody(room.blobs.open(piece.blob), piece.offset, piece.length)
+    return _several(room, found)
+
+
+async def _several(room: Room, found: list[Piece]) -> AsyncIterator[bytes]:
+    for piece in found:
+        async for chunk in room.blobs.read(piece.blob, piece.offset, piece.length):
+            yield chunk
+
+
+async def read_chunks(room: Room, meta: Meta, value: bytes) -> AsyncIterator[bytes]:
+    """All bytes of a version, for copies."""
+    if not meta.blob and not meta.upload:
+        yield value[4 + int.from_bytes(value[:4], "big") :]
+        return
+    async for chunk in _several(room, pieces(room, meta, 0, meta.size)):
+        yield chunk

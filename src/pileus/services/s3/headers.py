@@ -1,0 +1,176 @@
+"""Headers an object keeps and gives back (S3 API reference, PutObject and GetObject)."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+from pileus.errors import AwsError
+from pileus.services.s3 import faults
+
+KEPT = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+DEFAULT_TYPE = "binary/octet-stream"
+METADATA_BYTES_MAX = 2048
+STORAGE_CLASSES = frozenset({"STANDARD"})
+LATER_CLASSES = frozenset(
+    {
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "DEEP_ARCHIVE",
+        "GLACIER_IR",
+        "OUTPOSTS",
+        "SNOW",
+        "EXPRESS_ONEZONE",
+    }
+)
+UNBUILT = (
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-server-side-encryption-customer-key-md5",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-write-offset-bytes",
+)
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_TAG_KEY_MAX, _TAG_VALUE_MAX, _TAGS_MAX = 128, 256, 10
+_TAG = re.compile(r"[\w\s+\-=._:/@]*\Z", re.UNICODE)
+
+
+def kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """What to store of a write's headers. Headers that ask for what is not built are refused."""
+    out = {"content-type": headers.get("content-type") or DEFAULT_TYPE}
+    size = 0
+    for name, value in headers.items():
+        if name in KEPT:
+            if value:
+                out[name] = value
+        elif name.startswith("x-amz-"):
+            if name.startswith("x-amz-meta-"):
+                size += len(name) - 11 + len(value.encode())
+                out[name] = value
+            elif name in UNBUILT:
+                raise faults.not_built(name)
+    if size > METADATA_BYTES_MAX:
+        raise AwsError(
+            "MetadataTooLarge",
+            "Your metadata headers exceed the maximum allowed metadata size",
+            fields={"Size": size, "MaxSizeAllowed": METADATA_BYTES_MAX},
+        )
+    redirect = headers.get("x-amz-website-redirect-location")
+    if redirect:
+        out["x-amz-website-redirect-location"] = check_redirect(redirect)
+    check_storage_class(headers.get("x-amz-storage-class"))
+    encryption = check_encryption(headers.get("x-amz-server-side-encryption"))
+    if encryption:
+        out["x-amz-server-side-encryption"] = encryption
+    return out
+
+
+def check_redirect(told: str) -> str:
+    if not told.startswith(("/", "http://", "https://")) or len(told.encode()) > 2048:
+        raise AwsError(
+            "InvalidRedirectLocation",
+            "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
+        )
+    return told
+
+
+def check_storage_class(told: str | None) -> None:
+    if told is None or told in STORAGE_CLASSES:
+        return
+    if told in LATER_CLASSES:
+        raise AwsError(
+            "NotImplemented", f"The storage class {told} is not offered by Pileus yet.", 501
+        )
+    raise AwsError(
+        "InvalidStorageClass",
+        "The storage class you specified is not valid",
+        fields={"StorageClassRequested": told},
+    )
+
+
+def check_encryption(told: str | None) -> str:
+    """AES256, or refused by name."""
+    if told is None or told == "AES256":
+        return told or ""
+    if told in ("aws:kms", "aws:kms:dsse", "aws:fsx"):
+        raise AwsError("NotImplemented", f"Encryption by {told} is not offered by Pileus yet.", 501)
+    raise AwsError(
+        "InvalidArgument",
+        "The encryption method specified is not supported",
+        fields={"ArgumentName": "x-amz-server-side-encryption", "ArgumentValue": told},
+    )
+
+
+def http_date(ms: int) -> str:
+    """An RFC 9110 date: ``Sun, 06 Nov 1994 08:49:37 GMT``."""
+    return email.utils.formatdate(ms // 1000, usegmt=True)
+
+
+def parse_date(text: str) -> int | None:
+    """Seconds since 1970 of an HTTP or ISO date, None for what is neither."""
+    try:
+        return int(email.utils.parsedate_to_datetime(text).timestamp())
+    except (TypeError, ValueError, OverflowError):
+        pass
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
+def moment(ms: int) -> datetime:
+    """A timestamp member; listings show whole seconds."""
+    return datetime.fromtimestamp(ms // 1000, UTC)
+
+
+def tags_of(told: str | None) -> dict[str, str]:
+    """Tags of an ``x-amz-tagging`` header (URL query encoding)."""
+    if not told:
+        return {}
+    try:
+        pairs = parse_qsl(told, keep_blank_values=True, strict_parsing=True, max_num_fields=50)
+    except ValueError:
+        raise faults.invalid_argument(
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query"
+            " parameters without tag name duplicates.",
+            "x-amz-tagging",
+            told,
+        ) from None
+    return check_tags(pairs)
+
+
+def check_tags(pairs: list[tuple[str, str]], limit: int = _TAGS_MAX) -> dict[str, str]:
+    """Tags as a dictionary, or ``InvalidTag`` / ``BadRequest``."""
+    if len(pairs) > limit:
+        raise AwsError(
+            "BadRequest" if limit == _TAGS_MAX else "InvalidTag",
+            f"Object tags cannot be greater than {limit}"
+            if limit == _TAGS_MAX
+            else f"Bucket tag count cannot be greater than {limit}",
+        )
+    out: dict[str, str] = {}
+    for name, value in pairs:
+        if name in out:
+            raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key")
+        if not name or len(name) > _TAG_KEY_MAX or not _TAG.match(name):
+            raise AwsError(
+                "InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": name}
+            )
+        if len(value) > _TAG_VALUE_MAX or not _TAG.match(value):
+            raise AwsError(
+                "InvalidTag",
+                "The TagValue you have provided is invalid",
+                fields={"TagKey": name, "TagValue": value},
+            )
+        if name.lower().startswith("aws:"):
+            raise AwsError("InvalidTag", "System tags cannot be added/updated by requester")
+        out[name] = value
+    return out

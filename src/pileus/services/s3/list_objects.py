@@ -1,0 +1,246 @@
+"""ListObjects, ListObjectsV2 and ListObjectVersions.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import quote
+
+from pileus.errors import AwsError
+from pileus.services.call import Call
+from pileus.services.s3 import faults, rows
+from pileus.services.s3.headers import moment
+from pileus.services.s3.listing import Merged, Page, has_current, list_keys, rolled_up
+from pileus.services.s3.names import canonical_id
+from pileus.services.s3.room import Room
+from pileus.services.s3.rows import Meta
+
+PAGE_MAX = 1000
+
+
+def page_size(params: dict[str, Any], name: str = "MaxKeys", wire: str = "max-keys") -> int:
+    """What the caller asks for, at most a thousand."""
+    told = params.get(name, PAGE_MAX)
+    if not 0 <= told <= 2**31 - 1:
+        raise faults.invalid_argument(
+            f"Argument {wire} must be an integer between 0 and 2147483647", wire, told
+        )
+    return min(told, PAGE_MAX)
+
+
+class Encoding:
+    """How names are written: as they are, or URL-encoded."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.kind = params.get("EncodingType")
+        if self.kind not in (None, "", "url"):
+            raise faults.invalid_argument(
+                "Invalid Encoding Method specified in Request", "encoding-type", self.kind
+            )
+
+    def __call__(self, text: str) -> str:
+        return quote(text, safe="/*") if self.kind == "url" else text
+
+
+def owner_of(account: str) -> dict[str, str]:
+    return {"ID": canonical_id(account)}
+
+
+def _item(key: str, meta: Meta, owner: str | None, encode: Encoding) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "Key": encode(key),
+        "LastModified": moment(meta.modified_ms),
+        "ETag": f'"{meta.etag}"',
+        "Size": meta.size,
+        "StorageClass": meta.headers.get("x-amz-storage-class", "STANDARD"),
+    }
+    if meta.checks:
+        out["ChecksumAlgorithm"] = list(meta.checks)
+        out["ChecksumType"] = meta.check_type or "FULL_OBJECT"
+    if owner is not None:
+        out["Owner"] = owner_of(meta.owner or owner)
+    return out
+
+
+def _prefixes(page: Page, encode: Encoding) -> list[dict[str, str]]:
+    return [{"Prefix": encode(p)} for p in page.prefixes]
+
+
+def list_objects(room: Room, call: Call) -> dict[str, Any]:
+    """Version 1: pages by Marker."""
+    params = call.params
+    bucket = room.bucket(params["Bucket"])
+    encode, limit = Encoding(params), page_size(params)
+    prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
+    marker = params.get("Marker") or ""
+    page = list_keys(room.store, bucket.name, prefix, delimiter, marker, limit)
+    answer: dict[str, Any] = {
+        "Name": bucket.name,
+        "Prefix": encode(prefix),
+        "Marker": encode(marker),
+        "MaxKeys": limit,
+        "IsTruncated": page.truncated,
+        "Contents": [_item(k, m, bucket.owner, encode) for k, m in page.items],
+        "CommonPrefixes": _prefixes(page, encode),
+        "EncodingType": encode.kind,
+    }
+    if delimiter:
+        answer["Delimiter"] = encode(delimiter)
+        if page.truncated:
+            answer["NextMarker"] = encode(page.last)
+    return answer
+
+
+def list_objects_v2(room: Room, call: Call) -> dict[str, Any]:
+    """Version 2: pages by an opaque token."""
+    params = call.params
+    bucket = room.bucket(params["Bucket"])
+    encode, limit = Encoding(params), page_size(params)
+    prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
+    token, after = params.get("ContinuationToken"), params.get("StartAfter") or ""
+    marker = _untoken(token) if token is not None else after
+    page = list_keys(room.store, bucket.name, prefix, delimiter, marker, limit)
+    owner = bucket.owner if params.get("FetchOwner") else None
+    answer: dict[str, Any] = {
+        "Name": bucket.name,
+        "Prefix": encode(prefix),
+        "MaxKeys": limit,
+        "KeyCount": len(page.items) + len(page.prefixes),
+        "IsTruncated": page.truncated,
+        "Contents": [_item(k, m, owner, encode) for k, m in page.items],
+        "CommonPrefixes": _prefixes(page, encode),
+        "EncodingType": encode.kind,
+        "ContinuationToken": token,
+    }
+    if delimiter:
+        answer["Delimiter"] = encode(delimiter)
+    if after:
+        answer["StartAfter"] = encode(after)
+    if page.truncated:
+        answer["NextContinuationToken"] = _token(page.last)
+    return answer
+
+
+def _token(last: str) -> str:
+    return base64.urlsafe_b64encode(b"1" + last.encode()).decode()
+
+
+def _untoken(token: str) -> str:
+    try:
+        raw = base64.b64decode(token.encode("ascii"), b"-_", validate=True)
+        if raw[:1] != b"1":
+            raise ValueError(token)
+        return raw[1:].decode()
+    except (binascii.Error, ValueError):
+        raise faults.invalid_argument(
+            "The continuation token provided is incorrect", "continuation-token", token
+        ) from None
+
+
+def list_object_versions(room: Room, call: Call) -> dict[str, Any]:
+    """Every version and delete marker, newest first within a key."""
+    params = call.params
+    bucket = room.bucket(params["Bucket"])
+    encode, limit = Encoding(params), page_size(params)
+    prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
+    versions, markers, prefixes, more = _collect(room, bucket.name, params, limit)
+    answer: dict[str, Any] = {
+        "Name": bucket.name,
+        "Prefix": encode(prefix),
+        "KeyMarker": encode(params.get("KeyMarker") or ""),
+        "VersionIdMarker": params.get("VersionIdMarker") or "",
+        "MaxKeys": limit,
+        "IsTruncated": more is not None,
+        "Versions": [_version(v, bucket.owner, encode) for v in versions],
+        "DeleteMarkers": [_marker(v, bucket.owner, encode) for v in markers],
+        "CommonPrefixes": [{"Prefix": encode(p)} for p in prefixes],
+        "EncodingType": encode.kind,
+    }
+    if delimiter:
+        answer["Delimiter"] = encode(delimiter)
+    if more is not None:
+        answer["NextKeyMarker"] = encode(more[0])
+        answer["NextVersionIdMarker"] = more[1]
+    return answer
+
+
+Found = tuple[str, Meta, bool]
+
+
+def _collect(
+    room: Room, name: str, params: dict[str, Any], limit: int
+) -> tuple[list[Found], list[Found], list[str], tuple[str, str | None] | None]:
+    prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
+    merged = Merged(room.store, name, prefix)
+    previous = _seek(room, merged, name, params, prefix, delimiter)
+    versions: list[Found] = []
+    markers: list[Found] = []
+    prefixes: list[str] = []
+    last: tuple[str, str | None] = ("", None)
+    while True:
+        found = merged.next()
+        if found is None or limit == 0:
+            return versions, markers, prefixes, None
+        key, meta, current = found
+        if len(versions) + len(markers) + len(prefixes) == limit:
+            return versions, markers, prefixes, last
+        shared = rolled_up(key, prefix, delimiter)
+        if shared:
+            prefixes.append(shared)
+            last = (shared, None)
+            merged.skip(shared)
+            continue
+        latest = current or (key != previous and not has_current(room.store, name, key))
+        (markers if meta.marker else versions).append((key, meta, latest))
+        previous, last = key, (key, meta.version or "null")
+
+
+def _seek(
+    room: Room, merged: Merged, name: str, params: dict[str, Any], prefix: str, delimiter: str
+) -> str:
+    """Go to the marker; answers the key whose newest version lies before it."""
+    key, version = params.get("KeyMarker") or "", params.get("VersionIdMarker") or ""
+    if version and not key:
+        raise faults.invalid_argument(
+            "A version-id marker cannot be specified without a key marker.",
+            "version-id-marker",
+            version,
+        )
+    if not key:
+        return ""
+    if delimiter and rolled_up(key, prefix, delimiter) == key:
+        merged.skip(key)
+        return ""
+    if not version:
+        merged.seek(key, None)
+        return key
+    try:
+        order = room.find(name, key, version)[2].order
+    except AwsError:
+        told = rows.order_of(version)
+        if told is None:
+            raise
+        order = told
+    merged.seek(key, order)
+    return key
+
+
+def _version(found: Found, owner: str, encode: Encoding) -> dict[str, Any]:
+    key, meta, latest = found
+    out = _item(key, meta, owner, encode)
+    return {**out, "VersionId": meta.version or "null", "IsLatest": latest}
+
+
+def _marker(found: Found, owner: str, encode: Encoding) -> dict[str, Any]:
+    key, meta, latest = found
+    return {
+        "Key": encode(key),
+        "VersionId": meta.version or "null",
+        "IsLatest": latest,
+        "LastModified": moment(meta.modified_ms),
+        "Owner": owner_of(meta.owner or owner),
+    }

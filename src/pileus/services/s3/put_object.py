@@ -1,0 +1,87 @@
+"""PutObject (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
+
+Answers after the bytes are durable and the entry is committed; the condition is decided in apply.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.services.call import Call, Headers, HttpResponse
+from pileus.services.s3 import acl, checksums, faults, rows
+from pileus.services.s3.cors import cors_headers
+from pileus.services.s3.headers import kept, tags_of
+from pileus.services.s3.ingest import Body, receive
+from pileus.services.s3.names import check_key
+from pileus.services.s3.room import Room
+from pileus.services.s3.rows import Meta
+
+
+async def put_object(room: Room, call: Call) -> HttpResponse:
+    """Store the request's body under the key."""
+    request = call.request
+    assert request is not None
+    headers = request.headers
+    name, key = call.params["Bucket"], check_key(call.params["Key"])
+    bucket = room.bucket(name)
+    conditions = write_conditions(headers)
+    told = kept(headers)
+    tags = tags_of(headers.get("x-amz-tagging"))
+    grants = acl.of_headers(headers, bucket, call.account)
+    body = await receive(room, request)
+    meta = Meta(
+        body.etag,
+        body.size,
+        room.clock.now_ms(),
+        told,
+        bucket.owner if not bucket.acls else call.account,
+        body.blob,
+        checks=body.checks or {},
+        tags=tags,
+        grants=grants,
+    )
+    version = await commit(room, call, name, key, meta, body, conditions)
+    answer: Headers = [("etag", f'"{body.etag}"')]
+    if version is not None:
+        answer.append(("x-amz-version-id", version))
+    if meta.checks:
+        answer += checksums.answer_headers(meta.checks, "")
+    if "x-amz-server-side-encryption" in told:
+        answer.append(("x-amz-server-side-encryption", told["x-amz-server-side-encryption"]))
+    if "origin" in headers:
+        answer += cors_headers(bucket, headers["origin"], request.method)
+    return HttpResponse(200, answer)
+
+
+async def commit(
+    room: Room,
+    call: Call,
+    name: str,
+    key: str,
+    meta: Meta,
+    body: Body,
+    conditions: dict[str, Any],
+    sources: list[Any] | None = None,
+) -> Any:
+    """Submit the entry that makes ``meta`` the current version; answers its version id."""
+    token = room.clock.random_bytes(16)
+    packed = rows.pack_meta(meta)
+    return await room.submit(
+        "s3.put", [name, key, packed, body.data, conditions, token, sources or []], call
+    )
+
+
+def write_conditions(headers: dict[str, str]) -> dict[str, Any]:
+    """If-Match and If-None-Match of a write (S3 user guide, "Conditional requests")."""
+    out: dict[str, Any] = {}
+    none_match = headers.get("if-none-match")
+    if none_match is not None:
+        if none_match.strip() != "*":
+            raise faults.not_built("If-None-Match")
+        out["none_match"] = "*"
+    match = headers.get("if-match")
+    if match is not None:
+        out["match"] = match.strip().strip('"')
+    if len(out) == 2:
+        raise faults.not_built("If-Match with If-None-Match")
+    return out

@@ -1,0 +1,22 @@
+"""The query of a direct operation, parsed once."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from pileus.services.call import Call
+
+FIELDS_MAX = 200
+_NONE: dict[str, str] = {}
+
+
+def query_of(call: Call) -> dict[str, str]:
+    """Parameters of the request's query; a repeated one counts once, the first."""
+    request = call.request
+    if request is None or not request.query:
+        return _NONE
+    pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    out: dict[str, str] = {}
+    for name, value in pairs:
+        out.setdefault(name, value)
+    return out

@@ -1,0 +1,180 @@
+"""What the operations of this service share: the parts, and buckets read once per change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError, Conflict
+from pileus.services.call import Call, Parts
+from pileus.services.s3 import faults, rows
+from pileus.services.s3.names import check_bucket
+from pileus.services.s3.publicness import is_public
+from pileus.services.s3.rows import Meta
+from pileus.services.s3.rules import locate
+from pileus.state import keys
+
+BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+ATTEMPTS_MAX = 10
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A bucket and its settings, parsed. ``policy`` is the document; ``public`` whether it makes
+    the bucket public; ``blocks`` bucket and account settings joined."""
+
+    name: str
+    owner: str
+    region: str
+    created_ms: int
+    versioning: str
+    settings: dict[str, Any]
+    policy: dict[str, Any] | None = None
+    public: bool = False
+    blocks: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def ownership(self) -> str:
+        told = self.settings.get("ownership")
+        return str(told["Rules"][0]["ObjectOwnership"]) if told else "ObjectWriter"
+
+    @property
+    def acls(self) -> bool:
+        """Whether access control lists count in this bucket."""
+        return self.ownership != "BucketOwnerEnforced"
+
+
+class Room:
+    """The parts of the service, bound to its operations by ``build``."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.store = parts.store
+        self.blobs = parts.blobs
+        self.clock = parts.clock
+        self.config = parts.config
+        self.dispatch = parts.dispatch
+        self._buckets: dict[str, Bucket] = {}
+        self._generation = -1
+
+    def bucket(self, name: str) -> Bucket:
+        """The bucket, or ``NoSuchBucket`` / ``InvalidBucketName``."""
+        generation = self.store.generation(rows.TABLE)
+        if generation != self._generation:
+            self._buckets = {}
+            self._generation = generation
+        found = self._buckets.get(name)
+        if found is None:
+            found = self._buckets[name] = self._read(name)
+        return found
+
+    def _read(self, name: str) -> Bucket:
+        record = self.store.get_json(rows.bucket(name))
+        if record is None:
+            check_bucket(name)
+            raise faults.no_such_bucket(name)
+        settings = {}
+        for row in self.store.partition(rows.TABLE, rows.settings_partition(name)):
+            settings[keys.split(row.key)[2].decode()] = orjson.loads(row.value)
+        bucket = Bucket(
+            name,
+            record["owner"],
+            record["region"],
+            record["created_ms"],
+            record.get("versioning", ""),
+            settings,
+        )
+        bucket.policy = settings.get("policy")
+        bucket.public = is_public(bucket.policy)
+        account = self.account_block(record["owner"])
+        own = settings.get("public-access-block") or {}
+        bucket.blocks = {b: bool(own.get(b) or account.get(b)) for b in BLOCKS}
+        return bucket
+
+    def account_block(self, account: str) -> dict[str, bool]:
+        """The account's own public access block."""
+        at = rows.account_setting(account, "public-access-block")
+        return dict(self.store.get_json(at) or {})
+
+    async def submit(self, rule: str, args: Any, call: Call) -> Any:
+        """One entry of this call; a repeated call gets the first one's result."""
+        return await self.store.submit(rule, args, call.invocation_id)
+
+    async def configure(self, call: Call, name: str, kind: str, value: Any) -> None:
+        """Put (or remove, with None) one setting of a bucket."""
+        told = None if value is None else orjson.dumps(value)
+        await self.submit("s3.configure", [name, kind, told], call)
+
+    # -- objects -------------------------------------------------------------------------------
+
+    def find(self, name: str, key: str, version: str | None = None) -> tuple[bytes, bytes, Meta]:
+        """(row key, row value, description) of a version; delete markers included. Raises
+        ``NoSuchKey`` (telling of a delete marker) or ``NoSuchVersion``."""
+        at = rows.current(name, key)
+        value = self.store.get(at)
+        if version is None:
+            if value is None:
+                raise faults.no_such_key(key, self._marker_headers(name, key))
+            return at, value, rows.describe(value)
+        wanted = "" if version == "null" else version
+        if value is not None:
+            meta = rows.describe(value)
+            if meta.version == wanted:
+                return at, value, meta
+        if wanted and rows.order_of(version) is None:
+            raise faults.invalid_argument(
+                "Invalid version id specified", "versionId", version
+            )
+        found = locate(self.store, name, key, version)
+        value = self.store.get(found[0]) if found else None
+        if found is None or value is None:
+            raise faults.no_such_version(key, version)
+        return found[0], value, found[1]
+
+    def _marker_headers(self, name: str, key: str) -> tuple[tuple[str, str], ...]:
+        if not self.bucket(name).versioning:
+            return ()
+        start, end = rows.versions_of(name, key)
+        found = self.store.range(start, end, 1)
+        if not found:
+            return ()
+        meta = rows.describe(found[0].value)
+        if not meta.marker:
+            return ()
+        return (
+            ("x-amz-delete-marker", "true"),
+            ("x-amz-version-id", meta.version or "null"),
+        )
+
+    async def may_list(self, call: Call, name: str, key: str) -> bool:
+        """Whether the caller may learn that a key does not exist (s3:ListBucket)."""
+        try:
+            await self.dispatch(
+                "s3",
+                "ListObjectsV2",
+                {"Bucket": name, "Prefix": key, "MaxKeys": 0},
+                principal=call.principal,
+                region=call.region,
+            )
+        except AwsError as error:
+            if error.status == 403:
+                return False
+            raise
+        return True
+
+
+async def again(work: Any) -> Any:
+    """Run ``work()`` until nothing it read has changed meanwhile."""
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            return await work()
+        except Conflict:
+            continue
+    raise AwsError(
+        "OperationAborted",
+        "A conflicting conditional operation is currently in progress against this resource."
+        " Please try again.",
+        409,
+    )

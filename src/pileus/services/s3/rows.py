@@ -1,0 +1,210 @@
+"""The rows of buckets, objects, versions, uploads and parts: their keys and their bytes.
+
+An object row is ``length (4 bytes, big-endian) msgpack(Meta) body``: a listing decodes the
+description and never touches an inline body.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from pileus.state import keys
+
+TABLE = "s3"  # buckets, their settings, accounts' settings: small, cached by generation
+OBJECTS = "s3o"  # the current version of each key, never a delete marker
+VERSIONS = "s3v"  # older versions, and every delete marker; newest first within a key
+NULLS = "s3n"  # where a key's null version lies when it is in VERSIONS
+UPLOADS = "s3u"  # multipart uploads under way, by key
+PARTS = "s3p"  # parts by upload; a completed object's parts stay here
+INLINE_BYTES_MAX = 16 * 1024
+ORDER_MAX = 2**64 - 1
+
+
+class Meta(msgspec.Struct, array_like=True):
+    """What is known of one version. ``etag`` without quotes; ``headers`` are answered as stored
+    (lower-case names). ``version`` is '' for the null version; ``order`` the entry that made it.
+    The bytes are inline (neither ``blob`` nor ``upload``), in one blob, or in an upload's parts."""
+
+    etag: str
+    size: int
+    modified_ms: int
+    headers: dict[str, str]
+    owner: str = ""
+    blob: str = ""
+    upload: str = ""
+    parts: int = 0
+    order: int = 0
+    version: str = ""
+    marker: bool = False
+    checks: dict[str, str] = {}
+    check_type: str = ""
+    tags: dict[str, str] = {}
+    grants: list[list[str]] | None = None
+
+
+class Part(msgspec.Struct, array_like=True):
+    """One uploaded part: a blob."""
+
+    etag: str
+    size: int
+    modified_ms: int
+    blob: str
+    checks: dict[str, str] = {}
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(Meta).decode
+_decode_part = msgspec.msgpack.Decoder(Part).decode
+
+
+def pack_meta(meta: Meta) -> bytes:
+    return _encode(meta)
+
+
+def unpack_meta(data: bytes) -> Meta:
+    return _decode_meta(data)
+
+
+def pack(meta: Meta, body: bytes = b"") -> bytes:
+    """An object row's value."""
+    told = _encode(meta)
+    return len(told).to_bytes(4, "big") + told + body
+
+
+def unpack(value: bytes) -> tuple[Meta, bytes]:
+    """The description and the inline body of an object row."""
+    end = 4 + int.from_bytes(value[:4], "big")
+    return _decode_meta(value[4:end]), value[end:]
+
+
+def describe(value: bytes) -> Meta:
+    """The description alone."""
+    return _decode_meta(value[4 : 4 + int.from_bytes(value[:4], "big")])
+
+
+def pack_part(part: Part) -> bytes:
+    return _encode(part)
+
+
+def unpack_part(value: bytes) -> Part:
+    return _decode_part(value)
+
+
+# -- keys --------------------------------------------------------------------------------------
+
+
+def bucket(name: str) -> bytes:
+    return keys.key(TABLE, "buckets", name)
+
+
+def settings_partition(name: str) -> str:
+    return f"settings/{name}"
+
+
+def setting(name: str, kind: str) -> bytes:
+    """A bucket's setting: policy, cors, website, …"""
+    return keys.key(TABLE, settings_partition(name), kind)
+
+
+def account_setting(account: str, kind: str) -> bytes:
+    return keys.key(TABLE, f"account/{account}", kind)
+
+
+def current(name: str, key: str) -> bytes:
+    return keys.key(OBJECTS, name, key)
+
+
+def version(name: str, key: str, order: int) -> bytes:
+    return keys.key(VERSIONS, name, _newest_first(key, order))
+
+
+def null_version(name: str, key: str) -> bytes:
+    return keys.key(NULLS, name, key)
+
+
+def upload(name: str, key: str, upload_id: str) -> bytes:
+    return keys.key(UPLOADS, name, keys.escape(key.encode()) + upload_id.encode())
+
+
+def part(upload_id: str, number: int) -> bytes:
+    return keys.key(PARTS, upload_id, number.to_bytes(2, "big"))
+
+
+def blob_ref(digest: str, order: int) -> bytes:
+    """Who needs a blob: one version of one object."""
+    return keys.key("blobrefs", digest, b"s3" + order.to_bytes(8, "big"))
+
+
+def part_ref(digest: str, upload_id: str, number: int) -> bytes:
+    return keys.key("blobrefs", digest, b"s3p" + upload_id.encode() + number.to_bytes(2, "big"))
+
+
+def _newest_first(key: str, order: int) -> bytes:
+    return keys.escape(key.encode()) + (ORDER_MAX - order).to_bytes(8, "big")
+
+
+def prefix_range(table: str, name: str, prefix: str) -> tuple[bytes, bytes]:
+    """(start, end) of all rows of a bucket whose key starts with ``prefix``. Tables with a
+    compound sort key (VERSIONS, UPLOADS) are escaped twice."""
+    start = keys.partition_prefix(table, name) + _open(table, prefix.encode())
+    return start, keys.after_prefix(start)
+
+
+def _open(table: str, text: bytes) -> bytes:
+    escaped = text.replace(b"\x00", b"\x00\xff")
+    return escaped if table == OBJECTS else escaped.replace(b"\x00", b"\x00\xff")
+
+
+def versions_of(name: str, key: str) -> tuple[bytes, bytes]:
+    """(start, end) of one key's rows in VERSIONS."""
+    inner = keys.escape(key.encode())
+    start = keys.partition_prefix(VERSIONS, name) + inner.replace(b"\x00", b"\x00\xff")
+    return start, keys.after_prefix(start)
+
+
+def uploads_of(name: str, key: str) -> tuple[bytes, bytes]:
+    """(start, end) of one key's rows in UPLOADS."""
+    inner = keys.escape(key.encode())
+    start = keys.partition_prefix(UPLOADS, name) + inner.replace(b"\x00", b"\x00\xff")
+    return start, keys.after_prefix(start)
+
+
+def key_of(row_key: bytes) -> str:
+    """The object key of a row in OBJECTS."""
+    return keys.split(row_key)[2].decode()
+
+
+def compound_of(row_key: bytes) -> tuple[str, bytes]:
+    """(object key, order or upload id) of a row in VERSIONS or UPLOADS."""
+    key, at = keys.unescape(keys.split(row_key)[2])
+    rest = keys.split(row_key)[2][at:]
+    return key.decode(), rest
+
+
+# -- version ids -------------------------------------------------------------------------------
+
+
+def version_id(order: int, token: bytes) -> str:
+    """32 characters: the place in the log (inverted) and 16 random bytes of the caller's."""
+    return base64.urlsafe_b64encode((ORDER_MAX - order).to_bytes(8, "big") + token).decode()
+
+
+def order_of(told: str) -> int | None:
+    """The place a version id names, None when it is not one of ours."""
+    if len(told) != 32:
+        return None
+    try:
+        raw = base64.b64decode(told.encode("ascii"), b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    return ORDER_MAX - int.from_bytes(raw[:8], "big")
+
+
+def upload_record(value: bytes) -> dict[str, Any]:
+    """An upload row: ``meta`` (packed Meta), ``owner``, ``initiator``, ``created_ms``,
+    ``algorithm``, ``check_type``."""
+    return msgspec.msgpack.decode(value)  # type: ignore[no-any-return]
