@@ -24,6 +24,7 @@ from pileus.services import (
     kv,
     lambda_,
     logs,
+    s3,
     sts,
 )
 from pileus.services.call import HttpRequest, HttpResponse, Parts, Service
@@ -39,8 +40,8 @@ from pileus.wire.dispatch import Dispatcher
 from pileus.wire.http import Server, serve
 
 log = logging.getLogger("pileus.assembly")
-RULES = {**kv.RULES, **dynamodb.RULES}
-BUILDERS = (iam, sts, dynamodb, lambda_, apigateway, logs, cloudformation)
+RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
+BUILDERS = (iam, sts, dynamodb, s3, lambda_, apigateway, logs, cloudformation)
 
 
 @dataclass

@@ -112,6 +112,8 @@ def need(
         told = policy.get("Statement", []) if policy else []
         told = told if isinstance(told, list) else [told]
         policy = {"Version": "2012-10-17", **(policy or {}), "Statement": [*told, statement]}
+    if policy is None and bucket.owner == call.account:
+        return Access(action, resource, None, "", context)  # the decision can be remembered
     return Access(action, resource, policy, bucket.owner, context)
 
 

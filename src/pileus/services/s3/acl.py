@@ -183,13 +183,13 @@ def _of_call(call: Call, bucket: Bucket, owner: str) -> list[list[str]] | None:
     document = params.get("AccessControlPolicy")
     if asks(headers):
         if document and document.get("Grants"):
-            raise AwsError(
-                "UnexpectedContent", "This request does not support content", 400
-            )
+            raise AwsError("UnexpectedContent", "This request does not support content", 400)
         return of_headers(headers, bucket, owner)
     if document is None:
         raise AwsError(
-            "MissingSecurityHeader", "Your request was missing a required header", 400,
+            "MissingSecurityHeader",
+            "Your request was missing a required header",
+            400,
             fields={"MissingHeaderName": "x-amz-acl"},
         )
     told_owner = (document.get("Owner") or {}).get("ID")

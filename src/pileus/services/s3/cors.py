@@ -71,9 +71,7 @@ def preflight(room: Room, call: Call) -> HttpResponse:
     origin = request.headers.get("origin")
     method = request.headers.get("access-control-request-method")
     if not origin:
-        raise AwsError(
-            "BadRequest", "Insufficient information. Origin request header needed.", 400
-        )
+        raise AwsError("BadRequest", "Insufficient information. Origin request header needed.", 400)
     if method not in METHODS:
         raise AwsError(
             "BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}", 400

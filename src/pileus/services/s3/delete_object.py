@@ -67,9 +67,7 @@ def _conditions(headers: dict[str, str]) -> dict[str, Any]:
     if when is not None:
         seconds = parse_date(when)
         if seconds is None:
-            raise faults.invalid_argument(
-                "Invalid time", "x-amz-if-match-last-modified-time", when
-            )
+            raise faults.invalid_argument("Invalid time", "x-amz-if-match-last-modified-time", when)
         out["modified_ms"] = seconds * 1000
     return out
 
@@ -115,5 +113,3 @@ async def _one_of_many(room: Room, call: Call, item: dict[str, Any]) -> dict[str
         out["DeleteMarker"] = True
         out["DeleteMarkerVersionId"] = answer.get("VersionId")
     return out
-
-

@@ -74,9 +74,7 @@ def malformed_xml() -> AwsError:
 
 
 def bad_digest(name: str) -> AwsError:
-    return AwsError(
-        "BadDigest", f"The {name} you specified did not match the calculated checksum."
-    )
+    return AwsError("BadDigest", f"The {name} you specified did not match the calculated checksum.")
 
 
 def access_denied(message: str = "Access Denied") -> AwsError:

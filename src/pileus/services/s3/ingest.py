@@ -110,8 +110,7 @@ async def drain(
     length: int = -1,
     limit: int = OBJECT_BYTES_MAX,
 ) -> Body:
-    """Take a stream. ``headers`` may gain trailers at its end; nothing stays behind when it fails.
-    """
+    """Take a stream; a failed one leaves nothing behind. ``headers`` may gain trailers."""
     digest = Digest(algorithm)
     writer = room.blobs.create()
     size = 0
@@ -126,9 +125,7 @@ async def drain(
                 continue
             if small:
                 block, small = small + block, b""
-            await asyncio.gather(
-                asyncio.to_thread(digest.update, block), writer.write(block)
-            )
+            await asyncio.gather(asyncio.to_thread(digest.update, block), writer.write(block))
         if length >= 0 and size != length:
             raise AwsError(
                 "IncompleteBody",

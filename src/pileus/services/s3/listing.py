@@ -42,9 +42,7 @@ def first_after(start: bytes, name: str, marker: str, prefix: str, delimiter: st
     return max(start, past)
 
 
-def list_keys(
-    store: Any, name: str, prefix: str, delimiter: str, marker: str, limit: int
-) -> Page:
+def list_keys(store: Any, name: str, prefix: str, delimiter: str, marker: str, limit: int) -> Page:
     """At most ``limit`` keys and common prefixes above ``marker``."""
     page = Page()
     if limit <= 0:
@@ -79,8 +77,6 @@ def _take(
         page.items.append((key, rows.describe(row.value)))
         page.last = key
     return bytes(found[-1].key) + b"\x00"
-
-
 
 
 class Merged:

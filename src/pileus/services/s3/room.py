@@ -124,9 +124,7 @@ class Room:
             if meta.version == wanted:
                 return at, value, meta
         if wanted and rows.order_of(version) is None:
-            raise faults.invalid_argument(
-                "Invalid version id specified", "versionId", version
-            )
+            raise faults.invalid_argument("Invalid version id specified", "versionId", version)
         found = locate(self.store, name, key, version)
         value = self.store.get(found[0]) if found else None
         if found is None or value is None:
