@@ -1,6 +1,6 @@
 """How fast functions start and answer, at the runtime's own socket (no API in front).
 
-python bench/runtime.py [--seconds 2]    prints one line a figure; starts and stops a runtime itself.
+python bench/runtime.py [--seconds 2]    prints one line a figure; starts a runtime itself.
 """
 
 from __future__ import annotations

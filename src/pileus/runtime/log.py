@@ -12,7 +12,7 @@ import math
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 FRAME = b"\xa5\x5a\x00\x03"  # a message that may hold newlines, as AWS's telemetry frames it
 FRAME_HEAD = struct.Struct(">4sIQ")
@@ -176,7 +176,7 @@ class PlatformLog:
         return [self._event("platform.report", record)]
 
     @staticmethod
-    def _event(kind: str, record: dict[str, object]) -> str:
+    def _event(kind: str, record: Mapping[str, object]) -> str:
         return json.dumps({"time": iso_time(), "type": kind, "record": record})
 
 

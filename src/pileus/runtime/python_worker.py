@@ -297,6 +297,6 @@ def forget_modules(settings: dict[str, Any]) -> None:
     if not names.isdisjoint(PRELOADED):
         hidden.update(PRELOADED)
     elif any(n.startswith(("AWS_CONFIG", "AWS_SHARED", "AWS_PROFILE")) for n in settings["env"]):
-        sys.modules["boto3"].DEFAULT_SESSION = None  # made without these
+        vars(sys.modules["boto3"])["DEFAULT_SESSION"] = None  # made without these
     for name in [n for n in sys.modules if n.partition(".")[0] in hidden]:
         del sys.modules[name]

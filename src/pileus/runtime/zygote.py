@@ -73,12 +73,12 @@ class Zygote:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._say({"ready": True})
         while True:
-            readable = select.select([self._control, reader], [], [])[0]
+            readable = select.select([self._control.fileno(), reader], [], [])[0]
             if reader in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(reader, 4096)
                 self._reap()
-            if self._control in readable:
+            if self._control.fileno() in readable:
                 data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, 16)
                 if not data:
                     return
