@@ -3,50 +3,39 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
-from pileus.services.call import Access, Call, Parts, Service
+from pileus.services.call import Parts, Service
 from pileus.services.iam import (
     access_keys,
     account,
+    details,
     groups,
     held_policies,
+    instance_profiles,
     policies,
     roles,
-    rows,
+    service_linked,
     users,
 )
+from pileus.services.iam.access import access
 
 OPERATIONS: dict[str, Any] = {
     **users.OPERATIONS,
     **access_keys.OPERATIONS,
     **groups.OPERATIONS,
     **roles.OPERATIONS,
+    **service_linked.OPERATIONS,
     **held_policies.OPERATIONS,
     **policies.OPERATIONS,
+    **instance_profiles.OPERATIONS,
     **account.OPERATIONS,
+    **details.OPERATIONS,
 }
-NAMED = (("UserName", "user"), ("GroupName", "group"), ("RoleName", "role"))
-
-
-def access(parts: Parts, call: Call) -> Sequence[Access]:
-    """The operation on the entity it names, by its full ARN where it exists."""
-    p = call.params
-    resource = p.get("PolicyArn", "*") if "Name" not in "".join(p) else ""
-    if not resource:
-        resource = p.get("PolicyArn", "*")
-        for member, kind in NAMED:
-            if member in p:
-                found = parts.store.get_json(rows.record_key(call.account, kind, p[member]))
-                path = p.get("Path", "/") if found is None else found["path"]
-                resource = f"arn:aws:iam::{call.account}:{kind}{path}{p[member]}"
-                break
-    context = {"iam:PolicyARN": p["PolicyArn"]} if "PolicyArn" in p else {}
-    return [Access(f"iam:{call.operation}", resource, context=context)]
 
 
 def build(parts: Parts) -> Service:
+    """The service over ``parts``; ``parts.credentials`` is the ``Minter``."""
     return Service(
         name="iam",
         operations={n: functools.partial(f, parts) for n, f in OPERATIONS.items()},

@@ -37,7 +37,7 @@ async def create_access_key(parts: Parts, call: Call) -> Record:
         "created": parts.clock.now_ms(),
     }
 
-    def change(draft: Any) -> None:
+    def change(draft: Any) -> Record:
         user = rows.find(draft, call.account, "user", _whose(call))
         held = user.get("keys", [])
         if len(held) >= KEYS_MAX:
@@ -47,8 +47,9 @@ async def create_access_key(parts: Parts, call: Call) -> Record:
         key["user"] = user["name"]
         draft.put_json(rows.access_key_key(key["id"]), key)
         rows.put(draft, call.account, "user", user | {"keys": [*held, key["id"]]})
+        return key
 
-    await parts.store.transact(change, call.invocation_id)
+    key = await parts.store.transact(change, call.invocation_id)
     return {"AccessKey": _shape(key) | {"SecretAccessKey": key["secret"]}}
 
 

@@ -37,12 +37,13 @@ async def create_group(parts: Parts, call: Call) -> Record:
         "attached": [],
     }
 
-    def change(draft: Any) -> None:
+    def change(draft: Any) -> Record:
         if draft.get(rows.record_key(call.account, "group", name)) is not None:
             raise rows.exists("Group", name)
         rows.put(draft, call.account, "group", group)
+        return group
 
-    await parts.store.transact(change, call.invocation_id)
+    group = await parts.store.transact(change, call.invocation_id)
     return {"Group": shape(group)}
 
 
@@ -69,6 +70,29 @@ def list_groups_for_user(parts: Parts, call: Call) -> Record:
     user = rows.find(parts.store, call.account, "user", call.params["UserName"])
     found = [rows.find(parts.store, call.account, "group", g) for g in user["groups"]]
     return rows.page(call.params, [shape(g) for g in found], "Groups")
+
+
+async def update_group(parts: Parts, call: Call) -> Record:
+    """A new name or path; the members' records follow."""
+    p = call.params
+
+    def change(draft: Any) -> None:
+        group = rows.find(draft, call.account, "group", p["GroupName"])
+        old = group["name"]
+        name = rows.check_name(str(p.get("NewGroupName") or old), "newGroupName", 128)
+        path = rows.check_path(str(p.get("NewPath") or group["path"]))
+        taken = draft.get(rows.record_key(call.account, "group", name)) is not None
+        if taken and name.lower() != old.lower():
+            raise rows.exists("Group", name)
+        for user in _members(draft, call.account, old):
+            groups = sorted(name if g == old else g for g in user["groups"])
+            rows.put(draft, call.account, "user", user | {"groups": groups})
+        draft.delete(rows.record_key(call.account, "group", old))
+        arn = f"arn:aws:iam::{call.account}:group{path}{name}"
+        rows.put(draft, call.account, "group", group | {"name": name, "path": path, "arn": arn})
+
+    await parts.store.transact(change, call.invocation_id)
+    return {}
 
 
 async def delete_group(parts: Parts, call: Call) -> Record:
@@ -115,6 +139,7 @@ OPERATIONS = {
     "GetGroup": get_group,
     "ListGroups": list_groups,
     "ListGroupsForUser": list_groups_for_user,
+    "UpdateGroup": update_group,
     "DeleteGroup": delete_group,
     "AddUserToGroup": add_user_to_group,
     "RemoveUserFromGroup": remove_user_from_group,

@@ -27,6 +27,8 @@ async def _alter(
 ) -> Record:
     def run(draft: Any) -> None:
         record = rows.find(draft, call.account, noun, call.params[f"{noun}Name"])
+        if noun == "Role":
+            rows.check_changeable(record)
         change(draft, record)
         rows.put(draft, call.account, noun, record)
 

@@ -68,6 +68,68 @@ def _attachments(reader: Any, account: str, arn: str) -> dict[str, list[Record]]
     }
 
 
+def _bounded(reader: Any, account: str, arn: str) -> int:
+    """How many users and roles have the policy as their boundary."""
+    return sum(
+        h.get("boundary") == arn
+        for kind in ("user", "role")
+        for h in rows.listing(reader, account, kind)
+    )
+
+
+def in_detail(parts: Parts, call: Call, wanted: set[str]) -> list[Record]:
+    """Managed policies with their versions: the account's, and those of AWS that are in use."""
+    found: list[Record] = []
+    if "LocalManagedPolicy" in wanted:
+        found += rows.listing(parts.store, call.account, "policy")
+    if "AWSManagedPolicy" in wanted:
+        holders = [
+            h for noun, _ in HOLDERS for h in rows.listing(parts.store, call.account, noun.lower())
+        ]
+        used = {a for h in holders for a in h["attached"]} & set(managed.documents())
+        found += [r for arn in sorted(used) if (r := _aws(arn))]
+    out = []
+    for policy in found:
+        shown = _shape(parts, call, policy)
+        shown.pop("Tags")
+        versions = [_version(policy, v, text=True) for v in policy["versions"]]
+        out.append(shown | {"PolicyVersionList": versions})
+    return out
+
+
+async def _retag(parts: Parts, call: Call, edit: Any) -> Record:
+    def change(draft: Any) -> None:
+        policy = _own(draft, call)
+        edit(policy)
+        rows.put(draft, call.account, "policy", policy)
+
+    await parts.store.transact(change, call.invocation_id)
+    return {}
+
+
+async def tag_policy(parts: Parts, call: Call) -> Record:
+    def edit(policy: Record) -> None:
+        policy["tags"] = rows.check_tags(
+            rows.tags_of({"tags": policy["tags"] | {t["Key"]: t.get("Value", "")
+                                                    for t in call.params["Tags"]}})
+        )  # fmt: skip
+
+    return await _retag(parts, call, edit)
+
+
+async def untag_policy(parts: Parts, call: Call) -> Record:
+    def edit(policy: Record) -> None:
+        for key in call.params["TagKeys"]:
+            policy["tags"].pop(key, None)
+
+    return await _retag(parts, call, edit)
+
+
+def list_policy_tags(parts: Parts, call: Call) -> Record:
+    policy = _find(parts.store, call, call.params["PolicyArn"])
+    return rows.page(call.params, rows.tags_of(policy), "Tags")
+
+
 def _shape(parts: Parts, call: Call, policy: Record) -> Record:
     held = _attachments(parts.store, call.account, policy["arn"])
     return {
@@ -77,7 +139,7 @@ def _shape(parts: Parts, call: Call, policy: Record) -> Record:
         "Path": policy["path"],
         "DefaultVersionId": policy["default"],
         "AttachmentCount": sum(map(len, held.values())),
-        "PermissionsBoundaryUsageCount": 0,
+        "PermissionsBoundaryUsageCount": _bounded(parts.store, call.account, policy["arn"]),
         "IsAttachable": True,
         "Description": policy["description"],
         "CreateDate": rows.moment(policy["created"]),
@@ -104,7 +166,7 @@ async def create_policy(parts: Parts, call: Call) -> Record:
         "tags": rows.check_tags(p.get("Tags", [])),
     }
 
-    def change(draft: Any) -> None:
+    def change(draft: Any) -> Record:
         if draft.get(rows.record_key(call.account, "policy", name)) is not None:
             raise AwsError(
                 "EntityAlreadyExists",
@@ -112,8 +174,9 @@ async def create_policy(parts: Parts, call: Call) -> Record:
                 409,
             )
         rows.put(draft, call.account, "policy", policy)
+        return policy
 
-    await parts.store.transact(change, call.invocation_id)
+    policy = await parts.store.transact(change, call.invocation_id)
     return {"Policy": _shape(parts, call, policy)}
 
 
@@ -141,7 +204,8 @@ def list_policies(parts: Parts, call: Call) -> Record:
 async def delete_policy(parts: Parts, call: Call) -> Record:
     def change(draft: Any) -> None:
         policy = _own(draft, call)
-        if any(_attachments(draft, call.account, policy["arn"]).values()):
+        used = any(_attachments(draft, call.account, policy["arn"]).values())
+        if used or _bounded(draft, call.account, policy["arn"]):
             raise AwsError("DeleteConflict", "Cannot delete a policy attached to entities.", 409)
         if len(policy["versions"]) > 1:
             raise AwsError(
@@ -240,6 +304,9 @@ def list_entities_for_policy(parts: Parts, call: Call) -> Record:
 
 
 OPERATIONS = {
+    "TagPolicy": tag_policy,
+    "UntagPolicy": untag_policy,
+    "ListPolicyTags": list_policy_tags,
     "CreatePolicy": create_policy,
     "GetPolicy": get_policy,
     "ListPolicies": list_policies,

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pileus.errors import AwsError
 from pileus.services.call import Call, Parts
 from pileus.services.iam import rows, users
+from pileus.services.iam.held_policies import must_exist
 
 Record = dict[str, Any]
 SESSION_SECONDS = (3600, 43200)
@@ -63,12 +64,15 @@ async def create_role(parts: Parts, call: Call) -> Record:
         "boundary": p.get("PermissionsBoundary", ""),
     }
 
-    def change(draft: Any) -> None:
+    def change(draft: Any) -> Record:
         if draft.get(rows.record_key(call.account, "role", name)) is not None:
             raise rows.exists("Role", name)
+        if role["boundary"]:
+            must_exist(draft, call.account, role["boundary"])
         rows.put(draft, call.account, "role", role)
+        return role
 
-    await parts.store.transact(change, call.invocation_id)
+    role = await parts.store.transact(change, call.invocation_id)
     return {"Role": shape(role)}
 
 
@@ -88,6 +92,7 @@ async def _alter(parts: Parts, call: Call, **fields: Any) -> Record:
 
     def change(draft: Any) -> None:
         role = rows.find(draft, call.account, "role", call.params["RoleName"])
+        rows.check_changeable(role)
         role |= fields
         rows.put(draft, call.account, "role", role)
         answer.update(role)
@@ -118,6 +123,7 @@ async def update_assume_role_policy(parts: Parts, call: Call) -> Record:
 async def delete_role(parts: Parts, call: Call) -> Record:
     def change(draft: Any) -> None:
         role = rows.find(draft, call.account, "role", call.params["RoleName"])
+        rows.check_changeable(role)
         profiles = rows.listing(draft, call.account, "profile")
         if role["inline"]:
             raise AwsError(

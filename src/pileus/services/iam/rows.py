@@ -76,6 +76,16 @@ def put(draft: Any, account: str, kind: str, record: Record) -> None:
     draft.put_json(record_key(account, kind.lower(), record["name"]), record)
 
 
+def check_changeable(role: Record) -> None:
+    """``UnmodifiableEntity`` for a role that only its service may change."""
+    if role["path"].startswith("/aws-service-role/"):
+        raise AwsError(
+            "UnmodifiableEntity",
+            f"Cannot perform the operation on the protected role '{role['name']}' - this role is"
+            " only modifiable by AWS",
+        )
+
+
 def check_name(name: str, member: str, longest: int = 64) -> str:
     if not NAME.fullmatch(name) or len(name) > longest:
         raise AwsError(

@@ -10,6 +10,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call, Parts
 from pileus.services.iam import rows
+from pileus.services.iam.held_policies import must_exist
 
 Record = dict[str, Any]
 
@@ -50,12 +51,15 @@ async def create_user(parts: Parts, call: Call) -> Record:
         "boundary": p.get("PermissionsBoundary", ""),
     }
 
-    def change(draft: Any) -> None:
+    def change(draft: Any) -> Record:
         if draft.get(rows.record_key(call.account, "user", name)) is not None:
             raise rows.exists("User", name)
+        if user["boundary"]:
+            must_exist(draft, call.account, user["boundary"])
         rows.put(draft, call.account, "user", user)
+        return user
 
-    await parts.store.transact(change, call.invocation_id)
+    user = await parts.store.transact(change, call.invocation_id)
     return {"User": shape(user)}
 
 
