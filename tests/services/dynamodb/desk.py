@@ -1,0 +1,105 @@
+"""The service in this process over a real store in a temporary directory, without the door."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pileus.engine.embedded.clock import SystemClock
+from pileus.errors import AwsError
+from pileus.services.call import Call, HttpRequest, Parts, Principal
+from pileus.services.dynamodb import RULES, build
+from pileus.state.store import Store
+
+ACCOUNT = "000000000000"
+ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+
+
+class TestClock(SystemClock):
+    """The machine's clock, moved by ``ahead_ms``."""
+
+    __test__ = False
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
+class Desk:
+    """``await desk.PutItem(...)`` answers the parsed body or raises ``AwsError``."""
+
+    def __init__(self, store: Store, clock: TestClock) -> None:
+        self.store = store
+        self.clock = clock
+        parts = Parts(store, None, clock, None, None)  # type: ignore[arg-type]
+        self.service = build(parts)
+
+    def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
+        async def run(**params: Any) -> Any:
+            request = HttpRequest("POST", "/", "", {}, orjson.dumps(params))
+            call = Call("dynamodb", operation, ROOT, "us-east-1", {}, request=request)
+            self.service.access(call)
+            answer: Any = self.service.direct[operation](call)
+            if inspect.isawaitable(answer):
+                answer = await answer
+            return orjson.loads(answer.body)
+
+        return run
+
+    async def refused(self, operation: str, **params: Any) -> AwsError:
+        """The error an operation answers; fails when it succeeds."""
+        try:
+            answer = await getattr(self, operation)(**params)
+        except AwsError as error:
+            return error
+        raise AssertionError(f"{operation} succeeded: {answer}")
+
+    async def table(self, name: str, *key: str, **more: Any) -> str:
+        """Create a table; keys as ``"pk:S"``."""
+        kinds = dict(k.split(":") for k in (*key, *more.pop("also", ())))
+        await self.CreateTable(
+            TableName=name,
+            AttributeDefinitions=[
+                {"AttributeName": n, "AttributeType": t} for n, t in kinds.items()
+            ],
+            KeySchema=[
+                {"AttributeName": k.split(":")[0], "KeyType": kind}
+                for k, kind in zip(key, ("HASH", "RANGE"), strict=False)
+            ],
+            BillingMode="PAY_PER_REQUEST",
+            **more,
+        )
+        return name
+
+
+def index(name: str, *key: str, projection: str = "ALL", **more: Any) -> dict[str, Any]:
+    """An index definition."""
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": k, "KeyType": kind}
+            for k, kind in zip(key, ("HASH", "RANGE"), strict=False)
+        ],
+        "Projection": {"ProjectionType": projection, **more},
+    }
+
+
+def at_desk(test: Callable[[Desk], Awaitable[None]]) -> None:
+    """Run ``test`` with a fresh desk."""
+
+    async def main() -> None:
+        with tempfile.TemporaryDirectory() as home:
+            clock = TestClock()
+            store = await Store.open(Path(home), RULES, clock)
+            try:
+                await test(Desk(store, clock))
+            finally:
+                await store.close()
+
+    asyncio.run(main())

@@ -1,0 +1,139 @@
+"""Through the public door, as an application does it: boto3 with an endpoint and keys."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+from boto3.dynamodb.conditions import Attr, Key
+from botocore.exceptions import ClientError
+
+from tests.conftest import Cloud
+
+
+@pytest.fixture(scope="module")
+def table(cloud: Cloud) -> Iterator[Any]:
+    name = f"orders-{uuid.uuid4().hex[:8]}"
+    client = cloud.client("dynamodb")
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+            {"AttributeName": "state", "AttributeType": "S"},
+        ],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-state",
+                "KeySchema": [
+                    {"AttributeName": "state", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client.get_waiter("table_exists").wait(TableName=name)
+    resource = boto3.resource(
+        "dynamodb",
+        endpoint_url=cloud.endpoint,
+        region_name=cloud.env["AWS_REGION"],
+        aws_access_key_id=cloud.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=cloud.env["AWS_SECRET_ACCESS_KEY"],
+    )
+    yield resource.Table(name)
+    client.delete_table(TableName=name)
+    client.get_waiter("table_not_exists").wait(TableName=name)
+
+
+def test_items_of_every_type_come_back_as_they_were(table: Any) -> None:
+    item = {
+        "pk": "types",
+        "sk": "1",
+        "number": Decimal("-12.50"),
+        "bytes": b"\x00\x01\xff",
+        "flag": True,
+        "nothing": None,
+        "list": [1, "two", {"three": [Decimal("0.1")]}],
+        "strings": {"a", "b"},
+        "numbers": {Decimal(1), Decimal("2.5")},
+        "text": "grüße \u0000 ∑",
+    }
+    table.put_item(Item=item)
+    got = table.get_item(Key={"pk": "types", "sk": "1"})["Item"]
+    assert got == item
+
+
+def test_orders_of_a_product_by_single_table_design(table: Any) -> None:
+    with table.batch_writer() as batch:
+        for i in range(30):
+            state = "open" if i % 3 else "done"
+            batch.put_item(Item={"pk": "product#1", "sk": f"order#{i:03}", "state": state, "n": i})
+    found = table.query(
+        KeyConditionExpression=Key("pk").eq("product#1")
+        & Key("sk").between("order#010", "order#019"),
+        FilterExpression=Attr("n").gt(14),
+        ProjectionExpression="n",
+        ReturnConsumedCapacity="TOTAL",
+    )
+    assert [int(i["n"]) for i in found["Items"]] == [15, 16, 17, 18, 19]
+    assert (found["Count"], found["ScannedCount"]) == (5, 10)
+    done = table.query(
+        IndexName="by-state",
+        KeyConditionExpression=Key("state").eq("done"),
+        ScanIndexForward=False,
+        Limit=2,
+    )
+    assert [i["sk"] for i in done["Items"]] == ["order#027", "order#024"]
+    assert done["LastEvaluatedKey"]["sk"] == "order#024"
+
+
+def test_optimistic_locking_by_condition(table: Any) -> None:
+    key = {"pk": "lock", "sk": "1"}
+    table.put_item(Item={**key, "version": 1})
+    change = {
+        "Key": key,
+        "UpdateExpression": "SET version = version + :one",
+        "ConditionExpression": "version = :seen",
+        "ExpressionAttributeValues": {":one": 1, ":seen": 1},
+        "ReturnValues": "UPDATED_NEW",
+    }
+    assert table.update_item(**change)["Attributes"] == {"version": 2}
+    with pytest.raises(ClientError) as caught:
+        table.update_item(**change, ReturnValuesOnConditionCheckFailure="ALL_OLD")
+    answer = caught.value.response
+    assert answer["Error"]["Code"] == "ConditionalCheckFailedException"
+    assert answer["Item"]["version"] == {"N": "2"}
+
+
+def test_errors_are_the_services(cloud: Cloud, table: Any) -> None:
+    client = cloud.client("dynamodb")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_item(TableName="no-such-table", Key={"a": {"S": "b"}})
+    with pytest.raises(ClientError, match="The provided key element does not match the schema"):
+        client.get_item(TableName=table.name, Key={"pk": {"S": "b"}})
+    with pytest.raises(client.exceptions.TransactionCanceledException) as caught:
+        client.transact_write_items(
+            TransactItems=[
+                {
+                    "ConditionCheck": {
+                        "TableName": table.name,
+                        "Key": {"pk": {"S": "absent"}, "sk": {"S": "0"}},
+                        "ConditionExpression": "attribute_exists(pk)",
+                    }
+                }
+            ]
+        )
+    assert caught.value.response["CancellationReasons"][0]["Code"] == "ConditionalCheckFailed"
+    with pytest.raises(ClientError) as not_built:
+        client.describe_export(ExportArn="arn:aws:dynamodb:eu-west-1:000000000000:table/a/export/b")
+    assert "DescribeExport" in str(not_built.value)
