@@ -1,0 +1,85 @@
+"""The users' door: distributions by host name, by alias and by ``/_cdn/{id}/…``."""
+
+from __future__ import annotations
+
+import dataclasses
+from html import escape
+
+from pileus.edge.cache import Cache
+from pileus.edge.distribution import Distribution, Distributions
+from pileus.edge.origins import Handler, Origins
+from pileus.edge.serving import Serving
+from pileus.services.call import HttpRequest, HttpResponse, Parts
+from pileus.services.outbound import Outbound
+
+PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Pileus</title>
+<meta name="viewport" content="width=device-width"><style>body{{font:16px/1.5 system-ui;margin:4rem
+auto;max-width:40rem;padding:0 1rem}}</style></head><body><main><h1>{title}</h1><p>{text}</p></main>
+</body></html>"""
+
+
+class Edge:
+    """Serves the edge. ``inner`` is the cloud's own front: origins that name its hosts are served
+    without a socket."""
+
+    def __init__(self, parts: Parts, inner: Handler | None = None) -> None:
+        self._distributions = Distributions(parts.store)
+        self._outbound = Outbound()
+        cache = Cache(parts.config.path("var", "edge"))
+        self._cache = cache
+        self._serving = Serving(parts, cache, Origins(parts, self._outbound, inner))
+
+    async def serve(self, request: HttpRequest) -> HttpResponse:
+        """A request straight from a viewer: what it claims of itself is not believed."""
+        for name in ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"):
+            request.headers.pop(name, None)
+        return await self._route(request)
+
+    async def serve_proxied(self, request: HttpRequest) -> HttpResponse:
+        """A request Caddy hands over (only it reaches that socket): the viewer's address and
+        scheme are the last it added."""
+        chain = request.headers.pop("x-forwarded-for", "")
+        if chain:
+            request.remote = chain.rpartition(",")[2].strip()
+        if request.headers.pop("x-forwarded-proto", "http") == "https":
+            request.scheme = "https"
+        return await self._route(request)
+
+    async def close(self) -> None:
+        await self._outbound.close()
+
+    def trim(self) -> int:
+        """Keep the files of the cache within their bound. Blocking: run in a thread."""
+        return self._cache.trim()
+
+    async def _route(self, request: HttpRequest) -> HttpResponse:
+        found = self._find(request)
+        if found is None:
+            return _nothing_here(request)
+        return await self._serving.serve(*found)
+
+    def _find(self, request: HttpRequest) -> tuple[Distribution, HttpRequest] | None:
+        host = request.headers.get("host", "").rpartition("@")[2].lower()
+        host = host if host.endswith("]") else host.partition(":")[0]
+        found = self._distributions.by_host(host)
+        if found is not None:
+            return found, request
+        if request.path.startswith("/_cdn/"):
+            id_, _, rest = request.path[6:].partition("/")
+            found = self._distributions.by_id(id_)
+            if found is None:
+                return None
+            return found, dataclasses.replace(request, path="/" + rest)
+        found = None if request.path.startswith("/_") else self._distributions.home()
+        return None if found is None else (found, request)
+
+
+def _nothing_here(request: HttpRequest) -> HttpResponse:
+    host = escape(request.headers.get("host", ""))
+    text = (
+        f"No distribution answers at <b>{host}</b>. Make one with <code>aws cloudfront"
+        " create-distribution</code> or deploy an app; it then answers here at its domain name."
+    )
+    body = PAGE.format(title="Nothing here yet", text=text).encode()
+    headers = [("content-type", "text/html; charset=utf-8"), ("cache-control", "no-store")]
+    return HttpResponse(404, headers, body)

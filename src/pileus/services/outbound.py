@@ -1,0 +1,284 @@
+"""HTTP requests that leave the cloud on somebody's word: origins, integrations, key sets.
+
+The address is checked and then connected to, so that a name cannot change its mind in between.
+Origins and integrations are named by principals who may configure them, so the machine itself and
+the local network are allowed; link-local addresses (cloud metadata), multicast and addresses
+that lead nowhere are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import httptools
+
+from pileus.errors import Unavailable
+from pileus.services.call import Headers
+
+METADATA = frozenset({"fd00:ec2::254", "100.100.100.200", "192.0.0.192"})
+IDLE_S, IDLE_MAX = 20.0, 64
+HEAD_BYTES_MAX = 64 * 1024
+CHUNK = 64 * 1024
+HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class OutboundError(Unavailable):
+    """The other side cannot be reached, or does not speak HTTP."""
+
+
+def objection(address: str) -> str:
+    """Why a request may not go to ``address``; '' when it may."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if str(ip) in METADATA or ip.is_link_local:
+        return "a link-local or metadata address"
+    if ip.is_multicast or ip.is_unspecified or (ip.is_reserved and not ip.is_loopback):
+        return "not the address of a host"
+    return ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """The head of an answer; ``body`` yields what follows. ``close`` must be called in the end."""
+
+    status: int
+    headers: Headers
+    body: AsyncIterator[bytes]
+    connection: Wire
+
+    def header(self, name: str) -> str:
+        return next((v for n, v in self.headers if n == name), "")
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body; ``OutboundError`` when it is longer than ``limit_bytes``."""
+        parts, size = [], 0
+        async for chunk in self.body:
+            parts.append(chunk)
+            size += len(chunk)
+            if size > limit_bytes:
+                self.close()
+                raise OutboundError(f"the answer is longer than {limit_bytes} bytes")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@dataclass(slots=True)
+class Wire:
+    """One connection, reading one answer at a time (httptools calls the ``on_`` methods)."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    parser: httptools.HttpResponseParser | None = None
+    headers: Headers = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
+    head_done: bool = False
+    done: bool = False
+    idle_since: float = 0.0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        assert self.parser is not None
+        if self.parser.get_status_code() // 100 == 1:
+            self.headers = []  # 100 Continue, 103 Early Hints: the answer follows
+        else:
+            self.head_done = True
+
+    def on_body(self, body: bytes) -> None:
+        self.chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        self.done = self.head_done
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Outbound:
+    """Sends requests, keeps idle connections. One per process."""
+
+    def __init__(self) -> None:
+        self._idle: OrderedDict[tuple[str, str, int], list[Wire]] = OrderedDict()
+        self._tls: ssl.SSLContext | None = None
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: bytes = b"",
+        *,
+        connect_s: float = 10.0,
+        read_s: float = 30.0,
+    ) -> Answer:
+        """Send one request to ``url`` and wait for the head of its answer.
+
+        ``headers`` go as they are (``host`` and ``content-length`` are added where missing). Raises
+        ``OutboundError`` (refused, unreachable, not HTTP) or ``TimeoutError``. A kept connection
+        that the other side closed meanwhile is replaced once, for methods safe to repeat.
+        """
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        place = (parts.scheme, parts.hostname or "", port)
+        raw = _head(method, parts.path or "/", parts.query, parts.netloc, headers, body)
+        wire = self._kept(place) if method in ("GET", "HEAD", "OPTIONS") else None
+        if wire is not None:
+            try:
+                return await self._exchange(wire, place, method, raw, read_s)
+            except OutboundError:
+                wire.close()
+        async with asyncio.timeout(connect_s):
+            wire = await self._connect(place)
+        try:
+            return await self._exchange(wire, place, method, raw, read_s)
+        except BaseException:
+            wire.close()
+            raise
+
+    async def close(self) -> None:
+        for wires in self._idle.values():
+            for wire in wires:
+                wire.close()
+        self._idle.clear()
+
+    def _kept(self, place: tuple[str, str, int]) -> Wire | None:
+        wires = self._idle.get(place, [])
+        while wires:
+            wire = wires.pop()
+            fresh = time.monotonic() - wire.idle_since < IDLE_S
+            if fresh and not wire.reader.at_eof() and not wire.writer.is_closing():
+                return wire
+            wire.close()
+        return None
+
+    def _keep(self, place: tuple[str, str, int], wire: Wire) -> None:
+        wire.idle_since = time.monotonic()
+        self._idle.setdefault(place, []).append(wire)
+        self._idle.move_to_end(place)
+        if sum(map(len, self._idle.values())) > IDLE_MAX:
+            oldest = next(iter(self._idle))
+            for each in self._idle.pop(oldest):
+                each.close()
+
+    async def _connect(self, place: tuple[str, str, int]) -> Wire:
+        scheme, host, port = place
+        address = await self._resolve(host, port)
+        tls = self._context() if scheme == "https" else None
+        try:
+            reader, writer = await asyncio.open_connection(
+                address, port, ssl=tls, server_hostname=host if tls else None, limit=CHUNK
+            )
+        except (OSError, ssl.SSLError) as e:
+            raise OutboundError(f"{host}:{port} cannot be reached: {e}") from e
+        return Wire(reader, writer)
+
+    async def _resolve(self, host: str, port: int) -> str:
+        loop = asyncio.get_running_loop()
+        if host.endswith(".localhost") or host == "localhost":
+            host = "127.0.0.1"  # RFC 6761; many resolvers do not know the subdomains
+        try:
+            found = await loop.getaddrinfo(host, port, type=2)
+        except OSError as e:
+            raise OutboundError(f"{host} does not resolve: {e}") from e
+        reasons = []
+        for *_, sockaddr in found:
+            reason = objection(str(sockaddr[0]))
+            if not reason:
+                return str(sockaddr[0])
+            reasons.append(f"{sockaddr[0]} is {reason}")
+        raise OutboundError(f"{host}: {'; '.join(reasons) or 'no address'}")
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+    async def _exchange(
+        self, wire: Wire, place: tuple[str, str, int], method: str, raw: bytes, read_s: float
+    ) -> Answer:
+        wire.parser = httptools.HttpResponseParser(wire)
+        wire.headers, wire.chunks, wire.head_done, wire.done = [], [], False, False
+        try:
+            wire.writer.write(raw)
+            async with asyncio.timeout(read_s):
+                await wire.writer.drain()
+                seen = 0
+                while not wire.head_done:
+                    data = await wire.reader.read(CHUNK)
+                    seen += len(data)
+                    if not data or seen > HEAD_BYTES_MAX + CHUNK:
+                        raise OutboundError("the other side closed before it answered")
+                    wire.parser.feed_data(data)
+        except (ConnectionError, httptools.HttpParserError, ssl.SSLError) as e:
+            raise OutboundError(f"no HTTP answer: {e}") from e
+        status = wire.parser.get_status_code()
+        if method == "HEAD" or status in (204, 304):
+            wire.done = True
+        body = self._body(wire, place, read_s, reusable=wire.parser.should_keep_alive())
+        return Answer(status, wire.headers, body, wire)
+
+    async def _body(
+        self, wire: Wire, place: tuple[str, str, int], read_s: float, reusable: bool
+    ) -> AsyncIterator[bytes]:
+        """Chunks as they come. A connection at its answer's end is kept."""
+        assert wire.parser is not None
+        framed = any(n in ("content-length", "transfer-encoding") for n, _ in wire.headers)
+        finished = False
+        try:
+            while True:
+                chunks, wire.chunks = wire.chunks, []
+                for chunk in chunks:
+                    yield chunk
+                if wire.done:
+                    break
+                async with asyncio.timeout(read_s):
+                    data = await wire.reader.read(CHUNK)
+                if not data:
+                    if framed:
+                        raise OutboundError("the other side closed in the middle of its answer")
+                    break
+                wire.parser.feed_data(data)
+            finished = wire.done and reusable
+        except (ConnectionError, httptools.HttpParserError, ssl.SSLError) as e:
+            raise OutboundError(f"the answer broke off: {e}") from e
+        finally:
+            if finished:
+                self._keep(place, wire)
+            else:
+                wire.close()
+
+
+def _head(method: str, path: str, query: str, netloc: str, headers: Headers, body: bytes) -> bytes:
+    names = {name for name, _ in headers}
+    lines = [f"{method} {path}{'?' + query if query else ''} HTTP/1.1"]
+    if "host" not in names:
+        lines.append(f"host: {netloc.rpartition('@')[2]}")
+    lines += [f"{n}: {v}" for n, v in headers if n not in HOP and n != "content-length"]
+    if body or method in ("POST", "PUT", "PATCH"):
+        lines.append(f"content-length: {len(body)}")
+    text = "\r\n".join(lines)
+    if "\0" in text or text.count("\n") != len(lines) - 1:
+        raise OutboundError("a header holds a line break")
+    return text.encode("latin-1") + b"\r\n\r\n" + body

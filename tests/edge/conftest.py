@@ -1,0 +1,153 @@
+"""An edge over a real store, a bucket played by a dictionary, and a real HTTP origin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.config import Config
+from pileus.edge.door import Edge
+from pileus.errors import AwsError
+from pileus.services import cloudfront
+from pileus.services.call import Call, HttpRequest, HttpResponse, Parts, Principal
+from pileus.state.store import Store
+from pileus.wire.http import serve
+from tests.services.apigateway.conftest import Wall
+
+ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
+OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+
+
+class World:
+    """``await world.make(…)`` a distribution, ``await world.get(path)`` as a viewer."""
+
+    def __init__(self, home: Path, store: Store) -> None:
+        self.clock = Wall()
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.s3_delay_s = 0.0
+        self.down = False
+        self.parts = Parts(store, None, self.clock, Config(home=home), self.dispatch)
+        self.control = cloudfront.build(self.parts)
+        self.edge = Edge(self.parts)
+        self.id = ""
+        self.origin: Callable[[HttpRequest], HttpResponse] = lambda r: HttpResponse(200)
+        self.visits: list[HttpRequest] = []
+        self.port = 0
+
+    async def dispatch(
+        self, service: str, operation: str, params: dict[str, Any], **how: Any
+    ) -> dict[str, Any]:
+        self.asked.append({"operation": operation, **how, **params})
+        await asyncio.sleep(self.s3_delay_s)
+        if self.down:
+            raise AwsError("InternalError", "", 500)
+        found = self.objects.get(params["Key"])
+        if found is None:
+            raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
+        return {"ContentLength": len(found["Body"]), "ETag": '"e1"', **found}
+
+    async def call(self, operation: str, **params: Any) -> Any:
+        made = self.control.operations[operation](
+            Call("cloudfront", operation, ROOT, "us-east-1", params)
+        )
+        return await made if asyncio.iscoroutine(made) else made
+
+    async def make(
+        self, behaviour: dict[str, Any] | None = None, s3: bool = True, **more: Any
+    ) -> str:
+        """A distribution over the bucket ``page`` (or the HTTP origin); its id is remembered."""
+        origin: dict[str, Any] = {"Id": "o", "DomainName": "page.s3.us-east-1.amazonaws.com"}
+        if s3:
+            origin["S3OriginConfig"] = {"OriginAccessIdentity": ""}
+        else:
+            origin["DomainName"] = "localhost"
+            origin["CustomOriginConfig"] = {
+                "HTTPPort": self.port,
+                "HTTPSPort": 443,
+                "OriginProtocolPolicy": "http-only",
+            }
+            origin["ConnectionAttempts"] = 1
+        origin |= more.pop("origin", {})
+        default = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"}
+        behaviour = behaviour or {}
+        if "ForwardedValues" not in behaviour:
+            default["CachePolicyId"] = OPTIMIZED
+        config = {
+            "CallerReference": str(len(self.asked)) + self.id,
+            "Comment": "",
+            "Enabled": True,
+            "Origins": {"Quantity": 1, "Items": [origin]},
+            "DefaultCacheBehavior": default | behaviour,
+            **more,
+        }
+        made = await self.call("CreateDistribution", DistributionConfig=config)
+        self.id = made["Distribution"]["Id"]
+        return self.id
+
+    def put(self, key: str, body: bytes, **more: Any) -> None:
+        self.objects[key] = {"Body": body, "ContentType": "text/plain", **more}
+
+    async def get(
+        self, path: str, method: str = "GET", edge: Edge | None = None, **headers: str
+    ) -> HttpResponse:
+        path, _, query = path.partition("?")
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        told.setdefault("host", f"{self.id.lower()}.cloudfront.localhost:8000")
+        answer = await (edge or self.edge).serve(HttpRequest(method, path, query, told))
+        if not isinstance(answer.body, bytes):
+            answer.body = b"".join([chunk async for chunk in answer.body])
+        return answer
+
+    async def forget(self, *paths: str) -> None:
+        batch = {
+            "CallerReference": repr(paths) + str(self.clock.now_ms()),
+            "Paths": {"Quantity": len(paths), "Items": list(paths)},
+        }
+        await self.call("CreateInvalidation", DistributionId=self.id, InvalidationBatch=batch)
+
+    def visit(self, request: HttpRequest) -> HttpResponse:
+        self.visits.append(request)
+        return self.origin(request)
+
+
+def told(response: HttpResponse, name: str) -> str:
+    """One header's value."""
+    return next((v for n, v in response.headers if n == name), "")
+
+
+def cached(response: HttpResponse) -> str:
+    return told(response, "x-cache").removesuffix(" from cloudfront")
+
+
+@asynccontextmanager
+async def opened(home: Path) -> AsyncIterator[World]:
+    store = await Store.open(home, {}, Wall())
+    world = World(home, store)
+    server = await serve(world.visit, ("127.0.0.1", 0))
+    world.port = server.port
+    try:
+        yield world
+    finally:
+        await world.edge.close()
+        await server.stop()
+        await store.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[World], Coroutine[Any, Any, None]]], None]:
+    """Run a coroutine function over a fresh edge."""
+
+    def go(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+        async def whole() -> None:
+            async with opened(tmp_path) as world:
+                await body(world)
+
+        asyncio.run(whole())
+
+    return go
