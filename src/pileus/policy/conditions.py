@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import ipaddress
 import operator as op
 from collections.abc import Callable
@@ -83,8 +84,13 @@ def _arn_parts(pattern: str) -> list[str]:
     return [*parts, pattern[start:]]
 
 
+@functools.lru_cache(maxsize=1024)
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text, strict=False)
+
+
 def _in_network(actual: str, wanted: str) -> bool:
-    return ipaddress.ip_address(actual) in ipaddress.ip_network(wanted, strict=False)
+    return ipaddress.ip_address(actual) in _network(wanted)
 
 
 def _same_bytes(actual: str, wanted: str) -> bool:

@@ -120,8 +120,11 @@ def test_malformed_policies_are_refused(run: Any) -> None:
                     text({**allow("s3:*"), "Principal": "*"})):  # fmt: skip
             made = cloud("CreatePolicy", PolicyName="p", PolicyDocument=bad)
             assert await code(made) == "MalformedPolicyDocument"
-            trust = cloud("CreateRole", RoleName="r", AssumeRolePolicyDocument=text(allow("s3:*")))
-            assert await code(trust) == "MalformedPolicyDocument"
+        anybody = {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}
+        for change in ({"Action": "s3:GetObject"}, {"Resource": "*"}, {"Principal": "bob"}):
+            trust = text(anybody | change)
+            made = cloud("CreateRole", RoleName="r", AssumeRolePolicyDocument=trust)
+            assert await code(made) == "MalformedPolicyDocument"
         long = text(allow("s3:" + "x" * 7000))
         too_long = cloud("CreatePolicy", PolicyName="p", PolicyDocument=long)
         assert await code(too_long) == "LimitExceeded"

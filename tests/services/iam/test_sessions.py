@@ -27,7 +27,8 @@ def test_first_start_makes_one_owner_key(run: Any) -> None:
 
         file = cloud.store.home / "credentials.json"
         first = json.loads(file.read_text())
-        assert file.stat().st_mode & 0o077 == 0
+        for kept in (file, *cloud.store.home.glob("state.db*")):
+            assert kept.stat().st_mode & 0o077 == 0
         await bootstrap(cloud.store, cloud.clock, Config(home=cloud.store.home))
         assert json.loads(file.read_text()) == first
         held = cloud.identities.lookup(first["access_key_id"], None)
@@ -257,6 +258,27 @@ def test_sessions_die_with_their_role_or_user(run: Any) -> None:
         await cloud("DeleteUser", UserName="bob")
         with pytest.raises(AwsError):
             cloud.ask(user, "s3:GetObject")
+
+    run(body)
+
+
+def test_sessions_are_revoked_by_their_time(run: Any) -> None:
+    async def body(cloud: Cloud) -> None:
+        bob = await cloud.user("bob")
+        arn = await cloud.role("r", {"AWS": bob.arn}, allow("s3:*"))
+        given = {"RoleArn": arn, "RoleSessionName": "s1"}
+        old = cloud.who((await cloud("AssumeRole", bob, **given))["Credentials"])
+        cloud.ask(old, "s3:GetObject")
+        cloud.clock.ms += 60_000
+        revoke = {
+            "Effect": "Deny", "Action": "*", "Resource": "*",
+            "Condition": {"DateLessThan": {"aws:TokenIssueTime": "2023-11-14T22:14:00Z"}},
+        }  # fmt: skip
+        await cloud("PutRolePolicy", RoleName="r", PolicyName="x", PolicyDocument=text(revoke))
+        with pytest.raises(AwsError):
+            cloud.ask(old, "s3:GetObject")
+        new = cloud.who((await cloud("AssumeRole", bob, **given))["Credentials"])
+        cloud.ask(new, "s3:GetObject")
 
     run(body)
 

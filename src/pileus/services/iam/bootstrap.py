@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from pileus.config import Config
@@ -45,7 +46,15 @@ async def bootstrap(store: Any, clock: Any, config: Config) -> None:
         )
         return owner
 
+    _protect(store.home)
     _write(config, await store.transact(change))
+
+
+def _protect(home: Path) -> None:
+    """The state holds secrets: its files are for the home's owner only (SQLite gives files it
+    adds the mode of the first)."""
+    for file in home.glob("state.db*"):
+        file.chmod(0o600)
 
 
 def _write(config: Config, owner: dict[str, str]) -> None:

@@ -69,8 +69,11 @@ class Minter:
     def issue(self, principal: Principal, duration_s: int = SESSION_SECONDS) -> Minted:
         """Credentials that act as ``principal`` for ``duration_s`` seconds."""
         key_id = rows.unique_id("ASIA", self._clock.random_bytes(24))[:20]
-        expires_ms = self._clock.now_ms() + duration_s * 1000
-        principal = dataclasses.replace(principal, access_key_id=key_id)
+        now_ms = self._clock.now_ms()
+        expires_ms = now_ms + duration_s * 1000
+        issued = rows.moment(now_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
+        told = (*principal.context, ("aws:TokenIssueTime", issued))
+        principal = dataclasses.replace(principal, access_key_id=key_id, context=told)
         token = self._seal.close(key_id, principal, expires_ms)
         return Minted(key_id, self._seal.secret(key_id), token, expires_ms, principal)
 

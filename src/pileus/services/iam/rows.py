@@ -111,8 +111,15 @@ def check_policy(text: str, *, trust: bool = False, longest: int = 131_072) -> s
     try:
         parsed = orjson.loads(text)
         document.compile_document(parsed, identity=not trust)
-        if trust and any("Resource" in s or "NotResource" in s for s in _statements(parsed)):
-            raise document.Malformed("Has prohibited field Resource")
+        for statement in _statements(parsed) if trust else ():
+            if "Resource" in statement or "NotResource" in statement:
+                raise document.Malformed("Has prohibited field Resource")
+            named = statement.get("Action", ())
+            actions = [named] if isinstance(named, str) else named
+            if any(not a.lower().startswith("sts:") for a in actions):
+                raise document.Malformed(
+                    "AssumeRole policy may only specify STS AssumeRole actions."
+                )
     except orjson.JSONDecodeError as e:
         raise malformed("Syntax errors in policy.") from e
     except document.Malformed as e:
