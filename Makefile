@@ -10,7 +10,7 @@ setup: .venv/.done ## environment, dependencies, web build
 .venv/.done: requirements.lock requirements-test.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	$(BIN)/python -m pileus.prepare
 	touch $@
 

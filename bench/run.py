@@ -1,0 +1,218 @@
+"""``make bench``: Pileus beside its peers in one run: server CPU per operation, operations per
+second.
+
+One target at a time, started fresh; the same loader, raw keep-alive HTTP/1.1 with requests signed
+beforehand; the
+median of the rounds. CPU is user + system of all the server's processes. Quote ratios: machines are
+noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from bench.load import Result, measure, signed
+from bench.peers import PEERS, Target
+
+ITEM = {"v": {"S": "x" * 220}, "n": {"N": "42"}, "t": {"S": "2026-11-21T00:00:00Z"}}
+ITEMS = 1000
+BARS_US = {
+    "GetItem": 40, "PutItem": 90, "Query of 10": 80, "GET 1 KB": 50, "edge hit, 10 KB": 20,
+}  # fmt: skip
+Operations = dict[str, list[bytes]]
+
+
+def client(target: Target, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{target.port}",
+        region_name="us-east-1",
+        aws_access_key_id=target.key,
+        aws_secret_access_key=target.secret,
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}),
+    )
+
+
+def dynamodb(target: Target) -> Operations:
+    """Fill a table, then the requests: 300 B items, a partition of ten for Query."""
+    c = client(target, "dynamodb")
+    c.create_table(
+        TableName="bench",
+        AttributeDefinitions=[
+            {"AttributeName": "p", "AttributeType": "S"},
+            {"AttributeName": "s", "AttributeType": "S"},
+        ],
+        KeySchema=[
+            {"AttributeName": "p", "KeyType": "HASH"},
+            {"AttributeName": "s", "KeyType": "RANGE"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    c.get_waiter("table_exists").wait(TableName="bench", WaiterConfig={"Delay": 1})
+    for start in range(0, ITEMS, 25):
+        puts = [{"PutRequest": {"Item": _key(i) | ITEM}} for i in range(start, start + 25)]
+        c.batch_write_item(RequestItems={"bench": puts})
+
+    def requests(operation: str, body: Callable[[int], Any]) -> list[bytes]:
+        return [_json(target, operation, {"TableName": "bench"} | body(i)) for i in range(ITEMS)]
+
+    query = {"KeyConditionExpression": "p = :p"}
+    update = {
+        "UpdateExpression": "SET n = n + :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+    return {
+        "GetItem": requests("GetItem", lambda i: {"Key": _key(i)}),
+        "Query of 10": requests(
+            "Query", lambda i: query | {"ExpressionAttributeValues": {":p": _key(i)["p"]}}
+        ),
+        "PutItem": requests("PutItem", lambda i: {"Item": _key(i) | ITEM}),
+        "UpdateItem": requests("UpdateItem", lambda i: {"Key": _key(i)} | update),
+    }
+
+
+def _key(i: int) -> dict[str, Any]:
+    return {"p": {"S": f"part-{i // 10:05d}"}, "s": {"S": f"sort-{i % 10:05d}"}}
+
+
+def _json(target: Target, operation: str, body: Any) -> bytes:
+    headers = {
+        "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+        "Content-Type": "application/x-amz-json-1.0",
+    }
+    host = f"127.0.0.1:{target.port}"
+    text = json.dumps(body).encode()
+    return signed(host, "dynamodb", target.key, target.secret, headers=headers, body=text)
+
+
+def s3(target: Target) -> Operations:
+    """1 KB objects."""
+    c = client(target, "s3")
+    c.create_bucket(Bucket="bench")
+    body = os.urandom(1024)
+    for i in range(100):
+        c.put_object(Bucket="bench", Key=f"o{i:04d}", Body=body)
+
+    def one(method: str, i: int) -> bytes:
+        host, data = f"127.0.0.1:{target.port}", body if method == "PUT" else b""
+        path = f"/bench/o{i % 100:04d}"
+        return signed(host, "s3", target.key, target.secret, method=method, path=path, body=data)
+
+    return {f"{m} 1 KB": [one(m, i) for i in range(500)] for m in ("GET", "PUT")}
+
+
+def measured(target: Target, operations: Operations, rounds: int, seconds: float) -> Iterator[Any]:
+    for name, requests in operations.items():
+        runs = [
+            measure(target.port, requests, connections=32, seconds=seconds, pid=target.pid)
+            for _ in range(rounds)
+        ]
+        yield row(target, name, runs)
+
+
+def row(target: Target, name: str, runs: list[Result]) -> dict[str, Any]:
+    """Medians over the rounds."""
+    return {
+        "target": target.name,
+        "operation": name,
+        "cpu_us": statistics.median(r.cpu_us for r in runs),
+        "per_second": statistics.median(r.per_second for r in runs),
+        "p50_ms": statistics.median(r.p50_ms for r in runs),
+        "p99_ms": statistics.median(r.p99_ms for r in runs),
+        "errors": sum(r.errors for r in runs),
+    }
+
+
+def fsync_us() -> float:
+    """What one small synced write costs here, median: the floor of every durable answer."""
+    times = []
+    with tempfile.NamedTemporaryFile() as f:
+        f.write(bytes(4096))
+        for _ in range(200):
+            f.seek(0)
+            f.write(os.urandom(4096))
+            f.flush()
+            start = time.perf_counter()
+            os.fdatasync(f.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: one line per operation and target, with the bar and the ratio to Pileus."""
+    ours = {r["operation"]: r["cpu_us"] for r in rows if r["target"] == "pileus"}
+    lines = [
+        "| operation | target | CPU µs/op | op/s | p50 ms | p99 ms | CPU against Pileus | bar µs |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in sorted(
+        rows, key=lambda r: list(ours).index(r["operation"]) if r["operation"] in ours else 99
+    ):
+        ratio = r["cpu_us"] / ours.get(r["operation"], math.nan)
+        bar = BARS_US.get(r["operation"], "") if r["target"] == "pileus" else ""
+        lines.append(
+            f"| {r['operation']} | {r['target']} | {r['cpu_us']:.0f} | {r['per_second']:,.0f} | "
+            f"{r['p50_ms']:.2f} | {r['p99_ms']:.2f} | {ratio:.1f} × | {bar} |"
+        )
+    return "\n".join(lines)
+
+
+def run_target(name: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Everything that applies to one target."""
+    from bench.functions import edge, functions
+
+    with PEERS[name]() as target:
+        print(f"{name}: durable? {target.durable}", flush=True)
+        rows: list[dict[str, Any]] = []
+        for service, prepare in (("dynamodb", dynamodb), ("s3", s3)):
+            if service in target.services:
+                for r in measured(target, prepare(target), rounds, seconds):
+                    rows.append(r)
+                    print(f"  {r['operation']:<12} {r['cpu_us']:7.1f} µs {r['per_second']:9,.0f}/s"
+                          f"  p50 {r['p50_ms']:.2f} ms, errors {r['errors']}", flush=True)  # fmt: skip
+        if "lambda" in target.services:
+            rows += functions(target, seconds)
+        if "edge" in target.services:
+            rows += edge(target, rounds, seconds)
+        return rows
+
+
+def main() -> int:
+    """Run, print the table, write it to var/bench."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--targets", default="pileus,dynalite,ministack,moto")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    wish = parser.parse_args()
+    print(f"fdatasync of 4 KB here: {fsync_us():.0f} µs (median)", flush=True)
+    rows: list[dict[str, Any]] = []
+    for name in wish.targets.split(","):
+        try:
+            rows += run_target(name, wish.rounds, wish.seconds)
+        except (RuntimeError, subprocess.CalledProcessError) as e:
+            print(f"{name}: skipped: {e}", file=sys.stderr, flush=True)
+    print(table(rows))
+    out = Path("var/bench")
+    out.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    (out / f"{stamp}.json").write_text(json.dumps(rows, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
