@@ -169,7 +169,7 @@ class Api:
     def _open_to_all(self, route: Route) -> bool:
         """Operations AWS takes unsigned (AssumeRoleWithWebIdentity), by the model."""
         operation = self.models.service(route.service.name).operation_model(route.operation)
-        return operation.auth_type == "none" or operation.auth == ["smithy.api#noAuth"]
+        return bool(operation.auth_type == "none" or operation.auth == ["smithy.api#noAuth"])
 
     def _call(
         self, request: HttpRequest, route: Route, plan: _Plan, caller: Caller, request_id: str

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote_from_bytes
+from xml.sax.saxutils import escape
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -51,7 +52,7 @@ def plain_error(status: int, code: str, message: str) -> HttpResponse:
     """An error below any AWS protocol (the request could not even be read)."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     )
     return HttpResponse(status, [("content-type", "application/xml")], body.encode())
 
@@ -352,8 +353,8 @@ class Connection(asyncio.Protocol):
                 self.server.requests += 1
                 try:
                     result = self.server.handler(cast(HttpRequest, inbound.request))
-                except Exception:
-                    result = self._broken(inbound)
+                except Exception as e:
+                    result = self._broken(inbound, e)
             if type(result) is HttpResponse and self._respond_at_once(inbound, result):
                 continue
             if not isinstance(result, HttpResponse):
@@ -399,8 +400,8 @@ class Connection(asyncio.Protocol):
     async def _run(self, inbound: Inbound, result: Awaitable[HttpResponse]) -> None:
         try:
             response = await result
-        except Exception:
-            response = self._broken(inbound)
+        except Exception as e:
+            response = self._broken(inbound, e)
         if self.transport.is_closing():
             await _discard(response)
             return
@@ -425,7 +426,12 @@ class Connection(asyncio.Protocol):
         self._done(inbound)
         self._advance()
 
-    def _broken(self, inbound: Inbound) -> HttpResponse:
+    def _broken(self, inbound: Inbound, error: Exception) -> HttpResponse:
+        """The answer where the handler had none: a client's error in its words, else a 500."""
+        if isinstance(error, AwsError):
+            return plain_error(error.status, error.code, error.message)
+        if isinstance(error, ConnectionError):  # the client left: nobody reads this
+            return plain_error(400, "IncompleteBody", "The connection was closed.")
         request = inbound.request
         LOG.exception("handler failed: %s %s", request and request.method, request and request.path)
         return plain_error(500, "InternalError", "We encountered an internal error.")

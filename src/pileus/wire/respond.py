@@ -149,9 +149,14 @@ async def _file_slow(out: Outlet, body: FileBody, raw: bytes) -> None:
         os.close(body.fd)
 
 
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
 async def _until_writable(out: Outlet, sock: socket.socket) -> None:
     ready: asyncio.Future[None] = out.loop.create_future()
-    out.loop.add_writer(sock.fileno(), lambda: ready.done() or ready.set_result(None))
+    out.loop.add_writer(sock.fileno(), _settle, ready)
     try:
         await ready
     finally:

@@ -106,14 +106,13 @@ class Verifier:
                 "Authorization header requires existence of either a 'X-Amz-Date' or a"
                 " 'Date' header.",
             )
+        held = self._directory.lookup(claim.access_key_id, headers.get("x-amz-security-token"))
+        if held is None:
+            return self._stranger(request, claim, kind)
         names = list(headers)
         if names != claim.checked:
             _check_signed(names, claim.signed, kind)
             claim.checked = names
-        held = self._directory.lookup(claim.access_key_id, headers.get("x-amz-security-token"))
-        if held is None and self._owner is not None:
-            check_payload(request, None, "", None, "", "")
-            return Caller(self._owner, claim.region)
         key = self._key(claim, held, kind)
         if claim.service != service or date[:8] != claim.date:
             raise _out_of_scope(claim, date, kind, service)
@@ -171,9 +170,8 @@ class Verifier:
         date = parts["X-Amz-Date"]
         token = parts.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
         held = self._directory.lookup(claim.access_key_id, token)
-        if held is None and self._owner is not None:
-            check_payload(request, None, "", None, "", "")
-            return Caller(self._owner, claim.region)
+        if held is None:
+            return self._stranger(request, claim, kind)
         key = self._key(claim, held, kind)
         if claim.service != service or date[:8] != claim.date:
             raise _out_of_scope(claim, date, kind, service)
@@ -209,10 +207,15 @@ class Verifier:
             raise AwsError("AccessDenied", "Request has expired", 403, fields=fields)
 
     # --- both --------------------------------------------------------------------------------
-    def _key(self, claim: Claim, held: Credential | None, kind: str) -> SigningKey:
-        """The signing key of a claim, by its holder's present secret."""
-        if held is None:
+    def _stranger(self, request: HttpRequest, claim: Claim, kind: str) -> Caller:
+        """An unknown key: refused; in dev mode it acts as the owner, unchecked."""
+        if self._owner is None:
             raise refusals.unknown_key(kind, claim.access_key_id)
+        check_payload(request, None, "", None, "", "")
+        return Caller(self._owner, claim.region)
+
+    def _key(self, claim: Claim, held: Credential, kind: str) -> SigningKey:
+        """The signing key of a claim, by its holder's present secret."""
         if held.expires_ms is not None and held.expires_ms <= self._now_ms():
             raise refusals.expired(kind)
         if claim.key is None or claim.secret != held.secret:
@@ -318,7 +321,8 @@ def _claim_of(credential: str, signed: str, kind: str) -> Claim:
             f"'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
             f" Got '{signed[:256]}'",
         )
-    return Claim(*parts[:4], names, ";".join(names), "/".join(parts[1:]))
+    key_id, date, region, service, _ = parts
+    return Claim(key_id, date, region, service, names, ";".join(names), "/".join(parts[1:]))
 
 
 def _out_of_scope(claim: Claim, date: str, kind: str, service: str) -> AwsError:

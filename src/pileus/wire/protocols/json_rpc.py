@@ -114,12 +114,12 @@ class JsonRpc:
 
     def _full_name(self, shape: Any, code: str) -> str:
         if not self._namespace:
-            return shape.name if shape is not None else code
+            return str(shape.name) if shape is not None else code
         if code == "ValidationException" and self._crc:
             return "com.amazon.coral.validate#ValidationException"
         if shape is None or code in _CORAL:
             return f"com.amazon.coral.service#{code}"
-        return self._namespace + shape.name
+        return f"{self._namespace}{shape.name}"
 
 
 def error_document(tree: TreeCodec, shape: Any, error: AwsError) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def read_integer(value: Any) -> int:
 
 def read_float(value: Any) -> float | int:
     if type(value) is float or type(value) is int:
-        return value  # type: ignore[no-any-return]
+        return value
     if value in ("NaN", "Infinity", "-Infinity"):
         return float(value)
     raise wrong(value, "java.lang.Double")
