@@ -4,6 +4,7 @@ archive."""
 from pileus.hub.consumer import Consumer, Record, Retry, read_position, trim
 from pileus.hub.lease import Lease, LostLease
 from pileus.hub.queue import Done, Item, Later, Queue, put
+from pileus.hub.wake import Wake
 
 __all__ = [
     "Consumer",
@@ -15,6 +16,7 @@ __all__ = [
     "Queue",
     "Record",
     "Retry",
+    "Wake",
     "put",
     "read_position",
     "trim",

@@ -135,7 +135,7 @@ class Consumer:
         return True
 
     async def _work(self, records: list[Record]) -> None:
-        keeper = asyncio.create_task(self._keep_lease())
+        keeper = asyncio.create_task(self._lease.keep())
         try:
             error = await self._attempt(records)
             if error is None:
@@ -180,11 +180,6 @@ class Consumer:
                 draft.put_json(keys.key(DEAD_TABLE, f"{self.topic}/{self.name}", sort), letter)
 
         await self._store.transact(change)
-
-    async def _keep_lease(self) -> None:
-        while True:
-            await self._clock.sleep(1)
-            await self._lease.hold()
 
 
 async def trim(store: Store, topic: str, batch: int = 1000) -> int:

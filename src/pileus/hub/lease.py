@@ -8,13 +8,16 @@ under the same ``owner`` takes its own lease over at once.
 
 from __future__ import annotations
 
+import asyncio
+
 from pileus.engine import Clock
-from pileus.errors import Conflict
+from pileus.errors import Conflict, Unavailable
 from pileus.state import keys
 from pileus.state.draft import Draft
 from pileus.state.store import Store
 
 TERM_MS = 6000
+RENEW_S = 1.0
 
 
 class LostLease(Exception):
@@ -31,18 +34,29 @@ class Lease:
         self.key = keys.key("hub", "lease", name)
         self._epoch = 0
         self._until_ms = 0
+        self._taking = asyncio.Lock()
 
     async def hold(self) -> bool:
         """Whether this process may work now, and for at least half a term on."""
-        now_ms = self._clock.now_ms()
-        if self._epoch and now_ms < self._until_ms - TERM_MS // 2:
-            return True
-        try:
-            epoch, until_ms = await self._store.transact(self._take)
-        except Conflict:
-            epoch, until_ms = 0, 0
-        self._epoch, self._until_ms = epoch, until_ms
-        return epoch > 0
+        async with self._taking:
+            now_ms = self._clock.now_ms()
+            if self._epoch and now_ms < self._until_ms - TERM_MS // 2:
+                return True
+            try:
+                epoch, until_ms = await self._store.transact(self._take)
+            except Conflict:
+                epoch, until_ms = 0, 0
+            self._epoch, self._until_ms = epoch, until_ms
+            return epoch > 0
+
+    async def keep(self) -> None:
+        """Renew while work is under way, however long it takes. Cancel when it is done."""
+        while True:
+            await self._clock.sleep(RENEW_S)
+            try:
+                await self.hold()
+            except Unavailable:
+                continue  # the work's own mark will tell whether the lease was lost
 
     def _take(self, draft: Draft) -> tuple[int, int]:
         now_ms = self._clock.now_ms()

@@ -25,14 +25,13 @@ from pileus.state.draft import Draft
 from pileus.state.store import Store
 
 TABLE = "hubqueue"
-CONFLICT_PAUSE_S = 0.02
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of work. ``body`` is JSON-able; ``attempts`` counts the failed ones so far."""
+    """One piece of work. ``body`` is JSON-able; keep it small, put what is large elsewhere."""
 
     key: bytes
     id: str
@@ -90,6 +89,7 @@ class Queue:
         self._wake = Wake(store, clock, TABLE)
         self._busy: dict[bytes, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
 
     def ring(self) -> None:
         """There is work: look now."""
@@ -129,6 +129,8 @@ class Queue:
         for item in ready[: self._parallel - len(self._busy)]:
             task = asyncio.create_task(self._work(item))
             self._busy[item.key] = task
+        if self._busy and self._keeper is None:
+            self._keeper = asyncio.create_task(self._lease.keep())
         waiting = [item.due_ms for item in items if item.due_ms > now_ms]
         return min(waiting) if waiting else None
 
@@ -151,7 +153,6 @@ class Queue:
         return items
 
     async def _work(self, item: Item) -> None:
-        keeper = asyncio.create_task(self._keep_lease())
         try:
             verdict = await self._decide(item)
             await self._finish(item, verdict)
@@ -161,9 +162,11 @@ class Queue:
             log.warning("queue %s: %s is done again: %s", self._name, item.id, error)
             await self._clock.sleep(1)
         finally:
-            keeper.cancel()
             self._busy.pop(item.key, None)
             self._wake.ring()
+            if not self._busy and self._keeper is not None:
+                self._keeper.cancel()
+                self._keeper = None
 
     async def _decide(self, item: Item) -> Done | Later:
         try:
@@ -184,9 +187,3 @@ class Queue:
                 verdict.change(draft)
 
         await self._store.transact(change)
-
-    async def _keep_lease(self) -> None:
-        """Renew while an item is in work, however long it takes."""
-        while True:
-            await self._clock.sleep(1)
-            await self._lease.hold()

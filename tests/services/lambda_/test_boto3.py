@@ -132,6 +132,16 @@ def test_an_event_runs_later(cloud: Any, function: str) -> None:
     eventually(lambda: messages(cloud, f"/aws/lambda/{function}", "later"))
 
 
+def test_reserving_nothing_stops_a_function(cloud: Any, function: str) -> None:
+    client = cloud.client("lambda")
+    client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
+        client.invoke(FunctionName=function, Payload=b"{}")
+    assert caught.value.response["Reason"].startswith("ReservedFunctionConcurrent")
+    client.delete_function_concurrency(FunctionName=function)
+    assert client.invoke(FunctionName=function, Payload=b"{}")["StatusCode"] == 200
+
+
 def test_updates_versions_and_aliases(cloud: Any, function: str) -> None:
     client = cloud.client("lambda")
     one = client.publish_version(FunctionName=function)

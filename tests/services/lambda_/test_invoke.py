@@ -13,6 +13,7 @@ import pytest
 from pileus.errors import AwsError
 from pileus.runtime.function import Throttled
 from pileus.services.call import HttpResponse
+from pileus.state import keys
 from tests.services.lambda_.conftest import SILENT_ROLE, Cloud, opened
 
 
@@ -139,11 +140,16 @@ def test_an_event_runs_and_leaves_the_queue(run: Any) -> None:
         assert (await cloud.http_invoke("f", b"1", invocation_type="Event")).status == 202
         answer = await cloud("Invoke", FunctionName="f", InvocationType="Event", Payload=big)
         assert answer["StatusCode"] == 202
-        await until(lambda: len(cloud.runtime.invoked) == 2)
-        assert {p for _, p, _ in cloud.runtime.invoked} == {b"1", big.encode()}
+        middle = json.dumps("y" * 50_000)
+        await cloud("Invoke", FunctionName="f", InvocationType="Event", Payload=middle)
+        await until(lambda: len(cloud.runtime.invoked) == 3)
+        payloads = {p for _, p, _ in cloud.runtime.invoked}
+        assert payloads == {b"1", big.encode(), middle.encode()}
         await until(lambda: not cloud.store.partition("hubqueue", "lambda.events"))
         digest = await cloud.blobs.put(big.encode())
         await until(lambda: not cloud.store.partition("blobrefs", digest))
+        prefix = keys.table_prefix("lambdaevents")
+        assert cloud.store.range(prefix, keys.after_prefix(prefix)) == []
 
     run(body)
 
@@ -209,3 +215,27 @@ def test_an_acknowledged_event_survives_the_process(tmp_path: Path) -> None:
         await second.close()
 
     asyncio.run(body())
+
+
+def test_provisioned_workers_follow_the_alias(run: Any) -> None:
+    async def body(cloud: Any) -> None:
+        made = await cloud.made(Publish=True)
+        arn = made["FunctionArn"].removesuffix(":1")
+        with pytest.raises(AwsError, match="unpublished function versions"):
+            await cloud("GetProvisionedConcurrencyConfig", FunctionName="f", Qualifier="$LATEST")
+        await cloud("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+        put = await cloud(
+            "PutProvisionedConcurrencyConfig", FunctionName="f", Qualifier="live",
+            ProvisionedConcurrentExecutions=2,
+        )  # fmt: skip
+        assert put["Status"] == "IN_PROGRESS"
+        told = cloud.runtime.provisioned
+        await until(lambda: told == {f"{arn}:1": 2})
+        await cloud("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
+        await cloud("PublishVersion", FunctionName="f")
+        await cloud("UpdateAlias", FunctionName="f", Name="live", FunctionVersion="2")
+        await until(lambda: told == {f"{arn}:1": 0, f"{arn}:2": 2})
+        await cloud("DeleteProvisionedConcurrencyConfig", FunctionName="f", Qualifier="live")
+        await until(lambda: told == {f"{arn}:1": 0, f"{arn}:2": 0})
+
+    run(body)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Call, Operation, Parts, Service
 from pileus.services.lambda_ import (
     aliases,
@@ -20,6 +18,7 @@ from pileus.services.lambda_ import (
     functions,
     layers,
     permissions,
+    provisioned,
     tags,
     update,
     urls,
@@ -36,8 +35,6 @@ from pileus.services.lambda_.room import Room
 from pileus.services.lambda_.targets import Targets
 
 __all__ = ["OPERATIONS", "Door", "build"]
-
-log = logging.getLogger(__name__)
 
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateFunction": create.create_function,
@@ -71,8 +68,10 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "PutFunctionConcurrency": concurrency.put_function_concurrency,
     "GetFunctionConcurrency": concurrency.get_function_concurrency,
     "DeleteFunctionConcurrency": concurrency.delete_function_concurrency,
-    "GetProvisionedConcurrencyConfig": concurrency.get_provisioned,
-    "ListProvisionedConcurrencyConfigs": concurrency.list_provisioned,
+    "PutProvisionedConcurrencyConfig": provisioned.put_config,
+    "DeleteProvisionedConcurrencyConfig": provisioned.delete_config,
+    "GetProvisionedConcurrencyConfig": provisioned.get_config,
+    "ListProvisionedConcurrencyConfigs": provisioned.list_configs,
     "GetAccountSettings": concurrency.get_account_settings,
     "PutFunctionEventInvokeConfig": event_config.put_config,
     "UpdateFunctionEventInvokeConfig": event_config.update_config,
@@ -116,18 +115,15 @@ def build(parts: Parts) -> Service:
         "Invoke": invoker.operation,
         "InvokeAsync": invoker.invoke_async,
         "InvokeFunctionUrl": invoker.invoke_url,
-        "PutProvisionedConcurrencyConfig": partial(concurrency.put_provisioned, room, targets),
-        "DeleteProvisionedConcurrencyConfig": partial(
-            concurrency.delete_provisioned, room, targets
-        ),
     }
+    keeper = provisioned.Keeper(room, targets)
     background: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         ship.start()
         if parts.background:
             events.queue.start()
-            background.append(asyncio.create_task(_provision(room, targets)))
+            background.append(asyncio.create_task(keeper.run(), name="provisioned"))
 
     async def stop() -> None:
         for task in background:
@@ -146,15 +142,3 @@ def build(parts: Parts) -> Service:
         start=start,
         stop=stop,
     )
-
-
-async def _provision(room: Room, targets: Targets) -> None:
-    """Ask the runtime for the provisioned workers, as soon as it answers."""
-    while True:
-        try:
-            await concurrency.provision_all(room, targets)
-        except (Unavailable, AwsError) as error:
-            log.warning("provisioned concurrency waits: %s", error)
-            await asyncio.sleep(5)
-        else:
-            return

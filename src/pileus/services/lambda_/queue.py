@@ -1,7 +1,8 @@
 """Events for later: Invoke with InvocationType Event.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-The event is durable before the 202: payloads over 256 KB in a blob, the rest in the queue's row.
+The event is durable before the 202: its payload in the queue's row, over 4 KB in a row beside it,
+over 256 KB in a blob.
 Function errors are tried again twice, after one and two minutes; throttles and errors of ours as
 long as the event is young enough (six hours). Then destination, dead-letter queue, or a kept row.
 """
@@ -23,7 +24,8 @@ from pileus.state import keys
 from pileus.state.draft import Draft
 
 QUEUE = "lambda.events"
-INLINE_BYTES_MAX = 256 * 1024
+INLINE_BYTES_MAX = 4096  # the queue's rows are read often: they stay small
+ROW_BYTES_MAX = 256 * 1024
 RETRIES = 2
 AGE_S_MAX = 21_600
 RETRY_MS = (60_000, 120_000)
@@ -40,7 +42,11 @@ class EventQueue:
         self._targets = targets
         self._run = run
         self._destinations = destinations
-        self.queue = hub.Queue(room.store, room.clock, QUEUE, self.handle, owner=owner)
+        # More than the runtime runs at once: what it throttles comes back, and waits in its row.
+        parallel = 2 * room.config.function_concurrency_max
+        self.queue = hub.Queue(
+            room.store, room.clock, QUEUE, self.handle, owner=owner, parallel=parallel
+        )
 
     async def put(
         self,
@@ -60,11 +66,14 @@ class EventQueue:
             "throttles": 0,
         }
         writes: list[list[Any]] = []
-        if len(payload) > INLINE_BYTES_MAX:
-            event["blob"] = await self._room.blobs.put(payload)
-            writes.append([rows.blob_reference(event["blob"], f"event/{request_id}"), b""])
-        else:
+        if len(payload) <= INLINE_BYTES_MAX:
             event["payload"] = payload.decode()
+        elif len(payload) <= ROW_BYTES_MAX:
+            event["row"] = True
+            writes.append([_payload_key(event), payload])
+        else:
+            event["blob"] = await self._room.blobs.put(payload)
+            writes.append([_blob_key(event), b""])
         key = hub.queue.item_key(QUEUE, event["at_ms"], request_id)
         writes.append([key, orjson.dumps(event)])
         await self._room.store.submit("write", writes, invocation_id)
@@ -130,13 +139,15 @@ class EventQueue:
         key = keys.key("lambdadead", name.partition, f"{name.name}/{event['request_id']}")
 
         def keep(draft: Draft) -> None:
-            draft.put_json(key, letter)  # its blob, if any, stays referenced
+            draft.put_json(key, letter)  # its payload's row or blob stays
 
         return hub.Done(keep)
 
     async def _payload(self, event: dict[str, Any]) -> bytes:
-        if "blob" not in event:
+        if "payload" in event:
             return str(event["payload"]).encode()
+        if "row" in event:
+            return self._room.store.get(_payload_key(event)) or b"{}"
         return b"".join([bytes(chunk) async for chunk in self._room.blobs.read(event["blob"])])
 
     def _policy(self, name: FunctionName) -> dict[str, Any]:
@@ -156,8 +167,17 @@ class EventQueue:
         }
 
 
+def _payload_key(event: dict[str, Any]) -> bytes:
+    return keys.key("lambdaevents", event["request_id"])
+
+
+def _blob_key(event: dict[str, Any]) -> bytes:
+    return rows.blob_reference(event["blob"], f"event/{event['request_id']}")
+
+
 def _done(event: dict[str, Any]) -> hub.Done:
-    if "blob" not in event:
+    """The event goes, with the payload kept beside it."""
+    if "payload" in event:
         return hub.Done()
-    reference = rows.blob_reference(event["blob"], f"event/{event['request_id']}")
-    return hub.Done(lambda draft: draft.delete(reference))
+    key = _payload_key(event) if "row" in event else _blob_key(event)
+    return hub.Done(lambda draft: draft.delete(key))

@@ -70,9 +70,6 @@ class Target:
             return self.second
         return self.first
 
-    async def spec(self, roles: Roles) -> FunctionSpec:
-        return await self.first.spec(roles)
-
 
 def reserved_total(store: Store, partition: str) -> int:
     """Concurrency reserved by all functions of an account in a region."""

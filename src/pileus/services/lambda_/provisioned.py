@@ -1,0 +1,148 @@
+"""Provisioned concurrency: workers kept initialised for a version or alias.
+
+https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+The operations write what is wanted; ``Keeper``, in the process that does the background work,
+tells the runtime: when the table changed, and once a minute, so that a restarted runtime learns it
+again and workers get the role's fresh credentials.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+
+from pileus import hub
+from pileus.errors import AwsError, Unavailable
+from pileus.services.call import Call
+from pileus.services.lambda_ import rows
+from pileus.services.lambda_.functions import listed, page_of
+from pileus.services.lambda_.names import USER, FunctionName, called_function, invalid
+from pileus.services.lambda_.room import Record, Room
+from pileus.services.lambda_.settings import stamp
+from pileus.services.lambda_.targets import Targets, Version
+
+TELL_MS = 60_000
+
+log = logging.getLogger(__name__)
+
+
+async def put_config(room: Room, call: Call) -> dict[str, Any]:
+    """Keep workers of a version or alias initialised."""
+    wanted = call.params["ProvisionedConcurrentExecutions"]
+    name = _published(call)
+    room.version(name)
+    if not 1 <= wanted <= room.config.function_concurrency_max:
+        raise invalid(
+            "Specified ConcurrentExecutions for ProvisionedConcurrency must be between 1 and"
+            f" {room.config.function_concurrency_max}."
+        )
+    config = {
+        "qualifier": name.qualifier,
+        "wanted": wanted,
+        "modified": room.clock.now_ms(),
+    }
+    key = rows.of_qualifier("pc", name, name.qualifier)
+    await room.store.submit("write", [[key, orjson.dumps(config)]], call.invocation_id)
+    return {**_describe(config), "Status": "IN_PROGRESS"}
+
+
+def get_config(room: Room, call: Call) -> dict[str, Any]:
+    name = _published(call)
+    room.version(name)
+    config = room.store.get_json(rows.of_qualifier("pc", name, name.qualifier))
+    if config is None:
+        raise AwsError(
+            "ProvisionedConcurrencyConfigNotFoundException",
+            "No Provisioned Concurrency Config found for this function",
+            404,
+            fields=USER,
+        )
+    return _describe(config)
+
+
+async def delete_config(room: Room, call: Call) -> None:
+    name = _published(call)
+    room.version(name)
+    key = rows.of_qualifier("pc", name, name.qualifier)
+    await room.store.submit("write", [[key, None]], call.invocation_id)
+
+
+def list_configs(room: Room, call: Call) -> dict[str, Any]:
+    name = called_function(call)
+    room.function(name)
+    marker, size = page_of(call)
+    found, more = rows.page(room.store, name.partition, f"pc/{name.name}/", marker, size)
+    items = [
+        {"FunctionArn": f"{name.arn}:{config['qualifier']}", **_describe(config)}
+        for config in found
+    ]
+    return listed("ProvisionedConcurrencyConfigs", items, more)
+
+
+def _published(call: Call) -> FunctionName:
+    name = called_function(call)
+    if name.qualifier in ("", "$LATEST"):
+        raise invalid(
+            "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+        )
+    return name
+
+
+def _describe(config: Record) -> dict[str, Any]:
+    return {
+        "RequestedProvisionedConcurrentExecutions": config["wanted"],
+        "AllocatedProvisionedConcurrentExecutions": config["wanted"],
+        "AvailableProvisionedConcurrentExecutions": config["wanted"],
+        "Status": "READY",
+        "LastModified": stamp(config["modified"]),
+    }
+
+
+class Keeper:
+    """Keeps the runtime told."""
+
+    def __init__(self, room: Room, targets: Targets) -> None:
+        self._room = room
+        self._targets = targets
+        self._told: dict[tuple[FunctionName, str], Version] = {}
+        self._wake = hub.Wake(room.store, room.clock, rows.TABLE)
+
+    async def run(self) -> None:
+        while True:
+            self._wake.look()
+            now_ms = self._room.clock.now_ms()
+            try:
+                await self.tell()
+                again_ms = now_ms + TELL_MS if self._told else None
+            except Unavailable as error:
+                log.warning("provisioned concurrency waits for the runtime: %s", error)
+                again_ms = now_ms + 2000
+            await self._wake.wait(again_ms)
+
+    async def tell(self) -> None:
+        """Ask for the workers that are wanted, and let go of those no longer wanted."""
+        wanted: dict[tuple[FunctionName, str], tuple[Version, int]] = {}
+        for name, config in self._targets.provisioned():
+            try:
+                version = self._targets.find(name).first
+            except AwsError:  # its alias or version was deleted
+                continue
+            key = (version.function, version.number)
+            count = config["wanted"] + (wanted[key][1] if key in wanted else 0)
+            wanted[key] = (version, count)
+        for key, version in self._told.items():
+            if key not in wanted:
+                await self._set(version, 0)
+        self._told = {key: version for key, (version, _) in wanted.items()}
+        for version, count in wanted.values():
+            await self._set(version, count)
+
+    async def _set(self, version: Version, count: int) -> None:
+        try:
+            spec = await version.spec(self._room.roles)
+        except AwsError as error:
+            log.warning("no provisioned workers for %s: %s", version.function.arn, error)
+            return
+        await self._room.runtime.set_provisioned(spec, count)
