@@ -35,8 +35,8 @@ class Replica(Protocol):
         """Entries above ``after`` that the state file still holds (its journal)."""
         ...
 
-    def forget(self, below: int) -> None:
-        """Drop journal groups that lie wholly below ``below``."""
+    def forget(self, below: int) -> bool:
+        """Drop some journal groups that lie wholly below ``below``; True: more are left."""
         ...
 
     def tidy(self) -> None:

@@ -33,6 +33,7 @@ UPSERT = (
     "INSERT INTO rows(k, v, ver) VALUES(?,?,?)"
     " ON CONFLICT(k) DO UPDATE SET v = excluded.v, ver = excluded.ver"
 )
+FORGET_GROUPS = 500
 JOURNAL = "INSERT INTO log(first, last, log_ms, chain, results, entries) VALUES(?,?,?,?,?,?)"
 OPERATING = (apsw.Error, OSError, MemoryError, Unavailable, Corrupt)
 
@@ -63,6 +64,7 @@ class SqliteReplica:
         self._cursor = self._c.cursor()
         self._pending: dict[bytes, Row | None] = {}
         self.touched: set[bytes] = set()
+        self.written_bytes = 0  # of row values, since the start
         self.wal_pages = 0
         self._c.set_wal_hook(self._note_wal)
         self._checkpointer: _Checkpointer | None = None
@@ -223,6 +225,7 @@ class SqliteReplica:
                 gone.append((k,))
             else:
                 puts.append(row)
+                self.written_bytes += len(row.value)
         if puts:
             self._cursor.executemany(UPSERT, puts)
         if gone:
@@ -240,10 +243,21 @@ class SqliteReplica:
             found += (LogEntry(first + i, e) for i, e in enumerate(_decode_entries(packed)))
         return [e for e in found if e.sequence > after][:limit]
 
-    def forget(self, below: int) -> None:
-        """Drop journal groups below ``below``, never those the duplicate filter is rebuilt from."""
+    def forget(self, below: int) -> bool:
+        """Drop journal groups below ``below``, a few at a time (True: more are left), and never
+        those the duplicate filter is rebuilt from."""
         below = min(below, window_start(self._applied), self._applied)
-        self._c.execute("DELETE FROM log WHERE last < ?", (below,))
+        self._c.execute(
+            "DELETE FROM log WHERE first IN"
+            " (SELECT first FROM log WHERE last < ? ORDER BY first LIMIT ?)",
+            (below, FORGET_GROUPS),
+        )
+        return self._c.changes() == FORGET_GROUPS
+
+    def settle(self) -> None:
+        """Bring everything into the state file itself and sync it."""
+        self._c.execute("PRAGMA synchronous=FULL")
+        self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     # -- write-ahead log -----------------------------------------------------------------------
 

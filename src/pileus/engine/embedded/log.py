@@ -102,7 +102,8 @@ class EmbeddedLog:
         return list(await self.run(lambda: self._replica.entries(after, limit)))
 
     async def trim(self, below: int) -> None:
-        await self.run(lambda: self._replica.forget(below))
+        while await self.run(lambda: self._replica.forget(below)):
+            pass  # between two steps, groups that wait are committed
 
     async def stop(self) -> None:
         """Commit what waits, answer it, end the thread, close the file."""

@@ -1,0 +1,250 @@
+"""``pileus backup`` and ``pileus restore``: a checkpoint, the log since, and the blobs.
+
+A backup is a directory: ``checkpoints/``, ``log/`` (segments), ``blobs/``, ``manifest.json``. Each
+run adds what is new; the manifest is written last, so a run that dies has changed nothing. Restore
+goes to any second between the oldest checkpoint and the last run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import apsw
+
+from pileus.errors import Unavailable
+from pileus.state import checkpoint, groups
+from pileus.state import entry as codec
+from pileus.state.database import connect_reader
+from pileus.state.replica import SqliteReplica
+from pileus.state.rules import Rule
+from pileus.state.verify import NOTHING, Say, blob_path, named_blobs
+
+CHECKPOINT_ENTRIES = 1_000_000
+KEPT_FILES = ("credentials.json", "pileus.toml")
+
+
+@dataclass
+class Manifest:
+    """Where a backup ends. ``chain`` ties it to one history."""
+
+    last: int = 0
+    log_ms: int = 0
+    chain: str = ""
+    version: int = 1
+
+
+@dataclass
+class Backup:
+    """What a run added."""
+
+    last: int
+    log_ms: int
+    entries: int = 0
+    blobs: int = 0
+    checkpoint: bool = False
+
+
+def backup(home: Path, target: Path, say: Say = NOTHING) -> Backup:
+    """Bring the backup in ``target`` up to the state of ``home`` (which may be in use).
+    ``Unavailable`` when ``target`` holds another history."""
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    before = _manifest(target)
+    kept = checkpoint.every(target / "checkpoints")
+    connection = connect_reader(home / "state.db")
+    try:
+        made = not kept or checkpoint.position(home / "state.db")[0] - kept[-1].sequence > (
+            CHECKPOINT_ENTRIES
+        )
+        if made:
+            say("copying the state")
+            kept.append(checkpoint.take(home / "state.db", target / "checkpoints"))
+        start = before.last or kept[-1].sequence
+        say(f"adding the log from entry {start + 1}")
+        result = _add_log(home, target, connection, before, start)
+        result.checkpoint = made
+    finally:
+        connection.close()
+    say("adding blobs")
+    result.blobs = _copy_blobs(home / "blobs", target / "blobs")
+    for name in KEPT_FILES:
+        if (home / name).exists():
+            groups.write_synced(target / name, (home / name).read_bytes())
+            (target / name).chmod(0o600)
+    return result
+
+
+def _add_log(
+    home: Path, target: Path, connection: apsw.Connection, before: Manifest, start: int
+) -> Backup:
+    found = list(_since(home, connection, before, start))
+    groups.write(target / "log", found)
+    if found:
+        end = found[-1]
+        now = Manifest(end.last, end.log_ms, end.chain.hex())
+    else:
+        now = before
+        if not before.last:
+            newest = checkpoint.every(target / "checkpoints")[-1]
+            now = Manifest(newest.sequence, newest.log_ms, _chain(newest.path).hex())
+    groups.write_synced(target / "manifest.json", json.dumps(asdict(now)).encode())
+    return Backup(now.last, now.log_ms, sum(len(g.entries) for g in found))
+
+
+def _since(
+    home: Path, connection: apsw.Connection, before: Manifest, start: int
+) -> list[groups.Group]:
+    """Groups above ``start``, after a look that the backup's last one is in this history."""
+    if not before.last:
+        return list(groups.history(home / "archive", connection, start))
+    after = groups.boundary(home / "archive", connection, start)
+    found = list(groups.history(home / "archive", connection, after)) if after >= 0 else []
+    if not found or found[0].last != start or found[0].chain.hex() != before.chain:
+        raise Unavailable(
+            "the target holds the backup of another history", "back up to an empty directory"
+        )
+    return found[1:]
+
+
+def _chain(state: Path) -> bytes:
+    c = apsw.Connection(str(state), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        rows = c.execute("SELECT chain FROM log ORDER BY first DESC LIMIT 1").fetchall()
+    finally:
+        c.close()
+    return bytes(rows[0][0]) if rows else bytes(16)  # type: ignore[arg-type]
+
+
+def _manifest(target: Path) -> Manifest:
+    file = target / "manifest.json"
+    return Manifest(**json.loads(file.read_text())) if file.exists() else Manifest()
+
+
+def _copy_blobs(source: Path, target: Path) -> int:
+    """Copy the blobs ``target`` lacks, each synced; answers how many."""
+    count = 0
+    for path in sorted(source.glob("??/*")):
+        copy = blob_path(target, path.name)
+        if copy.exists():
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _copy_synced(path, copy)
+        except FileNotFoundError:
+            continue  # collected meanwhile: nobody names it
+        count += 1
+    return count
+
+
+def _copy_synced(source: Path, target: Path) -> None:
+    aside = target.with_name(target.name + ".tmp")
+    shutil.copyfile(source, aside)
+    with open(aside, "rb+") as copy:
+        os.fsync(copy.fileno())
+    aside.rename(target)
+    groups.sync_directory(target.parent)
+
+
+# -- restore --------------------------------------------------------------------------------
+
+
+def restore(
+    source: Path,
+    home: Path,
+    rules: Mapping[str, Rule],
+    until_ms: int | None = None,
+    say: Say = NOTHING,
+) -> Backup:
+    """Make ``home`` (without a state) what it was at ``until_ms`` (None: at the last backup).
+    ``Unavailable`` when the backup does not reach that time or a blob is missing or damaged."""
+    if (home / "state.db").exists():
+        raise Unavailable(f"{home} holds a cloud already", "restore into an empty --home")
+    end = _manifest(source)
+    limit = end.log_ms if until_ms is None else until_ms
+    bases = [c for c in checkpoint.every(source / "checkpoints") if c.log_ms <= limit]
+    if not end.last or not bases:
+        raise Unavailable(
+            f"{source} holds no state of that time", "choose a later time, or another backup"
+        )
+    base = bases[-1]
+    if checkpoint.file_sha256(base.path) != base.sha256:
+        raise Unavailable(f"the checkpoint {base.path.name} has changed", "use another backup")
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = home / "restoring.db"
+    state.unlink(missing_ok=True)
+    shutil.copyfile(base.path, state)
+    say(f"replaying the log from entry {base.sequence + 1}")
+    result = _replay(source, state, rules, base.sequence, end.last, limit)
+    say("copying blobs")
+    connection = connect_reader(state)
+    digests = named_blobs(connection)
+    connection.close()
+    result.blobs = _bring_blobs(source / "blobs", home / "blobs", digests)
+    for name in KEPT_FILES:
+        if (source / name).exists():
+            groups.write_synced(home / name, (source / name).read_bytes())
+            (home / name).chmod(0o600)
+    for leftover in ("restoring.db-wal", "restoring.db-shm"):
+        (home / leftover).unlink(missing_ok=True)
+    with open(state, "rb+") as file:
+        os.fsync(file.fileno())
+    state.rename(home / "state.db")  # last: until now this home holds no cloud
+    groups.sync_directory(home)
+    return result
+
+
+def _replay(
+    source: Path, state: Path, rules: Mapping[str, Rule], after: int, last: int, limit_ms: int
+) -> Backup:
+    replica = SqliteReplica(state, rules, synchronous="OFF")
+    count = 0
+    try:
+        for segment in groups.segments(source / "log"):
+            if segment.last <= after or segment.first > last:
+                continue
+            for group in groups.read(segment):
+                if group.first <= replica.applied:
+                    continue
+                entries = _until(group, limit_ms)
+                if entries:
+                    replica.apply_group(group.first, entries)
+                    replica.tidy()
+                    count += len(entries)
+                if len(entries) < len(group.entries):
+                    return Backup(replica.applied, replica.log_ms, count)
+                if replica.chain != group.chain:
+                    raise Unavailable(
+                        f"entries {group.first} to {group.last} of the backup are damaged",
+                        "use another backup",
+                    )
+        return Backup(replica.applied, replica.log_ms, count)
+    finally:
+        replica.settle()
+        replica.close()
+
+
+def _until(group: groups.Group, limit_ms: int) -> list[bytes]:
+    """The group's entries up to the first that carries a later time."""
+    if group.log_ms <= limit_ms:
+        return group.entries
+    kept = []
+    for data in group.entries:
+        if codec.unpack(data).now_ms > limit_ms:
+            break
+        kept.append(data)
+    return kept
+
+
+def _bring_blobs(source: Path, target: Path, digests: set[str]) -> int:
+    for digest in sorted(digests):
+        path = blob_path(source, digest)
+        if not path.exists() or checkpoint.file_sha256(path) != digest:
+            raise Unavailable(f"blob {digest} is missing or damaged in the backup", "use another")
+        copy = blob_path(target, digest)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        _copy_synced(path, copy)
+    return len(digests)

@@ -1,0 +1,99 @@
+"""Checkpoints: whole copies of the state file at one sequence number, and the digest of its rows.
+
+``VACUUM INTO`` reads one snapshot while the cloud goes on. ``SEQ.json`` beside the copy says
+``{"sequence", "log_ms", "sha256"}``; it is written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from pileus.state.database import connect_reader
+from pileus.state.groups import sync_directory, write_synced
+
+KEPT = 2
+READ_BYTES = 1024 * 1024
+
+
+class Checkpoint(NamedTuple):
+    sequence: int
+    log_ms: int
+    sha256: str
+    path: Path
+
+
+def take(state: Path, directory: Path) -> Checkpoint:
+    """Copy ``state`` (a file in use) to ``directory``; durable when this returns."""
+    directory.mkdir(parents=True, exist_ok=True)
+    aside = directory / "new.tmp"
+    aside.unlink(missing_ok=True)
+    source = connect_reader(state)
+    try:
+        source.execute("PRAGMA query_only=0")  # VACUUM INTO writes, elsewhere
+        source.execute("VACUUM INTO ?", (str(aside),))
+    finally:
+        source.close()
+    sequence, log_ms = position(aside)
+    path = directory / f"{sequence:016}.db"
+    with open(aside, "rb+") as copy:
+        os.fsync(copy.fileno())
+    aside.rename(path)
+    sync_directory(directory)
+    made = Checkpoint(sequence, log_ms, file_sha256(path), path)
+    told = {"sequence": sequence, "log_ms": log_ms, "sha256": made.sha256}
+    write_synced(path.with_suffix(".json"), json.dumps(told).encode())
+    return made
+
+
+def position(state: Path) -> tuple[int, int]:
+    """(last applied sequence number, log time) of a state file."""
+    c = apsw.Connection(str(state), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found: Any = c.execute(
+            "SELECT last, log_ms FROM log ORDER BY first DESC LIMIT 1"
+        ).fetchall()
+    finally:
+        c.close()
+    return found[0] if found else (0, 0)
+
+
+def every(directory: Path) -> list[Checkpoint]:
+    """The recorded checkpoints of a directory, oldest first."""
+    found = []
+    for record in sorted(directory.glob("*.json")):
+        told = json.loads(record.read_text())
+        found.append(
+            Checkpoint(told["sequence"], told["log_ms"], told["sha256"], record.with_suffix(".db"))
+        )
+    return found
+
+
+def forget_old(directory: Path, kept: int = KEPT) -> None:
+    """Remove all but the newest checkpoints."""
+    for old in every(directory)[:-kept]:
+        old.path.with_suffix(".json").unlink()
+        old.path.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    h = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(READ_BYTES):
+            h.update(chunk)
+    return h.hexdigest()
+
+
+def rows_digest(connection: apsw.Connection) -> str:
+    """SHA-256 of all rows in key order: equal on replicas that hold the same state, however their
+    files are laid out."""
+    h = hashlib.sha256()
+    found: Any = connection.execute("SELECT k, v, ver FROM rows ORDER BY k")
+    for k, v, version in found:
+        h.update(b"%d %d %d " % (len(k), len(v), version) + k + v)
+    return h.hexdigest()

@@ -1,0 +1,160 @@
+"""Background work of the writer: archive and trim the log, take checkpoints, split tablets, collect
+blobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import apsw
+
+from pileus.errors import AwsError, Unavailable
+from pileus.state import checkpoint, groups
+from pileus.state.collect import Collector
+from pileus.state.database import connect_reader
+from pileus.state.duplicates import window_start
+from pileus.state.store import STATE_FILE, Store
+from pileus.state.tablets import Tablet
+
+log = logging.getLogger("pileus.state.housekeeping")
+TURN_S = 30.0
+COLLECT_TURNS = 20
+TRIM_ENTRIES = 50_000
+CHECKPOINT_ENTRIES = 1_000_000
+TABLET_BYTES_MAX = 2 * 1024**3
+ROW_OVERHEAD_BYTES = 24
+
+
+class Housekeeping:
+    """Runs beside the writer's store until ``stop``. A turn that fails is logged and tried again:
+    nothing is trimmed or removed before what must come first has worked."""
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: Any,
+        clock: Any,
+        *,
+        trim_entries: int = TRIM_ENTRIES,
+        checkpoint_entries: int = CHECKPOINT_ENTRIES,
+        tablet_bytes_max: int = TABLET_BYTES_MAX,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._collector = Collector(store, blobs, clock)
+        self._trim_entries = trim_entries
+        self._checkpoint_entries = checkpoint_entries
+        self._tablet_bytes_max = tablet_bytes_max
+        self._state = store.home / STATE_FILE
+        self._measured = store.replica.written_bytes
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        turn = 0
+        while True:
+            await asyncio.sleep(TURN_S)
+            turn += 1
+            try:
+                await self.turn(collect=turn % COLLECT_TURNS == 0)
+            except (OSError, apsw.Error, Unavailable, AwsError) as e:
+                log.error("housekeeping will try again: %s", e)
+
+    async def turn(self, collect: bool = True) -> None:
+        """All that is due now."""
+        await self.checkpoint()
+        await self.trim()
+        await self.split()
+        if collect:
+            await self._collector.sweep()
+
+    # -- log ---------------------------------------------------------------------------------
+
+    async def trim(self) -> int:
+        """Archive the journal below the duplicate window, then drop it; answers the last entry
+        archived now (0: nothing was due)."""
+        below = window_start(self._store.replica.applied)
+        archive = self._store.home / "archive"
+        done = await asyncio.to_thread(self._archived, archive)
+        if below - done < self._trim_entries:
+            return 0
+        last = await asyncio.to_thread(self._archive, archive, done, below)
+        await self._store.log.trim(last + 1)  # type: ignore[union-attr]
+        return last
+
+    @staticmethod
+    def _archived(archive: Any) -> int:
+        found = groups.segments(archive)
+        return found[-1].last if found else 0
+
+    def _archive(self, archive: Any, after: int, below: int) -> int:
+        connection = connect_reader(self._state)
+        try:
+            wanted = (g for g in groups.journal(connection, after) if g.last < below)
+            return groups.write(archive, wanted)
+        finally:
+            connection.close()
+
+    async def checkpoint(self) -> None:
+        """Copy the state when enough was written since the last copy."""
+        directory = self._store.home / "checkpoints"
+        found = checkpoint.every(directory)
+        behind = self._store.replica.applied - (found[-1].sequence if found else 0)
+        if behind >= self._checkpoint_entries:
+            await asyncio.to_thread(checkpoint.take, self._state, directory)
+            await asyncio.to_thread(checkpoint.forget_old, directory)
+
+    # -- tablets -------------------------------------------------------------------------------
+
+    async def split(self) -> int:
+        """Split tablets that have outgrown the limit; answers how many."""
+        written = self._store.replica.written_bytes
+        if written - self._measured < self._tablet_bytes_max // 4:
+            return 0
+        self._measured = written
+        count = 0
+        for tablet in self._store.tablets.tablets:
+            middle = await asyncio.to_thread(self._middle, tablet)
+            if middle:
+                await self._store.submit("tablet.split", {"at": middle})
+                count += 1
+        return count
+
+    def _middle(self, tablet: Tablet) -> bytes:
+        """The key that halves a tablet's bytes; b"" when it is small enough."""
+        connection = connect_reader(self._state)
+        try:
+            total = self._bytes(connection, tablet)
+            if total <= self._tablet_bytes_max:
+                return b""
+            passed = 0
+            for k, size in self._sizes(connection, tablet):
+                passed += size
+                if passed >= total // 2 and k > tablet.start:
+                    return bytes(k)
+            return b""  # one row: nothing to cut between
+        finally:
+            connection.close()
+
+    @staticmethod
+    def _sizes(connection: apsw.Connection, tablet: Tablet) -> Any:
+        return connection.execute(
+            "SELECT k, length(k) + length(v) + ? FROM rows WHERE k >= ? AND k < ? ORDER BY k",
+            (ROW_OVERHEAD_BYTES, tablet.start, tablet.end or b"\xff" * 64),
+        )
+
+    @staticmethod
+    def _bytes(connection: apsw.Connection, tablet: Tablet) -> int:
+        found: Any = connection.execute(
+            "SELECT sum(length(k) + length(v) + ?) FROM rows WHERE k >= ? AND k < ?",
+            (ROW_OVERHEAD_BYTES, tablet.start, tablet.end or b"\xff" * 64),
+        ).fetchall()
+        return int(found[0][0] or 0)

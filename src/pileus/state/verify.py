@@ -1,0 +1,149 @@
+"""``pileus verify``: is the state what the log says, and is every blob what its name says?
+
+The log is replayed from the beginning, or from a checkpoint where the beginning is archived no
+more, into a fresh file; after each group the running hash is compared, at the end every row. May
+run while the cloud serves.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from pileus.state import checkpoint, groups, keys
+from pileus.state.database import connect_reader
+from pileus.state.entry import Corrupt
+from pileus.state.replica import SqliteReplica
+from pileus.state.rules import Rule
+
+Say = Callable[[str], None]
+NOTHING: Say = lambda text: None  # noqa: E731
+
+
+@dataclass
+class Report:
+    """What was looked at, and what is wrong (nothing, when ``problems`` is empty)."""
+
+    base: int = 0
+    applied: int = 0
+    entries: int = 0
+    rows_digest: str = ""
+    blobs: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def verify(home: Path, rules: Mapping[str, Rule], say: Say = NOTHING) -> Report:
+    """Check the state of ``home``. ``rules``: those of every service, as assembly has them."""
+    report = Report()
+    connection = connect_reader(home / "state.db")
+    try:
+        connection.execute("BEGIN")  # one snapshot for everything below
+        say("the state file")
+        found: Any = connection.execute("PRAGMA integrity_check(10)").fetchall()
+        report.problems += [f"state file: {text}" for (text,) in found if text != "ok"]
+        with tempfile.TemporaryDirectory(dir=home) as scratch:
+            _replay(home, Path(scratch), rules, connection, report, say)
+        say("the blobs")
+        _check_blobs(home / "blobs", connection, report)
+    finally:
+        connection.close()
+    return report
+
+
+def _replay(
+    home: Path,
+    scratch: Path,
+    rules: Mapping[str, Rule],
+    connection: apsw.Connection,
+    report: Report,
+    say: Say,
+) -> None:
+    copy = scratch / "replay.db"
+    try:
+        report.base = _lay_base(home, copy, connection, report)
+        replica = SqliteReplica(copy, rules, synchronous="OFF")
+    except Corrupt as e:
+        report.problems.append(str(e))
+        return
+    say(f"replaying the log from entry {report.base + 1}")
+    try:
+        for group in groups.history(home / "archive", connection, report.base):
+            replica.apply_group(group.first, group.entries)
+            replica.tidy()
+            report.entries += len(group.entries)
+            if replica.chain != group.chain:
+                raise Corrupt(
+                    f"entries {group.first} to {group.last} do not give what they once gave"
+                )
+        report.applied = replica.applied
+    except Corrupt as e:
+        report.problems.append(str(e))
+        return
+    finally:
+        replica.close()
+    say("comparing rows")
+    replayed = connect_reader(copy)
+    report.rows_digest = checkpoint.rows_digest(connection)
+    if checkpoint.rows_digest(replayed) != report.rows_digest:
+        report.problems.append("the rows are not what the log says")
+    replayed.close()
+
+
+def _lay_base(home: Path, copy: Path, connection: apsw.Connection, report: Report) -> int:
+    """Begin with nothing where the log is whole, else with the oldest checkpoint it goes on
+    from."""
+    first = _oldest(home, connection)
+    if first <= 1:
+        return 0
+    for found in checkpoint.every(home / "checkpoints"):
+        if found.sequence >= first - 1:
+            if checkpoint.file_sha256(found.path) != found.sha256:
+                report.problems.append(f"the checkpoint {found.path.name} has changed")
+                continue
+            shutil.copyfile(found.path, copy)
+            return found.sequence
+    raise Corrupt(f"the log begins at entry {first} and no checkpoint reaches it")
+
+
+def _oldest(home: Path, connection: apsw.Connection) -> int:
+    archived = groups.segments(home / "archive")
+    if archived:
+        return archived[0].first
+    found: Any = connection.execute("SELECT min(first) FROM log").fetchall()
+    return int(found[0][0] or 1)
+
+
+def blob_path(directory: Path, digest: str) -> Path:
+    return directory / digest[:2] / digest
+
+
+def named_blobs(connection: apsw.Connection) -> set[str]:
+    """Digests that some row names."""
+    start = keys.table_prefix("blobrefs")
+    found: Any = connection.execute(
+        "SELECT k FROM rows WHERE k >= ? AND k < ?", (start, keys.after_prefix(start))
+    )
+    return {keys.split(k)[1].decode() for (k,) in found}
+
+
+def _check_blobs(directory: Path, connection: apsw.Connection, report: Report) -> None:
+    for digest in sorted(named_blobs(connection)):
+        if not blob_path(directory, digest).exists():
+            report.problems.append(f"blob {digest} is missing")
+    for path in sorted(directory.glob("??/*")):
+        report.blobs += 1
+        try:
+            if checkpoint.file_sha256(path) != path.name:
+                report.problems.append(f"blob {path.name} has changed")
+        except FileNotFoundError:
+            continue  # collected meanwhile: nobody names it

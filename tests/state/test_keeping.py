@@ -1,0 +1,231 @@
+"""Archive, trim, checkpoint, verify, backup, restore, collect, split."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from pileus.engine.embedded.blobs import FileBlobs
+from pileus.engine.simulated.clock import SteppedClock
+from pileus.errors import Unavailable
+from pileus.state import checkpoint, groups, keys
+from pileus.state import entry as codec
+from pileus.state.backup import backup, restore
+from pileus.state.collect import Collector
+from pileus.state.housekeeping import Housekeeping
+from pileus.state.store import Store
+from pileus.state.tx import Tx
+from pileus.state.verify import verify
+
+
+def put(tx: Tx, args: list[bytes]) -> None:
+    tx.put(*args)
+
+
+def add(tx: Tx, args: int) -> int:
+    value = int(tx.get(keys.key("n", "n")) or b"0") + args
+    tx.put(keys.key("n", "n"), str(value).encode())
+    return value
+
+
+RULES = {"test.put": put, "test.add": add}
+
+
+def run(home: Path, body: Callable[[Store, FileBlobs, SteppedClock], Awaitable[None]]) -> None:
+    async def go() -> None:
+        clock = SteppedClock()
+        store = await Store.open(home, RULES, clock)
+        clock.step(max(0, store.replica.log_ms - clock.now_ms()))
+        blobs = FileBlobs(home / "blobs")
+        try:
+            await body(store, blobs, clock)
+        finally:
+            await store.close()
+            blobs.close()
+
+    asyncio.run(go())
+
+
+async def write_some(store: Store, count: int, size: int = 100) -> None:
+    await asyncio.gather(
+        *(
+            store.submit("test.put", [keys.key("t", str(i % 1000)), os.urandom(size)])
+            for i in range(count)
+        )
+    )
+
+
+async def put_blob(store: Store, blobs: FileBlobs, data: bytes, owner: bytes) -> str:
+    digest = await blobs.put(data)
+    await store.submit("write", [[keys.key("blobrefs", digest, owner), b""]])
+    return digest
+
+
+def test_verify_finds_nothing_wrong_then_every_kind_of_damage(tmp_path: Path) -> None:
+    digests = []
+
+    async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        await write_some(store, 500)
+        for i in range(3):
+            digests.append(await put_blob(store, blobs, b"blob %d" % i, b"o"))
+        report = verify(tmp_path, RULES)  # while it serves
+        assert report.ok, report.problems
+        assert report.applied == report.entries == 503 and report.blobs == 3
+
+    run(tmp_path, fill)
+    blob = tmp_path / "blobs" / digests[0][:2] / digests[0]
+    blob.write_bytes(b"blob x")
+    (tmp_path / "blobs" / digests[1][:2] / digests[1]).unlink()
+    problems = verify(tmp_path, RULES).problems
+    assert len(problems) == 2 and "missing" in problems[0] and "changed" in problems[1]
+    blob.write_bytes(b"blob 0")
+    db = sqlite3.connect(tmp_path / "state.db")
+    db.execute("UPDATE rows SET v = x'00' WHERE id = 7")
+    db.commit()
+    assert any("rows" in p for p in verify(tmp_path, RULES).problems)
+    db.execute("DELETE FROM log WHERE first = (SELECT min(first) FROM log WHERE first > 1)")
+    db.commit()
+    db.close()
+    assert any("missing from the log" in p for p in verify(tmp_path, RULES).problems)
+
+
+def test_the_trimmed_log_is_archived_first_and_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pileus.state.duplicates.WINDOW_ENTRIES", 100)
+    monkeypatch.setattr("pileus.state.duplicates.BUCKET", 16)
+
+    async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeping = Housekeeping(store, blobs, clock, trim_entries=200, checkpoint_entries=700)
+        for _ in range(4):
+            await write_some(store, 400)
+            await keeping.turn()
+        kept = await store.log.read(0, 10_000)  # type: ignore[union-attr]
+        assert kept[0].sequence > 1000
+        archived = groups.segments(tmp_path / "archive")
+        assert archived[0].first == 1 and archived[-1].last == kept[0].sequence - 1
+        assert verify(tmp_path, RULES).entries == 1600
+        # Without the first segment, a checkpoint must serve as the base.
+        for segment in archived[:-1]:
+            segment.path.unlink()
+        report = verify(tmp_path, RULES)
+        assert report.ok and report.base > 0 and report.applied == 1600, report
+
+    run(tmp_path, fill)
+    damaged = groups.segments(tmp_path / "archive")[-1].path
+    data = bytearray(damaged.read_bytes())
+    data[100] ^= 1
+    damaged.write_bytes(data)
+    assert "checksum" in verify(tmp_path, RULES).problems[0]
+
+
+def test_backup_grows_and_restores_to_any_second(tmp_path: Path) -> None:
+    home, target = tmp_path / "home", tmp_path / "backup"
+    moments: list[tuple[int, int]] = []
+    digests: list[str] = []
+
+    async def day(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        for _ in range(5):
+            clock.step(1000)
+            moments.append((clock.now_ms(), await store.submit("test.add", 1)))
+        digests.append(await put_blob(store, blobs, os.urandom(5000), b"owner"))
+        made = backup(home, target)
+        assert made.blobs == 1
+
+    for _ in range(3):
+        run(home, day)
+    assert len(checkpoint.every(target / "checkpoints")) == 1
+    assert backup(home, target).entries == 0  # nothing is new
+    newest = tmp_path / "newest"
+    restore(target, newest, RULES)
+    assert verify(newest, RULES).ok is True
+
+    async def check(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        assert store.get(keys.key("n", "n")) == b"15"
+        assert all(blobs.size(d) == 5000 for d in digests)
+        assert await store.submit("test.add", 1) == 16
+
+    run(newest, check)
+    for moment, value in moments[5:]:
+        earlier = tmp_path / f"at-{moment}"
+        restore(target, earlier, RULES, until_ms=moment)
+        db = sqlite3.connect(earlier / "state.db")
+        (found,) = db.execute("SELECT v FROM rows WHERE k = ?", (keys.key("n", "n"),)).fetchone()
+        db.close()
+        assert int(found) == value
+    with pytest.raises(Unavailable):
+        restore(target, newest, RULES)
+    with pytest.raises(Unavailable):
+        restore(target, tmp_path / "too-early", RULES, until_ms=1)
+    with pytest.raises(Unavailable):  # 'newest' has written what the backup does not know
+        other = tmp_path / "other"
+        run(other, lambda store, blobs, clock: write_some(store, 30))
+        backup(other, target)
+
+
+def test_the_collector_takes_only_what_nobody_names_for_an_hour(tmp_path: Path) -> None:
+    async def body(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        named = await put_blob(store, blobs, b"named", b"owner")
+        dropped = await blobs.put(b"dropped")
+        fresh = await blobs.put(b"fresh")
+        for digest in (named, dropped):
+            os.utime(blobs.path(digest), (1, 1))
+        collector = Collector(store, blobs, clock)
+        assert await collector.sweep() == 0
+        clock.step(3_601_000)
+        assert await collector.sweep() == 1
+        assert sorted(blobs.list()) == sorted([named, fresh])
+        await store.submit("write", [[keys.key("blobrefs", named, b"owner"), None]])
+        assert await collector.sweep() == 0
+        clock.step(3_601_000)
+        assert await collector.sweep() == 1
+        assert blobs.list() == [fresh]
+
+    run(tmp_path, body)
+
+
+def test_tablets_split_when_they_grow_and_refuse_old_epochs(tmp_path: Path) -> None:
+    async def body(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeping = Housekeeping(store, blobs, clock, tablet_bytes_max=400_000)
+        await write_some(store, 1000, 1000)
+        assert await keeping.split() == 1
+        left, right = store.tablets.tablets
+        assert (left.end, left.epoch, right.epoch) == (right.start, 1, 1)
+        inside = keys.key("t", "3")
+        old = codec.pack(0, "test.put", clock.now_ms(), b"", [inside, b"stale"])
+        outcome = await store.log.append(old)
+        with pytest.raises(codec.StaleEpoch):
+            codec.open_verdict(outcome.verdict)
+        assert store.get(inside) != b"stale"
+        await store.submit("test.put", [inside, b"routed anew"])
+        assert store.get(inside) == b"routed anew"
+        assert store.tablets.locate(inside) in (left, right)
+        again = await keeping.split()
+        assert again == 0  # not measured again before more was written
+        await write_some(store, 2000, 1000)
+        assert await keeping.split() >= 1
+        tablets = store.tablets.tablets
+        assert tablets[0].start == b"" and tablets[-1].end == b""
+        assert all(a.end == b.start for a, b in itertools.pairwise(tablets))
+        assert verify(tmp_path, RULES).ok
+
+    run(tmp_path, body)
+
+
+def test_a_huge_partition_splits_too(tmp_path: Path) -> None:
+    async def body(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeping = Housekeeping(store, blobs, clock, tablet_bytes_max=100_000)
+        rows = [[keys.key("t", "one", str(i)), bytes(1000)] for i in range(300)]
+        await store.submit("write", rows)
+        assert await keeping.split() == 1
+        at = store.tablets.tablets[1].start
+        assert keys.split(at)[:2] == ("t", b"one")
+        assert len(store.partition("t", "one")) == 300
+
+    run(tmp_path, body)
