@@ -31,6 +31,7 @@ from pileus.services.call import HttpRequest, HttpResponse, Parts, Service
 from pileus.services.iam.bootstrap import bootstrap, seal
 from pileus.services.iam.credentials import Minter
 from pileus.services.iam.identities import Identities
+from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.supervisor import Part
 from pileus.telemetry import Telemetry
@@ -53,6 +54,7 @@ class Front:
     parts: Parts
     api: Api
     services: dict[str, Service]
+    housekeeping: Housekeeping | None = None
     servers: list[Server] = field(default_factory=list)
     ready: bool = False
 
@@ -61,6 +63,8 @@ class Front:
         for service in self.services.values():
             if service.start is not None:
                 await service.start()
+        if self.housekeeping is not None:
+            await self.housekeeping.start()
         self.ready = True
         self.servers.append(await serve(self.api.handle, (self.config.bind, self.config.port)))
 
@@ -68,6 +72,8 @@ class Front:
         """Doors first: finish what was begun; then services, then the store."""
         for server in self.servers:
             await server.stop()
+        if self.housekeeping is not None:
+            await self.housekeeping.stop()
         for service in reversed(self.services.values()):
             if service.stop is not None:
                 await service.stop()
@@ -127,6 +133,8 @@ async def assemble(config: Config, index: int) -> Front:
     )
     dispatch.connect(api)
     front = Front(config, index, parts, api, services)
+    if index == 0:
+        front.housekeeping = Housekeeping(store, parts.blobs, clock)
     _mount(front)
     return front
 
