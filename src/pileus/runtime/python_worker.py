@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import decimal
 import importlib
+import importlib.util
 import io
 import json
 import logging
@@ -128,7 +129,7 @@ class PythonWorker:
     def run(self) -> None:
         """Serve until the runtime closes the socket."""
         started = time.monotonic()
-        prepare_process(self._settings)
+        adopt(self._settings)
         self._set_up_logging()
         handler = self._load()
         if handler is None:
@@ -268,14 +269,12 @@ def find_handler(name: str) -> Handler:
     return handler
 
 
-def prepare_process(settings: dict[str, Any]) -> None:
-    """Make this fork of the zygote look like a fresh interpreter to the function."""
+def prepare_process() -> None:
+    """Make this fork of the zygote look like a fresh interpreter. Done in the pool: the pages this
+    writes to are copied before anyone waits for them."""
     os.environ.clear()
-    os.environ.update(settings["env"])
+    os.environ["TZ"] = ":UTC"
     time.tzset()
-    os.chdir(settings["task"])
-    sys.path[:] = [*settings["path"], *sys.path]
-    sys.argv[:] = [settings["handler"]]
     for number, stream in ((1, "stdout"), (2, "stderr")):
         raw = io.FileIO(number, "w", closefd=False)
         text = io.TextIOWrapper(
@@ -283,20 +282,36 @@ def prepare_process(settings: dict[str, Any]) -> None:
         )
         setattr(sys, stream, text)
         setattr(sys, f"__{stream}__", text)
-    forget_modules(settings)
+    hide_modules({"pileus"})
     importlib.invalidate_caches()
+    importlib.util.find_spec("no_such_module")
     if "random" in sys.modules:
         sys.modules["random"].seed()
+    logging.Formatter().format(logging.makeLogRecord({"msg": "", "levelname": ""}))
+    json.loads(json.dumps({"a": [1.5, "b", None]}))
 
 
-def forget_modules(settings: dict[str, Any]) -> None:
-    """Hide our own modules, and AWS's preloaded ones when the function brings its own."""
-    hidden = {"pileus"}
+def adopt(settings: dict[str, Any]) -> None:
+    """Take over a function's environment and paths."""
+    os.environ.update(settings["env"])
+    if os.environ["TZ"] != ":UTC":
+        time.tzset()
+    os.chdir(settings["task"])
+    sys.path[:] = [*settings["path"], *sys.path]
+    sys.argv[:] = [settings["handler"]]
+    yield_to_own_packages(settings)
+
+
+def hide_modules(families: set[str]) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] in families]:
+        del sys.modules[name]
+
+
+def yield_to_own_packages(settings: dict[str, Any]) -> None:
+    """Hide AWS's preloaded packages when the function brings its own."""
     folders = [f for f in settings["path"] if os.path.isdir(f)]
     names = {entry.removesuffix(".py") for folder in folders for entry in os.listdir(folder)}
     if not names.isdisjoint(PRELOADED):
-        hidden.update(PRELOADED)
+        hide_modules(set(PRELOADED))
     elif any(n.startswith(("AWS_CONFIG", "AWS_SHARED", "AWS_PROFILE")) for n in settings["env"]):
         vars(sys.modules["boto3"])["DEFAULT_SESSION"] = None  # made without these
-    for name in [n for n in sys.modules if n.partition(".")[0] in hidden]:
-        del sys.modules[name]

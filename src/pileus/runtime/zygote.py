@@ -28,11 +28,18 @@ from pileus.runtime.kernel import (
     PR_SET_PDEATHSIG,
     Kernel,
 )
-from pileus.runtime.python_worker import INIT_ERROR, SPECIALISE, Channel, PythonWorker
+from pileus.runtime.python_worker import (
+    INIT_ERROR,
+    SPECIALISE,
+    Channel,
+    PythonWorker,
+    prepare_process,
+)
 
 MESSAGE_BYTES_MAX = 64 * 1024
 UID_BASE, UID_RANGE = 200_000, 10_000
 CAPABILITIES_NEEDED = (0, 6, 7, 21)  # CHOWN, SETGID, SETUID, SYS_ADMIN
+WARM_MODULES = ("importlib.metadata", "asyncio", "base64", "csv", "hashlib", "http.client", "uuid")
 WARM_CLIENTS = ("dynamodb", "s3", "sqs", "sns", "lambda", "events")
 
 
@@ -79,7 +86,10 @@ class Zygote:
                     os.read(reader, 4096)
                 self._reap()
             if self._control.fileno() in readable:
-                data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, 16)
+                try:
+                    data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, 16)
+                except ConnectionResetError:
+                    return
                 if not data:
                     return
                 self._spawn(json.loads(data), fds)
@@ -148,6 +158,7 @@ def run_process_one(
             jail.settle(zygote._kernel)
         attach_standard_streams(fds[1], order["uid"])
         channel = Channel(socket.socket(fileno=fds[0]))
+        prepare_process()
     except BaseException as e:
         os.write(ready, f"{type(e).__name__}: {e}".encode())
         os._exit(1)
@@ -248,7 +259,7 @@ def warm_up() -> None:
             endpoint_url="http://127.0.0.1:9",
         )
     boto3.resource("dynamodb", region_name="us-east-1")
-    for module in ("asyncio", "base64", "csv", "datetime", "hashlib", "http.client", "uuid"):
+    for module in WARM_MODULES:
         __import__(module)
 
 
