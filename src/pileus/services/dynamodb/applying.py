@@ -57,10 +57,15 @@ def update(table: Table, item: Item, spec: list[Any]) -> list[Path]:
         for action in spec[1]:
             _act(item, *action)
         paths = [(a[0],) for a in spec[1]]
-    if item_size(item) > ITEM_BYTES_MAX:
-        raise invalid("Item size to update has exceeded the maximum allowed size")
     table.check_index_keys(item)
     return paths
+
+
+def check_updated_size(item: Item, text: bytes) -> None:
+    """An updated item keeps to 400 KB. An item is never larger than its text, so only a long text
+    is measured."""
+    if len(text) > ITEM_BYTES_MAX and item_size(item) > ITEM_BYTES_MAX:
+        raise invalid("Item size to update has exceeded the maximum allowed size")
 
 
 def _check_index_types(table: Table, item: Item, heads: frozenset[str]) -> None:

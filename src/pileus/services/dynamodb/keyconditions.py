@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pileus.services.dynamodb.addresses import Span, index_span, key_bytes, span
 from pileus.services.dynamodb.expressions.conditions import Condition
 from pileus.services.dynamodb.expressions.grammar import Node
@@ -20,19 +22,28 @@ INVALID = "Invalid condition in KeyConditionExpression: "
 
 def expression_terms(condition: Condition, values: dict[str, Value]) -> list[Term]:
     """The terms of a KeyConditionExpression; ``AwsError`` for what keys cannot be asked."""
+    return [
+        [name, operator, [values[v] for v in operands]]
+        for name, operator, operands in _shape_of(condition)
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _shape_of(condition: Condition) -> list[Term]:
+    """Terms with the names of their values: the same for every request with this expression."""
     terms: list[Term] = []
-    _collect(condition.tree, values, terms)
+    _collect(condition.tree, terms)
     return terms
 
 
-def _collect(node: Node, values: dict[str, Value], terms: list[Term]) -> None:
+def _collect(node: Node, terms: list[Term]) -> None:
     kind = node[0]
     if kind in ("or", "not", "in") or (kind == "cmp" and node[1] == "<>"):
         shown = node[1] if kind == "cmp" else kind.upper()
         raise invalid(f"Invalid operator used in KeyConditionExpression: {shown}")
     if kind == "and":
         for part in node[1]:
-            _collect(part, values, terms)
+            _collect(part, terms)
         return
     if kind == "call" and node[1] != "begins_with":
         raise invalid(f"Invalid operator used in KeyConditionExpression: {node[1]}")
@@ -45,8 +56,7 @@ def _collect(node: Node, values: dict[str, Value], terms: list[Term]) -> None:
         raise invalid("KeyConditionExpressions must only contain one condition per key")
     if operands[0][0] != "path":
         operator = MIRROR[operator]
-    found = [values[n[1]] for n in operands if n[0] == "value"]
-    terms.append([name, operator, found])
+    terms.append([name, operator, [n[1] for n in operands if n[0] == "value"]])
 
 
 def _shape(node: Node) -> tuple[str, list[Node]]:

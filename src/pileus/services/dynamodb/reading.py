@@ -79,6 +79,8 @@ def find_index(table: Table, params: dict[str, Any]) -> Index | None:
 def check_select(params: dict[str, Any]) -> None:
     """Select and the projection must say the same."""
     select = params.get("Select")
+    if select is None:
+        return
     listed, text = params.get("AttributesToGet"), params.get("ProjectionExpression")
     if select == "SPECIFIC_ATTRIBUTES" and listed is None and text is None:
         raise bad_parameter(
@@ -178,22 +180,19 @@ def read_page(room: Room, where: Span, reverse: bool, limit: int, priced: bool) 
     texts: list[bytes] = []
     start, end = where.start, where.end
     length = size = counted = 0
-    exact = priced
     chunk = CHUNK_ROWS
     while start < end:
         want = min(chunk, limit - len(texts)) if limit else chunk
         rows = room.store.range(start, end, want, reverse)
-        for row in rows:
-            texts.append(row.value)
-            length += len(row.value)
-            if length >= PAGE_BYTES_MAX:
-                exact = True
-            if exact:
-                while counted < len(texts):
-                    size += item_size(orjson.loads(texts[counted]))
-                    counted += 1
+        found = [row.value for row in rows]
+        texts += found
+        length += sum(map(len, found))
+        if priced or length >= PAGE_BYTES_MAX:
+            while counted < len(texts):
+                size += item_size(orjson.loads(texts[counted]))
+                counted += 1
                 if size >= PAGE_BYTES_MAX:
-                    return Page(texts, size, True)
+                    return Page(texts[:counted], size, True)
         if limit and len(texts) >= limit:
             return Page(texts, size, True)
         if len(rows) < want:

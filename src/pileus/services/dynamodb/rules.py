@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from pileus.services.dynamodb.applying import passes, table_of, update
+from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
 from pileus.services.dynamodb.expressions.paths import gather
 from pileus.services.dynamodb.faults import condition_failed
 from pileus.services.dynamodb.transacting import transact
@@ -66,6 +66,7 @@ def update_item(tx: Tx, args: list[Any]) -> list[Any] | None:
         raise condition_failed(item if flags & SHOW and old is not None else None)
     paths = update(table, item, spec) if spec is not None else []
     text = orjson.dumps(item)
+    check_updated_size(item, text)
     change = Change(key, old, text, new=item)
     price = carry_out(tx, table, change, bool(flags & PRICE))
     answer = None

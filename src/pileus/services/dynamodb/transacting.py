@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.dynamodb.applying import passes, table_of, update
+from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
 from pileus.services.dynamodb.values import Item
 from pileus.services.dynamodb.writing import Change, carry_out
 from pileus.state.tx import Tx
@@ -86,8 +86,10 @@ def _judge(tx: Tx, operation: list[Any]) -> tuple[Any, dict[str, Any]]:
         item = dict(operation[4]) if text is None else orjson.loads(text)
         try:
             update(table, item, operation[5])
+            changed = orjson.dumps(item)
+            check_updated_size(item, changed)
         except AwsError as error:
             return (table, None), {"Code": "ValidationError", "Message": error.message}
-        return (table, Change(key, text, orjson.dumps(item), old, item)), NONE
+        return (table, Change(key, text, changed, old, item)), NONE
     new = operation[4] if kind == "put" else None
     return (table, Change(key, text, new, old)), NONE

@@ -43,6 +43,12 @@ class Bound:
         self.values: dict[str, Value] = NO_VALUES
 
 
+_OLD = frozenset(
+    {
+        *("AttributesToGet", "Expected", "AttributeUpdates", "ConditionalOperator"),
+        *("KeyConditions", "QueryFilter", "ScanFilter"),
+    }
+)
 _MEMBERS = {
     "UpdateExpression": "update",
     "ConditionExpression": "condition",
@@ -56,24 +62,31 @@ def check_mixture(
     params: dict[str, Any], expressions: Iterable[str], legacy: Iterable[str]
 ) -> None:
     """Expressions and their legacy forms exclude each other; names and values need expressions."""
-    present = [e for e in expressions if params.get(e) is not None]
-    if present:
-        allowed = {"KeyConditions"} if "KeyConditionExpression" not in present else set()
-        old = [p for p in legacy if params.get(p) is not None and p not in allowed]
-        if old:
-            raise invalid(
-                "Can not use both expression and non-expression parameters in the same request:"
-                f" Non-expression parameters: {{{', '.join(old)}}}"
-                f" Expression parameters: {{{', '.join(present)}}}"
-            )
-    elif params.get(NAMES) is not None:
-        raise invalid("ExpressionAttributeNames can only be specified when using expressions")
+    present = [e for e in expressions if e in params]
+    if not present:
+        if NAMES in params:
+            raise invalid("ExpressionAttributeNames can only be specified when using expressions")
+    elif not _OLD.isdisjoint(params):
+        _refuse_old(params, present, legacy)
+    if VALUES not in params:
+        return
     using = [e for e in expressions if e != "ProjectionExpression"]
-    if params.get(VALUES) is not None and using and not any(e in present for e in using):
+    if using and not any(e in present for e in using):
         verb = "are" if len(using) > 1 else "is"
         raise invalid(
             "ExpressionAttributeValues can only be specified when using expressions:"
             f" {' and '.join(using)} {verb} null"
+        )
+
+
+def _refuse_old(params: dict[str, Any], present: list[str], legacy: Iterable[str]) -> None:
+    allowed = {"KeyConditions"} if "KeyConditionExpression" not in present else set()
+    old = [p for p in legacy if p in params and p not in allowed]
+    if old:
+        raise invalid(
+            "Can not use both expression and non-expression parameters in the same request:"
+            f" Non-expression parameters: {{{', '.join(old)}}}"
+            f" Expression parameters: {{{', '.join(present)}}}"
         )
 
 
@@ -90,10 +103,9 @@ def bind(params: dict[str, Any]) -> Bound:
     used_names: set[str] = set()
     used_values: set[str] = set()
     for which in ORDER:
-        text = params.get(which)
-        if text is None:
+        if which not in params:
             continue
-        made: Any = _compiled(which, text, names, bound.values)
+        made: Any = _compiled(which, params[which], names, bound.values)
         setattr(bound, _MEMBERS[which], made)
         if names is not None:
             used_names |= made.names
