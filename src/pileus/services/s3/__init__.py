@@ -7,14 +7,28 @@ from functools import partial
 from typing import Any
 
 from pileus.services.call import Call, Operation, Parts, Service
-from pileus.services.s3 import acl, buckets, cors, delete_object, list_objects
+from pileus.services.s3 import (
+    acl,
+    attributes,
+    bucket_policy,
+    buckets,
+    complete_upload,
+    copy_object,
+    cors,
+    delete_object,
+    list_objects,
+    multipart,
+    settings,
+)
 from pileus.services.s3.access import access
 from pileus.services.s3.get_object import get_object, head_object
+from pileus.services.s3.post_object import post_object
 from pileus.services.s3.put_object import put_object
 from pileus.services.s3.room import Room
 from pileus.services.s3.rules import RULES
+from pileus.services.s3.website import Website
 
-__all__ = ["RULES", "build"]
+__all__ = ["RULES", "Website", "build"]
 
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateBucket": buckets.create_bucket,
@@ -34,12 +48,52 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "PutBucketCors": cors.put_cors,
     "DeleteBucketCors": cors.delete_cors,
     "PreflightRequest": cors.preflight,
+    "PostObject": post_object,
+    "CopyObject": copy_object.copy_object,
+    "UploadPartCopy": copy_object.upload_part_copy,
+    "CreateMultipartUpload": multipart.create_upload,
+    "CompleteMultipartUpload": complete_upload.complete_upload,
+    "AbortMultipartUpload": multipart.abort_upload,
+    "ListParts": multipart.list_parts,
+    "ListMultipartUploads": multipart.list_uploads,
+    "GetObjectAttributes": attributes.get_attributes,
+    "GetBucketPolicy": bucket_policy.get_policy,
+    "PutBucketPolicy": bucket_policy.put_policy,
+    "DeleteBucketPolicy": bucket_policy.delete_policy,
+    "GetBucketPolicyStatus": bucket_policy.get_policy_status,
+    "GetPublicAccessBlock": bucket_policy.get_block,
+    "PutPublicAccessBlock": bucket_policy.put_block,
+    "DeletePublicAccessBlock": bucket_policy.delete_block,
+    "GetBucketOwnershipControls": bucket_policy.get_ownership,
+    "PutBucketOwnershipControls": bucket_policy.put_ownership,
+    "DeleteBucketOwnershipControls": bucket_policy.delete_ownership,
+    "GetBucketVersioning": settings.get_versioning,
+    "PutBucketVersioning": settings.put_versioning,
+    "GetBucketTagging": settings.get_bucket_tagging,
+    "PutBucketTagging": settings.put_bucket_tagging,
+    "DeleteBucketTagging": settings.delete_bucket_tagging,
+    "GetObjectTagging": settings.get_object_tagging,
+    "PutObjectTagging": settings.put_object_tagging,
+    "DeleteObjectTagging": settings.delete_object_tagging,
+    "GetBucketEncryption": settings.get_encryption,
+    "PutBucketEncryption": settings.put_encryption,
+    "DeleteBucketEncryption": settings.delete_encryption,
+    "GetBucketWebsite": settings.get_website,
+    "PutBucketWebsite": settings.put_website,
+    "DeleteBucketWebsite": settings.delete_website,
+    "GetBucketRequestPayment": settings.get_request_payment,
+    "PutBucketRequestPayment": settings.put_request_payment,
+    "GetBucketAccelerateConfiguration": settings.get_accelerate,
+    "GetBucketLogging": settings.get_logging,
+    "GetBucketNotificationConfiguration": settings.get_notification,
+    "GetBucketLifecycleConfiguration": settings.get_lifecycle,
 }
 DIRECT: dict[str, Callable[[Room, Call], Any]] = {
     "GetObject": get_object,
     "HeadObject": head_object,
     "PutObject": put_object,
     "DeleteObject": delete_object.delete_object,
+    "UploadPart": multipart.upload_part,
 }
 
 

@@ -15,6 +15,7 @@ from pileus.services.s3 import acl, faults
 from pileus.services.s3.actions import BUCKET_ACTIONS, HOT, OBJECT_ACTIONS, VERSIONED
 from pileus.services.s3.copy_source import parse_source
 from pileus.services.s3.names import bucket_arn, object_arn
+from pileus.services.s3.post_object import resolved_key
 from pileus.services.s3.query import query_of
 from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
@@ -207,9 +208,8 @@ def _on_object_write(room: Room, call: Call) -> list[Access]:
 
 def _post(room: Room, call: Call) -> list[Access]:
     bucket = room.bucket(call.params["Bucket"])
-    fields = call.params["Fields"]
-    key = fields.get("key", "")
-    context = _header_context(fields)
+    context = _header_context(call.params["Fields"])
+    key = resolved_key(call.params)
     return [need(room, call, "s3:PutObject", bucket, key, context)]
 
 

@@ -86,7 +86,8 @@ class Room:
             record.get("versioning", ""),
             settings,
         )
-        bucket.policy = settings.get("policy")
+        told = settings.get("policy")
+        bucket.policy = orjson.loads(told["text"]) if told else None
         bucket.public = is_public(bucket.policy)
         account = self.account_block(record["owner"])
         own = settings.get("public-access-block") or {}

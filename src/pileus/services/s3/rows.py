@@ -189,8 +189,8 @@ def compound_of(row_key: bytes) -> tuple[str, bytes]:
 
 
 def version_id(order: int, token: bytes) -> str:
-    """32 characters: the place in the log (inverted) and 16 random bytes of the caller's."""
-    return base64.urlsafe_b64encode((ORDER_MAX - order).to_bytes(8, "big") + token).decode()
+    """32 characters: 16 random bytes of the caller's and the place in the log."""
+    return base64.urlsafe_b64encode(token + order.to_bytes(8, "big")).decode()
 
 
 def order_of(told: str) -> int | None:
@@ -201,7 +201,7 @@ def order_of(told: str) -> int | None:
         raw = base64.b64decode(told.encode("ascii"), b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         return None
-    return ORDER_MAX - int.from_bytes(raw[:8], "big")
+    return int.from_bytes(raw[16:], "big")
 
 
 def upload_record(value: bytes) -> dict[str, Any]:

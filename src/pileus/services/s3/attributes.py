@@ -1,0 +1,66 @@
+"""GetObjectAttributes.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.services.call import Call
+from pileus.services.s3 import checksums, faults
+from pileus.services.s3.headers import moment
+from pileus.services.s3.layout import parts_of
+from pileus.services.s3.list_objects import page_size
+from pileus.services.s3.room import Room
+from pileus.services.s3.rows import Meta
+
+KNOWN = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
+
+
+def get_attributes(room: Room, call: Call) -> dict[str, Any]:
+    """The members asked for."""
+    params = call.params
+    asked = params.get("ObjectAttributes") or []
+    asked = [a.strip() for told in asked for a in str(told).split(",")]
+    if not asked or any(a not in KNOWN for a in asked):
+        raise faults.invalid_argument(
+            "Invalid attribute name specified.", "x-amz-object-attributes", ",".join(asked)
+        )
+    _, _, meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
+    answer: dict[str, Any] = {"LastModified": moment(meta.modified_ms)}
+    if room.bucket(params["Bucket"]).versioning:
+        answer["VersionId"] = meta.version or "null"
+    if "ETag" in asked:
+        answer["ETag"] = meta.etag
+    if "StorageClass" in asked:
+        answer["StorageClass"] = "STANDARD"
+    if "ObjectSize" in asked:
+        answer["ObjectSize"] = meta.size
+    if "Checksum" in asked and meta.checks:
+        told = checksums.members(meta.checks)
+        answer["Checksum"] = {**told, "ChecksumType": meta.check_type or "FULL_OBJECT"}
+    if "ObjectParts" in asked and meta.upload:
+        answer["ObjectParts"] = _parts(room, meta, params)
+    return answer
+
+
+def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
+    """Parts are told one by one only where they have checksums, as S3 does."""
+    out: dict[str, Any] = {"TotalPartsCount": meta.parts}
+    if not meta.checks or meta.check_type != "COMPOSITE":
+        return out
+    limit = page_size(params, "MaxParts", "max-parts")
+    marker = int(params.get("PartNumberMarker") or 0)
+    parts = [p for p in parts_of(room, meta.upload) if p[0] > marker]
+    page = parts[:limit]
+    return {
+        **out,
+        "PartNumberMarker": marker,
+        "NextPartNumberMarker": page[-1][0] if page else marker,
+        "MaxParts": limit,
+        "IsTruncated": len(parts) > len(page),
+        "Parts": [
+            {"PartNumber": n, "Size": p.size, **checksums.members(p.checks)} for n, p in page
+        ],
+    }

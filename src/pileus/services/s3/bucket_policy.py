@@ -1,0 +1,170 @@
+"""Bucket policies and what makes them public.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pileus.errors import AwsError
+from pileus.policy.document import Malformed, compile_document
+from pileus.services.call import Call
+from pileus.services.s3 import faults
+from pileus.services.s3.names import bucket_arn
+from pileus.services.s3.publicness import is_public, listed
+from pileus.services.s3.room import BLOCKS, Room
+
+POLICY_BYTES_MAX = 20 * 1024
+
+
+def _malformed(message: str) -> AwsError:
+    return AwsError("MalformedPolicy", message, 400)
+
+
+async def put_policy(room: Room, call: Call) -> None:
+    """Check and keep the document; a public one is refused where BlockPublicPolicy says so."""
+    name, text = call.params["Bucket"], call.params.get("Policy") or ""
+    if len(text.encode()) > POLICY_BYTES_MAX:
+        raise _malformed("Policy exceeds the maximum allowed document size.")
+    document = _checked(text, name)
+    bucket = room.bucket(name)
+    if bucket.blocks.get("BlockPublicPolicy") and is_public(document):
+        raise AwsError(
+            "AccessDenied",
+            f"User: {call.principal.arn} is not authorized to perform: s3:PutBucketPolicy on"
+            f' resource: "{bucket_arn(name)}" because public policies are prevented by the'
+            " BlockPublicPolicy setting in S3 Block Public Access.",
+            403,
+        )
+    await room.configure(call, name, "policy", {"text": text})
+
+
+def _checked(text: str, name: str) -> dict[str, Any]:
+    if not text.lstrip().startswith("{"):
+        raise _malformed("Policies must be valid JSON and the first byte must be '{'")
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise _malformed("This policy contains invalid Json") from None
+    for statement in listed(document.get("Statement") or []):
+        if not isinstance(statement, dict):
+            raise _malformed("Missing required field Statement")
+        _check_statement(statement, name)
+    try:
+        compile_document(document, identity=False)
+    except Malformed as error:
+        raise _malformed(str(error)) from error
+    return dict(document)
+
+
+def _check_statement(statement: dict[str, Any], name: str) -> None:
+    if "Principal" not in statement and "NotPrincipal" not in statement:
+        raise _malformed("Missing required field Principal")
+    if "Action" not in statement and "NotAction" not in statement:
+        raise _malformed("Missing required field Action")
+    if "Resource" not in statement and "NotResource" not in statement:
+        raise _malformed("Missing required field Resource")
+    for action in listed(statement.get("Action", statement.get("NotAction"))):
+        if action != "*" and not str(action).lower().startswith("s3:"):
+            raise _malformed("Policy has invalid action")
+    for resource in listed(statement.get("Resource", statement.get("NotResource"))):
+        if not _own(str(resource), name):
+            raise _malformed("Policy has invalid resource")
+
+
+def _own(resource: str, name: str) -> bool:
+    """Whether a resource pattern is this bucket or in it."""
+    arn = bucket_arn(name)
+    return resource == arn or resource.startswith(arn + "/") or resource == arn + "*"
+
+
+def get_policy(room: Room, call: Call) -> dict[str, Any]:
+    return {"Policy": _policy(room, call)["text"]}
+
+
+def _policy(room: Room, call: Call) -> dict[str, Any]:
+    name = call.params["Bucket"]
+    told = room.bucket(name).settings.get("policy")
+    if told is None:
+        raise AwsError(
+            "NoSuchBucketPolicy",
+            "The bucket policy does not exist",
+            404,
+            fields={"BucketName": name},
+        )
+    return dict(told)
+
+
+async def delete_policy(room: Room, call: Call) -> None:
+    await room.configure(call, call.params["Bucket"], "policy", None)
+
+
+def get_policy_status(room: Room, call: Call) -> dict[str, Any]:
+    _policy(room, call)
+    return {"PolicyStatus": {"IsPublic": room.bucket(call.params["Bucket"]).public}}
+
+
+# -- block public access -----------------------------------------------------------------------
+
+
+def get_block(room: Room, call: Call) -> dict[str, Any]:
+    name = call.params["Bucket"]
+    told = room.bucket(name).settings.get("public-access-block")
+    if told is None:
+        raise AwsError(
+            "NoSuchPublicAccessBlockConfiguration",
+            "The public access block configuration was not found",
+            404,
+            fields={"BucketName": name},
+        )
+    return {"PublicAccessBlockConfiguration": told}
+
+
+async def put_block(room: Room, call: Call) -> None:
+    told = call.params.get("PublicAccessBlockConfiguration")
+    if told is None:
+        raise faults.malformed_xml()
+    value = {block: bool(told.get(block)) for block in BLOCKS}
+    await room.configure(call, call.params["Bucket"], "public-access-block", value)
+
+
+async def delete_block(room: Room, call: Call) -> None:
+    await room.configure(call, call.params["Bucket"], "public-access-block", None)
+
+
+# -- ownership ---------------------------------------------------------------------------------
+
+
+def get_ownership(room: Room, call: Call) -> dict[str, Any]:
+    name = call.params["Bucket"]
+    told = room.bucket(name).settings.get("ownership")
+    if told is None:
+        raise AwsError(
+            "OwnershipControlsNotFoundError",
+            "The bucket ownership controls were not found",
+            404,
+            fields={"BucketName": name},
+        )
+    return {"OwnershipControls": told}
+
+
+async def put_ownership(room: Room, call: Call) -> None:
+    rules = (call.params.get("OwnershipControls") or {}).get("Rules") or []
+    known = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
+    if len(rules) != 1 or rules[0].get("ObjectOwnership") not in known:
+        raise faults.malformed_xml()
+    bucket = room.bucket(call.params["Bucket"])
+    told = bucket.settings.get("acl") or []
+    if rules[0]["ObjectOwnership"] == "BucketOwnerEnforced" and len(told) > 1:
+        raise AwsError(
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        )
+    await room.configure(call, bucket.name, "ownership", {"Rules": rules})
+
+
+async def delete_ownership(room: Room, call: Call) -> None:
+    await room.configure(call, call.params["Bucket"], "ownership", None)

@@ -1,0 +1,171 @@
+"""CompleteMultipartUpload: the parts become the object without being copied.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Call
+from pileus.services.s3 import checksums, faults, rows
+from pileus.services.s3.crc_combine import Combiner
+from pileus.services.s3.multipart import PART_MAX, upload_of
+from pileus.services.s3.put_object import write_conditions
+from pileus.services.s3.room import Room, again
+from pileus.services.s3.rows import Part
+from pileus.state import keys
+from pileus.state.rules import range_digest
+
+PART_BYTES_MIN = 5 * 1024 * 1024
+Told = dict[str, Any]
+
+
+async def complete_upload(room: Room, call: Call) -> dict[str, Any]:
+    """Check the list against the parts that are there, then let apply make the object."""
+    return dict(await again(lambda: _once(room, call)))
+
+
+async def _once(room: Room, call: Call) -> dict[str, Any]:
+    params = call.params
+    name, key, upload_id = params["Bucket"], params["Key"], params["UploadId"]
+    told = (params.get("MultipartUpload") or {}).get("Parts") or []
+    if not told:
+        raise faults.malformed_xml()
+    conditions = write_conditions(call.request.headers if call.request is not None else {})
+    value = room.store.get(rows.upload(name, key, upload_id))
+    if value is None:
+        return _repeated(room, name, key, upload_id)
+    record = upload_of(room, name, key, upload_id)
+    found = room.store.partition(rows.PARTS, upload_id, PART_MAX)
+    there = {int.from_bytes(keys.split(r.key)[2], "big"): rows.unpack_part(r.value) for r in found}
+    chosen = _chosen(told, there, upload_id)
+    meta = rows.unpack_meta(record["meta"])
+    meta.etag = f"{hashlib.md5(b''.join(bytes.fromhex(p.etag) for p in chosen)).hexdigest()}"
+    meta.etag += f"-{len(chosen)}"
+    meta.size = sum(p.size for p in chosen)
+    meta.modified_ms = room.clock.now_ms()
+    meta.upload, meta.parts = upload_id, len(chosen)
+    _check_size(params, meta.size)
+    meta.checks = _checks(record["algorithm"], meta.check_type, chosen)
+    _check_told(params, meta.checks, meta.check_type)
+    numbers = [p["PartNumber"] for p in told]
+    token = room.clock.random_bytes(16)
+    digest = range_digest(found)
+    packed = rows.pack_meta(meta)
+    args = [name, key, upload_id, packed, conditions, token, digest, numbers]
+    version = await room.submit("s3.complete_upload", args, call)
+    return _answer(name, key, meta, version)
+
+
+def _answer(name: str, key: str, meta: rows.Meta, version: str | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "Location": f"/{name}/{key}",
+        "Bucket": name,
+        "Key": key,
+        "ETag": f'"{meta.etag}"',
+        "VersionId": version,
+        **checksums.members(meta.checks),
+    }
+    if meta.checks:
+        answer["ChecksumType"] = meta.check_type
+    return answer
+
+
+def _repeated(room: Room, name: str, key: str, upload_id: str) -> dict[str, Any]:
+    """Completing once more what is complete answers the same, as S3 does for a while."""
+    value = room.store.get(rows.current(name, key))
+    meta = rows.describe(value) if value is not None else None
+    if meta is None or meta.upload != upload_id:
+        raise faults.no_such_upload(upload_id)
+    versioned = bool(room.bucket(name).versioning)
+    return _answer(name, key, meta, (meta.version or "null") if versioned else None)
+
+
+def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Part]:
+    """The parts named, in order; every one but the last at least 5 MiB."""
+    out: list[Part] = []
+    last = 0
+    for item in told:
+        number, etag = item.get("PartNumber"), item.get("ETag")
+        if number is None or etag is None:
+            raise faults.malformed_xml()
+        part = there.get(number)
+        if part is None or part.etag != etag.strip().strip('"'):
+            raise _invalid_part(number, etag, upload_id)
+        if number <= last:
+            raise AwsError(
+                "InvalidPartOrder",
+                "The list of parts was not in ascending order. Parts must be ordered by part"
+                " number.",
+                fields={"UploadId": upload_id},
+            )
+        for algorithm, value in part.checks.items():
+            if item.get(f"Checksum{algorithm}") not in (None, value):
+                raise _invalid_part(number, etag, upload_id)
+        last = number
+        out.append(part)
+    for item, part in zip(told[:-1], out[:-1], strict=True):
+        if part.size < PART_BYTES_MIN:
+            raise AwsError(
+                "EntityTooSmall",
+                "Your proposed upload is smaller than the minimum allowed size",
+                fields={
+                    "ProposedSize": part.size,
+                    "MinSizeAllowed": PART_BYTES_MIN,
+                    "PartNumber": item["PartNumber"],
+                    "ETag": part.etag,
+                },
+            )
+    return out
+
+
+def _invalid_part(number: int, etag: str, upload_id: str) -> AwsError:
+    return AwsError(
+        "InvalidPart",
+        "One or more of the specified parts could not be found.  The part may not have been"
+        " uploaded, or the specified entity tag may not match the part's entity tag.",
+        fields={"UploadId": upload_id, "PartNumber": number, "ETag": etag.strip('"')},
+    )
+
+
+def _check_size(params: Told, size: int) -> None:
+    wanted = params.get("MpuObjectSize")
+    if wanted is not None and int(wanted) != size:
+        raise faults.invalid_request(
+            f"The provided 'x-amz-mp-object-size' header value {wanted} does not match what was"
+            f" computed: {size}"
+        )
+
+
+def _checks(algorithm: str, kind: str, parts: list[Part]) -> dict[str, str]:
+    """The object's checksum from its parts' ones."""
+    if not algorithm or not all(algorithm in p.checks for p in parts):
+        return {}
+    if kind == "FULL_OBJECT":
+        whole = Combiner(algorithm)
+        for part in parts:
+            whole.add(part.checks[algorithm], part.size)
+        return {algorithm: whole.text()}
+    running = checksums.new(algorithm)
+    running.update(b"".join(base64.b64decode(p.checks[algorithm]) for p in parts))
+    return {algorithm: f"{checksums.encoded(running.digest())}-{len(parts)}"}
+
+
+def _check_told(params: Told, checks: dict[str, str], kind: str) -> None:
+    """The whole object's checksum, where the caller tells it."""
+    for member, algorithm in checksums.MEMBERS.items():
+        told = params.get(member)
+        have = checks.get(algorithm)
+        if told is None or have is None:
+            continue
+        if told != have and told != have.split("-")[0]:
+            raise faults.bad_digest(algorithm.lower())
+    if params.get("ChecksumType") and checks and params["ChecksumType"] != kind:
+        raise faults.invalid_request(
+            f"The upload was created using the {kind} checksum mode. The complete request must use"
+            " the same checksum mode."
+        )

@@ -1,0 +1,207 @@
+"""CopyObject and UploadPartCopy.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+A blob is shared, never copied; what lies in parts is read once and becomes one blob. The entry
+names the source rows: apply refuses (and we read again) when one has changed or gone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pileus.services.call import Call
+from pileus.services.s3 import acl, checksums, faults, rows
+from pileus.services.s3.conditions import check_read
+from pileus.services.s3.copy_source import parse_source
+from pileus.services.s3.get_object import read_chunks
+from pileus.services.s3.headers import kept, moment, tags_of
+from pileus.services.s3.ingest import OBJECT_BYTES_MAX, Body, drain
+from pileus.services.s3.layout import pieces
+from pileus.services.s3.multipart import given, part_number, upload_of
+from pileus.services.s3.names import check_key
+from pileus.services.s3.put_object import commit, write_conditions
+from pileus.services.s3.room import Room, again
+from pileus.services.s3.rows import Meta, Part
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)\Z")
+
+
+class Source:
+    """The version a copy reads: its row (and the row's version), its description, its bytes."""
+
+    def __init__(self, room: Room, call: Call) -> None:
+        self.name, self.key, self.version = parse_source(call.params["CopySource"])
+        self.row, self.value, self.meta = room.find(self.name, self.key, self.version)
+        if self.meta.marker:
+            raise faults.invalid_request(
+                "The source of a copy request may not specifically refer to a delete marker by"
+                " version id."
+            )
+        found = room.store.row(self.row)
+        self.guard = [[self.row, found.version]] if found is not None else [[self.row, -1]]
+        headers = call.request.headers if call.request is not None else {}
+        if check_read(headers, self.meta, "x-amz-copy-source-"):
+            raise faults.precondition_failed("x-amz-copy-source-If-None-Match")
+        versioned = bool(room.bucket(self.name).versioning)
+        self.version_id = (self.meta.version or "null") if versioned else None
+
+
+async def copy_object(room: Room, call: Call) -> dict[str, Any]:
+    return dict(await again(lambda: _copy(room, call)))
+
+
+async def _copy(room: Room, call: Call) -> dict[str, Any]:
+    params = call.params
+    name, key = params["Bucket"], check_key(params["Key"])
+    source = Source(room, call)
+    if source.meta.size > OBJECT_BYTES_MAX:
+        raise faults.invalid_request(
+            "The specified copy source is larger than the maximum allowable size for a copy source:"
+            f" {OBJECT_BYTES_MAX}"
+        )
+    headers = call.request.headers if call.request is not None else given(params)
+    conditions = write_conditions(headers)
+    bucket = room.bucket(name)
+    meta = _described(source, params, headers)
+    _refuse_noop(source, name, key, params, headers)
+    meta.grants = acl.of_headers(headers, bucket, call.account)
+    meta.owner = bucket.owner if not bucket.acls else call.account
+    meta.modified_ms = room.clock.now_ms()
+    body = await _bytes(room, source, params.get("ChecksumAlgorithm") or "")
+    meta.etag, meta.size, meta.blob = body.etag, body.size, body.blob
+    meta.checks = body.checks or {}
+    version = await commit(room, call, name, key, meta, body, conditions, source.guard)
+    result = {
+        "ETag": f'"{meta.etag}"',
+        "LastModified": moment(meta.modified_ms),
+        **checksums.members(meta.checks),
+    }
+    return {
+        "CopyObjectResult": result,
+        "VersionId": version,
+        "CopySourceVersionId": source.version_id,
+        "ServerSideEncryption": meta.headers.get("x-amz-server-side-encryption"),
+    }
+
+
+def _described(source: Source, params: dict[str, Any], headers: dict[str, str]) -> Meta:
+    """Headers and tags: the source's, or the request's where a directive says REPLACE."""
+    directive = _directive(params, "MetadataDirective", "metadata")
+    wanted = kept(headers)
+    if directive == "COPY":
+        redirect = wanted.get("x-amz-website-redirect-location")
+        encryption = wanted.get("x-amz-server-side-encryption")
+        wanted = dict(source.meta.headers)
+        wanted.pop("x-amz-website-redirect-location", None)
+        if redirect:
+            wanted["x-amz-website-redirect-location"] = redirect
+        if encryption:
+            wanted["x-amz-server-side-encryption"] = encryption
+    tags = dict(source.meta.tags)
+    if _directive(params, "TaggingDirective", "tagging") == "REPLACE":
+        tags = tags_of(params.get("Tagging"))
+    return Meta("", 0, 0, wanted, tags=tags)
+
+
+def _directive(params: dict[str, Any], name: str, wire: str) -> str:
+    told = params.get(name) or "COPY"
+    if told not in ("COPY", "REPLACE"):
+        raise faults.invalid_argument(f"Unknown {wire} directive.", f"x-amz-{wire}-directive", told)
+    return str(told)
+
+
+def _refuse_noop(
+    source: Source, name: str, key: str, params: dict[str, Any], headers: dict[str, str]
+) -> None:
+    """Copying an object onto itself must change something."""
+    if (source.name, source.key) != (name, key) or source.version is not None:
+        return
+    changes = (
+        params.get("MetadataDirective") == "REPLACE"
+        or params.get("TaggingDirective") == "REPLACE"
+        or "x-amz-storage-class" in headers
+        or "x-amz-website-redirect-location" in headers
+        or "x-amz-server-side-encryption" in headers
+    )
+    if not changes:
+        raise faults.invalid_request(
+            "This copy request is illegal because it is trying to copy an object to itself without"
+            " changing the object's metadata, storage class, website redirect location or"
+            " encryption attributes."
+        )
+
+
+async def _bytes(room: Room, source: Source, algorithm: str) -> Body:
+    """The source's bytes as a new version's body: shared where they lie in one place."""
+    meta = source.meta
+    algorithm = checksums.check_algorithm(algorithm) if algorithm else ""
+    same = not algorithm or algorithm in meta.checks
+    if not meta.upload and same:
+        inline = b"" if meta.blob else source.value[4 + int.from_bytes(source.value[:4], "big") :]
+        return Body(meta.size, meta.etag, inline, meta.blob, dict(meta.checks))
+    if not algorithm:
+        algorithm = next(iter(meta.checks), "")
+    return await drain(room, read_chunks(room, meta, source.value), {}, algorithm)
+
+
+async def upload_part_copy(room: Room, call: Call) -> dict[str, Any]:
+    return dict(await again(lambda: _copy_part(room, call)))
+
+
+async def _copy_part(room: Room, call: Call) -> dict[str, Any]:
+    params = call.params
+    name, key, upload_id = params["Bucket"], params["Key"], params["UploadId"]
+    number = part_number(params["PartNumber"])
+    record = upload_of(room, name, key, upload_id)
+    source = Source(room, call)
+    start, length = _span(params.get("CopySourceRange"), source.meta.size)
+    algorithm = record["algorithm"]
+    meta = source.meta
+    if meta.blob and length == meta.size and (not algorithm or algorithm in meta.checks):
+        body = Body(meta.size, meta.etag, b"", meta.blob, dict(meta.checks))
+    else:
+        chunks = _slice(room, source, start, length)
+        body = await drain(room, chunks, {}, algorithm, inline=False)
+    part = Part(body.etag, body.size, room.clock.now_ms(), body.blob, body.checks or {})
+    args = [name, key, upload_id, number, rows.pack_part(part), source.guard]
+    await room.submit("s3.put_part", args, call)
+    result = {
+        "ETag": f'"{part.etag}"',
+        "LastModified": moment(part.modified_ms),
+        **checksums.members(part.checks),
+    }
+    return {"CopyPartResult": result, "CopySourceVersionId": source.version_id}
+
+
+def _span(told: str | None, size: int) -> tuple[int, int]:
+    if told is None:
+        return 0, size
+    found = _RANGE.match(told)
+    if found is None or int(found[1]) > int(found[2]):
+        raise faults.invalid_argument(
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and"
+            " last are the zero-based offsets of the first and last bytes to copy",
+            "x-amz-copy-source-range",
+            told,
+        )
+    first, last = int(found[1]), int(found[2])
+    if last >= size:
+        error = faults.invalid_argument(
+            f"Range specified is not valid for source object of size: {size}",
+            "x-amz-copy-source-range",
+            told,
+        )
+        raise error
+    return first, last - first + 1
+
+
+async def _slice(room: Room, source: Source, start: int, length: int) -> Any:
+    meta = source.meta
+    if not meta.blob and not meta.upload:
+        body = 4 + int.from_bytes(source.value[:4], "big")
+        yield source.value[body + start : body + start + length]
+        return
+    for piece in pieces(room, meta, start, length):
+        async for chunk in room.blobs.read(piece.blob, piece.offset, piece.length):
+            yield chunk

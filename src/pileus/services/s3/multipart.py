@@ -1,0 +1,264 @@
+"""Multipart uploads: begin, parts, abort, listings.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+
+from pileus.services.call import Call, HttpResponse
+from pileus.services.s3 import acl, checksums, faults, rows
+from pileus.services.s3.cors import cors_headers
+from pileus.services.s3.headers import kept, moment, tags_of
+from pileus.services.s3.ingest import receive
+from pileus.services.s3.layout import parts_of
+from pileus.services.s3.list_objects import Encoding, owner_of, page_size
+from pileus.services.s3.listing import rolled_up
+from pileus.services.s3.names import check_key
+from pileus.services.s3.query import query_of
+from pileus.services.s3.room import Room
+from pileus.services.s3.rows import Meta, Part
+
+PART_MAX = 10_000
+STEP = 250
+
+
+async def create_upload(room: Room, call: Call) -> dict[str, Any]:
+    """Begin: remember the headers the object will have."""
+    params = call.params
+    request = call.request
+    headers = request.headers if request is not None else {}
+    key = check_key(params["Key"])
+    bucket = room.bucket(params["Bucket"])
+    algorithm = params.get("ChecksumAlgorithm") or ""
+    if algorithm:
+        algorithm = checksums.check_algorithm(algorithm)
+    meta = Meta(
+        "",
+        0,
+        room.clock.now_ms(),
+        kept(headers or given(params)),
+        bucket.owner if not bucket.acls else call.account,
+        check_type=_check_type(algorithm, params.get("ChecksumType")),
+        tags=tags_of(params.get("Tagging")),
+        grants=acl.of_headers(headers, bucket, call.account),
+    )
+    upload_id = base64.urlsafe_b64encode(room.clock.random_bytes(48)).decode()
+    record = msgspec.msgpack.encode(
+        {"meta": rows.pack_meta(meta), "algorithm": algorithm, "initiator": call.principal.arn}
+    )
+    await room.submit("s3.create_upload", [bucket.name, key, upload_id, record], call)
+    answer = {"Bucket": bucket.name, "Key": key, "UploadId": upload_id}
+    if algorithm:
+        answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": meta.check_type}
+    encryption = meta.headers.get("x-amz-server-side-encryption")
+    return {**answer, "ServerSideEncryption": encryption} if encryption else answer
+
+
+def given(params: dict[str, Any]) -> dict[str, str]:
+    """Headers of a call that came without a request (from another service)."""
+    names = {
+        "CacheControl": "cache-control",
+        "ContentDisposition": "content-disposition",
+        "ContentEncoding": "content-encoding",
+        "ContentLanguage": "content-language",
+        "ContentType": "content-type",
+        "WebsiteRedirectLocation": "x-amz-website-redirect-location",
+        "StorageClass": "x-amz-storage-class",
+        "ServerSideEncryption": "x-amz-server-side-encryption",
+    }
+    out = {wire: str(params[name]) for name, wire in names.items() if params.get(name)}
+    for name, value in (params.get("Metadata") or {}).items():
+        out[f"x-amz-meta-{name.lower()}"] = value
+    return out
+
+
+def _check_type(algorithm: str, told: str | None) -> str:
+    """COMPOSITE or FULL_OBJECT; what the algorithm allows."""
+    if not algorithm:
+        if told:
+            raise faults.invalid_request(
+                "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm"
+                " header."
+            )
+        return ""
+    default = "FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE"
+    kind = told or default
+    wrong = (algorithm == "CRC64NVME" and kind == "COMPOSITE") or (
+        algorithm.startswith("SHA") and kind == "FULL_OBJECT"
+    )
+    if kind not in ("COMPOSITE", "FULL_OBJECT") or wrong:
+        raise faults.invalid_request(
+            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum"
+            " algorithm."
+        )
+    return kind
+
+
+def upload_of(room: Room, name: str, key: str, upload_id: str) -> dict[str, Any]:
+    """The upload's record, or ``NoSuchUpload``."""
+    value = room.store.get(rows.upload(name, key, upload_id))
+    if value is None:
+        raise faults.no_such_upload(upload_id)
+    return rows.upload_record(value)
+
+
+def part_number(told: Any) -> int:
+    text = str(told)
+    if not text.isdigit() or not 1 <= int(text) <= PART_MAX:
+        raise faults.invalid_argument(
+            "Part number must be an integer between 1 and 10000, inclusive", "partNumber", text
+        )
+    return int(text)
+
+
+async def upload_part(room: Room, call: Call) -> HttpResponse:
+    """Store one part as a blob; a part of the same number is replaced."""
+    request = call.request
+    assert request is not None
+    query = query_of(call)
+    name, key, upload_id = call.params["Bucket"], call.params["Key"], query.get("uploadId", "")
+    number = part_number(query.get("partNumber", ""))
+    record = upload_of(room, name, key, upload_id)
+    body = await receive(room, request, inline=False)
+    algorithm = record["algorithm"]
+    checks = body.checks or {}
+    if algorithm and checks and algorithm not in checks:
+        raise faults.invalid_request(
+            f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, actual"
+            f" checksum Type: {next(iter(checks)).lower()}"
+        )
+    part = Part(body.etag, body.size, room.clock.now_ms(), body.blob, checks)
+    args = [name, key, upload_id, number, rows.pack_part(part), []]
+    await room.submit("s3.put_part", args, call)
+    answer = [("etag", f'"{body.etag}"')]
+    answer += [(f"x-amz-checksum-{a.lower()}", v) for a, v in checks.items()]
+    if "origin" in request.headers:
+        answer += cors_headers(room.bucket(name), request.headers["origin"], request.method)
+    return HttpResponse(200, answer)
+
+
+async def abort_upload(room: Room, call: Call) -> None:
+    params = call.params
+    args = [params["Bucket"], params["Key"], params["UploadId"]]
+    upload_of(room, *args)
+    await room.submit("s3.abort_upload", args, call)
+
+
+def list_parts(room: Room, call: Call) -> dict[str, Any]:
+    """Parts above PartNumberMarker."""
+    params = call.params
+    record = upload_of(room, params["Bucket"], params["Key"], params["UploadId"])
+    limit = page_size(params, "MaxParts", "max-parts")
+    told = params.get("PartNumberMarker")
+    marker = int(told) if told is not None and str(told).isdigit() else 0
+    found = [p for p in parts_of(room, params["UploadId"]) if p[0] > marker]
+    page = found[:limit]
+    meta = rows.unpack_meta(record["meta"])
+    answer: dict[str, Any] = {
+        "Bucket": params["Bucket"],
+        "Key": params["Key"],
+        "UploadId": params["UploadId"],
+        "PartNumberMarker": marker,
+        "MaxParts": limit,
+        "IsTruncated": len(found) > len(page),
+        "Parts": [_part(number, part) for number, part in page],
+        "Initiator": owner_of(meta.owner),
+        "Owner": owner_of(meta.owner),
+        "StorageClass": "STANDARD",
+        "NextPartNumberMarker": page[-1][0] if page else marker,
+    }
+    if record["algorithm"]:
+        answer |= {"ChecksumAlgorithm": record["algorithm"], "ChecksumType": meta.check_type}
+    return answer
+
+
+def _part(number: int, part: Part) -> dict[str, Any]:
+    return {
+        "PartNumber": number,
+        "LastModified": moment(part.modified_ms),
+        "ETag": f'"{part.etag}"',
+        "Size": part.size,
+        **checksums.members(part.checks),
+    }
+
+
+def list_uploads(room: Room, call: Call) -> dict[str, Any]:
+    """Uploads under way, by key, then by upload id."""
+    params = call.params
+    name = params["Bucket"]
+    encode, limit = Encoding(params), page_size(params, "MaxUploads", "max-uploads")
+    prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
+    found, prefixes, last, more = _collect(room, name, params, limit)
+    answer: dict[str, Any] = {
+        "Bucket": name,
+        "KeyMarker": encode(params.get("KeyMarker") or ""),
+        "UploadIdMarker": params.get("UploadIdMarker") or "",
+        "Prefix": encode(prefix),
+        "MaxUploads": limit,
+        "IsTruncated": more,
+        "Uploads": [_upload(encode, *f) for f in found],
+        "CommonPrefixes": [{"Prefix": encode(p)} for p in prefixes],
+        "EncodingType": encode.kind,
+    }
+    if delimiter:
+        answer["Delimiter"] = encode(delimiter)
+    if more:
+        answer["NextKeyMarker"], answer["NextUploadIdMarker"] = encode(last[0]), last[1]
+    return answer
+
+
+Found = tuple[str, str, dict[str, Any]]
+
+
+def _collect(
+    room: Room, name: str, params: dict[str, Any], limit: int
+) -> tuple[list[Found], list[str], tuple[str, str], bool]:
+    prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
+    start, end = rows.prefix_range(rows.UPLOADS, name, prefix)
+    key, upload_id = params.get("KeyMarker") or "", params.get("UploadIdMarker") or ""
+    if key and upload_id:
+        start = max(start, rows.upload(name, key, upload_id) + b"\x00")
+    elif key:
+        start = max(start, rows.uploads_of(name, key)[1])
+    out: list[Found] = []
+    prefixes: list[str] = []
+    last = ("", "")
+    while start < end:
+        page = room.store.range(start, end, STEP)
+        if not page:
+            break
+        for row in page:
+            start = row.key + b"\x00"
+            at, told = rows.compound_of(row.key)
+            if len(out) + len(prefixes) == limit:
+                return out, prefixes, last, limit > 0
+            shared = rolled_up(at, prefix, delimiter)
+            if shared:
+                start = rows.prefix_range(rows.UPLOADS, name, shared)[1]
+                if shared != key:
+                    prefixes.append(shared)
+                    last = (shared, "")
+                break
+            last = (at, told.decode())
+            out.append((at, told.decode(), rows.upload_record(row.value)))
+    return out, prefixes, last, False
+
+
+def _upload(encode: Encoding, key: str, upload_id: str, record: dict[str, Any]) -> dict[str, Any]:
+    meta = rows.unpack_meta(record["meta"])
+    out = {
+        "Key": encode(key),
+        "UploadId": upload_id,
+        "Initiated": moment(meta.modified_ms),
+        "StorageClass": "STANDARD",
+        "Owner": owner_of(meta.owner),
+        "Initiator": owner_of(meta.owner),
+    }
+    if record["algorithm"]:
+        out |= {"ChecksumAlgorithm": record["algorithm"], "ChecksumType": meta.check_type}
+    return out

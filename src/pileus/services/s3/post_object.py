@@ -1,0 +1,143 @@
+"""PostObject: a browser's form upload. The door has checked the policy's signature and fields.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from pileus.errors import AwsError
+from pileus.services.call import Call, HttpResponse
+from pileus.services.s3 import acl, checksums, faults
+from pileus.services.s3.checksums import algorithm_of
+from pileus.services.s3.cors import cors_headers
+from pileus.services.s3.headers import check_tags, kept
+from pileus.services.s3.ingest import OBJECT_BYTES_MAX, drain
+from pileus.services.s3.names import check_key
+from pileus.services.s3.put_object import commit
+from pileus.services.s3.room import Room
+from pileus.services.s3.rows import Meta
+
+
+def resolved_key(params: dict[str, Any]) -> str:
+    """The key field, ``${filename}`` replaced."""
+    key = params["Fields"].get("key", "")
+    return str(key).replace("${filename}", params.get("FileName") or "")
+
+
+async def post_object(room: Room, call: Call) -> HttpResponse:
+    """Store the form's file; answer as the form asks."""
+    params = call.params
+    name, fields = params["Bucket"], params["Fields"]
+    key = check_key(resolved_key(params))
+    if not key:
+        raise faults.invalid_argument(
+            "Bucket POST must contain a field named 'key'.  If it is specified, please check the"
+            " order of the fields.",
+            "key",
+            "",
+        )
+    bucket = room.bucket(name)
+    low, high = _limits(params.get("Policy"), name)
+    told = kept({k: v for k, v in fields.items() if k != "x-amz-server-side-encryption-context"})
+    headers = dict(fields)
+    if "acl" in fields:
+        headers["x-amz-acl"] = fields["acl"]
+    grants = acl.of_headers(headers, bucket, call.account)
+    body = await drain(room, params["File"], fields, algorithm_of(fields), limit=high)
+    if body.size < low:
+        raise AwsError(
+            "EntityTooSmall",
+            "Your proposed upload is smaller than the minimum allowed size",
+            fields={"ProposedSize": body.size, "MinSizeAllowed": low},
+        )
+    meta = Meta(
+        body.etag,
+        body.size,
+        room.clock.now_ms(),
+        told,
+        bucket.owner if not bucket.acls else call.account,
+        body.blob,
+        checks=body.checks or {},
+        tags=_tags(fields.get("tagging")),
+        grants=grants,
+    )
+    version = await commit(room, call, name, key, meta, body, {})
+    return _answer(room, call, name, key, meta, version)
+
+
+def _limits(policy: dict[str, Any] | None, name: str) -> tuple[int, int]:
+    """The policy's content-length-range; its bucket condition is checked here too."""
+    low, high = 0, OBJECT_BYTES_MAX
+    for condition in (policy or {}).get("conditions", []):
+        if isinstance(condition, dict):
+            if condition.get("bucket") not in (None, name):
+                raise _refused(name)
+        elif condition[0] == "content-length-range":
+            low, high = int(condition[1]), min(high, int(condition[2]))
+        elif str(condition[1]).lower() == "$bucket":
+            fits = name == condition[2]
+            if str(condition[0]).lower() == "starts-with":
+                fits = name.startswith(str(condition[2]))
+            if not fits:
+                raise _refused(name)
+    return low, high
+
+
+def _refused(name: str) -> AwsError:
+    return faults.access_denied(
+        f'Invalid according to Policy: Policy Condition failed: ["eq", "$bucket", "{name}"]'
+    )
+
+
+def _tags(document: str | None) -> dict[str, str]:
+    """The form's ``tagging`` field: a Tagging document."""
+    if not document:
+        return {}
+    if "<!" in document:
+        raise faults.malformed_xml()
+    try:
+        root = ElementTree.fromstring(document)
+    except ElementTree.ParseError:
+        raise faults.malformed_xml() from None
+    pairs = [
+        (tag.findtext("{*}Key") or "", tag.findtext("{*}Value") or "")
+        for tag in root.iterfind(".//{*}Tag")
+    ]
+    return check_tags(pairs)
+
+
+def _answer(
+    room: Room, call: Call, name: str, key: str, meta: Meta, version: str | None
+) -> HttpResponse:
+    fields = call.params["Fields"]
+    etag = f'"{meta.etag}"'
+    location = f"/{name}/{quote(key)}"
+    headers = [("etag", etag), ("location", location)]
+    headers += checksums.answer_headers(meta.checks, "")
+    if version is not None:
+        headers.append(("x-amz-version-id", version))
+    request = call.request
+    if request is not None and "origin" in request.headers:
+        headers += cors_headers(room.bucket(name), request.headers["origin"], "POST")
+    redirect = fields.get("success_action_redirect") or fields.get("redirect")
+    if redirect and urlsplit(redirect).scheme in ("http", "https"):
+        parts = urlsplit(redirect)
+        told = [("bucket", name), ("key", key), ("etag", etag)]
+        query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *told])
+        target = urlunsplit((parts.scheme, parts.netloc, parts.path, query, parts.fragment))
+        headers = [h for h in headers if h[0] != "location"]
+        return HttpResponse(303, [*headers, ("location", target)])
+    status = fields.get("success_action_status")
+    if status == "201":
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n<PostResponse>'
+            f"<Location>{escape(location)}</Location><Bucket>{escape(name)}</Bucket>"
+            f"<Key>{escape(key)}</Key><ETag>{escape(etag)}</ETag></PostResponse>"
+        )
+        return HttpResponse(201, [*headers, ("content-type", "application/xml")], text.encode())
+    return HttpResponse(200 if status == "200" else 204, headers)

@@ -1,0 +1,247 @@
+"""Versioning, tags, encryption, website and the smaller settings of a bucket; tags of objects.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Call
+from pileus.services.s3 import faults
+from pileus.services.s3.headers import check_encryption, check_tags
+from pileus.services.s3.room import Room
+
+BUCKET_TAGS_MAX = 50
+
+
+def _missing(code: str, message: str, name: str) -> AwsError:
+    return AwsError(code, message, 404, fields={"BucketName": name})
+
+
+# -- versioning --------------------------------------------------------------------------------
+
+
+def get_versioning(room: Room, call: Call) -> dict[str, Any]:
+    state = room.bucket(call.params["Bucket"]).versioning
+    return {"Status": state} if state else {}
+
+
+async def put_versioning(room: Room, call: Call) -> None:
+    told = call.params.get("VersioningConfiguration") or {}
+    if told.get("MFADelete") == "Enabled" or call.params.get("MFA"):
+        raise AwsError("NotImplemented", "MFA Delete is not offered by Pileus yet.", 501)
+    if told.get("Status") not in ("Enabled", "Suspended"):
+        raise AwsError(
+            "IllegalVersioningConfigurationException",
+            "The Versioning element must be specified",
+        )
+    args = [call.params["Bucket"], {"versioning": told["Status"]}]
+    await room.submit("s3.update_bucket", args, call)
+
+
+# -- tags --------------------------------------------------------------------------------------
+
+
+def _pairs(tagging: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if tagging is None or tagging.get("TagSet") is None:
+        raise faults.malformed_xml()
+    return [(t["Key"], t["Value"]) for t in tagging["TagSet"]]
+
+
+def _tag_set(tags: dict[str, str]) -> dict[str, Any]:
+    return {"TagSet": [{"Key": k, "Value": v} for k, v in tags.items()]}
+
+
+def get_bucket_tagging(room: Room, call: Call) -> dict[str, Any]:
+    name = call.params["Bucket"]
+    tags = room.bucket(name).settings.get("tagging")
+    if not tags:
+        raise _missing("NoSuchTagSet", "The TagSet does not exist", name)
+    return _tag_set(tags)
+
+
+async def put_bucket_tagging(room: Room, call: Call) -> None:
+    tags = check_tags(_pairs(call.params.get("Tagging")), BUCKET_TAGS_MAX)
+    await room.configure(call, call.params["Bucket"], "tagging", tags)
+
+
+async def delete_bucket_tagging(room: Room, call: Call) -> None:
+    await room.configure(call, call.params["Bucket"], "tagging", None)
+
+
+def get_object_tagging(room: Room, call: Call) -> dict[str, Any]:
+    params = call.params
+    _, _, meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
+    answer = _tag_set(meta.tags)
+    if room.bucket(params["Bucket"]).versioning:
+        answer["VersionId"] = meta.version or "null"
+    return answer
+
+
+async def put_object_tagging(room: Room, call: Call) -> dict[str, Any]:
+    return await _retag(room, call, check_tags(_pairs(call.params.get("Tagging"))))
+
+
+async def delete_object_tagging(room: Room, call: Call) -> dict[str, Any]:
+    return await _retag(room, call, {})
+
+
+async def _retag(room: Room, call: Call, tags: dict[str, str]) -> dict[str, Any]:
+    params = call.params
+    args = [params["Bucket"], params["Key"], params.get("VersionId"), {"tags": tags}]
+    version = await room.submit("s3.edit", args, call)
+    versioned = room.bucket(params["Bucket"]).versioning
+    return {"VersionId": version or "null"} if versioned else {}
+
+
+# -- encryption --------------------------------------------------------------------------------
+
+
+def get_encryption(room: Room, call: Call) -> dict[str, Any]:
+    told = room.bucket(call.params["Bucket"]).settings.get("encryption")
+    default = {
+        "Rules": [
+            {
+                "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+                "BucketKeyEnabled": False,
+            }
+        ]
+    }
+    return {"ServerSideEncryptionConfiguration": told or default}
+
+
+async def put_encryption(room: Room, call: Call) -> None:
+    told = call.params.get("ServerSideEncryptionConfiguration") or {}
+    rules = told.get("Rules") or []
+    if len(rules) != 1:
+        raise faults.malformed_xml()
+    default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
+    if not check_encryption(default.get("SSEAlgorithm")):
+        raise faults.malformed_xml()
+    await room.configure(call, call.params["Bucket"], "encryption", {"Rules": rules})
+
+
+async def delete_encryption(room: Room, call: Call) -> None:
+    await room.configure(call, call.params["Bucket"], "encryption", None)
+
+
+# -- website -----------------------------------------------------------------------------------
+
+
+def get_website(room: Room, call: Call) -> dict[str, Any]:
+    name = call.params["Bucket"]
+    told = room.bucket(name).settings.get("website")
+    if told is None:
+        raise _missing(
+            "NoSuchWebsiteConfiguration",
+            "The specified bucket does not have a website configuration",
+            name,
+        )
+    return dict(told)
+
+
+async def put_website(room: Room, call: Call) -> None:
+    told = call.params.get("WebsiteConfiguration") or {}
+    everything = told.get("RedirectAllRequestsTo")
+    if everything is not None:
+        if set(told) - {"RedirectAllRequestsTo"}:
+            raise faults.invalid_argument(
+                "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules."
+            )
+        if not everything.get("HostName"):
+            raise faults.malformed_xml()
+        _check_protocol(everything.get("Protocol"))
+    else:
+        suffix = (told.get("IndexDocument") or {}).get("Suffix")
+        if not suffix or "/" in suffix:
+            raise faults.invalid_argument(
+                "A value for IndexDocument Suffix must be provided if RedirectAllRequestsTo is"
+                " empty"
+                if not suffix
+                else "The IndexDocument Suffix is not well formed",
+                "IndexDocument" if suffix else "",
+                suffix or "",
+            )
+        if "ErrorDocument" in told and not told["ErrorDocument"].get("Key"):
+            raise faults.malformed_xml()
+        for rule in told.get("RoutingRules") or []:
+            _check_rule(rule)
+    await room.configure(call, call.params["Bucket"], "website", told)
+
+
+def _check_protocol(told: str | None) -> None:
+    if told not in (None, "http", "https"):
+        raise faults.invalid_request("Invalid protocol, protocol can be http or https.")
+
+
+def _check_rule(rule: dict[str, Any]) -> None:
+    redirect = rule.get("Redirect")
+    if not redirect:
+        raise faults.malformed_xml()
+    if "ReplaceKeyWith" in redirect and "ReplaceKeyPrefixWith" in redirect:
+        raise faults.invalid_request(
+            "You can only define ReplaceKeyPrefix or ReplaceKey but not both."
+        )
+    _check_protocol(redirect.get("Protocol"))
+    code = redirect.get("HttpRedirectCode")
+    if code is not None and not (code.isdigit() and 301 <= int(code) <= 399):
+        raise faults.invalid_request(
+            f"The provided HTTP redirect code ({code}) is not valid. Valid codes are 3XX except"
+            " 300."
+        )
+    error = (rule.get("Condition") or {}).get("HttpErrorCodeReturnedEquals")
+    if error is not None and not (error.isdigit() and 400 <= int(error) <= 599):
+        raise faults.invalid_request(
+            f"The provided HTTP error code ({error}) is not valid. Valid codes are 4XX or 5XX."
+        )
+
+
+async def delete_website(room: Room, call: Call) -> None:
+    await room.configure(call, call.params["Bucket"], "website", None)
+
+
+# -- what is always so -------------------------------------------------------------------------
+
+
+def get_request_payment(room: Room, call: Call) -> dict[str, Any]:
+    """The owner pays: requester pays is not offered."""
+    room.bucket(call.params["Bucket"])
+    return {"Payer": "BucketOwner"}
+
+
+async def put_request_payment(room: Room, call: Call) -> None:
+    payer = (call.params.get("RequestPaymentConfiguration") or {}).get("Payer")
+    if payer == "Requester":
+        raise AwsError("NotImplemented", "Requester Pays is not offered by Pileus yet.", 501)
+    if payer != "BucketOwner":
+        raise faults.malformed_xml()
+    room.bucket(call.params["Bucket"])
+
+
+def get_accelerate(room: Room, call: Call) -> dict[str, Any]:
+    """Never enabled: there is no acceleration to turn on."""
+    room.bucket(call.params["Bucket"])
+    return {}
+
+
+def get_logging(room: Room, call: Call) -> dict[str, Any]:
+    """Access logs are not delivered, so none are configured."""
+    room.bucket(call.params["Bucket"])
+    return {}
+
+
+def get_notification(room: Room, call: Call) -> dict[str, Any]:
+    """Notifications are not sent yet, so none are configured."""
+    room.bucket(call.params["Bucket"])
+    return {}
+
+
+def get_lifecycle(room: Room, call: Call) -> dict[str, Any]:
+    """Lifecycle rules cannot be put yet, so there are none."""
+    name = call.params["Bucket"]
+    room.bucket(name)
+    raise _missing(
+        "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist", name
+    )
