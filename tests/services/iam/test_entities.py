@@ -195,6 +195,21 @@ def test_account_details_and_simulation(run: Any) -> None:
         )  # fmt: skip
         decisions = [r["EvalDecision"] for r in told["EvaluationResults"]]
         assert decisions == ["allowed", "implicitDeny"]
+        home = allow("s3:*", resource="arn:aws:s3:::home/${aws:username}")
+        given: dict[str, Any] = {
+            "PolicyInputList": [text(home)], "ActionNames": ["s3:GetObject"],
+            "ResourceArns": ["arn:aws:s3:::home/bob"],
+            "ContextEntries": [{"ContextKeyName": "aws:username", "ContextKeyType": "string",
+                                "ContextKeyValues": ["bob"]}],
+        }  # fmt: skip
+        deny = text({"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"})
+        for more, word in (
+            ({}, "allowed"),
+            ({"ResourcePolicy": deny}, "explicitDeny"),
+            ({"PermissionsBoundaryPolicyInputList": [text(allow("sqs:*"))]}, "implicitDeny"),
+        ):
+            told = await cloud("SimulateCustomPolicy", **given, **more)
+            assert told["EvaluationResults"][0]["EvalDecision"] == word
 
     run(body)
 

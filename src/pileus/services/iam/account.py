@@ -60,15 +60,30 @@ def get_account_summary(parts: Parts, call: Call) -> Record:
 
 def _context(call: Call) -> dict[str, Any]:
     entries = call.params.get("ContextEntries", [])
-    return {e["ContextKeyName"].lower(): e.get("ContextKeyValues", []) for e in entries}
+    return {
+        e["ContextKeyName"].lower(): _value(e.get("ContextKeyType", ""), e["ContextKeyValues"])
+        for e in entries
+        if e.get("ContextKeyName") and e.get("ContextKeyValues")
+    }
+
+
+def _value(kind: str, values: list[str]) -> Any:
+    return values if kind.endswith("List") or len(values) != 1 else values[0]
 
 
 def _results(call: Call, caller: Caller, policies: Policies) -> Record:
-    context = _context(call)
-    results = []
+    context, results = _context(call), []
+    text = call.params.get("ResourcePolicy")
+    on_resource = compile_text(rows.check_policy(text, resource=True)) if text else None
+    limits = [
+        rows.check_policy(t) for t in call.params.get("PermissionsBoundaryPolicyInputList", [])
+    ]
+    if limits:  # stands in for the principal's own boundary
+        boundary = tuple(s for t in limits for s in compile_text(t))
+        policies = Policies(policies.identity, boundary)
     for action in call.params["ActionNames"]:
         for resource in call.params.get("ResourceArns", ["*"]):
-            verdict = decide(caller, policies, action, resource, context)
+            verdict = decide(caller, policies, action, resource, context, on_resource)
             results.append(
                 {
                     "EvalActionName": action,

@@ -104,13 +104,15 @@ def check_path(path: str) -> str:
     return path
 
 
-def check_policy(text: str, *, trust: bool = False, longest: int = 131_072) -> str:
+def check_policy(
+    text: str, *, trust: bool = False, resource: bool = False, longest: int = 131_072
+) -> str:
     """A policy text that AWS would accept, or MalformedPolicyDocument."""
     if len(text) > longest:
         raise AwsError("LimitExceeded", f"Cannot exceed quota for policy size: {longest}", 409)
     try:
         parsed = orjson.loads(text)
-        document.compile_document(parsed, identity=not trust)
+        document.compile_document(parsed, identity=not (trust or resource))
         for statement in _statements(parsed) if trust else ():
             if "Resource" in statement or "NotResource" in statement:
                 raise document.Malformed("Has prohibited field Resource")
