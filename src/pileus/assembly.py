@@ -13,12 +13,15 @@ import orjson
 
 from pileus import __version__
 from pileus.config import Config
+from pileus.edge import caddy
+from pileus.edge.door import Edge
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
 from pileus.runtime.client import Runtime
 from pileus.services import (
     apigateway,
     cloudformation,
+    cloudfront,
     dynamodb,
     iam,
     kv,
@@ -42,7 +45,7 @@ from pileus.wire.http import Server, serve
 
 log = logging.getLogger("pileus.assembly")
 RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
-BUILDERS = (iam, sts, dynamodb, s3, lambda_, apigateway, logs, cloudformation)
+BUILDERS = (iam, sts, dynamodb, s3, lambda_, apigateway, cloudfront, logs, cloudformation)
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Front:
     parts: Parts
     api: Api
     services: dict[str, Service]
+    edge: Edge
     housekeeping: Housekeeping | None = None
     servers: list[Server] = field(default_factory=list)
     ready: bool = False
@@ -67,6 +71,9 @@ class Front:
             await self.housekeeping.start()
         self.ready = True
         self.servers.append(await serve(self.api.handle, (self.config.bind, self.config.port)))
+        await self.edge.start()
+        viewers = str(caddy.socket_path(self.config, self.index))
+        self.servers.append(await serve(self.edge.serve_proxied, viewers))
 
     async def stop(self) -> None:
         """Doors first: finish what was begun; then services, then the store."""
@@ -77,6 +84,7 @@ class Front:
         for service in reversed(self.services.values()):
             if service.stop is not None:
                 await service.stop()
+        await self.edge.close()
         await self.parts.runtime.close()
         await self.parts.store.close()
         self.parts.telemetry.close()
@@ -132,7 +140,7 @@ async def assemble(config: Config, index: int) -> Front:
         dev=config.dev,
     )
     dispatch.connect(api)
-    front = Front(config, index, parts, api, services)
+    front = Front(config, index, parts, api, services, Edge(parts, api.handle))
     if index == 0:
         front.housekeeping = Housekeeping(store, parts.blobs, clock)
     _mount(front)
@@ -150,14 +158,20 @@ def _mount(front: Front) -> None:
     sites = s3.Website(parts)
     router.mount("/_site/", sites.serve)
     router.mount_host("s3-website", sites.serve)
+    router.mount("/_cdn/", front.edge.serve)
+    router.mount_host("cloudfront", front.edge.serve)
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
     router.mount_host("lambda-url", functions.serve)
 
 
 def other_parts(config: Config) -> list[Part]:
-    """The processes beside the fronts: the functions' runtime."""
-    return [Part("runtime", functools.partial(_runtime, config))]
+    """The processes beside the fronts: the functions' runtime, and Caddy before the edge."""
+    fronts = config.front_processes or os.cpu_count() or 1
+    return [
+        Part("runtime", functools.partial(_runtime, config)),
+        Part("caddy", functools.partial(caddy.run, config, fronts)),
+    ]
 
 
 def _runtime(config: Config) -> None:

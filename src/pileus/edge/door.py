@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 from html import escape
 
@@ -13,6 +15,7 @@ from pileus.services.call import HttpRequest, HttpResponse, Parts
 from pileus.services.outbound import Outbound
 from pileus.services.rates import Rates
 
+TIDY_S = 60.0
 VIEWER_RATE, VIEWER_BURST = 2000.0, 4000  # requests a second and at once, per address
 
 PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Pileus</title>
@@ -31,6 +34,8 @@ class Edge:
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
         self._clock = parts.clock
+        self._background = parts.background
+        self._tidying: asyncio.Task[None] | None = None
         self._rates = Rates(parts.config.path("run", "rates"))
         self._serving = Serving(parts, cache, Origins(parts, self._outbound, inner))
 
@@ -56,12 +61,22 @@ class Edge:
             return HttpResponse(429, [("retry-after", "1")], b"Too many requests\n")
         return await self._route(request)
 
+    async def start(self) -> None:
+        """Begin to keep the cache's files within their bound, in one process of the machine."""
+        if self._background:
+            self._tidying = asyncio.create_task(self._tidy(), name="edge-tidy")
+
     async def close(self) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tidying
         await self._outbound.close()
 
-    def trim(self) -> int:
-        """Keep the files of the cache within their bound. Blocking: run in a thread."""
-        return self._cache.trim()
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.to_thread(self._cache.trim)
+            await self._clock.sleep(TIDY_S)
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
         found = self._find(request)

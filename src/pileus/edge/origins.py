@@ -41,7 +41,7 @@ BUCKET_HEADERS = (
     ("ETag", "etag"),
 )
 NEVER_FORWARDED = HOP | {"host", "content-length", "expect", "x-forwarded-proto"}
-Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 
 
 class OriginDown(Exception):
@@ -158,7 +158,8 @@ class Origins:
         told |= dict(origin.headers)
         inner = HttpRequest(method, path, query, told, await request.read(BODY_BYTES_MAX))
         inner.remote = request.remote
-        answer = await self._inner(inner)
+        answered = self._inner(inner)
+        answer = answered if isinstance(answered, HttpResponse) else await answered
         body, length = await _whole(answer.body, answer.length)
         kept = [(n.lower(), v) for n, v in answer.headers]
         kept = [h for h in kept if h[0] not in HOP and h[0] not in ("date", "server")]
