@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,7 +26,7 @@ from pileus.services.call import (
 )
 from pileus.wire import refusals
 from pileus.wire.failures import as_aws_error, not_offered, unknown_operation
-from pileus.wire.models import Models, ServiceCodec
+from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
 from pileus.wire.post_form import read_form
 from pileus.wire.protocols.operation import OperationCodec
@@ -92,8 +93,13 @@ class Api:
         route: Route | None = None
         try:
             route = self.router.route(request)
-            plan = self._plan(route)
-            caller = self._authenticate(request, route)
+            plan = route.plan or self._plan(route)
+            if plan.unsigned:
+                caller = Caller(ANONYMOUS, self.region)
+            else:
+                caller = self._verifier.verify(request, plan.kind, plan.name.signing)
+                if caller.principal is ANONYMOUS and not plan.open_to_all:
+                    raise refusals.missing(plan.kind)
             if route.operation == "PostObject":
                 return self._post_form(request, route, plan, request_id)
             call = self._call(request, route, plan, caller, request_id)
@@ -131,8 +137,6 @@ class Api:
     # --- steps -------------------------------------------------------------------------------
     def _plan(self, route: Route) -> _Plan:
         """What runs this operation. Raises for an operation nobody offers."""
-        if route.plan is not None:
-            return route.plan  # type: ignore[no-any-return]
         key = (route.service.name, route.operation, route.protocol)
         plan = self._plans.get(key)
         if plan is None:
@@ -154,22 +158,25 @@ class Api:
             run = direct or service.operations.get(operation)
         if service is None or run is None:
             raise not_offered(name, operation)
-        return _Plan(name, operation, service, run, direct is not None, compiled, codec)
+        return _Plan(
+            name,
+            operation,
+            service,
+            run,
+            direct is not None,
+            compiled,
+            refusals.family(route.protocol, name.name),
+            operation in _UNSIGNED_OPERATIONS,
+            operation not in _UNSIGNED_OPERATIONS and self._open_to_all(name, operation),
+        )
 
-    def _authenticate(self, request: HttpRequest, route: Route) -> Caller:
-        service = route.service
-        if route.operation in _UNSIGNED_OPERATIONS:
-            return Caller(ANONYMOUS, self.region)
-        kind = refusals.family(route.protocol, service.name)
-        caller = self._verifier.verify(request, kind, service.signing)
-        if caller.principal is ANONYMOUS and kind != "s3" and not self._open_to_all(route):
-            raise refusals.missing(kind)
-        return caller
-
-    def _open_to_all(self, route: Route) -> bool:
-        """Operations AWS takes unsigned (AssumeRoleWithWebIdentity), by the model."""
-        operation = self.models.service(route.service.name).operation_model(route.operation)
-        return bool(operation.auth_type == "none" or operation.auth == ["smithy.api#noAuth"])
+    def _open_to_all(self, name: ServiceName, operation: str) -> bool:
+        """Operations that take unsigned calls: S3's (its policies decide), and by the model
+        (AssumeRoleWithWebIdentity)."""
+        if name.name == "s3":
+            return True
+        model = self.models.service(name.name).operation_model(operation)
+        return bool(model.auth_type == "none" or model.auth == ["smithy.api#noAuth"])
 
     def _call(
         self, request: HttpRequest, route: Route, plan: _Plan, caller: Caller, request_id: str
@@ -256,28 +263,20 @@ class Api:
             return SERVICES["sts"]
 
 
+@dataclass(frozen=True, slots=True)
 class _Plan:
-    """One operation, ready to run."""
+    """One operation, ready to run. ``kind``: the family of error codes; ``unsigned``: it has no
+    signature of its own; ``open_to_all``: an anonymous caller may come as far as authorisation."""
 
-    __slots__ = ("codec", "direct", "name", "operation", "run", "service", "service_codec")
-
-    def __init__(
-        self,
-        name: ServiceName,
-        operation: str,
-        service: Service,
-        run: Callable[[Call], Any],
-        direct: bool,
-        codec: OperationCodec | None,
-        service_codec: ServiceCodec,
-    ) -> None:
-        self.name = name
-        self.operation = operation
-        self.service = service
-        self.run = run
-        self.direct = direct
-        self.codec = codec
-        self.service_codec = service_codec
+    name: ServiceName
+    operation: str
+    service: Service
+    run: Callable[[Call], Any]
+    direct: bool
+    codec: OperationCodec | None
+    kind: str
+    unsigned: bool
+    open_to_all: bool
 
 
 def invocation(told: str, arn: str, operation: str) -> bytes:
