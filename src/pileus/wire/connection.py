@@ -10,51 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import socket
 from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote_from_bytes
-from xml.sax.saxutils import escape
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from pileus.errors import AwsError
 from pileus.services.call import FileBody, HttpRequest, HttpResponse
 from pileus.wire.body import BodyQueue
+from pileus.wire.framing import NAMES, ONCE, TIMEOUT, body_length, plain_error, target
 from pileus.wire.respond import BrokenBody, plain, send
 
 if TYPE_CHECKING:
     from pileus.wire.http import Server
 
 LOG = logging.getLogger("pileus.wire")
-_ONCE = frozenset({"host", "content-length", "transfer-encoding", "authorization", "content-type"})
-_KNOWN = (
-    *("Host", "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Connection"),
-    *("Content-Length", "Content-Type", "Content-MD5", "Content-Encoding", "Cookie", "Date"),
-    *("Expect", "If-Match", "If-None-Match", "If-Modified-Since", "Origin", "Range", "Referer"),
-    *("Transfer-Encoding", "User-Agent", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Target"),
-    *("X-Amz-Content-SHA256", "X-Amz-User-Agent", "amz-sdk-request", "amz-sdk-invocation-id"),
-    *("X-Forwarded-For", "X-Amzn-Trace-Id"),
-)
-_NAMES = {form.encode(): name.lower() for name in _KNOWN for form in (name, name.lower())}
-_ASCII = bytes(range(0x21, 0x7F)).decode()
-TIMEOUT = AwsError(
-    "RequestTimeout",
-    "Your socket connection to the server was not read from or written to within the timeout"
-    " period. Idle connections will be closed.",
-    400,
-)
-
-
-def plain_error(status: int, code: str, message: str) -> HttpResponse:
-    """An error below any AWS protocol (the request could not even be read)."""
-    body = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
-    )
-    return HttpResponse(status, [("content-type", "application/xml")], body.encode())
 
 
 class Inbound:
@@ -204,14 +176,14 @@ class Connection(asyncio.Protocol):
             self._stop_parsing(414, "URITooLong", "Request URI is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = _NAMES.get(name)
+        key = NAMES.get(name)
         if key is None:
             key = name.decode("latin-1").lower()
         headers = self._headers
         if key not in headers and not self._in_body:
             headers[key] = value.decode("latin-1")
         elif not self._in_body:  # in the body it is a trailer: nothing here relies on one
-            if key in _ONCE:
+            if key in ONCE:
                 self._stop_parsing(400, "BadRequest", f"Repeated header {key}.")
             headers[key] += "," + value.decode("latin-1")
 
@@ -225,11 +197,15 @@ class Connection(asyncio.Protocol):
             self._stop_parsing(431, "RequestHeaderSectionTooLarge", "Request header is too large.")
         http10 = self._parser.get_http_version() == "1.0"
         told = headers.get("content-length", "0")
-        if told.isdecimal() and len(told) < 7 and "transfer-encoding" not in headers:
-            length = int(told)
-        else:
-            length = self._body_length(headers, http10)
-        path, query = ("/", "") if self._url == b"/" else self._target()
+        try:
+            if told.isdecimal() and len(told) < 7 and "transfer-encoding" not in headers:
+                length = int(told)
+            else:
+                length = body_length(headers, http10, limits.body_bytes)
+            path, query = ("/", "") if self._url == b"/" else target(self._url, headers)
+        except AwsError as e:
+            self._refused = (e.status, e.code, e.message)
+            raise
         request = HttpRequest(
             self._parser.get_method().decode(), path, query, headers, remote=self.remote
         )
@@ -276,45 +252,6 @@ class Connection(asyncio.Protocol):
             request = cast(HttpRequest, inbound.request)
             request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._queue.append(inbound)
-
-    def _body_length(self, headers: dict[str, str], http10: bool) -> int:
-        """Bytes announced, 0 for none, -1 for chunked. Both framings at once is smuggling: 400."""
-        told = headers.get("content-length")
-        coding = headers.get("transfer-encoding")
-        if coding is not None:
-            if told is not None or http10:
-                self._stop_parsing(400, "BadRequest", "Ambiguous request framing.")
-            if coding.strip().lower() != "chunked":
-                self._stop_parsing(501, "NotImplemented", "A transfer coding that is not offered.")
-            return -1
-        if told is None:
-            return 0
-        if not told.isascii() or not told.isdigit() or len(told) > 18:
-            self._stop_parsing(400, "BadRequest", "Content-Length is not a number.")
-        length = int(told)
-        if length > self._limits.body_bytes:
-            self._stop_parsing(
-                413, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
-            )
-        return length
-
-    def _target(self) -> tuple[str, str]:
-        """Raw path and query of the request target; the absolute form sets Host (RFC 9112, 3.2)."""
-        url = self._url
-        text = url.decode() if url.isascii() else quote_from_bytes(url, safe=_ASCII)
-        if text[:1] != "/":
-            scheme, mark, rest = text.partition("://")
-            if text == "*":
-                text = "/*"
-            elif not mark or scheme.lower() not in ("http", "https") or not rest:
-                self._stop_parsing(400, "BadRequest", "The request target is not a path.")
-            else:
-                authority = re.split(r"[/?]", rest, maxsplit=1)[0]
-                self._headers["host"] = authority
-                text = rest[len(authority) :]
-                text = text if text[:1] == "/" else "/" + text
-        path, _, query = text.partition("?")
-        return path, query
 
     def _stop_parsing(self, status: int, code: str, message: str) -> None:
         self._refused = (status, code, message)

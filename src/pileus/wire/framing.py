@@ -1,0 +1,80 @@
+"""How a request is framed: names, target, length; and the errors below any AWS protocol."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote_from_bytes
+from xml.sax.saxutils import escape
+
+from pileus.errors import AwsError
+from pileus.services.call import HttpResponse
+
+# Headers that mean something else when they come twice.
+ONCE = frozenset({"host", "content-length", "transfer-encoding", "authorization", "content-type"})
+# The usual names as SDKs write them, so that most need no lower-casing.
+_KNOWN = (
+    *("Host", "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Connection"),
+    *("Content-Length", "Content-Type", "Content-MD5", "Content-Encoding", "Cookie", "Date"),
+    *("Expect", "If-Match", "If-None-Match", "If-Modified-Since", "Origin", "Range", "Referer"),
+    *("Transfer-Encoding", "User-Agent", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Target"),
+    *("X-Amz-Content-SHA256", "X-Amz-User-Agent", "amz-sdk-request", "amz-sdk-invocation-id"),
+    *("X-Forwarded-For", "X-Amzn-Trace-Id"),
+)
+NAMES = {form.encode(): name.lower() for name in _KNOWN for form in (name, name.lower())}
+_ASCII = bytes(range(0x21, 0x7F)).decode()
+
+TIMEOUT = AwsError(
+    "RequestTimeout",
+    "Your socket connection to the server was not read from or written to within the timeout"
+    " period. Idle connections will be closed.",
+    400,
+)
+
+
+def plain_error(status: int, code: str, message: str) -> HttpResponse:
+    """An error below any AWS protocol (the request could not even be read)."""
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    )
+    return HttpResponse(status, [("content-type", "application/xml")], body.encode())
+
+
+def body_length(headers: dict[str, str], http10: bool, limit_bytes: int) -> int:
+    """Bytes announced, 0 for none, -1 for chunked. Both framings at once is smuggling: 400."""
+    told = headers.get("content-length")
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if told is not None or http10:
+            raise AwsError("BadRequest", "Ambiguous request framing.")
+        if coding.strip().lower() != "chunked":
+            raise AwsError("NotImplemented", "A transfer coding that is not offered.", 501)
+        return -1
+    if told is None:
+        return 0
+    if not told.isdecimal() or len(told) > 18:
+        raise AwsError("BadRequest", "Content-Length is not a number.")
+    length = int(told)
+    if length > limit_bytes:
+        raise AwsError(
+            "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", 413
+        )
+    return length
+
+
+def target(url: bytes, headers: dict[str, str]) -> tuple[str, str]:
+    """Raw path and query of the request target; the absolute form sets Host (RFC 9112, 3.2)."""
+    text = url.decode() if url.isascii() else quote_from_bytes(url, safe=_ASCII)
+    if text[:1] != "/":
+        scheme, mark, rest = text.partition("://")
+        if text == "*":
+            text = "/*"
+        elif not mark or scheme.lower() not in ("http", "https") or not rest:
+            raise AwsError("BadRequest", "The request target is not a path.")
+        else:
+            authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+            headers["host"] = authority
+            text = rest[len(authority) :]
+            text = text if text[:1] == "/" else "/" + text
+    path, _, query = text.partition("?")
+    return path, query
