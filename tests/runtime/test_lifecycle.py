@@ -11,6 +11,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import pytest
 from pileus.errors import Unavailable
 from pileus.runtime.client import Runtime
 from pileus.runtime.function import Credentials, FunctionSpec, InvokeOutcome, Throttled
-from tests.runtime.harness import Functions, start, stop
+from tests.runtime.harness import SOURCE, Functions, start, stop
 
 NAP = "import time, os\ndef handler(e, c):\n    time.sleep(e)\n    return c.aws_request_id"
 
@@ -111,6 +112,28 @@ def test_forget_ends_idle_workers_now_and_busy_ones_later(rt: Functions) -> None
     assert rt.call(act).log_stream == first.log_stream
     second = rt.run(spec, 0)
     assert second.cold and second.log_stream != first.log_stream
+
+
+def test_forget_does_not_strand_those_who_wait() -> None:
+    with another("--workers-max", "1") as own:
+        spec = own.spec(NAP)
+
+        async def act(client: Runtime) -> list[InvokeOutcome]:
+            calls = [client.invoke(spec, b"0.3", request_id=str(n)) for n in range(3)]
+            served = asyncio.gather(*calls)
+            await asyncio.sleep(0.15)
+            await client.forget(spec.arn)
+            return await served
+
+        assert [json.loads(o.payload) for o in own.call(act, 10)] == ["0", "1", "2"]
+
+
+def test_one_runtime_for_a_home(rt: Functions) -> None:
+    command = [sys.executable, "-m", "pileus.runtime", "--home", str(rt.home)]
+    env = os.environ | {"PYTHONPATH": str(SOURCE)}
+    second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1 and "another runtime serves" in second.stderr
+    assert rt.answer(rt.spec("def handler(e, c): return 1")) == 1
 
 
 def test_new_configuration_means_new_workers(rt: Functions) -> None:

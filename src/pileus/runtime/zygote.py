@@ -154,7 +154,9 @@ def run_process_one(
         for sock in (*doors, zygote._control):
             sock.detach()
         close_all_but({fds[0], fds[1], ready})
-        if not zygote._weak:
+        if zygote._weak:
+            os.setsid()
+        else:
             jail.settle(zygote._kernel)
         attach_standard_streams(fds[1], order["uid"])
         channel = Channel(socket.socket(fileno=fds[0]))
