@@ -218,6 +218,91 @@ def logs(name: str, home: Path | None, follow: bool, since: str) -> None:
     start.print_logs(start.session(config, cloud), name, follow, since)
 
 
+@main.command()
+@HOME
+@JSON
+@told
+def verify(home: Path | None, as_json: bool) -> None:
+    """Prove the state: replay the log, compare every row, check every blob. May run while
+    serving."""
+    import dataclasses
+
+    from pileus.assembly import RULES
+    from pileus.state.verify import verify as prove
+
+    config = _existing(home)
+    report = prove(config.home, RULES, _step(as_json))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report)))
+    elif report.ok:
+        click.secho(
+            f"true to its log: {report.entries} entries from {report.base} to {report.applied}, "
+            f"{report.blobs} blobs, rows {report.rows_digest[:16]}",
+            fg="green",
+        )
+    if not report.ok:
+        hint = "stop it, keep the home as evidence, restore a backup: pileus restore --help"
+        fail("; ".join(report.problems[:10]), hint)
+
+
+@main.command()
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@HOME
+@JSON
+@told
+def backup(target: Path, home: Path | None, as_json: bool) -> None:
+    """Add to TARGET what is new since the last backup there. May run while serving."""
+    import dataclasses
+
+    from pileus.state.backup import backup as copy
+
+    done = copy(_existing(home).home, target, _step(as_json))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(done)))
+    else:
+        click.secho(
+            f"up to entry {done.last}: {done.entries} entries, {done.blobs} blobs", fg="green"
+        )
+
+
+@main.command()
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@HOME
+@click.option("--at", help="A moment: 2026-11-21T14:03:07 (UTC, or with an offset) [the last].")
+@JSON
+@told
+def restore(source: Path, home: Path | None, at: str | None, as_json: bool) -> None:
+    """Make an empty --home what it was at a second, from a backup."""
+    import dataclasses
+    from datetime import UTC, datetime
+
+    from pileus.assembly import RULES
+    from pileus.state.backup import restore as bring_back
+
+    until = None
+    if at is not None:
+        moment = datetime.fromisoformat(at)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        until = int(moment.timestamp() * 1000) + 999  # the whole second
+    done = bring_back(source, load(home=home).home, RULES, until, _step(as_json))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(done)))
+    else:
+        click.secho(f"restored up to entry {done.last}; start it: pileus up", fg="green")
+
+
+def _existing(home: Path | None) -> Config:
+    config = load(home=home)
+    if not (config.home / "state.db").exists():
+        raise Unavailable(f"{config.home} holds no cloud", "name it: --home DIR")
+    return config
+
+
+def _step(quiet: bool) -> Callable[[str], None]:
+    """Says what is being done, on the terminal's error stream."""
+    return lambda text: None if quiet else click.echo(f"… {text}", err=True)
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
     main()

@@ -23,7 +23,9 @@ def main() -> int:
     wish = parser.parse_args()
     wish.dir.mkdir(parents=True, exist_ok=True)
     record = wish.dir / "rounds.jsonl"
-    done = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    done = []
+    if record.exists():
+        done = [json.loads(line) for line in record.read_text().splitlines()]
     fresh = not (wish.dir / "home").exists()
     cloud = new_cloud(wish.dir.absolute() / "home").up()
     try:
