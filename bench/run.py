@@ -183,8 +183,11 @@ def run_target(name: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
             if service in target.services:
                 for r in measured(target, prepare(target), rounds, seconds):
                     rows.append(r)
-                    print(f"  {r['operation']:<12} {r['cpu_us']:7.1f} µs {r['per_second']:9,.0f}/s"
-                          f"  p50 {r['p50_ms']:.2f} ms, errors {r['errors']}", flush=True)  # fmt: skip
+                    print(
+                        f"  {r['operation']:<12} {r['cpu_us']:7.1f} µs {r['per_second']:9,.0f}/s"
+                        f"  p50 {r['p50_ms']:.2f} ms, errors {r['errors']}",
+                        flush=True,
+                    )
         if "lambda" in target.services:
             rows += functions(target, seconds)
         if "edge" in target.services:

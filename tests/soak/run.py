@@ -37,8 +37,8 @@ def main() -> int:
             with record.open("a") as f:
                 f.write(json.dumps(result) + "\n")
             print(
-                f"round {seed + 1}/{wish.rounds}: {result['acknowledged']} acknowledged, healthy in "
-                f"{result['healthy_seconds']:.2f} s, wrong: {len(result['wrong'])}",
+                f"round {seed + 1}/{wish.rounds}: {result['acknowledged']} acknowledged, "
+                f"healthy in {result['healthy_seconds']:.2f} s, wrong: {len(result['wrong'])}",
                 flush=True,
             )
     finally:

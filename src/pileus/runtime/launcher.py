@@ -74,7 +74,7 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
-        self._process = subprocess.Popen( (a fork and exec, once)
+        self._process = subprocess.Popen(  # a fork and exec, once
             [
                 *(sys.executable, "-s", "-m", "pileus.runtime.zygote"),
                 *(str(theirs.fileno()), json.dumps(self._options)),
