@@ -140,9 +140,8 @@ def test_conflicting_transactions_all_count(tmp_path: Path) -> None:
         draft.put(K, str(int(draft.get(K) or b"0") + 1).encode())
 
     async def body(writer: Store, front: Store) -> None:
-        for _ in range(5):
-            await asyncio.gather(*(s.transact(add) for s in (writer, front) for _ in range(2)))
-        assert writer.get(K) == b"20"
+        await asyncio.gather(*(s.transact(add) for s in (writer, front) for _ in range(100)))
+        assert writer.get(K) == b"200"
 
     with_stores(tmp_path, body)
 

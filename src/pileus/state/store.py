@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import orjson
@@ -32,7 +32,8 @@ from pileus.state.rules import Rule
 from pileus.state.tx import Row, change_key
 
 T = TypeVar("T")
-ATTEMPTS_MAX = 30
+ATTEMPTS_FREE = 3
+ATTEMPTS_MAX = 100
 STATE_FILE = "state.db"
 
 
@@ -53,6 +54,7 @@ class Store:
         self._watches = Watches(self._generations)
         self._map = tablets.TabletMap([tablets.WHOLE], 0)
         self._map_generation = -1
+        self._contended = asyncio.Lock()
 
     @classmethod
     async def open(cls, home: Path, rules: Mapping[str, Rule], clock: Clock) -> Store:
@@ -176,30 +178,41 @@ class Store:
         """Run ``change(draft)`` against current rows and commit what it wrote, if nothing it read
         has changed; otherwise run it again. Whatever ``change`` raises leaves the state untouched.
         A repeat of ``request_id`` answers the first one's result, as plain msgpack values."""
-        for attempt in range(ATTEMPTS_MAX):
-            draft = Draft(self._reader, self._clock.now_ms())
-            try:
-                result = change(draft)
-            except AwsError:
-                # A repeat often fails on the traces of its own first run ("already exists").
-                if not request_id:
-                    raise
-                found, first = await self._recall(request_id)
-                if not found:
-                    raise
-                return first  # type: ignore[no-any-return]
-            if draft.empty:
+        for _ in range(ATTEMPTS_FREE):
+            done, result = await self._attempt(change, request_id)
+            if done:
                 return result
-            answer = _plain(result) if request_id else None
-            try:
-                kept = await self.submit("transact", draft.args() | {"answer": answer}, request_id)
-            except Conflict:
-                await self._clock.sleep(0.001 * attempt)
-                continue
-            if kept == answer or not isinstance(kept, bytes):
-                return result
-            return msgspec.msgpack.decode(kept)  # type: ignore[no-any-return]
-        raise Conflict("too many conflicting writers")
+        # Many at once: of a group that read the same row only one wins. Those of this process
+        # take turns, so that each meets the other processes' at most.
+        async with self._contended:
+            for attempt in range(ATTEMPTS_MAX):
+                done, result = await self._attempt(change, request_id)
+                if done:
+                    return result
+                await self._clock.sleep(0.0005 * attempt)
+        raise Unavailable("too many writers want the same rows", "try again")
+
+    async def _attempt(self, change: Callable[[Draft], T], request_id: bytes) -> tuple[bool, T]:
+        """(True, result), or False when something read has changed meanwhile."""
+        draft = Draft(self._reader, self._clock.now_ms())
+        try:
+            result = change(draft)
+        except AwsError:
+            # A repeat often fails on the traces of its own first run ("already exists").
+            found, first = await self._recall(request_id) if request_id else (False, None)
+            if not found:
+                raise
+            return True, cast(T, first)
+        if draft.empty:
+            return True, result
+        answer = _plain(result) if request_id else None
+        try:
+            kept = await self.submit("transact", draft.args() | {"answer": answer}, request_id)
+        except Conflict:
+            return False, result
+        if kept == answer or not isinstance(kept, bytes):
+            return True, result
+        return True, cast(T, msgspec.msgpack.decode(kept))
 
     async def _recall(self, request_id: bytes) -> tuple[bool, Any]:
         """(True, result) when the log holds a transaction of this request."""

@@ -20,6 +20,7 @@ from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.log")
 GROUP_ENTRIES_MAX = 512
+GROUP_BYTES_MAX = 16 * 1024 * 1024
 Reply = Callable[[Outcome | Exception], None]
 Waiting = tuple[bytes, Reply]
 
@@ -131,8 +132,7 @@ class EmbeddedLog:
             going = self._wake.get()
             while True:
                 with self._lock:
-                    batch = self._waiting[:GROUP_ENTRIES_MAX]
-                    del self._waiting[:GROUP_ENTRIES_MAX]
+                    batch = self._take()
                     tasks, self._tasks = self._tasks, []
                     if not batch and not tasks:
                         self._awake = False
@@ -142,6 +142,18 @@ class EmbeddedLog:
                 if batch:
                     outcomes = self._commit(batch)
                     self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
+
+    def _take(self) -> list[Waiting]:
+        """The next group: bounded in entries and bytes, so that its callers wait a bounded time."""
+        size = count = 0
+        for entry, _ in self._waiting[:GROUP_ENTRIES_MAX]:
+            count += 1
+            size += len(entry)
+            if size > GROUP_BYTES_MAX:
+                break
+        batch = self._waiting[:count]
+        del self._waiting[:count]
+        return batch
 
     def _commit(self, batch: list[Waiting]) -> list[Outcome] | Exception:
         replica = self._replica
