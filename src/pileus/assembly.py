@@ -31,6 +31,7 @@ from pileus.services import (
     sts,
 )
 from pileus.services.call import HttpRequest, HttpResponse, Parts, Service
+from pileus.services.dynamodb import streams as dynamodb_streams
 from pileus.services.iam.bootstrap import bootstrap, seal
 from pileus.services.iam.credentials import Minter
 from pileus.services.iam.identities import Identities
@@ -45,7 +46,10 @@ from pileus.wire.http import Server, serve
 
 log = logging.getLogger("pileus.assembly")
 RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
-BUILDERS = (iam, sts, dynamodb, s3, lambda_, apigateway, cloudfront, logs, cloudformation)
+BUILDERS = (
+    *(iam, sts, dynamodb, dynamodb_streams, s3, lambda_),
+    *(apigateway, cloudfront, logs, cloudformation),
+)
 
 
 @dataclass

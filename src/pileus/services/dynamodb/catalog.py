@@ -70,9 +70,9 @@ class Catalog:
         rows = self._store.range(start, keys.after_prefix(prefix), limit)
         return [keys.split(r.key)[2].decode() for r in rows]
 
-    def all(self) -> list[Table]:
-        """Every table of every account and region (background work)."""
-        prefix = keys.table_prefix(META)
+    def all(self, scope: str = "") -> list[Table]:
+        """Every table of a scope; of every account and region when it is empty."""
+        prefix = keys.partition_prefix(META, scope) if scope else keys.table_prefix(META)
         out: list[Table] = []
         start = prefix
         while True:

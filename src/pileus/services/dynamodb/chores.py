@@ -20,7 +20,7 @@ from pileus.services.dynamodb.counting import DIRECT_ROWS_MAX, count_key
 from pileus.services.dynamodb.delete_table import GONE
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import expired
-from pileus.services.dynamodb.schema import Index, Table
+from pileus.services.dynamodb.schema import Index, Table, topic
 from pileus.services.dynamodb.transact_write_items import TOKENS
 from pileus.services.dynamodb.transacting import TOKEN_MS
 from pileus.services.dynamodb.values import item_size
@@ -31,6 +31,7 @@ TICK_S = 0.25
 SWEEP_EVERY_S = 60.0
 COUNT_EVERY_S = 600.0
 SLICE_ROWS = 200
+STREAM_MS = 24 * 3600 * 1000
 PURGE_ROWS = 500
 FILL_ROWS = 200
 PAUSE_FACTOR = 20  # a walk rests this many times as long as it works
@@ -130,12 +131,44 @@ class Chores:
             attribute = table.description.get("ttl")
             if attribute:
                 await self._expire(table, attribute)
+            for stream in table.description.get("streams", ()):
+                await self._trim(topic(table.id, stream["label"]))
+            await self._forget_streams(table)
         prefix = keys.table_prefix(TOKENS)
         limit_ms = self._room.clock.now_ms() - TOKEN_MS
         async for rows in self._slices(prefix, keys.after_prefix(prefix)):
             old = [[r.key, None] for r in rows if orjson.loads(r.value)[1] < limit_ms]
             if old:
                 await self._room.store.submit("write", old)
+
+    async def _trim(self, name: str) -> None:
+        """Remove a stream's records that are older than a day."""
+        limit_ms = self._room.clock.now_ms() - STREAM_MS
+        prefix = keys.partition_prefix("changes", name)
+        async for rows in self._slices(prefix, keys.after_prefix(prefix)):
+            old = [r for r in rows if orjson.loads(r.value)["time"] < limit_ms]
+            if old:
+                await self._room.store.submit("write", [[r.key, None] for r in old])
+            if len(old) < len(rows):
+                return
+
+    async def _forget_streams(self, table: Table) -> None:
+        """A stream that was switched off more than a day ago is no longer listed."""
+        limit_ms = self._room.clock.now_ms() - STREAM_MS
+
+        def ended(stream: dict[str, Any]) -> bool:
+            return bool(stream.get("until_ms", limit_ms) < limit_ms)
+
+        if not any(map(ended, table.description.get("streams", ()))):
+            return
+
+        def forget(draft: Any) -> None:
+            row = draft.get_json(table.meta_key)
+            if row is not None:
+                row["streams"] = [s for s in row.get("streams", ()) if not ended(s)]
+                draft.put_json(table.meta_key, row)
+
+        await self._room.store.transact(forget)
 
     async def _expire(self, table: Table, attribute: str) -> None:
         end = keys.after_prefix(table.rows_prefix)

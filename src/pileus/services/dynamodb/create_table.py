@@ -111,6 +111,8 @@ def set_stream(d: dict[str, Any], spec: dict[str, Any] | None, at_ms: int) -> No
     label = moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}"
     d["StreamSpecification"] = spec
     d["LatestStreamLabel"] = label
+    told = {"label": label, "view": spec["StreamViewType"], "from_ms": at_ms}
+    d["streams"] = [*d.get("streams", ()), told]
     d["LatestStreamArn"] = f"{d['TableArn']}/stream/{label}"
 
 

@@ -8,13 +8,14 @@ from pileus.services.call import Call
 from pileus.services.dynamodb.describe_table import describe
 from pileus.services.dynamodb.faults import invalid, table_not_found
 from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import topic
 from pileus.state import keys
 
 GONE = "dynamodb.gone"
 
 
 def gone_key(rows: str) -> bytes:
-    """The row that says: state table ``rows`` is to be emptied."""
+    """The row that says: state table (or change topic) ``rows`` is to be emptied."""
     return keys.key(GONE, "gone", rows)
 
 
@@ -34,7 +35,8 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
                 " Disable deletion protection first."
             )
         draft.delete(table.meta_key)
-        for rows in (table.rows, *(i.rows for i in table.indexes)):
+        streams = (topic(table.id, s["label"]) for s in row.get("streams", ()))
+        for rows in (table.rows, *(i.rows for i in table.indexes), *streams):
             draft.put(gone_key(rows), b"")
 
     await room.store.transact(delete, call.invocation_id)

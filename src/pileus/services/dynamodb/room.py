@@ -15,7 +15,8 @@ from pileus.services.dynamodb.shapes import Shapes
 class Room:
     """Parts of the service, bound to its operations by ``build``."""
 
-    def __init__(self, parts: Any) -> None:
+    def __init__(self, parts: Any, model: str = "dynamodb") -> None:
+        self._model = model
         self.parts = parts
         self.store = parts.store
         self.clock = parts.clock
@@ -25,7 +26,7 @@ class Room:
     def parse(self, operation: str, body: Any) -> dict[str, Any]:
         """The exact reader: typed parameters or the service's error."""
         if self._shapes is None:
-            self._shapes = Shapes(Loader().load_service_model("dynamodb", "service-2"))
+            self._shapes = Shapes(Loader().load_service_model(self._model, "service-2"))
         return self._shapes.parse(operation, body)
 
     def table(self, call: Call, name: str) -> Table:

@@ -124,8 +124,10 @@ def expired(value: dict[str, Any] | None, now_s: int) -> bool:
 
 
 def purge(tx: Tx, args: list[Any]) -> int:
-    """``[state table, limit]``: remove up to ``limit`` rows of a deleted table; how many."""
-    prefix = keys.table_prefix(args[0])
+    """``[name, limit]``: remove up to ``limit`` rows of a deleted table; how many. ``name`` is a
+    state table, or the topic of a stream's change records."""
+    topic = "/" in args[0]
+    prefix = keys.partition_prefix("changes", args[0]) if topic else keys.table_prefix(args[0])
     rows = tx.range(prefix, keys.after_prefix(prefix), args[1])
     for row in rows:
         tx.delete(row.key)

@@ -197,6 +197,11 @@ def _empty_key(verdict: str, name: str, kind: str) -> Exception:
     )
 
 
+def topic(table_id: str, label: str) -> str:
+    """The topic of a stream's change records."""
+    return f"dynamodb/{table_id}/{label}"
+
+
 # -- parsing --------------------------------------------------------------------------------
 
 
@@ -226,7 +231,7 @@ def parse(meta_key: bytes, text: bytes) -> Table:
             (n, t, i.name) for i in indexes for n, t in (i.range if i.local else i.key_attributes)
         ),
         stream_view=view,
-        stream_topic="dynamodb/" + d["id"] if view else "",
+        stream_topic=topic(d["id"], d["LatestStreamLabel"]) if view else "",
         rows_prefix=keys.table_prefix(rows),
         by_name={i.name: i for i in indexes},
     )

@@ -281,3 +281,4 @@ def _update_stream(row: Row, spec: dict[str, Any], at_ms: int) -> None:
         set_stream(row, spec, at_ms)
     else:
         row.pop("StreamSpecification", None)
+        row["streams"][-1]["until_ms"] = at_ms
