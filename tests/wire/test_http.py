@@ -189,6 +189,7 @@ def test_expect_100_continue():
         (get("/a", "Transfer-Encoding: gzip, chunked\r\n", "POST") + b"0\r\n\r\n", 501),
         (get("/a", "Transfer-Encoding: xchunked\r\n", "POST") + b"0\r\n\r\n", 501),
         (get("/a", "Host: b\r\n"), 400),
+        (b"GET /a HTTP/1.1\r\n\r\n", 400),
         (get("/a", "Bad Header: b\r\n"), 400),
         (b"GET /a HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", 400),
         (get("/" + "a" * 40_000), 414),

@@ -198,6 +198,8 @@ class Connection(asyncio.Protocol):
         http10 = self._parser.get_http_version() == "1.0"
         told = headers.get("content-length", "0")
         try:
+            if "host" not in headers and not http10 and b"://" not in self._url:
+                raise AwsError("BadRequest", "The Host header is missing.")
             if told.isdecimal() and len(told) < 7 and "transfer-encoding" not in headers:
                 length = int(told)
             else:

@@ -18,6 +18,7 @@ from typing import Any
 from pileus.errors import AwsError
 
 Convert = Callable[[Any], Any]
+LONG = 1 << 63
 
 
 class Missing(Exception):
@@ -140,10 +141,12 @@ def read_string(value: Any) -> str:
 
 
 def read_integer(value: Any) -> int:
-    if type(value) is int:
-        return value
     if type(value) is float and math.isfinite(value):
-        return int(value)
+        value = int(value)
+    if type(value) is int:
+        if -LONG <= value < LONG:
+            return value
+        raise bad("Numeric value out of range of long")
     raise wrong(value, "java.lang.Integer")
 
 
