@@ -8,8 +8,6 @@ import time
 import uuid
 from typing import Any
 
-import pytest
-
 from tests.conftest import Cloud
 from tests.services.cloudfront.test_cloudfront import config
 
@@ -50,12 +48,7 @@ def test_a_bucket_behind_a_distribution_with_an_identity(cloud: Cloud) -> None:
         "Resource": f"arn:aws:s3:::{bucket}/*",
     }
     policy = {"Version": "2012-10-17", "Statement": [statement]}
-    try:
-        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-    except s3.exceptions.ClientError as e:
-        if e.response["Error"]["Code"] != "NotImplemented":
-            raise
-        pytest.skip("bucket policies are not offered yet")
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
     time.sleep(1.1)  # a refusal is kept for a second
     status, body, headers = visit(cloud, made["DomainName"], "/")
     assert (status, body, headers["X-Cache"]) == (200, b"hello", "Miss from cloudfront")

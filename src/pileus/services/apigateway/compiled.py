@@ -41,7 +41,8 @@ class Route:
     scopes: frozenset[str]
     authorizer: dict[str, Any] | None
     target: Target | None
-    rate: float  # requests a second; 0: unlimited
+    limited: bool
+    rate: float  # requests a second
     burst: int
 
 
@@ -55,6 +56,7 @@ class Stage:
     routes: Routes
     log_arn: str
     log_format: str
+    limited: bool
     rate: float
     burst: int
     authorizer_stamp: int
@@ -151,13 +153,14 @@ def _stage(stage: dict[str, Any], served: dict[str, Any]) -> Stage:
     for route in served.get("route", {}).values():
         routes.add(route["RouteKey"], _route(route, stage, served, variables))
     log = stage.get("AccessLogSettings") or {}
-    rate, burst = _limits(stage.get("DefaultRouteSettings") or {})
+    limited, rate, burst = _limits(stage.get("DefaultRouteSettings") or {})
     return Stage(
         stage["StageName"],
         variables,
         routes,
         log.get("DestinationArn", ""),
         log.get("Format", ""),
+        limited,
         rate,
         burst,
         stage.get("_authorizers_reset", 0),
@@ -170,7 +173,7 @@ def _route(
     integration_id = route.get("Target", "").removeprefix("integrations/")
     integration = served.get("integration", {}).get(integration_id)
     settings = (stage.get("RouteSettings") or {}).get(route["RouteKey"]) or {}
-    rate, burst = _limits(settings)
+    limited, rate, burst = _limits(settings)
     return Route(
         route["RouteKey"],
         route["RouteKey"].partition(" ")[2],
@@ -178,16 +181,18 @@ def _route(
         frozenset(route.get("AuthorizationScopes") or ()),
         served.get("authorizer", {}).get(route.get("AuthorizerId", "")),
         _target(integration, variables) if integration else None,
+        limited,
         rate,
         burst,
     )
 
 
-def _limits(settings: dict[str, Any]) -> tuple[float, int]:
+def _limits(settings: dict[str, Any]) -> tuple[bool, float, int]:
     rate, burst = settings.get("ThrottlingRateLimit"), settings.get("ThrottlingBurstLimit")
     if rate is None and burst is None:
-        return 0.0, 0
-    return float(rate if rate is not None else 10_000), int(burst if burst is not None else 5_000)
+        return False, 0.0, 0
+    whole = 10_000.0 if rate is None else float(rate)
+    return True, whole, 5_000 if burst is None else int(burst)
 
 
 def _target(integration: dict[str, Any], variables: dict[str, str]) -> Target:

@@ -16,9 +16,13 @@ import orjson
 
 from pileus.errors import AwsError, Unavailable
 from pileus.services.apigateway import answers
+from pileus.services.apigateway.authorizing import Authorizing
 from pileus.services.apigateway.compiled import Api, Apis, Route, Stage
 from pileus.services.apigateway.payload import Exchange, format_1, format_2
+from pileus.services.apigateway.proxying import proxy
 from pileus.services.call import HttpRequest, HttpResponse, Parts, Principal
+from pileus.services.outbound import Outbound
+from pileus.services.rates import Rates
 
 LOG = logging.getLogger("pileus.apigateway")
 BODY_BYTES_MAX = 10 * 1024 * 1024
@@ -31,6 +35,9 @@ class Door:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._apis = Apis(parts.store)
+        self._outbound = Outbound()
+        self._authorizing = Authorizing(parts, self._outbound, self.call_function)
+        self._rates = Rates(parts.config.path("run", "rates"))
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
         """Answer one request addressed to an API, by host or by path."""
@@ -100,14 +107,29 @@ class Door:
         target = route.target
         if target is None:
             return answers.internal()
-        if route.authorization != "NONE":
-            return answers.error(403, "Forbidden")
+        if not self._within_rate(x, route):
+            return answers.error(429, "Too Many Requests")
         try:
             await x.request.read(BODY_BYTES_MAX)
         except AwsError:
             return answers.error(413, "Request Entity Too Large")
+        if route.authorization != "NONE":
+            refusal = await self._authorizing.refusal(x)
+            if refusal is not None:
+                return refusal
+        if not target.function:
+            return await proxy(self._outbound, x, target)
         event = format_2(x) if target.version == "2.0" else format_1(x)
         return await self._invoke(x, target.function, event, target.version, target.timeout_s)
+
+    def _within_rate(self, x: Exchange, route: Route) -> bool:
+        """The route's own limit, else its stage's."""
+        name, rate, burst = f"{x.api.api_id}/{x.stage.name}", x.stage.rate, x.stage.burst
+        if route.limited:
+            name, rate, burst = f"{name}/{route.key}", route.rate, route.burst
+        elif not x.stage.limited:
+            return True
+        return self._rates.allow(name, rate, burst, self._parts.clock.monotonic())
 
     async def _invoke(
         self, x: Exchange, function: str, event: dict[str, Any], version: str, timeout_s: float
