@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,15 @@ from pileus.runtime.python_worker import (
 MESSAGE_BYTES_MAX = 64 * 1024
 UID_BASE, UID_RANGE = 200_000, 10_000
 CAPABILITIES_NEEDED = (0, 6, 7, 21)  # CHOWN, SETGID, SETUID, SYS_ADMIN
-WARM_MODULES = ("importlib.metadata", "asyncio", "base64", "csv", "hashlib", "http.client", "uuid")
+WARM_MODULES = (
+    "importlib.metadata",
+    "asyncio",
+    "base64",
+    "csv",
+    "encodings.idna",
+    "hashlib",
+    "uuid",
+)
 WARM_CLIENTS = ("dynamodb", "s3", "sqs", "sns", "lambda", "events")
 
 
@@ -249,17 +258,28 @@ def warm_up() -> None:
     """Import what AWS's Python runtime offers and load the models of the common services, with no
     account's settings: no files, no credentials, no network."""
     import boto3
-    import boto3.session
+    from botocore.awsrequest import AWSResponse
+
+    class Nothing:
+        """The raw side of an empty HTTP answer."""
+
+        def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+            return iter((b"{}",))
 
     boto3.setup_default_session()
     for name in WARM_CLIENTS:
-        boto3.client(
+        client = boto3.client(
             name,
             region_name="us-east-1",
             aws_access_key_id="-",
             aws_secret_access_key="-",
             endpoint_url="http://127.0.0.1:9",
         )
+        if name == "dynamodb":  # one call, answered before it is sent: signer and parsers too
+            client.meta.events.register(
+                "before-send", lambda request, **_: AWSResponse(request.url, 200, {}, Nothing())
+            )
+            client.list_tables()
     boto3.resource("dynamodb", region_name="us-east-1")
     for module in WARM_MODULES:
         __import__(module)
