@@ -274,6 +274,26 @@ def test_endless_output(rt: Functions) -> None:
     assert any("log events were dropped" in line for _, line in outcome.log)
 
 
+def test_endless_output_between_requests(rt: Functions) -> None:
+    spec = rt.spec(
+        textwrap.dedent("""
+        import threading, time
+        def flood():
+            time.sleep(.2)
+            while True: print('x' * 1000)
+        def handler(e, c):
+            if e: threading.Thread(target=flood, daemon=True).start()
+            return 1
+        """)
+    )
+    rt.answer(spec, True)
+    deadline = time.monotonic() + 10
+    while rt.stats()["functions"].get(spec.arn, {}).get("idle") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert rt.stats()["functions"].get(spec.arn, {}).get("idle", 0) == 0
+    assert rt.run(spec, False).cold
+
+
 def test_lies_on_the_socket(rt: Functions) -> None:
     """A worker that writes its own frames can only harm itself."""
     spec = rt.spec(

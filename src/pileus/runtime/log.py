@@ -19,6 +19,7 @@ FRAME_HEAD = struct.Struct(">4sIQ")
 EVENT_BYTES_MAX = 256 * 1024
 KEPT_BYTES_MAX = 8 * 1024 * 1024  # held in memory for one invocation
 PIPE_READ_BYTES = 65536
+FLOOD_PAUSE_S = 0.1
 
 Line = tuple[int, str]
 
@@ -39,8 +40,20 @@ class LogReader:
         self._bytes = 0
         self._dropped = 0
 
-    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_reader(self._fd, self.drain, 4)
+    def watch(
+        self, loop: asyncio.AbstractEventLoop, on_flood: Callable[[], None] = lambda: None
+    ) -> None:
+        """Read as output comes. Who writes more than is kept gets slowed down: the pipe is then
+        looked at ten times a second only, and ``on_flood`` is called each time."""
+        if self._fd >= 0:
+            loop.add_reader(self._fd, self._read, loop, on_flood)
+
+    def _read(self, loop: asyncio.AbstractEventLoop, on_flood: Callable[[], None]) -> None:
+        self.drain(4)
+        if self._dropped and self._fd >= 0:
+            loop.remove_reader(self._fd)
+            loop.call_later(FLOOD_PAUSE_S, self.watch, loop, on_flood)
+            on_flood()
 
     def drain(self, rounds: int = 64) -> None:
         """Read what lies in the pipe (bounded: an endless writer must not hold us)."""
@@ -57,6 +70,10 @@ class LogReader:
                 return
 
     def _feed(self, data: bytes) -> None:
+        if self._bytes >= KEPT_BYTES_MAX:
+            self._dropped += max(1, data.count(b"\n"))
+            self._pending = b""
+            return
         stamp = now_ms()
         data = self._pending + data
         at = 0
@@ -95,6 +112,7 @@ class LogReader:
     def _keep(self, stamp: int, text: bytes) -> None:
         if self._bytes + len(text) > KEPT_BYTES_MAX:
             self._dropped += 1
+            self._bytes = KEPT_BYTES_MAX
             return
         self._bytes += len(text) + 32
         line = text[:EVENT_BYTES_MAX].decode("utf-8", "replace").rstrip("\n")

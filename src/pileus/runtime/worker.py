@@ -86,12 +86,17 @@ class Worker:
     async def prepare(self) -> None:
         """Open the doors and the conversation with process 1."""
         self.enclosure.on_exit = self._on_exit
-        self._output.watch(self._loop)
+        self._output.watch(self._loop, self._on_flood)
         await self._loop.create_unix_connection(lambda: self._frames, sock=self.enclosure.control)
         if not self._setting.weak:
             await self._relay.start(self.enclosure.doors[0])
             await self._proxy.start(self.enclosure.doors[1])
         await self._api.start(self.enclosure.doors[-1])
+
+    def _on_flood(self) -> None:
+        """Endless output without a request to account it to: a thread left running."""
+        if self.served and self.job is None:
+            self.kill()
 
     def places(self, code: str, layers: str) -> Places:
         if not self._setting.weak:
