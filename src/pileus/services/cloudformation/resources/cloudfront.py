@@ -16,7 +16,7 @@ WRAPPED = {
     "LambdaFunctionAssociations", "OriginCustomHeaders", "Headers", "QueryStringCacheKeys",
     "WhitelistedNames", "OriginSslProtocols",
 }  # fmt: skip
-RENAMED = {
+RENAMED: dict[str, str] = {
     "OriginCustomHeaders": "CustomHeaders", "OriginSSLProtocols": "OriginSslProtocols",
     "AcmCertificateArn": "ACMCertificateArn", "IPV6Enabled": "IsIPV6Enabled",
     "IamCertificateId": "IAMCertificateId", "SslSupportMethod": "SSLSupportMethod",
@@ -30,7 +30,7 @@ def _wrap(value: Any) -> Any:
         return value
     out: dict[str, Any] = {}
     for name, inner in value.items():
-        api = RENAMED.get(name, name)
+        api = str(RENAMED.get(name, name))
         wrapped = _wrap(inner)
         if isinstance(inner, list) and (name in WRAPPED or api in WRAPPED):
             wrapped = {"Quantity": len(inner), "Items": wrapped}
