@@ -49,6 +49,7 @@ class Duplicates:
 
     def add(self, key: bytes, verdict: bytes, sequence: int, log_ms: int) -> None:
         """Remember; ``log_ms`` is the greatest time any entry has carried so far."""
+        self.forget(sequence, log_ms)
         number = sequence // BUCKET
         if not self._buckets or self._buckets[-1].number != number:
             self._buckets.append(_Bucket(number))
@@ -59,20 +60,25 @@ class Duplicates:
         cost = len(verdict) + KEPT_OVERHEAD_BYTES
         bucket.size += cost
         self._size += cost
-        self.forget(sequence, log_ms)
+        while self._size > WINDOW_BYTES and len(self._buckets) > 1:
+            self._drop()
 
     def forget(self, sequence: int, log_ms: int) -> None:
-        """Drop what lies outside the window that ends at ``sequence``."""
+        """Drop what lies outside the window that ends at ``sequence``. Called for every entry
+        before its look-up: when a request is forgotten must not depend on how entries were
+        grouped, nor on a restart in between."""
         buckets = self._buckets
         while buckets and (
-            (buckets[0].number + 1) * BUCKET <= sequence - WINDOW_ENTRIES
-            or buckets[0].last_ms < log_ms - WINDOW_MS
-            or (self._size > WINDOW_BYTES and len(buckets) > 1)
+            buckets[0].last_ms < log_ms - WINDOW_MS
+            or (buckets[0].number + 1) * BUCKET <= sequence - WINDOW_ENTRIES
         ):
-            old = buckets.popleft()
-            self._size -= old.size
-            for key in old.keys:
-                del self._verdicts[key]
+            self._drop()
+
+    def _drop(self) -> None:
+        old = self._buckets.popleft()
+        self._size -= old.size
+        for key in old.keys:
+            del self._verdicts[key]
 
 
 def window_start(sequence: int) -> int:

@@ -20,6 +20,8 @@ ENTRY_BYTES_MAX = 8 * 1024 * 1024
 OK, REFUSED, CONFLICT, BUG, STALE = range(5)
 
 _encode = msgspec.msgpack.Encoder().encode
+# A set's order differs between processes; a verdict is part of the running hash.
+_encode_result = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -60,11 +62,11 @@ OK_NONE = _encode((OK, None))
 
 
 def ok(result: Any) -> bytes:
-    return OK_NONE if result is None else _encode((OK, result))
+    return OK_NONE if result is None else _encode_result((OK, result))
 
 
 def refused(e: AwsError) -> bytes:
-    return _encode((REFUSED, e.code, e.message, e.status, e.fields, e.headers))
+    return _encode_result((REFUSED, e.code, e.message, e.status, e.fields, e.headers))
 
 
 def conflict(e: Conflict) -> bytes:

@@ -41,7 +41,7 @@ class Housekeeping:
         tablet_bytes_max: int = TABLET_BYTES_MAX,
     ) -> None:
         self._store = store
-        self._clock = clock
+        self._blobs = blobs
         self._collector = Collector(store, blobs, clock)
         self._trim_entries = trim_entries
         self._checkpoint_entries = checkpoint_entries
@@ -75,6 +75,7 @@ class Housekeeping:
         await self.split()
         if collect:
             await self._collector.sweep()
+            await asyncio.to_thread(self._blobs.sweep)
 
     # -- log ---------------------------------------------------------------------------------
 

@@ -105,6 +105,7 @@ class SqliteReplica:
                 self._duplicates.add(key, verdict, sequence, log_ms)
         self._duplicates.forget(self._applied, self._log_ms)
         self._map = tablets.load(self)
+        self._memory_stale = False
 
     # -- what rules read -------------------------------------------------------------------
 
@@ -127,8 +128,9 @@ class SqliteReplica:
             raise Corrupt(f"the log goes on at {first}, the state stands at {self._applied}")
         before = (self._chain, self._log_ms)
         self.touched = set()
+        if self._memory_stale:
+            self._load()
         results: list[tuple[bytes, bytes, int, int]] = []
-        self._fresh: dict[bytes, bytes] = {}
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
             verdicts = [self._apply(first + i, data, results) for i, data in enumerate(entries)]
@@ -142,13 +144,11 @@ class SqliteReplica:
         except BaseException:
             self._chain, self._log_ms = before
             self._pending.clear()
+            self._memory_stale = True  # the remembered requests, the tablet map
             if self._c.in_transaction:
                 self._c.execute("ROLLBACK")
             raise
         self._applied = last
-        for result in results:
-            self._duplicates.add(*result)
-        self._duplicates.forget(last, self._log_ms)
         return verdicts
 
     def _apply(
@@ -161,9 +161,10 @@ class SqliteReplica:
             )
         if e.now_ms > self._log_ms:
             self._log_ms = e.now_ms
+        self._duplicates.forget(sequence, self._log_ms)
         key = request_key(e.request_id, e.rule) if e.request_id else b""
         writes: dict[bytes, bytes | None] = {}
-        verdict = self._known(key) if key else None
+        verdict = self._duplicates.get(key) if key else None
         if verdict is None:
             tx = self._tx(sequence, e)
             verdict = self._decide(tx, e)
@@ -172,15 +173,12 @@ class SqliteReplica:
                 self._hold(sequence, writes)
             if key and codec.final(verdict):
                 results.append((key, verdict, sequence, self._log_ms))
-                self._fresh[key] = verdict
+                self._duplicates.add(key, verdict, sequence, self._log_ms)
         parts = [self._chain, data, verdict]
         for k, v in writes.items():
             parts += (k, b"\x00" if v is None else v)
         self._chain = hashlib.blake2b(b"".join(parts), digest_size=16).digest()
         return verdict
-
-    def _known(self, key: bytes) -> bytes | None:
-        return self._fresh.get(key) or self._duplicates.get(key)
 
     def _tx(self, sequence: int, e: codec.Entry) -> Tx:
         if e.epoch >= self._map.epoch:
