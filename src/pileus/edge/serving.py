@@ -16,6 +16,7 @@ from typing import Any
 from pileus.edge import answering, freshness
 from pileus.edge.cache import ENTRY_BYTES_MAX, Cache, Entry, Invalidations
 from pileus.edge.distribution import Behaviour, Distribution
+from pileus.edge.keeping import chain, own_error, varies
 from pileus.edge.origins import Fetched, OriginDown, Origins
 from pileus.services.call import Headers, HttpRequest, HttpResponse, Parts
 
@@ -46,17 +47,15 @@ class Serving:
         b = d.behaviour(path)
         method = request.method
         if not d.enabled:
-            return self._dress(
-                b, request, _own_error(403, "The distribution is disabled."), "Error"
-            )
+            return self._dress(b, request, own_error(403, "The distribution is disabled."), "Error")
         if b.protocol != "allow-all" and request.scheme != "https":
             return self._dress(b, request, self._protocol(b, request), "Redirect")
         if method not in b.methods:
             text = "This distribution is not configured to allow the HTTP request method."
-            return self._dress(b, request, _own_error(403, text), "Error")
+            return self._dress(b, request, own_error(403, text), "Error")
         if b.key_groups:
             text = "Missing Key-Pair-Id query parameter or cookie value"
-            return self._dress(b, request, _own_error(403, text), "Error")
+            return self._dress(b, request, own_error(403, text), "Error")
         key = self._key(d, b, request, path) if self._cacheable(b, request) else ""
         if not key:
             return await self._pass(d, b, request, path)
@@ -74,7 +73,7 @@ class Serving:
     def _protocol(self, b: Behaviour, request: HttpRequest) -> HttpResponse:
         """HTTP where HTTPS is wanted: a redirect to the TLS port, or a refusal."""
         if b.protocol == "https-only":
-            return _own_error(403, "Bad request: this distribution requires HTTPS.")
+            return own_error(403, "Bad request: this distribution requires HTTPS.")
         name, colon, _ = request.headers.get("host", "").partition(":")
         port = f":{self._parts.config.edge_tls_port}" if colon else ""
         query = f"?{request.query}" if request.query else ""
@@ -234,7 +233,7 @@ class Serving:
             return await self._give(d, b, request, path, old)
         status = 504 if why.timeout else 502
         text = "CloudFront wasn't able to connect to the origin."
-        response = _own_error(status, text)
+        response = own_error(status, text)
         return await self._custom_error(d, b, request, path, response) or self._dress(
             b, request, response, "Error"
         )
@@ -248,7 +247,7 @@ class Serving:
             chunks.append(chunk)
             size += len(chunk)
             if size > ENTRY_BYTES_MAX:
-                return _chain(chunks, got.body)
+                return chain(chunks, got.body)
         return b"".join(chunks)
 
     # -- entries ------------------------------------------------------------------------------
@@ -273,7 +272,7 @@ class Serving:
         """What to keep of an answer; None when it must not be kept."""
         told = dict(got.headers)
         life = self._life(d, b, got.status, told)
-        if not life.keep or self._varies(b, told):
+        if not life.keep or varies(b, told):
             return None
         if "set-cookie" in told and b.forward_cookies.mode != "none":
             return None  # made for one viewer
@@ -295,20 +294,6 @@ class Serving:
             told.get("etag", ""),
             told.get("last-modified", ""),
         )
-
-    @staticmethod
-    def _varies(b: Behaviour, told: dict[str, str]) -> bool:
-        """Does it vary by a header the origin saw and the key does not hold?"""
-        for name in told.get("vary", "").lower().split(","):
-            name = name.strip()
-            if name in ("", "accept-encoding") or name in b.key_headers:
-                continue
-            seen = b.forward_cookies.mode if name == "cookie" else ""
-            if name == "cookie" and seen in ("none", b.key_cookies.mode):
-                continue
-            if name == "*" or name == "cookie" or b.forward_headers.takes(name):
-                return True
-        return False
 
     def _renewed(
         self, d: Distribution, b: Behaviour, old: Entry, got: Fetched, sequence: int
@@ -422,20 +407,3 @@ class Serving:
             ("x-amz-cf-id", id_),
         )
         return response
-
-
-async def _chain(chunks: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-    async for chunk in rest:
-        yield chunk
-
-
-def _own_error(status: int, text: str) -> HttpResponse:
-    """CloudFront's own page for an error it found itself."""
-    body = (
-        f"<!DOCTYPE html><html><head><title>ERROR: The request could not be satisfied</title>"
-        f"</head><body><h1>{status} ERROR</h1><h2>The request could not be satisfied.</h2>"
-        f"<p>{text}</p></body></html>"
-    ).encode()
-    return HttpResponse(status, [("content-type", "text/html")], body)
