@@ -92,7 +92,10 @@ _COMPLEMENT = bytes.maketrans(bytes(range(256)), bytes(255 - i for i in range(25
 
 def order_bytes(text: str) -> bytes:
     """Bytes that compare as the numbers do: sign, exponent, digits; complemented when negative."""
-    negative, digits, exponent = parts(text)
+    if text.isdigit() and text.isascii() and text[0] != "0" and len(text) < DIGITS_MAX:
+        negative, digits, exponent = False, text.rstrip("0"), len(text) - 1
+    else:
+        negative, digits, exponent = parts(text)
     if not digits:
         return b"\x80"
     body = bytes([exponent + 130]) + digits.encode().translate(_DIGIT_BYTES)

@@ -64,7 +64,7 @@ FIRST = {
         *("ConditionalOperator", "ScanFilter", "Segment", "Limit", "AttributesToGet"),
     ),
 }
-# Tag operations check their members themselves.
+# Tag operations check their own members themselves, only what is inside Tags here.
 UNCHECKED = frozenset({"TagResource", "UntagResource", "ListTagsOfResource"})
 NUMBERS = {"integer": "Integer", "long": "Long", "double": "Double", "float": "Float"}
 
@@ -84,10 +84,10 @@ class Shapes:
         params: dict[str, Any] = self._read_members(body, self._shapes[name])
         if operation in NAMED_FIRST:
             _check_table_name(params.get("TableName"))
-        if operation in UNCHECKED:
-            return params
         errors: list[str] = []
         self._constrain(params, name, "", "", errors, named_first=operation in NAMED_FIRST)
+        if operation in UNCHECKED:
+            errors = [e for e in errors if "'tags." in e or "'tagKeys." in e]
         if errors:
             found = errors[:ERRORS_MAX]
             plural = "s" if len(found) > 1 else ""
@@ -135,7 +135,7 @@ class Shapes:
         if not isinstance(value, list):
             raise unserializable(PARAMETERIZED if inside else "Unexpected field type")
         member = shape["member"]["shape"]
-        return [self._read(v, member, True) for v in value]
+        return [self._read(_given(v, member), member, True) for v in value]
 
     def _read_map(self, value: Any, shape: dict[str, Any], inside: bool) -> dict[str, Any]:
         member = shape["value"]["shape"]
@@ -146,7 +146,7 @@ class Shapes:
             )
         if not isinstance(value, dict):
             raise unserializable(PARAMETERIZED if inside else "Unexpected field type")
-        return {n: self._read(v, member, True) for n, v in value.items()}
+        return {n: self._read(_given(v, member), member, True) for n, v in value.items()}
 
     def _java(self, name: str) -> str:
         shape = self._shapes[name]
@@ -238,6 +238,18 @@ class Shapes:
                     self._constrain(x, inner_name, f"{path}.{key}.member.{n}", "member", errors)
             else:
                 self._constrain(child, member, f"{path}.{key}", "member", errors)
+
+
+def _given(value: Any, shape: str) -> Any:
+    """A member of a list or map. Null is an empty attribute value, and nothing else."""
+    if value is not None:
+        return value
+    if shape == "AttributeValue":
+        return {}
+    raise invalid(
+        "1 validation error detected: Value null at 'member' failed to satisfy constraint:"
+        " Member must not be null"
+    )
 
 
 def _read_scalar(value: Any, kind: str) -> Any:
