@@ -10,8 +10,6 @@ import asyncio
 import datetime
 import json
 import math
-import os
-import signal
 import struct
 import time
 from collections.abc import Callable
@@ -23,17 +21,18 @@ import orjson
 from pileus.errors import Unavailable
 from pileus.runtime import environment, jail, log
 from pileus.runtime.environment import Places
+from pileus.runtime.faults import ANSWER_BYTES_MAX, exit_error, too_large_error
 from pileus.runtime.frames import FrameProtocol
 from pileus.runtime.function import FunctionSpec, InvokeOutcome
 from pileus.runtime.job import Job
 from pileus.runtime.launcher import Enclosure
+from pileus.runtime.memory import namespace_pids, resident_bytes
 from pileus.runtime.proxy import Proxy
 from pileus.runtime.python_worker import ANSWER, ERROR, INIT_ERROR, INVOKE, READY, SPECIALISE
 from pileus.runtime.relay import Relay
 from pileus.runtime.runtime_api import RuntimeApi
 
 LAST_WORDS_S = 0.5
-ANSWER_BYTES_MAX = 6_291_556  # as AWS's own error message counts it
 FRAME_BYTES_MAX = 48 * 1024 * 1024
 PROCESSES_MAX = jail.PROCESSES_MAX
 CREDENTIALS_MARGIN_MS = 60_000
@@ -353,48 +352,3 @@ def invoke_frame(job: Job) -> tuple[bytes, bytes, bytes]:
     if len(head) > 0xFFFF:
         raise Unavailable("the client context is too large")
     return struct.pack("<H", len(head)), head, job.payload
-
-
-def exit_error(request_id: str, status: int) -> bytes:
-    """AWS's error for a runtime process that ended by itself or was killed."""
-    if status < 0:
-        name = "killed" if status == -signal.SIGKILL else signal.strsignal(-status)
-        reason = f"Runtime exited with error: signal: {str(name).lower()}"
-    elif status:
-        reason = f"Runtime exited with error: exit status {status}"
-    else:
-        reason = "Runtime exited without providing a reason"
-    text = f"RequestId: {request_id} Error: {reason}"
-    return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": text}).encode()
-
-
-def too_large_error() -> bytes:
-    text = (
-        f"Response payload size exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes)."
-    )
-    return json.dumps({"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"}).encode()
-
-
-def namespace_pids(first: int) -> list[int]:
-    """All processes in the process namespace of ``first``."""
-
-    def namespace(pid: str) -> str:
-        try:
-            return os.readlink(f"/proc/{pid}/ns/pid")
-        except OSError:
-            return ""  # gone, or not ours
-
-    own = namespace(str(first))
-    if not own or own == namespace("self"):
-        return [first]
-    return [int(p) for p in os.listdir("/proc") if p.isdigit() and namespace(p) == own]
-
-
-def resident_bytes(pid: int, name: bytes, file: str = "status") -> int:
-    """A size from /proc/PID/status or the like, in bytes; 0 when the process is gone."""
-    try:
-        text = Path(f"/proc/{pid}/{file}").read_bytes()
-    except OSError:
-        return 0
-    at = text.find(name)
-    return int(text[at + len(name) :].split(None, 1)[0]) * 1024 if at >= 0 else 0
