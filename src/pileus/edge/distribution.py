@@ -115,8 +115,8 @@ class Distributions:
         found: dict[str, dict[str, Any]] = {}
         prefix = keys.table_prefix(rows.TABLE)
         for row in self._store.range(prefix, keys.after_prefix(prefix), 1_000_000):
-            _, kind, id_ = keys.split(row.key)
-            found.setdefault(kind.decode(), {})[id_.decode()] = orjson.loads(row.value)
+            _, kind, raw_id = keys.split(row.key)
+            found.setdefault(kind.decode(), {})[raw_id.decode()] = orjson.loads(row.value)
         by_host: dict[str, Distribution] = {}
         home = None
         for id_, row in found.get("distribution", {}).items():

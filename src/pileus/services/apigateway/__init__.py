@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from pileus.services.apigateway import (
     apis,
@@ -16,11 +18,11 @@ from pileus.services.apigateway import (
 from pileus.services.apigateway.access import access
 from pileus.services.apigateway.door import Door
 from pileus.services.apigateway.room import Room
-from pileus.services.call import Parts, Service
+from pileus.services.call import Call, Parts, Service
 
 __all__ = ["OPERATIONS", "Door", "build"]
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateApi": apis.create_api,
     "GetApi": apis.get_api,
     "GetApis": apis.get_apis,

@@ -71,8 +71,8 @@ class Authorizing:
         if not all(values):
             return _unauthorized()
         api = x.api
-        key = (api.api_id, x.stage.name, x.stage.authorizer_stamp, orjson.dumps(authorizer))
-        key = (*key, *values)
+        stamp = x.stage.authorizer_stamp
+        key = (api.api_id, x.stage.name, stamp, orjson.dumps(authorizer), *values)
         now_s = self._clock.monotonic()
         until, decision = self._decisions.get(key, (0.0, {}))
         if now_s >= until:

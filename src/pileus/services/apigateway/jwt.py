@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pileus.errors import Unavailable
 from pileus.services.outbound import Outbound
 
-HASHES = {"RS256": hashes.SHA256, "RS384": hashes.SHA384, "RS512": hashes.SHA512}
+HASHES: dict[str, Any] = {"RS256": hashes.SHA256, "RS384": hashes.SHA384, "RS512": hashes.SHA512}
 KEYS_S, RETRY_S, SKEW_S = 7200.0, 10.0, 0.0
 DOCUMENT_BYTES_MAX, TOKEN_CHARS_MAX = 256 * 1024, 16 * 1024
 

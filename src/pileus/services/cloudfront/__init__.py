@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from pileus.services.call import Parts, Service
+from pileus.services.call import Call, Parts, Service
 from pileus.services.cloudfront import configured, distributions, invalidations, tags
 from pileus.services.cloudfront.access import access
 from pileus.services.cloudfront.room import Room
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateDistribution": distributions.create_distribution,
     "CreateDistributionWithTags": distributions.create_distribution_with_tags,
     "GetDistribution": distributions.get_distribution,

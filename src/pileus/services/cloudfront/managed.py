@@ -97,7 +97,7 @@ def _answer(name: str, cors: Any = None, security: Any = None) -> dict[str, Any]
 
 
 _ORIGIN_HEADERS = ("origin", "access-control-request-headers", "access-control-request-method")
-_QUERY_ALL = {"headers": ("host", "origin"), "cookies": "all", "queries": "all"}
+_QUERY_ALL: dict[str, Any] = {"headers": ("host", "origin"), "cookies": "all", "queries": "all"}
 KINDS: Mapping[str, Mapping[str, dict[str, Any]]] = MappingProxyType(
     {
         "cache-policy": {
