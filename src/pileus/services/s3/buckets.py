@@ -20,6 +20,8 @@ from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
 
 BUCKETS_PAGE_MAX = 10_000
+DEFAULT_OWNERSHIP = "BucketOwnerEnforced"
+DEFAULT_BLOCKS = BLOCKS
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
 
@@ -30,14 +32,14 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     region = _region(call)
     if params.get("ObjectLockEnabledForBucket"):
         raise AwsError("NotImplemented", "Object Lock is not offered by Pileus yet.", 501)
-    ownership = params.get("ObjectOwnership") or "BucketOwnerEnforced"
+    ownership = params.get("ObjectOwnership") or DEFAULT_OWNERSHIP
     if ownership not in OWNERSHIPS:
         raise faults.invalid_argument(
             "Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership
         )
     settings = {
         "ownership": {"Rules": [{"ObjectOwnership": ownership}]},
-        "public-access-block": dict.fromkeys(BLOCKS, True),
+        "public-access-block": dict.fromkeys(DEFAULT_BLOCKS, True),
     }
     headers = call.request.headers if call.request is not None else {}
     if params.get("ACL"):

@@ -81,8 +81,7 @@ def _repeated(room: Room, name: str, key: str, upload_id: str) -> dict[str, Any]
     meta = rows.describe(value) if value is not None else None
     if meta is None or meta.upload != upload_id:
         raise faults.no_such_upload(upload_id)
-    versioned = bool(room.bucket(name).versioning)
-    return _answer(name, key, meta, (meta.version or "null") if versioned else None)
+    return _answer(name, key, meta, meta.version or None)
 
 
 def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Part]:

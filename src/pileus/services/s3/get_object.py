@@ -127,6 +127,7 @@ def _bytes(
     head: bool,
 ) -> HttpResponse:
     start, length, status = 0, meta.size, 200
+    part: Mapping[str, str] = {}
     told = request.headers.get("range")
     number = query.get("partNumber")
     if number is not None:
@@ -134,7 +135,7 @@ def _bytes(
             raise faults.invalid_request(
                 "Cannot specify both Range header and partNumber query parameter"
             )
-        start, length = span_of_part(room, meta, number)
+        start, length, part = span_of_part(room, meta, number)
         status = 206
         if meta.parts:
             headers.append(("x-amz-mp-parts-count", str(meta.parts)))
@@ -147,7 +148,9 @@ def _bytes(
         last = start + length - 1
         headers.append(("content-range", f"bytes {start}-{max(last, 0)}/{meta.size}"))
     asked = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    if asked and meta.checks and length == meta.size:
+    if asked and number is not None and meta.upload:
+        headers += checksums.answer_headers(part, meta.check_type)
+    elif asked and meta.checks and length == meta.size:
         headers += checksums.answer_headers(meta.checks, meta.check_type)
     headers.append(("content-length", str(length)))
     if head:

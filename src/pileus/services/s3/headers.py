@@ -136,7 +136,7 @@ def tags_of(told: str | None) -> dict[str, str]:
     if not told:
         return {}
     try:
-        pairs = parse_qsl(told, keep_blank_values=True, strict_parsing=True, max_num_fields=50)
+        pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=50)
     except ValueError:
         raise faults.invalid_argument(
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query"

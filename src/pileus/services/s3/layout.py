@@ -46,8 +46,8 @@ def pieces(room: Room, meta: Meta, start: int, length: int) -> list[Piece]:
     return out
 
 
-def span_of_part(room: Room, meta: Meta, told: str) -> tuple[int, int]:
-    """(start, length) of a part by its place (1 is the first) in the finished object."""
+def span_of_part(room: Room, meta: Meta, told: str) -> tuple[int, int, dict[str, str]]:
+    """(start, length, checksums) of a part by its place (1: the first) in the finished object."""
     if not told.isdigit() or not 1 <= int(told) <= 10_000:
         raise faults.invalid_argument(
             "Part number must be an integer between 1 and 10000, inclusive", "partNumber", told
@@ -60,9 +60,10 @@ def span_of_part(room: Room, meta: Meta, told: str) -> tuple[int, int]:
         error.fields = {"PartNumberRequested": number, "ActualPartCount": max(meta.parts, 1)}
         raise error
     if not meta.upload:
-        return 0, meta.size
+        return 0, meta.size, meta.checks
     start = 0
     parts = [part for _, part in parts_of(room, meta.upload)]
     for part in parts[: number - 1]:
         start += part.size
-    return start, parts[number - 1].size
+    part = parts[number - 1]
+    return start, part.size, part.checks

@@ -220,8 +220,8 @@ def _seek(
         return key
     try:
         order = room.find(name, key, version)[2].order
-    except AwsError:
-        told = rows.order_of(version)
+    except AwsError:  # deleted since the last page: go on where it was
+        told = rows.ORDER_MAX if version == "null" else rows.order_of(version)
         if told is None:
             raise
         order = told

@@ -18,7 +18,7 @@ PARTS_MAX = 10_000
 def place(
     tx: Tx, bucket: dict[str, Any], name: str, key: str, meta: Meta, body: bytes, token: bytes
 ) -> str | None:
-    """Make ``meta`` the current version; answers its id (None in a bucket without versions)."""
+    """Make ``meta`` the current version; answers its id (None for the null version)."""
     state = bucket.get("versioning", "")
     meta.order = tx.sequence
     meta.version = rows.version_id(tx.sequence, token) if state == "Enabled" else ""
@@ -26,7 +26,7 @@ def place(
     if meta.blob:
         tx.put(rows.blob_ref(meta.blob, meta.order), b"")
     tx.put(rows.current(name, key), rows.pack(meta, body))
-    return None if not state else meta.version or "null"
+    return meta.version or None
 
 
 def retire(tx: Tx, name: str, key: str, state: str) -> None:

@@ -76,9 +76,7 @@ def write_conditions(headers: dict[str, str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     none_match = headers.get("if-none-match")
     if none_match is not None:
-        if none_match.strip() != "*":
-            raise faults.not_built("If-None-Match")
-        out["none_match"] = "*"
+        out["none_match"] = none_match.strip().strip('"')  # S3 itself knows only "*"
     match = headers.get("if-match")
     if match is not None:
         out["match"] = match.strip().strip('"')

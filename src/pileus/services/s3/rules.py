@@ -34,7 +34,8 @@ def _hold(conditions: dict[str, Any], old: Meta | None, key: str) -> None:
     """Write conditions against the current version."""
     if not conditions:
         return
-    if conditions.get("none_match") == "*" and old is not None:
+    unwanted = conditions.get("none_match")
+    if unwanted is not None and old is not None and unwanted in ("*", old.etag):
         raise faults.precondition_failed("If-None-Match")
     wanted = conditions.get("match")
     if wanted is not None:
