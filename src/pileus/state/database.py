@@ -15,6 +15,7 @@ from pileus.state.tx import Row
 
 CACHE_KIB = 65536
 BUSY_MS = 10_000
+WAL_BYTES_KEPT = 64 * 1024 * 1024
 TABLES = """
 CREATE TABLE IF NOT EXISTS rows(id INTEGER PRIMARY KEY, k BLOB UNIQUE, v BLOB, ver INTEGER);
 CREATE TABLE IF NOT EXISTS log(
@@ -37,6 +38,7 @@ def connect(
         f"synchronous={synchronous}",
         f"cache_size=-{CACHE_KIB}",
         "wal_autocheckpoint=0",
+        f"journal_size_limit={WAL_BYTES_KEPT}",
     ):
         c.execute(f"PRAGMA {setting}")
     c.execute(TABLES)

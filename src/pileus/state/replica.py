@@ -66,6 +66,7 @@ class SqliteReplica:
         self.touched: set[bytes] = set()
         self.written_bytes = 0  # of row values, since the start
         self.wal_pages = 0
+        self._tidied_at = 0
         self._c.set_wal_hook(self._note_wal)
         self._checkpointer: _Checkpointer | None = None
         self._load()
@@ -260,6 +261,8 @@ class SqliteReplica:
     # -- write-ahead log -----------------------------------------------------------------------
 
     def _note_wal(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        if pages < self._tidied_at:
+            self._tidied_at = 0  # the file has started again
         self.wal_pages = pages
         return apsw.SQLITE_OK
 
@@ -268,15 +271,17 @@ class SqliteReplica:
 
         A passive checkpoint beside a busy writer never meets its last frame and the write-ahead
         log grows without end: after each pass the writer does the small rest itself."""
-        if self.wal_pages < WAL_PAGES:
+        fresh = self.wal_pages - self._tidied_at
+        if fresh < WAL_PAGES:
             return
         if self._checkpointer is None:
             self._checkpointer = _Checkpointer(self.path, self._vfs)
-        if self._checkpointer.passed or self.wal_pages > WAL_PAGES_STOP:
+        if self._checkpointer.passed or fresh > WAL_PAGES_STOP:
             with contextlib.suppress(apsw.BusyError):  # a pass is still running
                 self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 self._checkpointer.passed = False
-                self.wal_pages = 0
+                # A long read may keep the file from starting again: wait for as much once more.
+                self._tidied_at = self.wal_pages
         elif not self._checkpointer.running:
             self._checkpointer.ask()
 
@@ -287,7 +292,7 @@ class SqliteReplica:
             self._c.execute("ROLLBACK")
         self._pending.clear()
         self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self.wal_pages = 0
+        self.wal_pages = self._tidied_at = 0
         before = self._applied, self._chain
         self._load()
         if (self._applied, self._chain) != before:
