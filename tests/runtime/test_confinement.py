@@ -73,6 +73,14 @@ def test_hierarchies(tmp_path: Path) -> None:
     assert found["unified"] == tmp_path / "unified"
 
 
+def test_version_one_is_all_or_nothing(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    hierarchies = {"memory": tmp_path / "memory", "pids": tmp_path / "gone"}
+    with pytest.raises(OSError):
+        cgroups.Cgroups._set_up_v1(hierarchies, "pileus-1")
+    assert list((tmp_path / "memory").iterdir()) == []
+
+
 def test_version_two(tmp_path: Path) -> None:
     """Our own group holds processes, so the workers' groups go beside it."""
     parent, own = tmp_path / "user", tmp_path / "user/session"

@@ -136,8 +136,13 @@ class Cgroups:
         if missing:
             raise LookupError(f"no controller {' or '.join(missing)}")
         bases = {c: hierarchies[c] / name for c in V1_CONTROLLERS if c in hierarchies}
-        for base in bases.values():
-            base.mkdir(exist_ok=True)
+        try:
+            for base in bases.values():
+                base.mkdir(exist_ok=True)
+        except OSError:
+            for base in bases.values():
+                _remove(base)
+            raise
         return bases
 
     def create(self, name: str) -> Group | None:
