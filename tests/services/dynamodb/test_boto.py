@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -113,6 +114,46 @@ def test_optimistic_locking_by_condition(table: Any) -> None:
     answer = caught.value.response
     assert answer["Error"]["Code"] == "ConditionalCheckFailedException"
     assert answer["Item"]["version"] == {"N": "2"}
+
+
+def test_a_tables_own_policy_denies_and_stops_denying(cloud: Cloud, table: Any) -> None:
+    iam, client = cloud.client("iam"), cloud.client("dynamodb")
+    user = f"reader-{uuid.uuid4().hex[:8]}"
+    arn = iam.create_user(UserName=user)["User"]["Arn"]
+    allow = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "dynamodb:GetItem",
+                "Resource": "*",
+                "Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["mine"]}},
+            }
+        ],
+    }
+    iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=json.dumps(allow))
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    reader = cloud.client(
+        "dynamodb", access_key=key["AccessKeyId"], secret_key=key["SecretAccessKey"]
+    )
+    mine = {"TableName": table.name, "Key": {"pk": {"S": "mine"}, "sk": {"S": "1"}}}
+    other = {"TableName": table.name, "Key": {"pk": {"S": "other"}, "sk": {"S": "1"}}}
+    assert "Item" not in reader.get_item(**mine)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        reader.get_item(**other)
+    deny = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Deny", "Principal": {"AWS": arn}, "Action": "dynamodb:*", "Resource": "*"}
+        ],
+    }
+    put = client.put_resource_policy(ResourceArn=table.table_arn, Policy=json.dumps(deny))
+    got = client.get_resource_policy(ResourceArn=table.table_arn)
+    assert json.loads(got["Policy"]) == deny and got["RevisionId"] == put["RevisionId"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        reader.get_item(**mine)
+    client.delete_resource_policy(ResourceArn=table.table_arn)
+    assert "Item" not in reader.get_item(**mine)
 
 
 def test_errors_are_the_services(cloud: Cloud, table: Any) -> None:

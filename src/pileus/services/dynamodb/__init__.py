@@ -20,6 +20,11 @@ from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
 from pileus.services.dynamodb.list_tables import list_tables
 from pileus.services.dynamodb.put_item import put_item
 from pileus.services.dynamodb.query import query
+from pileus.services.dynamodb.resource_policy import (
+    delete_resource_policy,
+    get_resource_policy,
+    put_resource_policy,
+)
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import RULES
 from pileus.services.dynamodb.scan import scan
@@ -64,6 +69,9 @@ def build(parts: Parts) -> Service:
         "TagResource": tag_resource,
         "UntagResource": untag_resource,
         "ListTagsOfResource": list_tags_of_resource,
+        "PutResourcePolicy": put_resource_policy,
+        "GetResourcePolicy": get_resource_policy,
+        "DeleteResourcePolicy": delete_resource_policy,
         "DescribeContinuousBackups": describe_continuous_backups,
     }
     return Service(
