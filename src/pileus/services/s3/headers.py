@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
@@ -39,6 +40,10 @@ UNBUILT = (
     "x-amz-write-offset-bytes",
 )
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    "",
+    *["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+)
 _TAG_KEY_MAX, _TAG_VALUE_MAX, _TAGS_MAX = 128, 256, 10
 _TAG = re.compile(r"[\w\s+\-=._:/@]*\Z", re.UNICODE)
 
@@ -111,7 +116,9 @@ def check_encryption(told: str | None) -> str:
 
 def http_date(ms: int) -> str:
     """An RFC 9110 date: ``Sun, 06 Nov 1994 08:49:37 GMT``."""
-    return email.utils.formatdate(ms // 1000, usegmt=True)
+    at = time.gmtime(ms // 1000)
+    clock = f"{at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d}"
+    return f"{_DAYS[at.tm_wday]}, {at.tm_mday:02d} {_MONTHS[at.tm_mon]} {at.tm_year} {clock} GMT"
 
 
 def parse_date(text: str) -> int | None:

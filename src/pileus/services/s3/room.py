@@ -34,16 +34,13 @@ class Bucket:
     policy: dict[str, Any] | None = None
     public: bool = False
     blocks: dict[str, bool] = field(default_factory=dict)
+    acls: bool = False
 
-    @property
-    def ownership(self) -> str:
+    def __post_init__(self) -> None:
+        """Whether access control lists count in this bucket: not where its owner owns all."""
         told = self.settings.get("ownership")
-        return str(told["Rules"][0]["ObjectOwnership"]) if told else "ObjectWriter"
-
-    @property
-    def acls(self) -> bool:
-        """Whether access control lists count in this bucket."""
-        return self.ownership != "BucketOwnerEnforced"
+        owned = told["Rules"][0]["ObjectOwnership"] if told else "ObjectWriter"
+        self.acls = owned != "BucketOwnerEnforced"
 
 
 class Room:
