@@ -169,6 +169,27 @@ def test_backup_grows_and_restores_to_any_second(tmp_path: Path) -> None:
         backup(other, target)
 
 
+def test_a_backup_of_a_trimmed_log_restores_and_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pileus.state.duplicates.WINDOW_ENTRIES", 100)
+    monkeypatch.setattr("pileus.state.duplicates.BUCKET", 16)
+    home, target, restored = tmp_path / "home", tmp_path / "backup", tmp_path / "restored"
+
+    async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeping = Housekeeping(store, blobs, clock, trim_entries=100)
+        for _ in range(3):
+            await write_some(store, 400)
+            await keeping.trim()
+            backup(home, target)
+
+    run(home, fill)
+    restore(target, restored, RULES)
+    report = verify(restored, RULES)
+    assert report.ok and report.applied == 1200, report
+    assert report.rows_digest == verify(home, RULES).rows_digest
+
+
 def test_the_collector_takes_only_what_nobody_names_for_an_hour(tmp_path: Path) -> None:
     async def body(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
         named = await put_blob(store, blobs, b"named", b"owner")

@@ -177,6 +177,11 @@ def restore(
     state = home / "restoring.db"
     state.unlink(missing_ok=True)
     shutil.copyfile(base.path, state)
+    kept = home / "checkpoints"  # so that the restored state can be verified, too
+    kept.mkdir(exist_ok=True)
+    _copy_synced(base.path, kept / base.path.name)
+    record = base.path.with_suffix(".json")
+    _copy_synced(record, kept / record.name)
     say(f"replaying the log from entry {base.sequence + 1}")
     result = _replay(source, state, rules, base.sequence, end.last, limit)
     say("copying blobs")
