@@ -169,3 +169,11 @@ def test_what_is_not_built_is_refused_by_name(s3: Any, bucket: str) -> None:
     assert (error["Code"], "aws:kms" in error["Message"]) == ("NotImplemented", True)
     error = refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", StorageClass="GLACIER")
     assert (error["Code"], "GLACIER" in error["Message"]) == ("NotImplemented", True)
+
+
+def test_another_owner_was_expected(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    for call in (s3.get_object, s3.head_object, s3.delete_object):
+        error = refused(call, Bucket=bucket, Key="k", ExpectedBucketOwner="999999999999")
+        assert error["Status"] == 403
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"

@@ -67,6 +67,8 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
         if meta is not None and meta.tags:
             context = {**context, **_existing_tags(meta)}
     headers = call.request.headers if call.request is not None else _NONE
+    if headers.get("x-amz-expected-bucket-owner", bucket.owner) != bucket.owner:
+        raise faults.access_denied()
     if call.operation != "PutObject":
         return [need(room, call, action, bucket, key, context, meta)]
     context = {**context, **_header_context(headers)}
@@ -133,6 +135,8 @@ def _granted(call: Call, action: str, bucket: Bucket, key: str | None, meta: Met
         grants = acl.grants_of(meta, meta.owner or bucket.owner)
         if acl.allows(grants, call, action, bucket, obj=True):
             return True
+    if key is not None and meta is None and action in ("s3:GetObject", "s3:GetObjectVersion"):
+        action = "s3:ListBucket"  # there is no object: who may list may learn that
     return acl.allows(acl.bucket_grants(bucket), call, action, bucket, obj=False)
 
 

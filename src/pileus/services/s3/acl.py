@@ -37,7 +37,13 @@ GRANTS_MAX = 100
 # permissions").
 _BUCKET_ACTIONS = {
     "READ": {"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"},
-    "WRITE": {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "WRITE": {
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    },
     "READ_ACP": {"s3:GetBucketAcl"},
     "WRITE_ACP": {"s3:PutBucketAcl"},
 }

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -13,6 +14,8 @@ from pileus.errors import AwsError
 from pileus.policy.document import Malformed, compile_document
 from pileus.services.call import Call
 from pileus.services.s3 import faults
+from pileus.services.s3.acl import bucket_grants
+from pileus.services.s3.acl import is_public as is_public_list
 from pileus.services.s3.names import bucket_arn
 from pileus.services.s3.publicness import is_public, listed
 from pileus.services.s3.room import BLOCKS, Room
@@ -76,9 +79,10 @@ def _check_statement(statement: dict[str, Any], name: str) -> None:
 
 
 def _own(resource: str, name: str) -> bool:
-    """Whether a resource pattern is this bucket or in it."""
-    arn = bucket_arn(name)
-    return resource == arn or resource.startswith(arn + "/") or resource == arn + "*"
+    """Whether a resource pattern can mean this bucket or what is in it."""
+    place, _, _ = resource.partition("/")
+    pattern = re.escape(place).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(pattern, bucket_arn(name)) is not None
 
 
 def get_policy(room: Room, call: Call) -> dict[str, Any]:
@@ -103,8 +107,12 @@ async def delete_policy(room: Room, call: Call) -> None:
 
 
 def get_policy_status(room: Room, call: Call) -> dict[str, Any]:
-    _policy(room, call)
-    return {"PolicyStatus": {"IsPublic": room.bucket(call.params["Bucket"]).public}}
+    """Whether the policy, or a public list that counts, opens the bucket to everyone."""
+    bucket = room.bucket(call.params["Bucket"])
+    listed_public = not bucket.blocks.get("IgnorePublicAcls") and is_public_list(
+        bucket_grants(bucket)
+    )
+    return {"PolicyStatus": {"IsPublic": bucket.public or listed_public}}
 
 
 # -- block public access -----------------------------------------------------------------------
