@@ -66,6 +66,8 @@ def _checked(text: str, name: str) -> dict[str, Any]:
 def _check_statement(statement: dict[str, Any], name: str) -> None:
     if "Principal" not in statement and "NotPrincipal" not in statement:
         raise _malformed("Missing required field Principal")
+    if "NotPrincipal" in statement and statement.get("Effect") == "Allow":
+        raise _malformed("Allow with NotPrincipal is not allowed.")
     if "Action" not in statement and "NotAction" not in statement:
         raise _malformed("Missing required field Action")
     if "Resource" not in statement and "NotResource" not in statement:
