@@ -22,11 +22,18 @@ class Config:
     edge_tls_port: int = 8443
     front_processes: int = 0  # 0: one per core
     account: str = "000000000000"
+    accounts: str = (
+        ""  # further accounts (12 digits each, comma-separated) with owners of their own
+    )
     region: str = "us-east-1"
     dev: bool = False
     weak_isolation: bool = False
     body_bytes_max: int = 5 * 1024**3
     function_concurrency_max: int = 100
+
+    def all_accounts(self) -> list[str]:
+        """The first account and the further ones."""
+        return [self.account, *(a.strip() for a in self.accounts.split(",") if a.strip())]
 
     def path(self, *parts: str) -> Path:
         """A path under the home directory."""
@@ -56,7 +63,11 @@ def load(**flags: Any) -> Config:
     for name in values:
         if name not in known:
             raise ValueError(f"unknown setting {name!r} in {file}; `pileus config` lists them")
-    return Config(**{name: _fit(known[name], value) for name, value in values.items()})
+    config = Config(**{name: _fit(known[name], value) for name, value in values.items()})
+    for account in config.all_accounts():
+        if not (account.isdigit() and len(account) == 12):
+            raise ValueError(f"setting accounts: {account!r} is not an account of 12 digits")
+    return config
 
 
 def _fit(field: dataclasses.Field[Any], value: Any) -> Any:

@@ -15,39 +15,44 @@ from pileus.services.iam.credentials import Seal
 from pileus.state import keys
 
 SEAL = keys.key(rows.TABLE, "cluster", "seal")
-OWNER = keys.key(rows.TABLE, "cluster", "owner")
 
 
 async def bootstrap(store: Any, clock: Any, config: Config) -> None:
     """Make what is missing; write the owner's key to ``credentials.json``, readable by its owner
     only."""
     seal = base64.b64encode(clock.random_bytes(32)).decode()
-    key_id = rows.unique_id("AKIA", clock.random_bytes(24))[:20]
-    secret = base64.b64encode(clock.random_bytes(30)).decode()
+    fresh = {account: _fresh_key(clock, account) for account in config.all_accounts()}
 
-    def change(draft: Any) -> dict[str, str]:
+    def change(draft: Any) -> dict[str, dict[str, str]]:
         if draft.get(SEAL) is None:
             draft.put_json(SEAL, {"secret": seal})
-        owner = draft.get_json(OWNER)
-        if owner is not None:
-            return dict(owner)
-        owner = {"access_key_id": key_id, "secret_access_key": secret}
-        draft.put_json(OWNER, owner)
-        draft.put_json(
-            rows.access_key_key(key_id),
-            {
-                "id": key_id,
-                "secret": secret,
-                "account": config.account,
-                "user": "",
-                "status": "Active",
-                "created": draft.now_ms,
-            },
-        )
-        return owner
+        return {account: _owner(draft, account, key) for account, key in fresh.items()}
 
     _protect(store.home)
-    _write(config, await store.transact(change))
+    owners = await store.transact(change)
+    _write(config, owners.pop(config.account) | ({"accounts": owners} if owners else {}))
+
+
+def _fresh_key(clock: Any, account: str) -> dict[str, str]:
+    return {
+        "id": rows.unique_id("AKIA", clock.random_bytes(24))[:20],
+        "secret": base64.b64encode(clock.random_bytes(30)).decode(),
+        "account": account,
+        "user": "",
+        "status": "Active",
+    }
+
+
+def _owner(draft: Any, account: str, fresh: dict[str, str]) -> dict[str, str]:
+    """The account's owner key, made when there is none yet."""
+    place = keys.key(rows.TABLE, "cluster", f"owner/{account}")
+    owner = draft.get_json(place)
+    if owner is not None:
+        return dict(owner)
+    owner = {"access_key_id": fresh["id"], "secret_access_key": fresh["secret"]}
+    draft.put_json(place, owner)
+    draft.put_json(rows.access_key_key(fresh["id"]), fresh | {"created": draft.now_ms})
+    return owner
 
 
 def _protect(home: Path) -> None:
@@ -57,7 +62,7 @@ def _protect(home: Path) -> None:
         file.chmod(0o600)
 
 
-def _write(config: Config, owner: dict[str, str]) -> None:
+def _write(config: Config, owner: dict[str, Any]) -> None:
     file = config.path("credentials.json")
     text = json.dumps(owner)
     if file.exists() and file.read_text() == text:
