@@ -41,7 +41,7 @@ soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
 	$(BIN)/python -m tests.soak.run $(SOAK)
 
 suites: .venv/.test ## outside suites, run from SUITES=DIR outside the tree
-	$(BIN)/python -m tests.suites.run $(SUITES)
+	$(BIN)/python -m tests.suites.run --dir $(SUITES)
 
 clean:
 	rm -rf .venv build web/dist apps/*/web/dist

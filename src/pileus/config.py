@@ -30,6 +30,7 @@ class Config:
     weak_isolation: bool = False
     body_bytes_max: int = 5 * 1024**3
     function_concurrency_max: int = 100
+    s3_legacy_defaults: bool = False  # new buckets as before April 2023: lists on, nothing blocked
 
     def all_accounts(self) -> list[str]:
         """The first account and the further ones."""

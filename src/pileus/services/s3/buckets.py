@@ -20,8 +20,6 @@ from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
 
 BUCKETS_PAGE_MAX = 10_000
-DEFAULT_OWNERSHIP = "BucketOwnerEnforced"
-DEFAULT_BLOCKS = BLOCKS
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
 
@@ -32,14 +30,15 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     region = _region(call)
     if params.get("ObjectLockEnabledForBucket"):
         raise AwsError("NotImplemented", "Object Lock is not offered by Pileus yet.", 501)
-    ownership = params.get("ObjectOwnership") or DEFAULT_OWNERSHIP
+    default = "ObjectWriter" if room.config.s3_legacy_defaults else "BucketOwnerEnforced"
+    ownership = params.get("ObjectOwnership") or default
     if ownership not in OWNERSHIPS:
         raise faults.invalid_argument(
             "Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership
         )
     settings = {
         "ownership": {"Rules": [{"ObjectOwnership": ownership}]},
-        "public-access-block": dict.fromkeys(DEFAULT_BLOCKS, True),
+        "public-access-block": dict.fromkeys(BLOCKS, not room.config.s3_legacy_defaults),
     }
     headers = call.request.headers if call.request is not None else {}
     if params.get("ACL"):
