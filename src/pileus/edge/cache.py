@@ -236,7 +236,12 @@ class Cache:
         except (struct.error, msgspec.DecodeError, IndexError):
             return None
         headers = [(n, v) for n, v in told[5]]
-        return Entry(*told[:5], headers, body, *told[6:12])
+        name, distribution, asked, sequence, status = told[:5]
+        stored, fresh, stale, asking, etag, modified = told[6:12]
+        return Entry(
+            *(name, distribution, asked, sequence, status, headers, body),
+            *(stored, fresh, stale, asking, etag, modified),
+        )
 
 
 def _try_lock(fd: int, offset: int) -> bool:

@@ -201,15 +201,17 @@ class Serving:
             )
             return await self._give(d, b, request, path, old)
         if got.status == 304 and old is not None:
-            entry = self._renewed(d, b, old, got, sequence)
-            await self._cache.keep(entry)
-            return await self._give(d, b, request, path, entry, "RefreshHit")
+            renewed = self._renewed(d, b, old, got, sequence)
+            if self._life(d, b, renewed.status, dict(renewed.headers)).keep:
+                await self._cache.keep(renewed)
+            else:  # it has become private since
+                await self._cache.drop(old)
+            return await self._give(d, b, request, path, renewed, "RefreshHit")
+        entry: Entry | None = None
         if isinstance(body, bytes):
             entry = self._entry(d, b, key, path, request, got, body, sequence)
             if entry is not None:
                 await self._cache.keep(entry)
-        else:
-            entry = None
         if entry is None:
             self._mark_plain(key)
             if old is not None:
