@@ -81,6 +81,7 @@ def up(config: Config, apps: str, detach: bool) -> None:
     supervisor.run()
     if detach:
         os._exit(0)
+    click.echo("stopped; everything acknowledged is on disk")
 
 
 def _leave_terminal(config: Config) -> None:
@@ -93,6 +94,7 @@ def _leave_terminal(config: Config) -> None:
 
 def greet(config: Config, apps: str, pid: int) -> None:
     """Wait for health, deploy ``apps``, print addresses and how to go on."""
+    click.echo(f"starting the cloud in {config.home} …", err=True)
     cloud = wait_healthy(config.home, pid)
     site = ""
     if apps != "none":

@@ -160,8 +160,19 @@ class Supervisor:
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
+            if not part.once:
+                os.setpgid(0, 0)  # Ctrl-C is the supervisor's: it stops the parts in order
+                self._write_to_log()
             _child(part)
         part.pid, part.started = pid, time.monotonic()
+
+    def _write_to_log(self) -> None:
+        """A part's output goes to ``run/pileus.log``; the terminal is the user's."""
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY
+        log = os.open(self.config.path("run", "pileus.log"), flags, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
 
     def _reap(self) -> None:
         for part in self.parts:
@@ -219,7 +230,6 @@ def _child(part: Part) -> None:
     status = 70
     try:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the supervisor stops us in order
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         part.main()
         status = 0
