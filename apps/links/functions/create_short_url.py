@@ -33,7 +33,9 @@ def handler(event, context):
         if store(short_id, url, expires):
             print(json.dumps({"created": short_id}))
             return answer(200, short_id)
-    return answer(409, {"message": f"the alias {alias} is taken"} if alias else {"message": "again"})
+    return answer(
+        409, {"message": f"the alias {alias} is taken"} if alias else {"message": "again"}
+    )
 
 
 def parse(event):

@@ -57,8 +57,9 @@ def _internal(host):
         address = ipaddress.ip_address(host)
     except ValueError:
         # A host without a dot, or one made of numbers only (2130706433, 0x7f.1), is never public.
-        return "." not in host or re.fullmatch(r"[0-9a-fx.]*", host) is not None and (
-            re.fullmatch(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+))*", host) is not None
+        return "." not in host or (
+            re.fullmatch(r"[0-9a-fx.]*", host) is not None
+            and (re.fullmatch(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+))*", host) is not None)
         )
     mapped = getattr(address, "ipv4_mapped", None)
     return not (mapped or address).is_global
