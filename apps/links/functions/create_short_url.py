@@ -1,4 +1,5 @@
-"""POST /shorten {"urlToShorten": …, "alias"?: …, "expiresInSeconds"?: …} answers the link's id as a JSON string."""
+"""POST /shorten {"urlToShorten": …, "alias"?: …, "expiresInSeconds"?: …} answers the link's id as a
+JSON string."""
 
 import base64
 import json

@@ -1,4 +1,5 @@
-"""GET /{shortId}: the long URL as a JSON string; a browser is redirected. GET /{shortId}/stats: its clicks."""
+"""GET /{shortId}: the long URL as a JSON string; a browser is redirected. GET /{shortId}/stats: its
+clicks."""
 
 import json
 import os

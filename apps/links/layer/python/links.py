@@ -1,4 +1,5 @@
-"""What a short link is: which addresses it may point to, what its name may look like, how long it lives.
+"""What a short link is: which addresses it may point to, what its name may look like, how long it
+lives.
 
 Shared by both functions as a layer; ``links/index.mjs`` beside it says the same for Node.js.
 """
@@ -15,7 +16,8 @@ ALPHABET = "23456789abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
 ID_LENGTH = 7
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,31}")
 RESERVED = {"shorten", "stats", "api", "admin"}
-INTERNAL_NAMES = ("localhost", ".localhost", ".local", ".internal", ".home.arpa", ".lan")
+INTERNAL_ENDINGS = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
+NUMBERS = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+))*")
 
 
 class Refused(ValueError):
@@ -49,18 +51,13 @@ def check_url(text):
 
 
 def _internal(host):
-    if any(host == name or host.endswith(name) for name in INTERNAL_NAMES if name[0] == ".") or (
-        host == "localhost"
-    ):
+    if any(host == name.lstrip(".") or host.endswith(name) for name in INTERNAL_ENDINGS):
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # A host without a dot, or one made of numbers only (2130706433, 0x7f.1), is never public.
-        return "." not in host or (
-            re.fullmatch(r"[0-9a-fx.]*", host) is not None
-            and (re.fullmatch(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+))*", host) is not None)
-        )
+        # A name without a dot, or an address in disguise (2130706433, 0x7f.1), is never public.
+        return "." not in host or NUMBERS.fullmatch(host) is not None
     mapped = getattr(address, "ipv4_mapped", None)
     return not (mapped or address).is_global
 
