@@ -176,8 +176,8 @@ def deploy(
     given = dict(p.partition("=")[::2] for p in parameter)
     name = stack or directory.resolve().name
     outputs = deploying.deploy(start.session(config, cloud), directory, name, given)
-    if "Domain" in outputs:
-        outputs["Site"] = f"{cloud.edge.replace('localhost', outputs['Domain'])}/"
+    for site in deploying.addresses(directory, outputs, cloud.edge)[-1:]:
+        outputs["Site"] = site
     if as_json:
         click.echo(json.dumps(outputs))
     else:

@@ -13,8 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import mimetypes
-import re
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from typing import Any
 
 import click
 
+from pileus import pages
 from pileus.errors import Unavailable
 from pileus.services.cloudformation.template import parse
 
@@ -56,9 +56,29 @@ def deploy(
     for name, resource in template.get("Resources", {}).items():
         _package(session, bucket, directory, name, resource)
     outputs = _change_stack(session, stack, template, parameters or {})
-    for upload in template.get("Metadata", {}).get("Pileus", {}).get("Upload", []):
-        _upload(session, stack, directory, upload, outputs)
+    for wish in template.get("Metadata", {}).get("Pileus", {}).get("Upload", []):
+        pages.upload(session, stack, directory, wish, outputs)
     return outputs
+
+
+def addresses(directory: Path, outputs: dict[str, str], edge: str) -> list[str]:
+    """Where the application's page is, best first; ``edge`` is the edge's own address. The
+    distribution tagged ``pileus:home`` answers there."""
+    if "Domain" not in outputs:
+        return []
+    resources = read_template(directory).get("Resources", {}).values()
+    tags = [t for r in resources for t in _tags(r) if r["Type"] == "AWS::CloudFront::Distribution"]
+    home = any(t.get("Key") == "pileus:home" for t in tags)
+    if "localhost" in edge:
+        own = f"{edge.replace('localhost', outputs['Domain'])}/"
+    else:  # an address has no names below it
+        own = f"{edge}/_cdn/{outputs['Domain'].partition('.')[0]}/"
+    return [f"{edge}/", own] if home else [own]
+
+
+def _tags(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    tags = resource.get("Properties", {}).get("Tags", [])
+    return [t for t in tags if isinstance(t, dict)] if isinstance(tags, list) else []
 
 
 def _code_bucket(session: Session) -> str:
@@ -117,7 +137,8 @@ def _change_stack(
 ) -> dict[str, str]:
     """Create or update by a change set, print events as they come, answer the outputs."""
     cfn = session("cloudformation")
-    kind = "UPDATE" if _stack(cfn, stack) else "CREATE"
+    had = _stack(cfn, stack)
+    kind = "UPDATE" if had else "CREATE"
     name = f"deploy-{int(time.time() * 1000)}"
     made = cfn.create_change_set(
         StackName=stack,
@@ -125,7 +146,7 @@ def _change_stack(
         ChangeSetType=kind,
         TemplateBody=json.dumps(template),
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+        Parameters=_parameters(had, template, parameters),
     )
     change = _settled(lambda: cfn.describe_change_set(ChangeSetName=made["Id"], StackName=stack))
     if change["Status"] == "FAILED":
@@ -138,6 +159,20 @@ def _change_stack(
     since = _last_event(cfn, stack)
     cfn.execute_change_set(ChangeSetName=made["Id"], StackName=stack)
     return _outputs(_follow(cfn, stack, since, len(change.get("Changes", []))))
+
+
+def _parameters(
+    had: dict[str, Any] | None, template: dict[str, Any], given: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Those given; of the others a stack keeps what it has."""
+    kept = {p["ParameterKey"] for p in (had or {}).get("Parameters", [])} - set(given)
+    return [
+        *({"ParameterKey": k, "ParameterValue": v} for k, v in given.items()),
+        *(
+            {"ParameterKey": k, "UsePreviousValue": True}
+            for k in sorted(kept & set(template.get("Parameters", {})))
+        ),
+    ]
 
 
 def _settled(describe: Callable[[], Any]) -> Any:
@@ -178,7 +213,7 @@ def _follow(cfn: Any, stack: str, since: str, count: int) -> dict[str, Any]:
     done: set[str] = set()
     seen = {since}
     deadline = time.monotonic() + STACK_SECONDS_MAX
-    with click.progressbar(length=max(count, 1), label=f"{stack:<14}", file=_terminal()) as bar:
+    with click.progressbar(length=max(count, 1), label=f"{stack:<14}", file=sys.stderr) as bar:
         while time.monotonic() < deadline:
             for event in _events(cfn, stack):
                 if event["EventId"] in seen:
@@ -199,54 +234,7 @@ def _follow(cfn: Any, stack: str, since: str, count: int) -> dict[str, Any]:
     return now
 
 
-def _terminal() -> Any:
-    import sys
-
-    return sys.stderr
-
-
 def _why(cfn: Any, stack: str) -> str:
     failed = [e for e in _events(cfn, stack) if e["ResourceStatus"].endswith("_FAILED")]
     lines = [f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed]
     return "; ".join(lines[:3]) or "the stack did not complete"
-
-
-def _upload(
-    session: Session, stack: str, directory: Path, upload: Any, outputs: dict[str, str]
-) -> None:
-    """Copy a directory into a bucket of the stack; hashed names may be cached for ever, pages not
-    at all."""
-    found = session("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-    physical = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in found}
-    source = directory / upload["Directory"]
-    if not source.exists():
-        raise Unavailable(f"{source} does not exist", "build it first: make setup")
-    s3, bucket = session("s3"), physical[upload["Bucket"]]
-    files = sorted(p for p in source.rglob("*") if p.is_file())
-    with click.progressbar(files, label=f"{'pages':<14}", file=_terminal()) as bar:
-        for file in bar:
-            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-            hashed = re.search(r"[-.][0-9A-Za-z_]{8}\.\w+$", file.name)
-            s3.put_object(
-                Bucket=bucket,
-                Key=str(file.relative_to(source)),
-                Body=file.read_bytes(),
-                ContentType=kind,
-                CacheControl="public, max-age=31536000, immutable" if hashed else "no-cache",
-            )
-    if "Config" in upload:
-        s3.put_object(
-            Bucket=bucket,
-            Key=upload["Config"],
-            Body=json.dumps(outputs).encode(),
-            ContentType="application/json",
-            CacheControl="no-cache",
-        )
-    if "Distribution" in upload:
-        session("cloudfront").create_invalidation(
-            DistributionId=physical[upload["Distribution"]],
-            InvalidationBatch={
-                "Paths": {"Quantity": 1, "Items": ["/*"]},
-                "CallerReference": str(time.time_ns()),
-            },
-        )

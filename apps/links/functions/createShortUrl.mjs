@@ -1,13 +1,13 @@
 // POST /shorten {"urlToShorten": …, "alias"?: …, "expiresInSeconds"?: …} answers the link's id as a JSON string.
 import { DynamoDBClient, PutItemCommand } from "@aws-sdk/client-dynamodb";
-import { Refused, checkAlias, checkExpiry, checkUrl, newId } from "/opt/nodejs/node_modules/links/index.mjs";
+import { Refused, checkAlias, checkExpiry, checkUrl, newId } from "/opt/nodejs/links.mjs";
 
 const dynamodb = new DynamoDBClient({});
-const ATTEMPTS = 5;
+const ATTEMPTS = 5; // two random ids meet once in 2 million million
 
 const answer = (statusCode, body) => ({
   statusCode,
-  headers: { "content-type": "application/json" },
+  headers: { "content-type": "application/json", "cache-control": "no-store" },
   body: JSON.stringify(body),
 });
 
@@ -29,7 +29,8 @@ export async function handler(event) {
       return answer(200, id);
     }
   }
-  return answer(409, { message: alias ? `the alias ${alias} is taken` : "again" });
+  if (alias) return answer(409, { message: `the alias ${alias} is taken` });
+  return answer(503, { message: "no free name was found; try again" });
 }
 
 function parse(event) {
@@ -44,7 +45,7 @@ function parse(event) {
   return wish;
 }
 
-// Write the link unless its name is in use (an expired one may be taken over).
+// Write the link unless its name is in use (one that has ended may be taken over).
 async function store(id, url, expires) {
   const now = Math.floor(Date.now() / 1000);
   const Item = { PK: { S: id }, url: { S: url }, created: { N: String(now) }, clicks: { N: "0" } };
@@ -53,7 +54,7 @@ async function store(id, url, expires) {
     await dynamodb.send(new PutItemCommand({
       TableName: process.env.TABLE,
       Item,
-      ConditionExpression: "attribute_not_exists(PK) OR expires < :now",
+      ConditionExpression: "attribute_not_exists(PK) OR expires <= :now",
       ExpressionAttributeValues: { ":now": { N: String(now) } },
     }));
   } catch (error) {

@@ -1,4 +1,4 @@
-"""POST /shorten {"urlToShorten": …, "alias"?: …, "expiresInSeconds"?: …} answers the link's id as a
+"""``POST /shorten {"urlToShorten": …, "alias"?: …, "expiresInSeconds"?: …}``: the link's id as a
 JSON string."""
 
 import base64
@@ -10,15 +10,12 @@ import boto3
 import links
 
 TABLE = boto3.resource("dynamodb").Table(os.environ["TABLE"])
-ATTEMPTS = 5
+ATTEMPTS = 5  # two random ids meet once in 2 million million
 
 
 def answer(status, body):
-    return {
-        "statusCode": status,
-        "headers": {"content-type": "application/json"},
-        "body": json.dumps(body),
-    }
+    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
 
 
 def handler(event, context):
@@ -34,9 +31,9 @@ def handler(event, context):
         if store(short_id, url, expires):
             print(json.dumps({"created": short_id}))
             return answer(200, short_id)
-    return answer(
-        409, {"message": f"the alias {alias} is taken"} if alias else {"message": "again"}
-    )
+    if alias:
+        return answer(409, {"message": f"the alias {alias} is taken"})
+    return answer(503, {"message": "no free name was found; try again"})
 
 
 def parse(event):
@@ -53,7 +50,7 @@ def parse(event):
 
 
 def store(short_id, url, expires):
-    """Write the link unless its name is in use (an expired one may be taken over)."""
+    """Write the link unless its name is in use (one that has ended may be taken over)."""
     now = int(time.time())
     item = {"PK": short_id, "url": url, "created": now, "clicks": 0}
     if expires:
@@ -61,7 +58,7 @@ def store(short_id, url, expires):
     try:
         TABLE.put_item(
             Item=item,
-            ConditionExpression="attribute_not_exists(PK) OR expires < :now",
+            ConditionExpression="attribute_not_exists(PK) OR expires <= :now",
             ExpressionAttributeValues={":now": now},
         )
     except TABLE.meta.client.exceptions.ConditionalCheckFailedException:

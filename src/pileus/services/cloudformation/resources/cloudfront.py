@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.errors import AwsError
-from pileus.services.cloudformation.resources.kind import Made, Properties, Site, need, whole
+from pileus.services.cloudformation.resources.kind import Made, Properties, Site, need, tag_list, whole
 
 SERVICE = "cloudfront"
 # Lists that the API wraps as {"Quantity": n, "Items": […]}, wherever they stand in a configuration.
@@ -75,7 +75,12 @@ class Distribution:
     async def create(self, site: Site, wish: Properties) -> Made:
         need(wish, "DistributionConfig")
         config = configuration(wish, site.name())
-        told = await site.call(SERVICE, "CreateDistribution", DistributionConfig=config)
+        tags = tag_list(wish, site)
+        told = await site.call(
+            SERVICE,
+            "CreateDistributionWithTags",
+            DistributionConfigWithTags={"DistributionConfig": config, "Tags": {"Items": tags}},
+        )
         return self._made(told["Distribution"])
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
@@ -88,6 +93,8 @@ class Distribution:
             IfMatch=now["ETag"],
             DistributionConfig=config,
         )
+        had, now_tags = tag_list(old, site), tag_list(wish, site)
+        await retag(site, told["Distribution"]["ARN"], had, now_tags)
         return self._made(told["Distribution"])
 
     async def delete(self, site: Site, made: Made, had: Properties) -> None:
@@ -112,6 +119,18 @@ class Distribution:
     @staticmethod
     def _made(told: dict[str, Any]) -> Made:
         return Made(told["Id"], {"DomainName": told["DomainName"], "Id": told["Id"]})
+
+
+async def retag(
+    site: Site, arn: str, had: list[dict[str, str]], now: list[dict[str, str]]
+) -> None:
+    """Take away the tags that are no longer wished, write the others."""
+    names = {t["Key"] for t in now}
+    gone = [t["Key"] for t in had if t["Key"] not in names]
+    if gone:
+        await site.call(SERVICE, "UntagResource", Resource=arn, TagKeys={"Items": gone})
+    if now and now != had:
+        await site.call(SERVICE, "TagResource", Resource=arn, Tags={"Items": now})
 
 
 class Identity:
