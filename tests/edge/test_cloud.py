@@ -60,3 +60,30 @@ def test_a_bucket_behind_a_distribution_with_an_identity(cloud: Cloud) -> None:
     )
     for _ in range(6):  # every front process
         assert visit(cloud, made["DomainName"], "/")[1] == b"again"
+
+
+def test_what_is_not_to_be_cached_is_asked_for_again_and_kept_when_unchanged(cloud: Cloud) -> None:
+    cloudfront, s3 = cloud.client("cloudfront"), cloud.client("s3")
+    bucket = f"edge-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.delete_public_access_block(Bucket=bucket)
+    everyone = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [everyone]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    page = {"Bucket": bucket, "Key": "page", "ContentType": "text/html"}
+    s3.put_object(**page, Body=b"first", CacheControl="no-cache")
+    wish: dict[str, Any] = config(bucket)
+    wish["Origins"]["Items"][0]["DomainName"] = f"{bucket}.s3.us-east-1.amazonaws.com"
+    host = cloudfront.create_distribution(DistributionConfig=wish)["Distribution"]["DomainName"]
+    for _ in range(4):
+        status, body, headers = visit(cloud, host, "/page")
+        assert (status, body, headers["Content-Type"]) == (200, b"first", "text/html")
+    assert headers["X-Cache"] == "RefreshHit from cloudfront"
+    s3.put_object(**page, Body=b"second", CacheControl="no-cache")
+    for _ in range(4):
+        assert visit(cloud, host, "/page")[1] == b"second"

@@ -55,7 +55,8 @@ def test_unknown_links(links: Links) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        None, 7, "", "ftp://example.org/", "javascript:alert(1)", "https://example.org/" + "a" * 2048,
+        None, 7, "", "ftp://example.org/", "javascript:alert(1)",
+        "https://example.org/" + "a" * 2048,
         "http://127.0.0.1/", "http://10.1.2.3/", "http://[::1]/", "http://localhost:4566/",
         "http://2130706433/", "http://169.254.169.254/latest/meta-data/",
         "https://example.org@127.0.0.1/", "https://user:secret@example.org/",

@@ -6,7 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.errors import AwsError
-from pileus.services.cloudformation.resources.kind import Made, Properties, Site, need, tag_list, whole
+from pileus.services.cloudformation.resources.kind import (
+    Made,
+    Properties,
+    Site,
+    need,
+    tag_list,
+    whole,
+)
 
 SERVICE = "cloudfront"
 # Lists that the API wraps as {"Quantity": n, "Items": […]}, wherever they stand in a configuration.
@@ -121,9 +128,7 @@ class Distribution:
         return Made(told["Id"], {"DomainName": told["DomainName"], "Id": told["Id"]})
 
 
-async def retag(
-    site: Site, arn: str, had: list[dict[str, str]], now: list[dict[str, str]]
-) -> None:
+async def retag(site: Site, arn: str, had: list[dict[str, str]], now: list[dict[str, str]]) -> None:
     """Take away the tags that are no longer wished, write the others."""
     names = {t["Key"] for t in now}
     gone = [t["Key"] for t in had if t["Key"] not in names]
