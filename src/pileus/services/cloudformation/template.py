@@ -39,10 +39,13 @@ def _short_form(loader: Any, suffix: str, node: Any) -> Any:
     return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
 
 
+def _as_written(loader: Any, node: Any) -> Any:
+    """A date in a template is text (``Version: 2012-10-17``)."""
+    return loader.construct_scalar(node)
+
+
 Loader.add_multi_constructor("!", _short_form)
-Loader.add_constructor(
-    "tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node)
-)
+Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_written)
 
 
 def parse(text: str) -> dict[str, Any]:
