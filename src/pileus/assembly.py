@@ -18,6 +18,7 @@ from pileus.edge.door import Edge
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
 from pileus.runtime.client import Runtime
+from pileus.runtime.egress import Allowed
 from pileus.services import (
     apigateway,
     cloudformation,
@@ -35,6 +36,7 @@ from pileus.services.dynamodb import streams as dynamodb_streams
 from pileus.services.iam.bootstrap import bootstrap, seal
 from pileus.services.iam.credentials import Minter
 from pileus.services.iam.identities import Identities
+from pileus.services.outbound import Outbound
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.supervisor import Part
@@ -89,6 +91,7 @@ class Front:
             if service.stop is not None:
                 await service.stop()
         await self.edge.close()
+        await self.parts.outbound.close()
         await self.parts.runtime.close()
         await self.parts.store.close()
         self.parts.telemetry.close()
@@ -132,6 +135,7 @@ async def assemble(config: Config, index: int) -> Front:
         runtime=Runtime(config.path("run", "runtime.sock")),
         credentials=Minter(identities, sealed, clock),
         background=index == 0,
+        outbound=Outbound(Allowed.parse([config.egress_allow])),
     )
     services = {s.name: s for s in (module.build(parts) for module in BUILDERS)}
     api = Api(
@@ -144,7 +148,8 @@ async def assemble(config: Config, index: int) -> Front:
         dev=config.dev,
     )
     dispatch.connect(api)
-    front = Front(config, index, parts, api, services, Edge(parts, api.handle))
+    parts.outbound.connect(api.handle)
+    front = Front(config, index, parts, api, services, Edge(parts))
     if index == 0:
         front.housekeeping = Housekeeping(store, parts.blobs, clock)
     _mount(front)
@@ -172,6 +177,7 @@ def _mount(front: Front) -> None:
 def other_parts(config: Config) -> list[Part]:
     """The processes beside the fronts: the functions' runtime, and Caddy before the edge."""
     fronts = config.front_processes or os.cpu_count() or 1
+    Allowed.parse([config.egress_allow])  # says what is wrong before anything is started
     return [
         Part("runtime", functools.partial(_runtime, config)),
         Part("caddy", functools.partial(caddy.run, config, fronts)),
@@ -182,5 +188,6 @@ def _runtime(config: Config) -> None:
     """A fresh interpreter: the fork-server must not inherit what the supervisor has loaded."""
     host = "127.0.0.1" if config.bind == "0.0.0.0" else config.bind
     words: list[Any] = ["--home", config.home, "--api", f"{host}:{config.port}"]
+    words += ["--egress-allow", config.egress_allow] if config.egress_allow else []
     words += ["--weak-isolation"] if config.weak_isolation else []
     os.execv(sys.executable, [sys.executable, "-m", "pileus.runtime", *map(str, words)])

@@ -13,7 +13,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting. Times in seconds, sizes in bytes. Durability has no setting."""
+    """Every setting. Times in seconds, sizes in bytes. Durability has no setting.
+
+    ``egress_allow``: what functions, origins and HTTP integrations may reach besides the public
+    internet: ``HOST``, ``HOST:PORT``, ``CIDR`` or ``CIDR:PORT``, separated by commas
+    (``nas.lan:8080, 10.1.0.0/16, [fd00::/8]:443``).
+    """
 
     home: Path = Path("~/.pileus")
     bind: str = "127.0.0.1"
@@ -30,6 +35,7 @@ class Config:
     weak_isolation: bool = False
     body_bytes_max: int = 5 * 1024**3
     function_concurrency_max: int = 100
+    egress_allow: str = ""
     s3_legacy_defaults: bool = False  # new buckets as before April 2023: lists on, nothing blocked
 
     def all_accounts(self) -> list[str]:

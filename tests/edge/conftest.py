@@ -13,8 +13,10 @@ import pytest
 from pileus.config import Config
 from pileus.edge.door import Edge
 from pileus.errors import AwsError
+from pileus.runtime.egress import Allowed
 from pileus.services import cloudfront
 from pileus.services.call import Call, HttpRequest, HttpResponse, Parts, Principal
+from pileus.services.outbound import Outbound
 from pileus.state.store import Store
 from pileus.wire.http import serve
 from tests.services.apigateway.conftest import Wall
@@ -33,6 +35,7 @@ class World:
         self.s3_delay_s = 0.0
         self.down = False
         self.parts = Parts(store, None, self.clock, Config(home=home), self.dispatch)
+        self.parts.outbound = Outbound(Allowed.parse(["localhost"]))
         self.control = cloudfront.build(self.parts)
         self.edge = Edge(self.parts)
         self.id = ""

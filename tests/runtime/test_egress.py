@@ -46,8 +46,35 @@ def test_names_are_judged_by_what_they_resolve_to() -> None:
             asyncio.run(egress.resolve(host, 80))
     with pytest.raises(egress.Refused):
         asyncio.run(egress.resolve("8.8.8.8", 0))
-    goal = asyncio.run(egress.resolve("localhost", 80, allowed=("127.0.0.1",)))
+    goal = asyncio.run(egress.resolve("localhost", 80, egress.Allowed.parse(["127.0.0.1"])))
     assert (goal.address, goal.port) == ("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize(
+    ("entries", "host", "address", "port", "open_"),
+    [
+        ("10.0.0.0/8", "x", "10.2.3.4", 1, True),
+        ("10.0.0.0/8:80, nas.lan:8080", "x", "10.2.3.4", 81, False),
+        ("10.0.0.0/8:80, nas.lan:8080", "NAS.lan.", "192.168.0.9", 8080, True),
+        ("nas.lan:8080", "nas.lan", "192.168.0.9", 80, False),
+        ("nas.lan:8080", "other.lan", "192.168.0.9", 8080, False),
+        ("127.0.0.1:9000", "x", "::ffff:127.0.0.1", 9000, True),
+        ("[::1]:9000,[fd00::/8]", "x", "::1", 9000, True),
+        ("[::1]:9000,[fd00::/8]", "x", "fd00::5", 1, True),
+        ("::1", "x", "::1", 5, True),
+        ("", "x", "10.0.0.1", 80, False),
+    ],
+)
+def test_what_the_operator_opens(
+    entries: str, host: str, address: str, port: int, open_: bool
+) -> None:
+    assert egress.Allowed.parse([entries]).covers(host, address, port) is open_
+
+
+@pytest.mark.parametrize("entry", ["a:b", "host:", "host:0", "host:70000", "http://x", "a b", "/8"])
+def test_what_is_no_target(entry: str) -> None:
+    with pytest.raises(ValueError, match="egress_allow"):
+        egress.Allowed.parse([entry])
 
 
 def test_requests_of_the_proxy() -> None:

@@ -9,10 +9,9 @@ from html import escape
 
 from pileus.edge.cache import Cache
 from pileus.edge.distribution import Distribution, Distributions
-from pileus.edge.origins import Handler, Origins
+from pileus.edge.origins import Origins
 from pileus.edge.serving import Serving
 from pileus.services.call import HttpRequest, HttpResponse, Parts
-from pileus.services.outbound import Outbound
 from pileus.services.rates import Rates
 
 TIDY_S = 60.0
@@ -25,19 +24,17 @@ auto;max-width:40rem;padding:0 1rem}}</style></head><body><main><h1>{title}</h1>
 
 
 class Edge:
-    """Serves the edge. ``inner`` is the cloud's own front: origins that name its hosts are served
-    without a socket."""
+    """Serves the edge. One per process."""
 
-    def __init__(self, parts: Parts, inner: Handler | None = None) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._distributions = Distributions(parts.store)
-        self._outbound = Outbound()
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
         self._clock = parts.clock
         self._background = parts.background
         self._tidying: asyncio.Task[None] | None = None
         self._rates = Rates(parts.config.path("run", "rates"))
-        self._serving = Serving(parts, cache, Origins(parts, self._outbound, inner))
+        self._serving = Serving(parts, cache, Origins(parts))
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
         """A request straight from a viewer: what it claims of itself is not believed."""
@@ -71,7 +68,6 @@ class Edge:
             self._tidying.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._tidying
-        await self._outbound.close()
 
     async def _tidy(self) -> None:
         while True:

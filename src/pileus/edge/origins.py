@@ -5,9 +5,7 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndRes
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -15,20 +13,11 @@ from urllib.parse import unquote
 
 from pileus.edge.distribution import Behaviour, Distribution, Origin
 from pileus.errors import AwsError, Unavailable
-from pileus.services.call import (
-    ANONYMOUS,
-    FileBody,
-    Headers,
-    HttpRequest,
-    HttpResponse,
-    Parts,
-    Principal,
-)
+from pileus.services.call import ANONYMOUS, Headers, HttpRequest, Parts, Principal
+from pileus.services.inside import body_of, own_host
 from pileus.services.outbound import HOP, Outbound, OutboundError
 
-CHUNK = 256 * 1024
 BODY_BYTES_MAX = 64 * 1024 * 1024
-OURS = (".s3-website.", ".execute-api.")
 BUCKET_HEADERS = (
     ("ContentType", "content-type"),
     ("CacheControl", "cache-control"),
@@ -41,7 +30,6 @@ BUCKET_HEADERS = (
     ("ETag", "etag"),
 )
 NEVER_FORWARDED = HOP | {"host", "content-length", "expect", "x-forwarded-proto"}
-Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 
 
 class OriginDown(Exception):
@@ -66,12 +54,11 @@ class Fetched:
 
 
 class Origins:
-    """Asks origins. ``inner`` serves hosts of this cloud in the same process."""
+    """Asks origins."""
 
-    def __init__(self, parts: Parts, outbound: Outbound, inner: Handler | None) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._outbound = outbound
-        self._inner = inner
+        self._outbound: Outbound = parts.outbound
 
     async def fetch(
         self,
@@ -89,10 +76,9 @@ class Origins:
         if origin.bucket:
             return await self._bucket(distribution, origin, request, path, method, more)
         headers = _forwarded(behaviour, request, method) + more
-        host = origin.domain.lower()
+        if own_host(origin.domain) == f"{distribution.id.lower()}.cloudfront.localhost":
+            raise OriginDown("the distribution is its own origin")
         where = origin.path + path
-        if self._inner is not None and (any(o in f".{host}" for o in OURS)):
-            return await self._inside(origin, request, method, where, query, headers)
         return await self._outside(origin, request, method, where, query, headers)
 
     async def _bucket(
@@ -142,28 +128,6 @@ class Origins:
             return _refused(e.status, e.code, e.message)
         return await _from_bucket(found)
 
-    async def _inside(
-        self,
-        origin: Origin,
-        request: HttpRequest,
-        method: str,
-        path: str,
-        query: str,
-        headers: Headers,
-    ) -> Fetched:
-        """An API or a site of this cloud: no socket needed."""
-        assert self._inner is not None
-        told = dict(headers) | {"host": _local_host(origin.domain)}
-        told |= dict(origin.headers)
-        inner = HttpRequest(method, path, query, told, await request.read(BODY_BYTES_MAX))
-        inner.remote = request.remote
-        answered = self._inner(inner)
-        answer = answered if isinstance(answered, HttpResponse) else await answered
-        body, length = await _whole(answer.body, answer.length)
-        kept = [(n.lower(), v) for n, v in answer.headers]
-        kept = [h for h in kept if h[0] not in HOP and h[0] not in ("date", "server")]
-        return Fetched(answer.status, kept, body, length)
-
     async def _outside(
         self,
         origin: Origin,
@@ -186,7 +150,10 @@ class Origins:
         for attempt in range(origin.attempts):
             try:
                 answer = await self._outbound.send(
-                    method, url, told, body, connect_s=origin.connect_s, read_s=origin.read_s
+                    *(method, url, told, body),
+                    connect_s=origin.connect_s,
+                    read_s=origin.read_s,
+                    remote=request.remote,
                 )
                 break
             except TimeoutError as e:
@@ -216,13 +183,6 @@ def _signer(distribution: Distribution, origin: Origin) -> tuple[Principal, dict
         context = {"aws:SourceArn": distribution.arn, "aws:SourceAccount": distribution.account}
         return Principal("service", distribution.account, name, name), context
     return ANONYMOUS, {}
-
-
-def _local_host(domain: str) -> str:
-    """Our own site and API hosts, by AWS's name or by ours, as the router knows them."""
-    if ".s3-website" in domain:
-        return f"{domain.partition('.s3-website')[0]}.s3-website.localhost"
-    return f"{domain.partition('.')[0]}.execute-api.localhost"
 
 
 def _forwarded(behaviour: Behaviour, request: HttpRequest, method: str) -> Headers:
@@ -278,46 +238,5 @@ async def _from_bucket(found: dict[str, Any]) -> Fetched:
     for name, value in (found.get("Metadata") or {}).items():
         headers.append((f"x-amz-meta-{name.lower()}", value))
     length = int(found.get("ContentLength") or -1) if "ContentLength" in found else -1
-    body, known = await _whole(found.get("Body", b""), length)
+    body, known = await body_of(found.get("Body", b""), length)
     return Fetched(206 if found.get("ContentRange") else 200, headers, body, known)
-
-
-async def _whole(
-    body: bytes | FileBody | AsyncIterator[bytes], length: int
-) -> tuple[bytes | AsyncIterator[bytes], int]:
-    """The body as bytes or chunks, and its length."""
-    if isinstance(body, bytes):
-        return body, len(body)
-    if isinstance(body, FileBody):
-        if body.length <= CHUNK:
-            try:
-                return os.pread(body.fd, body.length, body.offset), body.length
-            finally:
-                os.close(body.fd)
-        return _Pieces(body), body.length  # type: ignore[return-value]
-    return body, length
-
-
-class _Pieces:
-    """An open file's slice in chunks; closed at its end, or when nobody wants it."""
-
-    def __init__(self, body: FileBody) -> None:
-        self._body = body
-        self._open = True
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        offset, left = self._body.offset, self._body.length
-        try:
-            while left:
-                data = await asyncio.to_thread(os.pread, self._body.fd, min(left, CHUNK), offset)
-                if not data:
-                    raise OriginDown("the object is shorter than announced")
-                yield data
-                offset, left = offset + len(data), left - len(data)
-        finally:
-            await self.aclose()
-
-    async def aclose(self) -> None:
-        if self._open:
-            self._open = False
-            os.close(self._body.fd)

@@ -18,6 +18,7 @@ from pileus.edge.cache import ENTRY_BYTES_MAX, Cache, Entry, Invalidations
 from pileus.edge.distribution import Behaviour, Distribution
 from pileus.edge.keeping import chain, own_error, varies
 from pileus.edge.origins import Fetched, OriginDown, Origins
+from pileus.errors import Unavailable
 from pileus.services.call import Headers, HttpRequest, HttpResponse, Parts
 
 LOG = logging.getLogger("pileus.edge")
@@ -245,11 +246,14 @@ class Serving:
         if isinstance(got.body, bytes) or got.length > ENTRY_BYTES_MAX:
             return got.body
         chunks, size = [], 0
-        async for chunk in got.body:
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > ENTRY_BYTES_MAX:
-                return chain(chunks, got.body)
+        try:
+            async for chunk in got.body:
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > ENTRY_BYTES_MAX:
+                    return chain(chunks, got.body)
+        except (Unavailable, TimeoutError) as e:
+            raise OriginDown(f"it broke off: {e}", timeout=isinstance(e, TimeoutError)) from e
         return b"".join(chunks)
 
     # -- entries ------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ import uvloop
 
 from pileus.errors import Unavailable
 from pileus.runtime.cgroups import Cgroups
+from pileus.runtime.egress import Allowed
 from pileus.runtime.fleet import IDLE_S, WORKERS_MAX, Fleets
 from pileus.runtime.launcher import Launcher
 from pileus.runtime.server import Server
@@ -46,7 +47,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--idle", type=float, default=IDLE_S, help="seconds until an idle end")
     parser.add_argument("--node-modules", default="", help="the AWS SDK for Node.js functions")
     parser.add_argument("--init-timeout", type=float, default=10.0, metavar="SECONDS")
-    parser.add_argument("--egress-allow", action="append", default=[], metavar="ADDRESS")
+    parser.add_argument("--egress-allow", action="append", default=[], metavar="TARGETS")
     return parser.parse_args(argv)
 
 
@@ -127,7 +128,7 @@ class Process:
         host, _, port = self._arguments.api.rpartition(":")
         setting = Setting(
             (host, int(port)), self._code, weak, self._node, self._client, self._node_modules,
-            tuple(self._arguments.egress_allow), self._arguments.init_timeout,
+            Allowed.parse(self._arguments.egress_allow), self._arguments.init_timeout,
         )  # fmt: skip
         fleets = Fleets(
             launcher, self._cache, setting, self._arguments.workers_max, self._arguments.idle

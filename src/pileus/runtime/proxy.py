@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pileus.runtime import egress
@@ -27,7 +26,7 @@ class Proxy:
     """Serves one worker's proxy socket. ``allowed``: addresses permitted in spite of the
     policy."""
 
-    def __init__(self, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, allowed: egress.Allowed = egress.NOTHING) -> None:
         self._allowed = allowed
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()

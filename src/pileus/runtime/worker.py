@@ -20,6 +20,7 @@ import orjson
 
 from pileus.errors import Unavailable
 from pileus.runtime import environment, jail, log
+from pileus.runtime.egress import NOTHING, Allowed
 from pileus.runtime.environment import Places
 from pileus.runtime.faults import ANSWER_BYTES_MAX, exit_error, too_large_error
 from pileus.runtime.frames import FrameProtocol
@@ -42,7 +43,7 @@ MEGABYTE = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What all workers of this runtime share. ``api``: (host, port) of the AWS endpoint;
-    ``code``: the code cache's folder on the host; ``egress_allowed``: see ``egress.resolve``."""
+    ``code``: the code cache's folder on the host; ``egress_allowed``: see ``egress.Allowed``."""
 
     api: tuple[str, int]
     code: Path
@@ -50,7 +51,7 @@ class Setting:
     node: str = ""
     node_client: str = ""
     node_modules: str = ""
-    egress_allowed: tuple[str, ...] = ()
+    egress_allowed: Allowed = NOTHING
     init_timeout_s: float = 10.0  # or the function's own, if that is longer
 
 

@@ -239,4 +239,5 @@ class Parts:
     telemetry: Any = None  # pileus.telemetry.Telemetry
     runtime: Any = None  # pileus.runtime.client.Runtime
     credentials: Any = None  # services.sts.credentials.Minter: mint(role_arn, session_name, …)
+    outbound: Any = None  # services.outbound.Outbound: HTTP to elsewhere under the egress policy
     background: bool = True  # this process runs the shared background work (consumers, sweeps)

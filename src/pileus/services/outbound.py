@@ -1,28 +1,26 @@
 """HTTP requests that leave the cloud on somebody's word: origins, integrations, key sets.
 
-The address is checked and then connected to, so that a name cannot change its mind in between.
-Origins and integrations are named by principals who may configure them, so the machine itself and
-the local network are allowed; link-local addresses (cloud metadata), multicast and addresses
-that lead nowhere are not.
+They obey ``runtime.egress``, as functions do: the address is checked and then connected to. Hosts
+of this cloud are asked in process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import httptools
 
 from pileus.errors import Unavailable
-from pileus.services.call import Headers
+from pileus.runtime import egress
+from pileus.services import inside
+from pileus.services.call import Headers, HttpRequest
 
-METADATA = frozenset({"fd00:ec2::254", "100.100.100.200", "192.0.0.192"})
 IDLE_S, IDLE_MAX = 20.0, 64
 HEAD_BYTES_MAX = 64 * 1024
 CHUNK = 64 * 1024
@@ -44,18 +42,6 @@ class OutboundError(Unavailable):
     """The other side cannot be reached, or does not speak HTTP."""
 
 
-def objection(address: str) -> str:
-    """Why a request may not go to ``address``; '' when it may."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    if str(ip) in METADATA or ip.is_link_local:
-        return "a link-local or metadata address"
-    if ip.is_multicast or ip.is_unspecified or (ip.is_reserved and not ip.is_loopback):
-        return "not the address of a host"
-    return ""
-
-
 @dataclass(slots=True)
 class Answer:
     """The head of an answer; ``body`` yields what follows. ``close`` must be called in the end."""
@@ -63,7 +49,7 @@ class Answer:
     status: int
     headers: Headers
     body: AsyncIterator[bytes]
-    connection: Wire
+    close: Callable[[], None]
 
     def header(self, name: str) -> str:
         return next((v for n, v in self.headers if n == name), "")
@@ -78,9 +64,6 @@ class Answer:
                 self.close()
                 raise OutboundError(f"the answer is longer than {limit_bytes} bytes")
         return b"".join(parts)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 @dataclass(slots=True)
@@ -119,9 +102,15 @@ class Wire:
 class Outbound:
     """Sends requests, keeps idle connections. One per process."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: egress.Allowed = egress.NOTHING) -> None:
+        self._allowed = allowed
+        self._inside: inside.Inside | None = None
         self._idle: OrderedDict[tuple[str, str, int], list[Wire]] = OrderedDict()
         self._tls: ssl.SSLContext | None = None
+
+    def connect(self, front: inside.Handler) -> None:
+        """``front`` answers for this cloud's own hosts from now on."""
+        self._inside = inside.Inside(front)
 
     async def send(
         self,
@@ -132,14 +121,23 @@ class Outbound:
         *,
         connect_s: float = 10.0,
         read_s: float = 30.0,
+        remote: str = "127.0.0.1",
     ) -> Answer:
         """Send one request to ``url`` and wait for the head of its answer.
 
         ``headers`` go as they are (``host`` and ``content-length`` are added where missing). Raises
         ``OutboundError`` (refused, unreachable, not HTTP) or ``TimeoutError``. A kept connection
         that the other side closed meanwhile is replaced once, for methods safe to repeat.
+        ``remote`` is who a host of this cloud takes for its viewer.
         """
         parts = urlsplit(url)
+        own = inside.own_host(parts.hostname or "") if self._inside is not None else ""
+        if own:
+            told = {n: v for n, v in headers if n not in HOP} | {"host": own}
+            asked = HttpRequest(method, parts.path or "/", parts.query, told, body)
+            asked.remote = remote
+            async with asyncio.timeout(read_s):
+                return await self._ask_inside(asked)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         place = (parts.scheme, parts.hostname or "", port)
         raw = _head(method, parts.path or "/", parts.query, parts.netloc, headers, body)
@@ -156,6 +154,18 @@ class Outbound:
         except BaseException:
             wire.close()
             raise
+
+    async def _ask_inside(self, request: HttpRequest) -> Answer:
+        assert self._inside is not None
+        try:
+            told = await self._inside.ask(request)
+        except Unavailable as e:
+            raise OutboundError(str(e)) from e
+        body, length = await inside.body_of(told.body, told.length)
+        headers = [(n.lower(), v) for n, v in told.headers if n.lower() not in HOP]
+        if length >= 0 and not any(n == "content-length" for n, _ in headers):
+            headers.append(("content-length", str(length)))
+        return Answer(told.status, headers, _chunks(body), lambda: None)
 
     async def close(self) -> None:
         for wires in self._idle.values():
@@ -184,31 +194,23 @@ class Outbound:
 
     async def _connect(self, place: tuple[str, str, int]) -> Wire:
         scheme, host, port = place
-        address = await self._resolve(host, port)
+        goal = await self._resolve(host, port)
         tls = self._context() if scheme == "https" else None
         try:
             reader, writer = await asyncio.open_connection(
-                address, port, ssl=tls, server_hostname=host if tls else None, limit=CHUNK
+                goal.address, goal.port, ssl=tls, server_hostname=host if tls else None, limit=CHUNK
             )
         except (OSError, ssl.SSLError) as e:
             raise OutboundError(f"{host}:{port} cannot be reached: {e}") from e
         return Wire(reader, writer)
 
-    async def _resolve(self, host: str, port: int) -> str:
-        loop = asyncio.get_running_loop()
-        if host.endswith(".localhost") or host == "localhost":
-            host = "127.0.0.1"  # RFC 6761; many resolvers do not know the subdomains
+    async def _resolve(self, host: str, port: int) -> egress.Destination:
         try:
-            found = await loop.getaddrinfo(host, port, type=2)
+            return await egress.resolve(host, port, self._allowed)
+        except egress.Refused as e:
+            raise OutboundError(f"{e}; the setting egress_allow opens targets") from e
         except OSError as e:
             raise OutboundError(f"{host} does not resolve: {e}") from e
-        reasons = []
-        for *_, sockaddr in found:
-            reason = objection(str(sockaddr[0]))
-            if not reason:
-                return str(sockaddr[0])
-            reasons.append(f"{sockaddr[0]} is {reason}")
-        raise OutboundError(f"{host}: {'; '.join(reasons) or 'no address'}")
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -237,7 +239,7 @@ class Outbound:
         if method == "HEAD" or status in (204, 304):
             wire.done = True
         body = self._body(wire, place, read_s, reusable=wire.parser.should_keep_alive())
-        return Answer(status, wire.headers, body, wire)
+        return Answer(status, wire.headers, body, wire.close)
 
     async def _body(
         self, wire: Wire, place: tuple[str, str, int], read_s: float, reusable: bool
@@ -268,6 +270,15 @@ class Outbound:
                 self._keep(place, wire)
             else:
                 wire.close()
+
+
+async def _chunks(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if isinstance(body, bytes):
+        if body:
+            yield body
+        return
+    async for chunk in body:
+        yield chunk
 
 
 def _head(method: str, path: str, query: str, netloc: str, headers: Headers, body: bytes) -> bytes:

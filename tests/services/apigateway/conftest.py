@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from pileus.config import Config
+from pileus.runtime.egress import Allowed
 from pileus.services import apigateway
 from pileus.services.apigateway import Door
 from pileus.services.call import Call, HttpRequest, HttpResponse, Parts, Principal
+from pileus.services.outbound import Outbound
 from pileus.state.store import Store
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
@@ -50,6 +52,7 @@ class Gateway:
         self.dispatched: list[dict[str, Any]] = []
         self.function: Callable[[dict[str, Any]], Any] = lambda event: event
         self.parts = Parts(store, None, self.clock, Config(home=home), self.dispatch)
+        self.parts.outbound = Outbound(Allowed.parse(["localhost"]))
         self.service = apigateway.build(self.parts)
         self.door = Door(self.parts)
 

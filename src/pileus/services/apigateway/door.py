@@ -35,7 +35,7 @@ class Door:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._apis = Apis(parts.store)
-        self._outbound = Outbound()
+        self._outbound: Outbound = parts.outbound
         self._authorizing = Authorizing(parts, self._outbound, self.call_function)
         self._rates = Rates(parts.config.path("run", "rates"))
 

@@ -29,7 +29,10 @@ async def proxy(outbound: Outbound, x: Exchange, target: Target) -> HttpResponse
     method = request.method if target.method == "ANY" else target.method
     try:
         answer = await outbound.send(
-            method, url, headers, request.body, connect_s=3, read_s=target.timeout_s
+            *(method, url, headers, request.body),
+            connect_s=3,
+            read_s=target.timeout_s,
+            remote=request.remote,
         )
         body = await answer.read(BODY_BYTES_MAX)
     except TimeoutError:
