@@ -31,8 +31,7 @@ SOURCES = ("$request.header.", "$request.querystring.", "$context.", "$stageVari
 
 async def create_authorizer(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
-    authorizer = {"AuthorizerId": room.new_id("authorizer")}
-    _apply(authorizer, params)
+    authorizer = made({"AuthorizerId": room.new_id("authorizer")}, params)
     key = rows.part_key(params["ApiId"], "authorizer", authorizer["AuthorizerId"])
 
     def edit(draft: Draft, api: dict[str, Any]) -> dict[str, Any]:
@@ -50,20 +49,22 @@ async def update_authorizer(room: Room, call: Call) -> dict[str, Any]:
         authorizer = draft.get_json(key)
         if authorizer is None:
             raise rows.no_such("authorizer", params["AuthorizerId"])
-        _apply(authorizer, params)
+        made(authorizer, params)
         draft.put_json(key, authorizer)
         return dict(authorizer)
 
     return await room.change(call, edit, deploys=True)
 
 
-def _apply(authorizer: dict[str, Any], params: dict[str, Any]) -> None:
+def made(authorizer: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """``authorizer`` with what ``params`` (of CreateAuthorizer) set, checked."""
     if params.get("AuthorizerCredentialsArn"):
         raise rows.bad(
             "AuthorizerCredentialsArn is not offered yet: use the function's resource policy"
         )
     authorizer |= rows.picked(params, *SETTABLE)
     check(authorizer)
+    return authorizer
 
 
 def check(authorizer: dict[str, Any]) -> None:

@@ -34,6 +34,18 @@ TIMEOUT_MS_MAX = 30_000
 async def create_integration(room: Room, call: Call) -> dict[str, Any]:
     """Make an AWS_PROXY (function) or HTTP_PROXY (address) integration."""
     params = call.params
+    integration = made(room, params)
+
+    def edit(draft: Draft, api: dict[str, Any]) -> dict[str, Any]:
+        key = rows.part_key(params["ApiId"], "integration", integration["IntegrationId"])
+        draft.put_json(key, integration)
+        return integration
+
+    return await room.change(call, edit, deploys=True)
+
+
+def made(room: Room, params: dict[str, Any]) -> dict[str, Any]:
+    """A new integration as ``params`` (of CreateIntegration) describe it, checked."""
     kind = params["IntegrationType"]
     if kind not in ("AWS_PROXY", "HTTP_PROXY"):
         raise rows.bad(f"Unsupported integration type specified for HTTP protocol: {kind}")
@@ -49,13 +61,24 @@ async def create_integration(room: Room, call: Call) -> dict[str, Any]:
     if kind == "AWS_PROXY":
         integration["IntegrationMethod"] = "POST"
     _apply(integration, params)
+    return integration
 
-    def edit(draft: Draft, api: dict[str, Any]) -> dict[str, Any]:
-        key = rows.part_key(params["ApiId"], "integration", integration["IntegrationId"])
-        draft.put_json(key, integration)
-        return integration
 
-    return await room.change(call, edit, deploys=True)
+def described(integration: dict[str, Any]) -> dict[str, Any]:
+    """The integration as OpenAPI documents write it."""
+    out: dict[str, Any] = {"type": integration["IntegrationType"].lower()}
+    for name, member in (
+        ("httpMethod", "IntegrationMethod"),
+        ("uri", "IntegrationUri"),
+        ("payloadFormatVersion", "PayloadFormatVersion"),
+        ("connectionType", "ConnectionType"),
+        ("timeoutInMillis", "TimeoutInMillis"),
+        ("requestParameters", "RequestParameters"),
+        ("responseParameters", "ResponseParameters"),
+    ):
+        if integration.get(member):
+            out[name] = integration[member]
+    return out
 
 
 async def update_integration(room: Room, call: Call) -> dict[str, Any]:

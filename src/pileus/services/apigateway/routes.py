@@ -77,9 +77,9 @@ def _put(
     others = [orjson.loads(r.value) for r in draft.range(*rows.kind_span(api_id, "route"))]
     if creating and len(others) >= ROUTES_MAX:
         raise rows.bad(f"Maximum number of routes ({ROUTES_MAX}) for this API has been reached")
-    shape = _shape(route["RouteKey"])
+    mine = shape(route["RouteKey"])
     for other in others:
-        if other["RouteId"] != route["RouteId"] and _shape(other["RouteKey"]) == shape:
+        if other["RouteId"] != route["RouteId"] and shape(other["RouteKey"]) == mine:
             raise rows.conflict(f"Route with key {route['RouteKey']} already exists for this API")
     draft.put_json(rows.part_key(api_id, "route", route["RouteId"]), route)
     return route
@@ -152,7 +152,7 @@ def check_route_key(key: str) -> str:
     return key
 
 
-def _shape(key: str) -> str:
+def shape(key: str) -> str:
     """The key without its variables' names: two routes of one shape cannot be told apart."""
     greedy = re.sub(r"\{[^}]*\+\}", "{+}", key)
     return re.sub(r"\{[^}+]*\}", "{}", greedy)

@@ -15,11 +15,10 @@ class Api:
 
     async def create(self, site: Site, wish: Properties) -> Made:
         if "Body" in wish:
-            body = wish["Body"] if isinstance(wish["Body"], str) else json.dumps(wish["Body"])
-            made = await site.call(SERVICE, "ImportApi", Body=body)
-            cors = whole(wish.get("CorsConfiguration"))
-            if cors:
-                await site.call(SERVICE, "UpdateApi", ApiId=made["ApiId"], CorsConfiguration=cors)
+            made = await site.call(SERVICE, "ImportApi", **self._document(wish))
+            more = self._beside_body(wish)
+            if more:
+                await site.call(SERVICE, "UpdateApi", ApiId=made["ApiId"], **more)
         else:
             params = {k: whole(v) for k, v in wish.items() if k != "Tags"}
             params["Name"] = str(wish.get("Name", site.stack))
@@ -28,13 +27,33 @@ class Api:
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         if "Body" in wish:
-            body = wish["Body"] if isinstance(wish["Body"], str) else json.dumps(wish["Body"])
-            told = await site.call(SERVICE, "ReimportApi", ApiId=made.physical_id, Body=body)
+            id_ = made.physical_id
+            told = await site.call(SERVICE, "ReimportApi", ApiId=id_, **self._document(wish))
+            more = self._beside_body(wish)
+            if more:
+                await site.call(SERVICE, "UpdateApi", ApiId=id_, **more)
             return self._made(told)
         if "CorsConfiguration" in old and "CorsConfiguration" not in wish:
             await site.gone(SERVICE, "DeleteCorsConfiguration", ApiId=made.physical_id)
         params = {k: whole(v) for k, v in wish.items() if k not in ("Tags", "ProtocolType")}
         return self._made(await site.call(SERVICE, "UpdateApi", ApiId=made.physical_id, **params))
+
+    @staticmethod
+    def _document(wish: Properties) -> dict[str, Any]:
+        body = wish["Body"] if isinstance(wish["Body"], str) else json.dumps(wish["Body"])
+        params: dict[str, Any] = {"Body": body}
+        if "BasePath" in wish:
+            params["Basepath"] = str(wish["BasePath"])
+        if "FailOnWarnings" in wish:
+            params["FailOnWarnings"] = whole(wish["FailOnWarnings"])
+        return params
+
+    @staticmethod
+    def _beside_body(wish: Properties) -> dict[str, Any]:
+        """Properties that hold beside a document, by AWS's names."""
+        names = ("Name", "Description", "Version", "CorsConfiguration", "DisableExecuteApiEndpoint")
+        texts = ("Name", "Description", "Version")
+        return {n: str(wish[n]) if n in texts else whole(wish[n]) for n in names if n in wish}
 
     async def delete(self, site: Site, made: Made, had: Properties) -> None:
         await site.gone(SERVICE, "DeleteApi", ApiId=made.physical_id)
