@@ -1,10 +1,12 @@
 """The telemetry store: on disk within a second, from several processes, nothing half taken."""
 
+import multiprocessing
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +71,21 @@ def test_a_locked_disk_refuses_loudly_and_recovers(tmp_path: Path) -> None:
     assert store.query("SELECT x FROM t") == [(1,)]
     blocker.close()
     store.close()
+
+
+def _open_at_once(home: Path, barrier: Any) -> None:
+    barrier.wait()
+    Telemetry.open(home).close()
+
+
+def test_processes_may_make_the_file_together(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for number in range(15):
+        barrier = context.Barrier(4)
+        where = tmp_path / str(number)
+        children = [context.Process(target=_open_at_once, args=(where, barrier)) for _ in range(4)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(30)
+        assert [c.exitcode for c in children] == [0, 0, 0, 0]
