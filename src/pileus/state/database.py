@@ -65,6 +65,12 @@ class Rows:
         self._row = connection.cursor()
         self._range = connection.cursor()
 
+    def value(self, key: bytes) -> bytes | None:
+        """The bytes of a row alone."""
+        for value, _ in self._row.execute(ROW, (key,)).fetchall():
+            return value  # type: ignore[no-any-return]
+        return None
+
     def row(self, key: bytes) -> Row | None:
         found: list[Any] = self._row.execute(ROW, (key,)).fetchall()
         return Row(key, *found[0]) if found else None
@@ -73,4 +79,5 @@ class Rows:
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
     ) -> list[Row]:
         sql = RANGE_REVERSE if reverse else RANGE
-        return [Row._make(r) for r in self._range.execute(sql, (start, end, limit)).fetchall()]
+        found = self._range.execute(sql, (start, end, limit)).fetchall()
+        return list(map(Row._make, found))

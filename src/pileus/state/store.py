@@ -99,8 +99,7 @@ class Store:
 
     def get(self, key: bytes) -> bytes | None:
         """The row's bytes, or None."""
-        row = self._reader.row(key)
-        return None if row is None else row.value
+        return self._reader.value(key)
 
     def get_json(self, key: bytes) -> Any | None:
         """The row's bytes parsed as JSON, or None."""
@@ -122,6 +121,10 @@ class Store:
         """A number that grows whenever a row of ``table`` changes, in any process: the key to a
         safe cache. Read it before reading what you cache."""
         return self._generations.get(table)
+
+    def counter(self, table: str) -> Callable[[], int]:
+        """``generation(table)`` as a function of nothing, for paths that ask on every request."""
+        return self._generations.counter(table)
 
     async def changed(self, table: str, since: int, timeout_s: float = 60.0) -> bool:
         """Wait until ``generation(table)`` is no longer ``since``; False when time ran out."""

@@ -139,10 +139,15 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             self._linger_on(len(data))
             return
-        self._packet = len(data)
         if not self._in_message:
+            if self._current is None and not self._queue and not self._write_paused:
+                request = self.server.whole.read(data, self.remote)
+                if request is not None:
+                    self._answer_whole(request)
+                    return
             self._begin_mark = self._read_mark
             self._head_bytes = 0
+        self._packet = len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as e:
@@ -311,6 +316,28 @@ class Connection(asyncio.Protocol):
             self._pipeline_held = False
             self._release()
 
+    def _answer_whole(self, request: HttpRequest) -> None:
+        """Run a request that came in one piece while nothing waited before it."""
+        server = self.server
+        server.requests += 1
+        self._current = inbound = Inbound(request, True, False)
+        try:
+            result: HttpResponse | Awaitable[HttpResponse] = server.handler(request)
+        except Exception as e:
+            result = self._broken(inbound, e)
+        if type(result) is HttpResponse:
+            if self._respond_at_once(inbound, result):
+                return
+            rest = self._respond(inbound, result)
+            if rest is None:
+                self._done(inbound)
+                return
+            self._task = self.loop.create_task(self._finish_later(inbound, rest))
+        else:
+            self._task = self.loop.create_task(
+                self._run(inbound, cast(Awaitable[HttpResponse], result))
+            )
+
     def _respond_at_once(self, inbound: Inbound, response: HttpResponse) -> bool:
         """The short way for the commonest case; False where the case is another one."""
         body = response.body
@@ -325,9 +352,6 @@ class Connection(asyncio.Protocol):
             or inbound.request.method == "HEAD"
         ):
             return False
-        for name, _ in response.headers:
-            if len(name) == 14 and name.lower() == "content-length":
-                return False
         try:
             raw = plain(response, body, self.server.date)
         except ValueError:

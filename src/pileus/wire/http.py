@@ -17,6 +17,7 @@ from email.utils import formatdate
 
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.connection import Connection
+from pileus.wire.whole import WholeRequests
 
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 Where = socket.socket | tuple[str, int] | str
@@ -67,6 +68,8 @@ class Server:
         self.now = 0.0
         self.date = b""
         self.requests = 0
+        held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
+        self.whole = WholeRequests(limits.uri_bytes, held, limits.headers)
         self._emptied = asyncio.Event()
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None

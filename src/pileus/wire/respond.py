@@ -57,8 +57,11 @@ def plain(response: HttpResponse, body: bytes, date: bytes) -> bytes:
     status = response.status
     if status < 200 or status in _BODYLESS:
         return head(response, date, "")
-    raw = head(response, date, f"content-length: {len(body)}\r\n")
-    return raw + body
+    told = [name for name, _ in response.headers if len(name) == 14]
+    for name in told:
+        if name.lower() == "content-length":
+            return head(response, date, "") + body
+    return head(response, date, f"content-length: {len(body)}\r\n") + body
 
 
 def send(

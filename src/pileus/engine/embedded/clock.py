@@ -14,8 +14,11 @@ class SystemClock:
         self._latest = 0
 
     def now_ms(self) -> int:
-        self._latest = now = max(self._latest, time.time_ns() // 1_000_000)
-        return now
+        now = time.time_ns() // 1_000_000
+        if now > self._latest:
+            self._latest = now
+            return now
+        return self._latest
 
     def monotonic(self) -> float:
         return time.monotonic()

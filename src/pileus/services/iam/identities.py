@@ -20,6 +20,7 @@ class Identities:
         self._store = store
         self._seal = seal
         self._generation = -1
+        self._now = store.counter(rows.TABLE)
         self._credentials: dict[tuple[str, str | None], Credential] = {}
         self._policies: dict[Principal, Policies] = {}
         self._callers: dict[Principal, Caller] = {}
@@ -27,7 +28,7 @@ class Identities:
     @property
     def generation(self) -> int:
         """Grows with every change of any identity; decisions may be cached by it."""
-        return int(self._store.generation(rows.TABLE))
+        return int(self._now())
 
     def _fresh(self) -> None:
         generation = self.generation
@@ -40,7 +41,8 @@ class Identities:
 
     def lookup(self, access_key_id: str, session_token: str | None) -> Credential | None:
         """``Directory.lookup``: the secret and the principal behind a key."""
-        self._fresh()
+        if self._now() != self._generation or len(self._credentials) > CACHED_MAX:
+            self._fresh()
         key = (access_key_id, session_token)
         held = self._credentials.get(key)
         if held is None:

@@ -1,0 +1,205 @@
+"""What the whole path costs inside one process, no kernel, no load generator:
+``python -m bench.hot``.
+
+A front process's parts are put together as in production; signed requests are fed into a
+``Connection`` over a transport that swallows the answers. Printed: CPU per request (minimum of the
+rounds) beside a fixed reference loop, so that figures of two noisy minutes can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench.load import signed
+from bench.run import ITEM, _key
+from pileus import assembly
+from pileus.config import Config
+from pileus.wire.connection import Connection
+from pileus.wire.http import Limits, Server
+
+REFERENCE = bytes(1024)
+
+
+class Sink:
+    """A transport that keeps the last answer."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("127.0.0.1", 4) if name == "peername" else None
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.answer = data
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.answer = b"".join(parts)
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+def reference_us(times: int = 20_000) -> float:
+    """SHA-256 of 1 KB: how fast the machine is in this minute."""
+    start = time.process_time()
+    for _ in range(times):
+        hashlib.sha256(REFERENCE).digest()
+    return (time.process_time() - start) / times * 1e6
+
+
+class Route:
+    """One operation: its requests and the connections they go through."""
+
+    def __init__(self, server: Server, requests: list[bytes], pause: bool, width: int) -> None:
+        self.requests, self.pause, self.width = requests, pause, width
+        self.sinks = [Sink() for _ in range(width)]
+        self.doors = [Connection(server) for _ in self.sinks]
+        for door, sink in zip(self.doors, self.sinks, strict=True):
+            door.connection_made(sink)  # type: ignore[arg-type]
+
+    async def once(self, count: int) -> float:
+        """CPU µs per request over ``count`` requests; with ``pause`` (writes) the loop turns until
+        all connections are answered."""
+        doors, requests, n = self.doors, self.requests, len(self.requests)
+        start = time.process_time()
+        for i in range(0, count, self.width):
+            for j in range(self.width):
+                doors[j].data_received(requests[(i + j) % n])
+            if self.pause:
+                while any(d._current is not None for d in doors):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+        return (time.process_time() - start) / count * 1e6
+
+
+async def _call(server: Server, request: bytes) -> bytes:
+    path = Route(server, [request], True, 1)
+    await path.once(1)
+    return path.sinks[0].answer
+
+
+async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, Route]:
+    def dynamo(operation: str, body: Any) -> bytes:
+        headers = {
+            "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+            "Content-Type": "application/x-amz-json-1.0",
+        }
+        text = json.dumps(body).encode()
+        return signed("127.0.0.1:4566", "dynamodb", key, secret, headers=headers, body=text)
+
+    def s3(method: str, path: str, body: bytes = b"") -> bytes:
+        return signed("127.0.0.1:4566", "s3", key, secret, method=method, path=path, body=body)
+
+    table = {
+        "TableName": "bench",
+        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in "ps"],
+        "KeySchema": [
+            {"AttributeName": "p", "KeyType": "HASH"},
+            {"AttributeName": "s", "KeyType": "RANGE"},
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    await _call(server, dynamo("CreateTable", table))
+    name = {"TableName": "bench"}
+    puts = [dynamo("PutItem", name | {"Item": _key(i) | ITEM}) for i in range(1000)]
+    for request in puts:
+        answer = await _call(server, request)
+        assert b" 200 " in answer[:20], answer
+    await _call(server, s3("PUT", "/bench"))
+    await _call(server, s3("PUT", "/bench/o", bytes(1024)))
+    query = {"KeyConditionExpression": "p = :p"}
+    return {
+        "GetItem": Route(
+            server, [dynamo("GetItem", name | {"Key": _key(i)}) for i in range(1000)], False, 1
+        ),
+        "Query of 10": Route(
+            server,
+            [
+                dynamo("Query", name | query | {"ExpressionAttributeValues": {":p": _key(i)["p"]}})
+                for i in range(1000)
+            ],
+            False,
+            1,
+        ),
+        "PutItem": Route(server, puts, True, 32),
+        "GET 1 KB": Route(server, [s3("GET", "/bench/o") for _ in range(100)], True, 1),
+    }
+
+
+async def _main(told: argparse.Namespace, home: Path) -> None:
+    config = Config(home=home, port=0)
+    front = await assembly.assemble(config, 0)
+    for service in front.services.values():
+        if service.start is not None and service.name in ("s3", "dynamodb"):
+            await service.start()
+    keys = json.loads((home / "credentials.json").read_text())
+    server = Server(front.api.handle, Limits())
+    server._sweep()
+    if told.freeze:
+        import gc
+
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
+    found = await paths(front, server, keys["access_key_id"], keys["secret_access_key"])
+    for name, path in found.items():
+        if told.only and told.only != name:
+            continue
+        await path.once(2000)
+        answer = path.sinks[0].answer
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        profiler = cProfile.Profile()
+        if told.profile:
+            profiler.enable()
+            await path.once(20_000)
+            profiler.disable()
+            profiler.print_stats("tottime")
+            continue
+        best = min([await path.once(told.requests) for _ in range(told.rounds)])
+        reference = min(reference_us(2000) for _ in range(5))
+        print(f"{name:<12} {best:6.1f} µs   reference {reference:.2f} µs", flush=True)
+    await server.stop(0)
+    for service in front.services.values():
+        if service.stop is not None and service.name in ("s3", "dynamodb"):
+            await service.stop()
+    await front.parts.store.close()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--requests", type=int, default=4000)
+    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--only", default="")
+    options.add_argument("--freeze", action="store_true")
+    options.add_argument("--profile", action="store_true")
+    home = Path(tempfile.mkdtemp(prefix="pileus-hot-"))
+    try:
+        uvloop.run(_main(options.parse_args(), home))
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
