@@ -1,191 +1,240 @@
-import { LitElement, css, html, nothing } from "lit";
+import { LitElement, html, nothing } from "lit";
 import { unsafeSVG } from "lit/directives/unsafe-svg.js";
 import { renderSVG } from "uqr";
-import { shorten, stats } from "./api.js";
+import { base, shorten, stats } from "./api.js";
+import { keep, recall } from "./kept.js";
+import { look } from "./look.js";
 
-const KEPT = "links"; // the links made in this browser, newest first
-const KEPT_MAX = 20;
 const DAY = 86400;
+const COPIED_MS = 2500;
+const LOGO = html`<svg viewBox="0 0 32 32" aria-hidden="true">
+  <path class="stem" d="M12 17h8l-1 9a3 3 0 0 1-6 0z" />
+  <path class="cap" d="M3 16C3 8.5 8.8 3 16 3s13 5.5 13 13c0 1.6-26 1.6-26 0z" />
+</svg>`;
 
 class LinksPage extends LitElement {
+  static styles = look;
   static properties = {
     busy: { state: true },
     error: { state: true },
     made: { state: true },
     copied: { state: true },
     kept: { state: true },
+    said: { state: true },
   };
 
   constructor() {
     super();
-    this.busy = false;
-    this.error = "";
-    this.made = null;
-    this.copied = false;
-    this.kept = recall();
+    Object.assign(this, { busy: false, error: "", made: null, copied: false, kept: recall(), said: "" });
+    this.comeBack = () => document.visibilityState === "visible" && this.count();
   }
 
   connectedCallback() {
     super.connectedCallback();
-    this.refresh();
+    document.addEventListener("visibilitychange", this.comeBack);
+    this.count();
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    document.removeEventListener("visibilitychange", this.comeBack);
+  }
+
+  firstUpdated() {
+    // Where there is a keyboard, begin at the address; on a phone that would hide half the page.
+    if (matchMedia("(hover: hover)").matches) this.find("#url").focus();
   }
 
   render() {
     return html`
       <main>
-        <h1>Short links</h1>
-        <p class="lead">Paste a long address, get a short one.</p>
-        <form @submit=${this.submit} novalidate>
+        <header>
+          ${LOGO}
+          <h1>Short links</h1>
+          <p class="lead">Paste a long address. Get a short one, with a QR code and a count of its visits.</p>
+        </header>
+        <form class="card" @submit=${this.submit} novalidate>
           <label for="url">Long address</label>
           <div class="row">
-            <input id="url" name="url" type="url" required autocomplete="url" autofocus spellcheck="false"
-              placeholder="https://example.org/a/very/long/path" aria-describedby="error" aria-invalid=${this.error ? "true" : "false"} />
-            <button ?disabled=${this.busy}>${this.busy ? "Shortening…" : "Shorten"}</button>
+            <input id="url" name="url" type="url" inputmode="url" required autocomplete="url" autocapitalize="none" spellcheck="false"
+              placeholder="https://example.org/a/very/long/path" aria-describedby="error" aria-invalid=${this.wrong("url")} @input=${this.mend} />
+            <button aria-disabled=${this.busy ? "true" : "false"}>${this.busy ? "Shortening…" : "Shorten"}</button>
           </div>
-          <details>
-            <summary>Options</summary>
-            <div class="options">
-              <label>Own name <input name="alias" autocomplete="off" placeholder="my-link" maxlength="32" /></label>
-              <label>Ends after
-                <select name="expires">
-                  <option value="">never</option>
-                  <option value=${DAY}>a day</option>
-                  <option value=${7 * DAY}>a week</option>
-                  <option value=${30 * DAY}>30 days</option>
-                </select>
-              </label>
-            </div>
-          </details>
+          ${this.options()}
           <p id="error" class="error" role="alert">${this.error}</p>
         </form>
-        ${this.made ? this.result() : nothing} ${this.kept.length ? this.history() : nothing}
+        ${this.made ? this.result() : nothing}
+        ${this.kept.length ? this.history() : html`<p class="empty">The links you make in this browser are listed here.</p>`}
+        <footer>Of a link, its address and a count of its visits are kept. Nothing of its visitors.</footer>
+        <p class="unseen" role="status">${this.said}</p>
       </main>
     `;
   }
 
-  result() {
-    const { short } = this.made;
+  options() {
     return html`
-      <section class="result" aria-live="polite" aria-label="Your short link">
-        <div class="qr" role="img" aria-label="QR code of ${short}">${unsafeSVG(renderSVG(short, { border: 2 }))}</div>
-        <div>
-          <a class="short" href=${short} target="_blank" rel="noopener">${short}</a>
-          <p class="target">${this.made.url}</p>
-          <button type="button" class="plain" @click=${this.copy}>${this.copied ? "Copied ✓" : "Copy"}</button>
+      <details>
+        <summary>Alias, end date</summary>
+        <div class="options">
+          <div>
+            <label for="alias">Alias <span class="hint">(3 to 32 letters, digits, - _)</span></label>
+            <input id="alias" name="alias" autocomplete="off" autocapitalize="none" spellcheck="false" placeholder="my-link" maxlength="32"
+              aria-describedby="error" aria-invalid=${this.wrong("alias")} @input=${this.mend} />
+          </div>
+          <div>
+            <label for="expires">Ends after</label>
+            <select id="expires" name="expires">
+              <option value="">never</option>
+              <option value=${3600}>an hour</option>
+              <option value=${DAY}>a day</option>
+              <option value=${7 * DAY}>a week</option>
+              <option value=${30 * DAY}>30 days</option>
+            </select>
+          </div>
         </div>
+      </details>
+    `;
+  }
+
+  result() {
+    const { short, url } = this.made;
+    const [, lead, rest] = /^https?:\/\/(.*)(\/[^/]*)$/.exec(short);
+    return html`
+      <section class="result card" aria-label="Your short link">
+        <div class="told">
+          <a class="short" href=${short} target="_blank" rel="noopener">${lead}<wbr />${rest}</a>
+          <p class="target">→ ${url}</p>
+          <div class="acts">
+            <button type="button" id="copy" @click=${this.copy}>${this.copied ? "Copied ✓" : "Copy"}</button>
+            ${navigator.share ? html`<button type="button" class="plain" @click=${this.share}>Share…</button>` : nothing}
+          </div>
+        </div>
+        <div class="qr" role="img" aria-label="QR code of ${short}">${unsafeSVG(renderSVG(short, { border: 4, pixelSize: 1 }))}</div>
       </section>
     `;
   }
 
   history() {
     return html`
-      <section aria-labelledby="yours">
-        <h2 id="yours">Made in this browser</h2>
-        <div class="scroll" tabindex="0" role="region" aria-labelledby="yours">
-          <table>
-            <thead><tr><th scope="col">Short</th><th scope="col">Long</th><th scope="col" class="number">Visits</th></tr></thead>
-            <tbody>
-              ${this.kept.map((link) => html`<tr>
-                <td><a href=${link.short} target="_blank" rel="noopener">${link.id}</a></td>
-                <td class="long" title=${link.url}>${link.url}</td>
-                <td class="number">${link.clicks ?? "–"}</td>
-              </tr>`)}
-            </tbody>
-          </table>
+      <section class="yours" aria-labelledby="yours">
+        <div class="bar">
+          <h2 id="yours">Made in this browser</h2>
+          <button type="button" class="plain" id="refresh" aria-label="Refresh visits" @click=${() => this.count(true)}>Refresh</button>
         </div>
-        <button type="button" class="plain" @click=${this.refresh}>Refresh visits</button>
+        <ul class="card">${this.kept.map((link) => this.line(link))}</ul>
       </section>
     `;
   }
 
+  line(link) {
+    const { id, url, clicks, ended } = link;
+    return html`
+      <li>
+        <div>
+          ${ended ? html`<span class="ended">${id}</span> (ended)` : html`<a href=${link.short} target="_blank" rel="noopener">${id}</a>`}
+          <p class="target" title=${url}>${url}</p>
+        </div>
+        <p class="visits"><b>${clicks ?? "–"}</b> <span>${clicks === 1 ? "visit" : "visits"}</span></p>
+        <button type="button" class="away" aria-label="Take ${id} off this list" title="Take off this list" @click=${() => this.forget(link)}>×</button>
+      </li>
+    `;
+  }
+
+  // Which field an error is about.
+  get faulty() {
+    return / alias /i.test(this.error) ? "#alias" : "#url";
+  }
+
+  wrong(field) {
+    return this.error && this.faulty === `#${field}` ? "true" : "false";
+  }
+
+  mend() {
+    this.error = "";
+  }
+
   async submit(event) {
     event.preventDefault();
-    const form = new FormData(event.target);
-    const wish = { urlToShorten: String(form.get("url")).trim() };
-    if (form.get("alias")) wish.alias = String(form.get("alias")).trim();
-    if (form.get("expires")) wish.expiresInSeconds = Number(form.get("expires"));
+    if (this.busy) return;
+    const form = event.target;
+    const wish = read(new FormData(form));
     this.error = wish.urlToShorten ? "" : "Enter an address first.";
-    this.made = null;
-    if (this.error) return this.focusUrl();
+    if (this.error) return this.find("#url").focus();
     this.busy = true;
     try {
-      const made = { ...(await shorten(wish)), url: wish.urlToShorten, clicks: 0 };
+      const made = { ...(await shorten(wish)), url: wish.urlToShorten, clicks: 0, ends: end(wish) };
       this.made = made;
       this.copied = false;
-      this.keep([made, ...this.kept.filter((link) => link.id !== made.id)]);
+      this.kept = keep([made, ...this.kept.filter((link) => link.id !== made.id)]);
+      this.said = `Your short link is ${made.short}`;
+      form.reset();
+      await this.updateComplete;
+      this.find("#copy").focus(); // so that Enter, Enter has it on the clipboard
     } catch (error) {
-      this.error = capital(error.message);
-      this.focusUrl();
+      this.made = null;
+      this.error = sentence(error.message);
+      this.find(this.faulty).focus();
     } finally {
       this.busy = false;
     }
   }
 
-  focusUrl() {
-    this.updateComplete.then(() => this.renderRoot.querySelector("#url").focus());
-  }
-
   async copy() {
-    await navigator.clipboard.writeText(this.made.short);
+    try {
+      await navigator.clipboard.writeText(this.made.short);
+    } catch {
+      // No clipboard without permission or TLS: select it, so that the usual keys copy it.
+      getSelection().selectAllChildren(this.find(".short"));
+      this.said = "Selected. Copy it with your keyboard or menu.";
+      return;
+    }
     this.copied = true;
-    setTimeout(() => (this.copied = false), 2000);
+    this.said = "Copied";
+    setTimeout(() => (this.copied = false), COPIED_MS);
   }
 
-  async refresh() {
-    const counted = await Promise.all(
-      this.kept.map(async (link) => ({ ...link, clicks: (await stats(link.id).catch(() => null))?.clicks })),
-    );
-    this.keep(counted);
+  share() {
+    navigator.share({ url: this.made.short }).catch(() => {}); // the user changed their mind
   }
 
-  keep(links) {
-    this.kept = links.slice(0, KEPT_MAX);
-    localStorage.setItem(KEPT, JSON.stringify(this.kept));
+  async count(aloud = false) {
+    const asked = this.kept.filter((link) => !link.ended && !(link.ends && link.ends <= Date.now()));
+    const told = new Map(await Promise.all(asked.map(async ({ id }) => [id, await stats(id)])));
+    const fresh = (link) => {
+      const now = told.has(link.id) ? told.get(link.id) : null;
+      return now ? { ...link, clicks: now.clicks, ended: false } : now === null ? { ...link, ended: true } : link;
+    };
+    this.kept = keep(this.kept.map(fresh));
+    if (aloud) this.said = "Visits are up to date";
   }
 
-  static styles = css`
-    main { max-width: 46rem; margin: 0 auto; padding: clamp(1rem, 4vw, 3rem) 1rem; }
-    h1 { font-size: clamp(1.8rem, 5vw, 2.6rem); line-height: 1.1; margin: 0; letter-spacing: -0.02em; }
-    h2 { font-size: 1.1rem; margin: 2.5rem 0 0.5rem; }
-    .lead { color: var(--quiet); margin: 0.4rem 0 1.6rem; }
-    label { display: block; font-weight: 600; margin-bottom: 0.3rem; }
-    .row { display: flex; gap: 0.5rem; flex-wrap: wrap; }
-    input, select, button { font: inherit; border-radius: 0.5rem; border: 1px solid var(--line); padding: 0.65rem 0.8rem; box-sizing: border-box; }
-    input, select { background: var(--card); color: inherit; width: 100%; }
-    .row input { flex: 1 1 18rem; width: auto; min-width: 0; }
-    button { background: var(--brand); color: var(--brand-ink); border-color: transparent; font-weight: 600; cursor: pointer; }
-    button:disabled { opacity: 0.7; cursor: progress; }
-    button.plain { background: none; color: var(--brand); border-color: var(--line); padding: 0.35rem 0.8rem; margin-top: 0.6rem; }
-    :is(input, select, button, a, summary, .scroll):focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
-    input[aria-invalid="true"] { border-color: var(--bad); }
-    details { margin-top: 0.8rem; color: var(--quiet); }
-    summary { cursor: pointer; width: fit-content; }
-    .options { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: 0.8rem; padding-top: 0.6rem; color: var(--ink); }
-    .error { color: var(--bad); min-height: 1.5em; margin: 0.6rem 0 0; font-weight: 600; }
-    .result { display: flex; gap: 1rem; align-items: center; background: var(--card); border: 1px solid var(--line); border-radius: 0.8rem; padding: 1rem; margin-top: 0.6rem; flex-wrap: wrap; }
-    .result > div:last-child { min-width: 0; flex: 1 1 14rem; }
-    .qr { width: 7.5rem; background: #fff; border-radius: 0.4rem; overflow: hidden; line-height: 0; }
-    .qr svg { width: 100%; height: auto; }
-    .short { font-size: 1.15rem; font-weight: 700; overflow-wrap: anywhere; }
-    a { color: var(--brand); }
-    .target { color: var(--quiet); margin: 0.2rem 0 0; overflow-wrap: anywhere; }
-    .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 0.6rem; background: var(--card); }
-    table { border-collapse: collapse; width: 100%; }
-    th, td { text-align: left; padding: 0.5rem 0.8rem; border-top: 1px solid var(--line); white-space: nowrap; }
-    thead th { border-top: 0; font-size: 0.85rem; color: var(--quiet); }
-    .long { max-width: 22rem; overflow: hidden; text-overflow: ellipsis; }
-    .number { text-align: right; font-variant-numeric: tabular-nums; }
-  `;
-}
+  forget(gone) {
+    this.kept = keep(this.kept.filter((link) => link.id !== gone.id));
+    this.said = `${gone.id} is off this list; the link still works`;
+    this.updateComplete.then(() => this.find("#refresh, #url").focus());
+  }
 
-function recall() {
-  try {
-    return JSON.parse(localStorage.getItem(KEPT) ?? "[]");
-  } catch {
-    return [];
+  find(selector) {
+    return this.renderRoot.querySelector(selector);
   }
 }
 
-const capital = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+// What the form wishes. People leave out https://, as in an address bar.
+function read(form) {
+  const text = (name) => String(form.get(name) ?? "").trim();
+  const address = text("url");
+  const wish = { urlToShorten: address && !/^[a-z][a-z0-9+.-]*:/i.test(address) ? `https://${address}` : address };
+  if (text("alias")) wish.alias = text("alias");
+  if (text("expires")) wish.expiresInSeconds = Number(text("expires"));
+  return wish;
+}
 
+// When the link will have ended, in epoch milliseconds; null for never. Ends fall on whole seconds.
+function end({ expiresInSeconds }) {
+  return expiresInSeconds ? Date.now() + (expiresInSeconds + 1) * 1000 : null;
+}
+
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+
+base().catch(() => {}); // ask early; whoever needs it hears of a failure
 customElements.define("links-page", LinksPage);
