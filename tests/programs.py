@@ -3,10 +3,11 @@ in CI, which installs all."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import warnings
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,7 +21,7 @@ def absent(what: str, hint: str) -> NoReturn:
     if os.environ.get("CI", "").lower() in ("true", "1"):
         pytest.fail(text, pytrace=False)
     warnings.warn(f"NOT TESTED: {text}", stacklevel=2)
-    pytest.skip(text)
+    pytest.skip(text, allow_module_level=True)
 
 
 def chromium() -> str:
@@ -30,6 +31,14 @@ def chromium() -> str:
         if found:
             return found
     absent("Chromium", "apt-get install chromium")
+
+
+def playwright() -> Any:
+    """What drives the browser: ``playwright.sync_api``."""
+    try:
+        return importlib.import_module("playwright.sync_api")
+    except ModuleNotFoundError:
+        absent("The package playwright", "pip install playwright")
 
 
 def node() -> str:

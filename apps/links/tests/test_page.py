@@ -14,7 +14,7 @@ import segno
 from apps.links.tests.conftest import Links
 from tests import programs
 
-playwright = pytest.importorskip("playwright.sync_api")
+playwright = programs.playwright()
 AXE = Path(__file__).parents[3] / "web/node_modules/axe-core/axe.min.js"
 FLAGS = [
     "--headless",
