@@ -63,6 +63,7 @@ class Front:
     parts: Parts
     api: Api
     services: dict[str, Service]
+    http_apis: apigateway.Door
     edge: Edge
     housekeeping: Housekeeping | None = None
     servers: list[Server] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Front:
             await server.stop()
         if self.housekeeping is not None:
             await self.housekeeping.stop()
+        await self.http_apis.close()
         for service in reversed(self.services.values()):
             if service.stop is not None:
                 await service.stop()
@@ -149,7 +151,8 @@ async def assemble(config: Config, index: int) -> Front:
     )
     dispatch.connect(api)
     parts.outbound.connect(api.handle)
-    front = Front(config, index, parts, api, services, Edge(parts))
+    http_apis = apigateway.Door(parts, api.admit)
+    front = Front(config, index, parts, api, services, http_apis, Edge(parts, http_apis))
     if index == 0:
         front.housekeeping = Housekeeping(store, parts.blobs, clock)
     _mount(front)
@@ -160,7 +163,8 @@ def _mount(front: Front) -> None:
     """Doors beside the AWS API, by path and by host."""
     router, parts = front.api.router, front.parts
     router.mount("/_pileus/health", front.health)
-    http_apis = apigateway.Door(parts)
+    http_apis = front.http_apis
+    router.mount_named(http_apis.owns, http_apis.serve)
     router.mount("/_api/", http_apis.serve)
     router.mount("/_pileus/kv/", front.api.signed(kv.build(parts), "pileus").serve)
     router.mount_host("execute-api", http_apis.serve)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 from html import escape
+from typing import Protocol
 
 from pileus.edge.cache import Cache
 from pileus.edge.distribution import Distribution, Distributions
@@ -23,10 +24,19 @@ auto;max-width:40rem;padding:0 1rem}}</style></head><body><main><h1>{title}</h1>
 </body></html>"""
 
 
+class Named(Protocol):
+    """Another door with host names of its own."""
+
+    def owns(self, host: str) -> bool: ...
+    async def serve(self, request: HttpRequest) -> HttpResponse: ...
+
+
 class Edge:
     """Serves the edge. One per process."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, named: Named | None = None) -> None:
+        """``named`` answers at hosts that no distribution has: APIs' custom domain names."""
+        self._named = named
         self._distributions = Distributions(parts.store)
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
@@ -77,12 +87,13 @@ class Edge:
     async def _route(self, request: HttpRequest) -> HttpResponse:
         found = self._find(request)
         if found is None:
+            if self._named is not None and self._named.owns(_host(request)):
+                return await self._named.serve(request)
             return _nothing_here(request)
         return await self._serving.serve(*found)
 
     def _find(self, request: HttpRequest) -> tuple[Distribution, HttpRequest] | None:
-        host = request.headers.get("host", "").rpartition("@")[2].lower()
-        host = host if host.endswith("]") else host.partition(":")[0]
+        host = _host(request)
         found = self._distributions.by_host(host)
         if found is not None:
             return found, request
@@ -92,8 +103,15 @@ class Edge:
             if found is None:
                 return None
             return found, dataclasses.replace(request, path="/" + rest)
-        found = None if request.path.startswith("/_") else self._distributions.home()
+        named = self._named is not None and self._named.owns(host)
+        found = None if named or request.path.startswith("/_") else self._distributions.home()
         return None if found is None else (found, request)
+
+
+def _host(request: HttpRequest) -> str:
+    """The name asked for: lower case, no port."""
+    host = request.headers.get("host", "").rpartition("@")[2].lower()
+    return host if host.endswith("]") else host.partition(":")[0]
 
 
 def _nothing_here(request: HttpRequest) -> HttpResponse:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from pileus.errors import AwsError
 from pileus.services.call import (
     ANONYMOUS,
+    Access,
     Authorizer,
     Call,
     Directory,
@@ -78,6 +79,16 @@ class Api:
     def signed(self, door: Door, service: str) -> SignedDoor:
         """``door`` behind this API's signatures (signing name ``service``) and permissions."""
         return SignedDoor(door, service, self._verifier, self.authorizer, self.region)
+
+    def admit(self, request: HttpRequest, service: str, region: str, access: Access) -> Principal:
+        """Who signed ``request`` for ``service`` (a signing name), if they may do what ``access``
+        names; raises ``AwsError``. For doors that guard single paths. The body must be read."""
+        caller = self._verifier.verify(request, "json", service)
+        if caller.principal is ANONYMOUS:
+            raise refusals.missing("json")
+        call = Call(service, "Invoke", caller.principal, region, {}, request=request)
+        self.authorizer.check(call, [access])
+        return caller.principal
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """The server's handler."""

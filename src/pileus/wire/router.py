@@ -53,6 +53,7 @@ class Router:
         self._models = models
         self._prefixes: list[tuple[str, Handler]] = []
         self._hosts: list[tuple[str, Handler]] = []
+        self._named: list[tuple[Callable[[str], bool], Handler]] = []
         self._known_hosts: dict[str, Handler | None] = {}
         self._paths: dict[str, RestPaths] = {}
         self._targets: dict[str, Route] = {}
@@ -65,6 +66,11 @@ class Router:
     def mount_host(self, label: str, handler: Handler) -> None:
         """Hosts that hold ``label`` after their first label: ``execute-api``, ``s3-website``."""
         self._hosts.append((label, handler))
+        self._known_hosts.clear()
+
+    def mount_named(self, owns: Callable[[str], bool], handler: Handler) -> None:
+        """Hosts that ``owns`` (told the bare name) claims at the moment of the request."""
+        self._named.append((owns, handler))
         self._known_hosts.clear()
 
     def door(self, request: HttpRequest) -> Handler | None:
@@ -88,6 +94,11 @@ class Router:
             if any(part == wanted or part.startswith(wanted + "-") for part in labels):
                 found = handler
                 break
+        if found is None and not _never_named(_bare(host)):
+            for owns, handler in self._named:
+                if owns(_bare(host)):
+                    return handler
+            return None  # not remembered: the name may be claimed any time
         self._known_hosts[host] = found
         return found
 
@@ -194,6 +205,12 @@ def _s3_special(request: HttpRequest) -> str:
 
 def _bare(host: str) -> str:
     return host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
+
+
+def _never_named(name: str) -> bool:
+    """Addresses and the cloud's own names: never a custom domain."""
+    own = ("localhost", ".amazonaws.com", "]")
+    return name.endswith(own) or name[-1:].isdigit() or "." not in name
 
 
 def bucket_of_host(host: str) -> str:

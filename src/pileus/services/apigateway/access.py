@@ -40,7 +40,10 @@ def access(call: Call) -> list[Access]:
         context = {f"aws:RequestTag/{k}": v for k, v in tags.items()}
         context["aws:TagKeys"] = list(tags)
     resource = f"arn:aws:apigateway:{call.region}::{_path(call, call.operation[len(verb) :])}"
-    return [Access(f"apigateway:{VERBS[verb]}", resource, context=context)]
+    needed = [Access(f"apigateway:{VERBS[verb]}", resource, context=context)]
+    if call.params.get("AccessLogSettings"):  # the service will write there on their behalf
+        needed.append(Access("logs:CreateLogDelivery", "*"))
+    return needed
 
 
 def _path(call: Call, noun: str) -> str:

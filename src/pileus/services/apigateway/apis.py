@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from pileus.services.apigateway import deploying, rows
+from pileus.services.apigateway import deploying, domains, rows
 from pileus.services.apigateway.integrations import quick_integration
 from pileus.services.apigateway.room import Room
 from pileus.services.apigateway.routes import check_route_key
@@ -174,6 +174,10 @@ async def delete_api(room: Room, call: Call) -> None:
     api_id = call.params["ApiId"]
 
     def edit(draft: Draft, api: dict[str, Any]) -> None:
+        if domains.mapped(draft, api_id):
+            raise rows.bad(
+                "Deleting this API is not allowed: it has API mappings. Delete those first"
+            )
         for row in draft.range(*rows.api_span(api_id), limit=100_000):
             draft.delete(row.key)
         draft.delete(rows.list_key(call.account, call.region, api_id))

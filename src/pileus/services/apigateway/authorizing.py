@@ -19,18 +19,23 @@ from pileus.services.apigateway import answers, jwt
 from pileus.services.apigateway.compiled import Api
 from pileus.services.apigateway.integrations import function_of
 from pileus.services.apigateway.payload import Exchange, format_1, format_2
-from pileus.services.call import HttpResponse, Parts
+from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
 from pileus.services.outbound import Outbound
 
 LOG = logging.getLogger("pileus.apigateway")
 DECISIONS_MAX = 10_000
+# (request, signing name, region, permission) → who signed; AwsError when they may not
+Admit = Callable[[HttpRequest, str, str, Access], Principal]
 CallFunction = Callable[[Api, str, dict[str, Any], str], Awaitable[bytes | None]]
 
 
 class Authorizing:
     """Decides for the routes of one process; keeps decisions of functions as long as they say."""
 
-    def __init__(self, parts: Parts, outbound: Outbound, call: CallFunction) -> None:
+    def __init__(
+        self, parts: Parts, outbound: Outbound, call: CallFunction, admit: Admit | None
+    ) -> None:
+        self._admit = admit
         self._clock = parts.clock
         self._keys = jwt.KeySets(outbound)
         self._call = call
@@ -44,7 +49,31 @@ class Authorizing:
             return await self._jwt(x, authorizer)
         if kind == "CUSTOM" and authorizer is not None:
             return await self._function(x, authorizer)
-        return answers.error(403, "Forbidden")  # AWS_IAM without a verifier, or no authorizer
+        if kind == "AWS_IAM" and self._admit is not None:
+            return self._iam(x, self._admit)
+        return answers.error(403, "Forbidden")  # no authorizer, or nobody to ask
+
+    def _iam(self, x: Exchange, admit: Admit) -> HttpResponse | None:
+        """A signature for ``execute-api`` by someone who may invoke this method and path."""
+        api = x.api
+        access = Access("execute-api:Invoke", x.asked_arn, owner=api.account)
+        try:
+            who = admit(x.request, "execute-api", api.region, access)
+        except AwsError as e:
+            LOG.info("a signature is refused for %s: %s", x.asked_arn, e.message)
+            return answers.error(403, "Forbidden")
+        x.authorizer = {
+            "iam": {
+                "accessKey": who.access_key_id,
+                "accountId": who.account,
+                "callerId": who.id,
+                "cognitoIdentity": None,
+                "principalOrgId": None,
+                "userArn": who.arn,
+                "userId": who.id,
+            }
+        }
+        return None
 
     async def _jwt(self, x: Exchange, authorizer: dict[str, Any]) -> HttpResponse | None:
         text = identity(x, authorizer["IdentitySource"][0])

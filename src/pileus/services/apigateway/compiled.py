@@ -101,7 +101,10 @@ class Apis:
                 domain = orjson.loads(row.value)
                 self._domains[domain["told"]["DomainName"]] = domain["mappings"]
             self._domains.setdefault("", [])
-        return self._domains.get(host)
+        found = self._domains.get(host)
+        if found is None and "." in host:  # *.example.com
+            found = self._domains.get("*" + host[host.index(".") :])
+        return found
 
     def _refresh(self) -> None:
         store = self._store

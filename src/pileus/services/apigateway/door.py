@@ -16,7 +16,8 @@ import orjson
 
 from pileus.errors import AwsError, Unavailable
 from pileus.services.apigateway import answers
-from pileus.services.apigateway.authorizing import Authorizing
+from pileus.services.apigateway.accesslog import AccessLog
+from pileus.services.apigateway.authorizing import Admit, Authorizing
 from pileus.services.apigateway.compiled import Api, Apis, Route, Stage
 from pileus.services.apigateway.payload import Exchange, format_1, format_2
 from pileus.services.apigateway.proxying import proxy
@@ -29,14 +30,21 @@ BODY_BYTES_MAX = 10 * 1024 * 1024
 THROTTLES = ("TooManyRequestsException", "EC2ThrottledException", "ThrottlingException")
 
 
+# API, stage, path, host, and what of the path's start names the stage or mapping
+Found = tuple[Api, Stage, str, str, str]
+NO_ROUTE = Route("-", "", "NONE", frozenset(), None, None, False, 0.0, 0)
+
+
 class Door:
     """Serves every HTTP API of this process's cloud. One per process."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, admit: Admit | None = None) -> None:
+        """``admit`` checks signatures and permissions of AWS_IAM routes."""
         self._parts = parts
         self._apis = Apis(parts.store)
         self._outbound: Outbound = parts.outbound
-        self._authorizing = Authorizing(parts, self._outbound, self.call_function)
+        self._authorizing = Authorizing(parts, self._outbound, self.call_function, admit)
+        self._log = AccessLog(parts)
         self._rates = Rates(parts.config.path("run", "rates"))
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
@@ -44,15 +52,22 @@ class Door:
         found = self._find(request)
         if found is None:
             return answers.not_found()
-        api, stage, path, host = found
+        api, stage, path, host, base = found
         origin = request.headers.get("origin")
         if api.cors is not None and origin and _is_preflight(request):
             return api.cors.preflight(origin)
-        response = await self._answer(request, api, stage, path, host)
+        response = await self._answer(request, api, stage, path, host, base)
         return api.cors.dress(response, origin) if api.cors is not None else response
 
-    def _find(self, request: HttpRequest) -> tuple[Api, Stage, str, str] | None:
-        """(API, stage, path, host) the request is for."""
+    def owns(self, host: str) -> bool:
+        """Is ``host`` (no port, lower case) a custom domain name?"""
+        return bool(host) and self._apis.mappings(host) is not None
+
+    async def close(self) -> None:
+        """Put what the access logs still hold."""
+        await self._log.flush()
+
+    def _find(self, request: HttpRequest) -> Found | None:
         path = request.path or "/"
         host = request.headers.get("host", "").partition(":")[0].lower()
         if path.startswith("/_api/"):
@@ -69,10 +84,12 @@ class Door:
             return None
         first = path[1:].partition("/")[0]
         stage = api.stages.get(first) if first and first != "$default" else None
-        stage = stage or api.stages.get("$default")
-        return None if stage is None else (api, stage, path, host)
+        if stage is not None:
+            return api, stage, path, host, f"/{first}"
+        stage = api.stages.get("$default")
+        return None if stage is None else (api, stage, path, host, "")
 
-    def _find_by_domain(self, host: str, path: str) -> tuple[Api, Stage, str, str] | None:
+    def _find_by_domain(self, host: str, path: str) -> Found | None:
         """The longest mapping key that starts the path decides."""
         for mapping in self._apis.mappings(host) or []:
             key = mapping.get("ApiMappingKey") or ""
@@ -82,25 +99,26 @@ class Door:
             stage = api.stages.get(mapping["Stage"]) if api else None
             if api is None or stage is None:
                 return None
-            return api, stage, path, host
+            return api, stage, path, host, f"/{key}" if key else ""
         return None
 
     async def _answer(
-        self, request: HttpRequest, api: Api, stage: Stage, path: str, host: str
+        self, request: HttpRequest, api: Api, stage: Stage, path: str, host: str, base: str
     ) -> HttpResponse:
-        inner = path
-        if stage.name != "$default" and path.startswith(f"/{stage.name}"):
-            inner = path[len(stage.name) + 1 :] or "/"
+        inner = path[len(base) :] or "/"
         segments = [unquote(s) for s in inner.split("/")[1:]]
-        found = stage.routes.match(request.method, segments)
-        if found is None:
-            return answers.not_found()
-        route, parameters = found
+        route, parameters = stage.routes.match(request.method, segments) or (NO_ROUTE, {})
         clock = self._parts.clock
         request_id = base64.b64encode(clock.random_bytes(12)).decode()
-        x = Exchange(request, api, stage, route, path, parameters, request_id, clock.now_ms(), host)
-        response = await self._serve_route(x, route)
+        now_ms = clock.now_ms()
+        x = Exchange(request, api, stage, route, path, parameters, request_id, now_ms, host, inner)
+        if route is NO_ROUTE:
+            response = answers.not_found()
+        else:
+            response = await self._serve_route(x, route)
         response.headers.append(("apigw-requestid", request_id))
+        if stage.log_arn:
+            self._log.add(x, response, clock.now_ms() - now_ms)
         return response
 
     async def _serve_route(self, x: Exchange, route: Route) -> HttpResponse:
@@ -117,10 +135,16 @@ class Door:
             refusal = await self._authorizing.refusal(x)
             if refusal is not None:
                 return refusal
-        if not target.function:
-            return await proxy(self._outbound, x, target)
-        event = format_2(x) if target.version == "2.0" else format_1(x)
-        return await self._invoke(x, target.function, event, target.version, target.timeout_s)
+        began = self._parts.clock.monotonic()
+        if target.function:
+            event = format_2(x) if target.version == "2.0" else format_1(x)
+            response = await self._invoke(
+                x, target.function, event, target.version, target.timeout_s
+            )
+        else:
+            response = await proxy(self._outbound, x, target)
+        x.integration_ms = int((self._parts.clock.monotonic() - began) * 1000)
+        return response
 
     def _within_rate(self, x: Exchange, route: Route) -> bool:
         """The route's own limit, else its stage's."""
@@ -139,16 +163,21 @@ class Door:
             async with asyncio.timeout(timeout_s):
                 result = await self.call_function(x.api, function, event, x.arn)
         except TimeoutError:
+            x.integration_error = "Integration timed out"
             return answers.error(504, "Gateway Timeout")
         except Unavailable as e:
+            x.integration_error = str(e)
             LOG.warning("%s cannot be invoked: %s (%s)", function, e, e.hint)
             return answers.error(503, "Service Unavailable")
         except AwsError as e:
+            x.integration_error, x.integration_status = e.message, str(e.status)
             if e.code in THROTTLES or e.status in (429, 503):
                 return answers.error(503, "Service Unavailable")
             LOG.info("invoking %s for %s: %r", function, x.arn, e)
             return answers.internal()
+        x.integration_status = "200"
         if result is None:
+            x.integration_error = "The function failed"
             return answers.internal()
         return answers.from_result(result, version)
 

@@ -30,7 +30,11 @@ class Exchange:
     request_id: str
     now_ms: int
     host: str
+    inner: str  # the path below stage or mapping
     authorizer: dict[str, Any] = field(default_factory=dict)
+    integration_status: str = ""
+    integration_error: str = ""
+    integration_ms: int = -1
 
     @property
     def source_ip(self) -> str:
@@ -44,6 +48,13 @@ class Exchange:
         return (
             f"arn:aws:execute-api:{api.region}:{api.account}:{api.api_id}/{self.stage.name}/{tail}"
         )
+
+    @property
+    def asked_arn(self) -> str:
+        """The same with the path as asked for: what a caller's policies are compared with."""
+        api = self.api
+        place = f"{api.region}:{api.account}:{api.api_id}/{self.stage.name}"
+        return f"arn:aws:execute-api:{place}/{self.request.method}{self.inner}"
 
 
 def text_or_base64(body: bytes, content_type: str) -> tuple[str | None, bool]:
@@ -176,6 +187,9 @@ def context_1(x: Exchange) -> dict[str, Any]:
         authorizer = authorizer["lambda"]
     elif "jwt" in authorizer:
         authorizer = authorizer["jwt"]
+    iam = authorizer.get("iam", {})
+    if iam:
+        authorizer = {}
     return {
         "accountId": x.api.account,
         "apiId": x.api.api_id,
@@ -185,19 +199,18 @@ def context_1(x: Exchange) -> dict[str, Any]:
         "extendedRequestId": x.request_id,
         "httpMethod": request.method,
         "identity": {
-            "accessKey": None,
-            "accountId": None,
-            "caller": None,
+            "accessKey": iam.get("accessKey"),
+            "accountId": iam.get("accountId"),
+            "caller": iam.get("callerId"),
             "cognitoAuthenticationProvider": None,
             "cognitoAuthenticationType": None,
             "cognitoIdentityId": None,
             "cognitoIdentityPoolId": None,
             "principalOrgId": None,
             "sourceIp": x.source_ip,
-            "user": None,
+            "user": iam.get("userId"),
             "userAgent": request.headers.get("user-agent", ""),
-            "userArn": None,
-            **x.authorizer.get("iam", {}),
+            "userArn": iam.get("userArn"),
         },
         "path": unquote(x.path),
         "protocol": "HTTP/1.1",

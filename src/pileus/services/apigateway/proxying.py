@@ -36,9 +36,12 @@ async def proxy(outbound: Outbound, x: Exchange, target: Target) -> HttpResponse
         )
         body = await answer.read(BODY_BYTES_MAX)
     except TimeoutError:
+        x.integration_error = "Integration timed out"
         return answers.error(504, "Gateway Timeout")
-    except OutboundError:
+    except OutboundError as e:
+        x.integration_error = str(e)
         return answers.error(503, "Service Unavailable")
+    x.integration_status = str(answer.status)
     kept = [h for h in answer.headers if h[0] not in HOP and h[0] not in ("date", "server")]
     kept = [h for h in kept if h[0] != "content-length"]
     response = HttpResponse(answer.status, kept, body)

@@ -16,7 +16,15 @@ from pileus.state import keys
 
 TABLE, LIST, DOMAINS = "apigw", "apigwlist", "apigwdomain"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
-LENGTHS = {"api": 10, "route": 7, "integration": 7, "authorizer": 6, "deployment": 6, "model": 6}
+LENGTHS = {
+    "api": 10,
+    "route": 7,
+    "integration": 7,
+    "authorizer": 6,
+    "deployment": 6,
+    "model": 6,
+    "mapping": 6,
+}
 NOUNS = {
     "api": "API",
     "route": "Route",
@@ -25,11 +33,22 @@ NOUNS = {
     "deployment": "Deployment",
     "model": "Model",
     "stage": "stage",
+    "domain": "domain name",
+    "mapping": "API mapping",
 }
 
 
 def api_key(api_id: str) -> bytes:
     return keys.key(TABLE, api_id, "api")
+
+
+def domain_key(name: str) -> bytes:
+    return keys.key(DOMAINS, "all", name)
+
+
+def domain_span() -> tuple[bytes, bytes]:
+    prefix = keys.partition_prefix(DOMAINS, "all")
+    return prefix, keys.after_prefix(prefix)
 
 
 def part_key(api_id: str, kind: str, part_id: str) -> bytes:

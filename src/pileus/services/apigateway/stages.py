@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pileus.services.apigateway import deploying, rows
+from pileus.services.apigateway import accesslog, deploying, rows
 from pileus.services.apigateway.room import Room
 from pileus.services.apigateway.tags import check_tags
 from pileus.services.call import Call
@@ -40,6 +40,7 @@ async def create_stage(room: Room, call: Call) -> dict[str, Any]:
         "Tags": params.get("Tags") or {},
     }
     _apply(stage, params)
+    _check_owner(call, stage)
 
     def edit(draft: Draft, api: dict[str, Any]) -> dict[str, Any]:
         key = rows.part_key(params["ApiId"], "stage", name)
@@ -63,6 +64,7 @@ async def update_stage(room: Room, call: Call) -> dict[str, Any]:
             raise rows.no_such("stage")
         followed = stage["AutoDeploy"]
         _apply(stage, params)
+        _check_owner(call, stage)
         stage["LastUpdatedDate"] = now
         if params.get("DeploymentId") or (stage["AutoDeploy"] and not followed):
             _serve(draft, params, stage, deployment_id, now)
@@ -108,6 +110,24 @@ def _apply(stage: dict[str, Any], params: dict[str, Any]) -> None:
     log = stage.get("AccessLogSettings") or {}
     if log and not (log.get("DestinationArn") and log.get("Format")):
         raise rows.bad("AccessLogSettings needs DestinationArn and Format")
+    _check_log(log)
+
+
+def _check_owner(call: Call, stage: dict[str, Any]) -> None:
+    arn = (stage.get("AccessLogSettings") or {}).get("DestinationArn")
+    if arn and accesslog.place(arn)[1] != call.account:
+        raise rows.bad("Invalid ARN specified in the request: the log group is another account's")
+
+
+def _check_log(log: dict[str, Any]) -> None:
+    if not log:
+        return
+    if len(log["Format"]) > 3072 or "\n" in log["Format"].strip():
+        raise rows.bad("Access Log format must be single line and at most 3072 characters")
+    if not any(f"$context.{name}" in log["Format"] for name in ("requestId", "extendedRequestId")):
+        raise rows.bad("Access Log format must include $context.requestId")
+    if not accesslog.place(log["DestinationArn"])[0]:
+        raise rows.bad("Invalid ARN specified in the request: it must name a log group")
 
 
 def _settings(name: str, value: dict[str, Any]) -> dict[str, Any]:
