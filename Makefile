@@ -5,16 +5,22 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: setup up test check bench sim soak suites web clean
 
-setup: .venv/.done ## environment, dependencies, web build
+PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
+  $(shell find apps/*/web/src -type f 2>/dev/null)
+
+setup: .venv/.pages ## environment, dependencies, web build
 
 .venv/.done: requirements.lock requirements-test.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+.venv/.pages: .venv/.done $(PAGES)
 	$(BIN)/python -m pileus.prepare
 	touch $@
 
-.venv/.test: .venv/.done
+.venv/.test: .venv/.pages
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-test.lock
 	touch $@
 

@@ -76,7 +76,7 @@ def up(config: Config, apps: str, detach: bool) -> None:
             return
         _leave_terminal(config)
     else:
-        greeter = functools.partial(greet, config, apps, os.getpid())
+        greeter = functools.partial(_greet_beside, config, apps, os.getpid())
         supervisor.parts.append(Part("greeter", greeter, once=True))
     supervisor.run()
     if detach:
@@ -92,16 +92,29 @@ def _leave_terminal(config: Config) -> None:
         os.dup2(fd, onto)
 
 
+def _greet_beside(config: Config, apps: str, pid: int) -> None:
+    """``greet`` while the cloud runs on: what went wrong with the apps is told, not raised."""
+    try:
+        greet(config, apps, pid)
+    except Unavailable as e:
+        click.secho(f"pileus: {e}", fg="red", err=True)
+        click.echo(f"  → {e.hint}" if e.hint else "", err=True)
+
+
 def greet(config: Config, apps: str, pid: int) -> None:
-    """Wait for health, deploy ``apps``, print addresses and how to go on."""
-    click.echo(f"starting the cloud in {config.home} …", err=True)
+    """Wait for health, deploy ``apps``, print addresses and how to go on. ``Unavailable``, after
+    that, when the apps could not be deployed: the cloud runs without them."""
     cloud = wait_healthy(config.home, pid)
     sites: list[str] = []
+    failure: Unavailable | None = None
     if apps != "none":
         from pileus import deploy
 
-        outputs = deploy.deploy(session(config, cloud), _app(apps), apps)
-        sites = deploy.addresses(_app(apps), outputs, cloud.edge)
+        try:
+            outputs = deploy.deploy(session(config, cloud), _app(apps), apps)
+            sites = deploy.addresses(_app(apps), outputs, cloud.edge)
+        except Unavailable as e:
+            failure = Unavailable(f"{apps} is not deployed: {e}", e.hint)
     if config.dev:
         click.secho("DEV MODE: any credentials act as the account's owner.", fg="yellow", bold=True)
     keys = credentials(config)
@@ -114,6 +127,8 @@ def greet(config: Config, apps: str, pid: int) -> None:
     home = "" if config.home == Path.home() / ".pileus" else f" --home {config.home}"
     click.echo(f'\n  eval "$(pileus env{home})"   then: aws s3 ls, aws dynamodb list-tables, …')
     click.echo(f"  pileus down{home}             stops it\n")
+    if failure is not None:
+        raise failure
 
 
 def _app(name: str) -> Path:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.conftest import Cloud, new_cloud, pileus
+from tests.acceptance.aws_cli import http
+from tests.conftest import SOURCE, Cloud, new_cloud, pileus
+from tests.programs import absent
 
 
 def test_status_env_and_config(cloud: Cloud) -> None:
@@ -91,3 +94,38 @@ def test_backup_and_restore_to_a_second(own_cloud: Cloud, tmp_path: Path) -> Non
     finally:
         again.down()
         shutil.rmtree(back)
+
+
+def test_an_app_that_cannot_be_deployed_leaves_the_cloud_running(tmp_path: Path) -> None:
+    apart = tmp_path / "src"  # an installation without the apps beside it
+    ignored = shutil.ignore_patterns("node_modules", "__pycache__")
+    shutil.copytree(SOURCE, apart, ignore=ignored)
+    made = new_cloud(tmp_path / "home")
+    words = ("up", "--home", str(made.home), *made.options, "--detach")
+    done = pileus(*words, PYTHONPATH=str(apart))
+    try:
+        assert done.returncode == 1 and "AWS endpoint" in done.stdout
+        assert "links is not deployed" in done.stderr and "--apps none" in done.stderr
+        assert pileus("status", "--home", str(made.home)).returncode == 0
+    finally:
+        made.down()
+
+
+def test_up_deploys_the_links_and_says_where_they_are(tmp_path: Path) -> None:
+    if not (SOURCE.parent / "apps/links/web/dist/index.html").exists():
+        absent("The built page", "make setup")
+    made = new_cloud(tmp_path / "home")
+    first = True
+    for _ in range(2):
+        done = pileus("up", "--home", str(made.home), *made.options, "--detach", timeout=120)
+        try:
+            assert done.returncode == 0, done.stderr + made.log()[-3000:]
+            assert ("nothing to change" in done.stderr) != first
+            bare, own = re.findall(r"http://[\w.]*localhost:\d+/", done.stdout)
+            assert own.partition(".")[2].startswith("cloudfront.localhost:")
+            for address in (bare, own):
+                status, _, page = http(address)
+                assert status == 200 and b"<links-page>" in page
+        finally:
+            made.down()
+        first = False
