@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS log(
 """
 ROW = "SELECT v, ver FROM rows WHERE k = ?"
 RANGE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
+PAIRS = "SELECT k, v FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
+PAIRS_REVERSE = "SELECT k, v FROM rows WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
 RANGE_REVERSE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
 
 
@@ -32,6 +34,7 @@ def connect(
     """A connection that may write."""
     c = apsw.Connection(str(path), vfs=vfs)
     c.set_busy_timeout(BUSY_MS)
+    _keep_plans(c)
     for setting in (
         "page_size=8192",
         "journal_mode=WAL",
@@ -51,10 +54,17 @@ def connect_reader(
     """A connection that sees committed rows only and cannot write."""
     c = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     c.set_busy_timeout(BUSY_MS)
+    _keep_plans(c)
     c.execute("PRAGMA query_only=1")
     c.execute(f"PRAGMA cache_size=-{cache_kib}")
     c.execute("PRAGMA wal_autocheckpoint=0")
     return c
+
+
+def _keep_plans(c: apsw.Connection) -> None:
+    """Without this, SQLite (3.47 and later) looks at the value bound to ``LIMIT ?`` and prepares
+    the statement anew on every execution: twice the price of a short range."""
+    c.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
 class Rows:
@@ -81,3 +91,10 @@ class Rows:
         sql = RANGE_REVERSE if reverse else RANGE
         found = self._range.execute(sql, (start, end, limit)).fetchall()
         return list(map(Row._make, found))
+
+    def pairs(
+        self, start: bytes, end: bytes, limit: int, reverse: bool
+    ) -> list[tuple[bytes, bytes]]:
+        """``range`` without versions, as SQLite gives it: (key, bytes)."""
+        sql = PAIRS_REVERSE if reverse else PAIRS
+        return self._range.execute(sql, (start, end, limit)).fetchall()

@@ -50,6 +50,16 @@ def key(table: str, partition: str | bytes, sort: str | bytes = b"") -> bytes:
     return partition_prefix(table, partition) + escape(_bytes(sort))
 
 
+def under(prefix: bytes, partition: bytes, sort: bytes = b"") -> bytes:
+    """``key`` for a table whose ``table_prefix`` is at hand, in one step."""
+    return b"%b%b%b\x00\x01%b\x00\x01" % (
+        prefix,
+        (zlib.crc32(partition) & 0xFFFF).to_bytes(2, "big"),
+        partition.replace(b"\x00", b"\x00\xff"),
+        sort.replace(b"\x00", b"\x00\xff"),
+    )
+
+
 def table_prefix(table: str) -> bytes:
     return table.encode() + b"\x00"
 

@@ -112,6 +112,12 @@ class Store:
         """Rows with start <= key < end in key order (or its reverse), at most ``limit``."""
         return self._reader.range(start, end, limit, reverse)
 
+    def pairs(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        """``range`` as plain (key, bytes) tuples: cheaper where many rows are read."""
+        return self._reader.pairs(start, end, limit, reverse)
+
     def partition(self, table: str, partition: str | bytes, limit: int = 1_000_000) -> list[Row]:
         """All rows of one partition, in sort-key order."""
         prefix = keys.partition_prefix(table, partition)

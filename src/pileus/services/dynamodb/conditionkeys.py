@@ -34,6 +34,8 @@ _HASH_EQUALS = re.compile(r"([A-Za-z_#][\w]*)\s*=\s*(:\w+)")
 class Conditions(Mapping[str, Any]):
     """The keys of one access, lazily."""
 
+    __slots__ = ("_found", "_params", "_requests", "_table")
+
     def __init__(
         self, table: Table | None, requests: list[dict[str, Any]], params: dict[str, Any]
     ) -> None:

@@ -28,11 +28,19 @@ from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import Item
 
 EXPRESSIONS = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
+PLAIN = frozenset(
+    {
+        *("TableName", "KeyConditionExpression", "ExpressionAttributeNames"),
+        *("ExpressionAttributeValues", "ScanIndexForward", "ConsistentRead", "Limit"),
+    }
+)
 LEGACY = ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions")
 
 
 def query(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
     """Items of one partition, in the order of the range key."""
+    if params.keys() <= PLAIN and "KeyConditionExpression" in params:
+        return _plain(room, call, params)
     bound, key_terms, filter_terms = _check(params)
     table = room.table(call, params["TableName"])
     index = find_index(table, params)
@@ -55,6 +63,22 @@ def query(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
         check_nested(table, bound.filter.nested)
     reading.keep = keeper(bound, filter_terms, params)
     return answer(room, call, reading, where, reverse)
+
+
+def _plain(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+    """Nothing but a key condition: the same checks in the same order, without those of what is
+    not there."""
+    bound = bind(params)
+    assert bound.key is not None
+    key_terms = expression_terms(bound.key, bound.values)
+    legacy.check_terms(key_terms)
+    if not 1 <= len(key_terms) <= 2:
+        raise invalid("Conditions can be of length 1 or 2 only")
+    table = room.table(call, params["TableName"])
+    asked = KeyQuery(table, None, key_terms)
+    asked.check(None)
+    reading = Reading(table, None, params, None, None, False)
+    return answer(room, call, reading, asked.span(), params.get("ScanIndexForward") is False)
 
 
 def _check(params: dict[str, Any]) -> tuple[Bound, list[legacy.Term], list[legacy.Term]]:

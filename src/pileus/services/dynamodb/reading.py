@@ -183,8 +183,8 @@ def read_page(room: Room, where: Span, reverse: bool, limit: int, priced: bool) 
     chunk = CHUNK_ROWS
     while start < end:
         want = min(chunk, limit - len(texts)) if limit else chunk
-        rows = room.store.range(start, end, want, reverse)
-        found = [row.value for row in rows]
+        rows = room.store.pairs(start, end, want, reverse)
+        found = [value for _, value in rows]
         texts += found
         length += sum(map(len, found))
         if priced or length >= PAGE_BYTES_MAX:
@@ -198,9 +198,9 @@ def read_page(room: Room, where: Span, reverse: bool, limit: int, priced: bool) 
         if len(rows) < want:
             break
         if reverse:
-            end = rows[-1].key
+            end = rows[-1][0]
         else:
-            start = rows[-1].key + b"\x00"
+            start = rows[-1][0] + b"\x00"
         chunk = CHUNK_ROWS_MAX
     return Page(texts, size, False)
 

@@ -103,13 +103,13 @@ class Table:
         if not self.range_name:
             if len(key) != 1 or hash_value is None or self.hash_type not in hash_value:
                 raise invalid(MISMATCH)
-            return keys.key(self.rows, self._hash(hash_value))
+            return keys.under(self.rows_prefix, self._hash(hash_value))
         range_value = key.get(self.range_name)
         if len(key) != 2 or hash_value is None or range_value is None:
             raise invalid(MISMATCH)
         if self.hash_type not in hash_value or self.range_type not in range_value:
             raise invalid(MISMATCH)
-        return keys.key(self.rows, self._hash(hash_value), self._range(range_value))
+        return keys.under(self.rows_prefix, self._hash(hash_value), self._range(range_value))
 
     def item_key(self, item: Item) -> bytes:
         """Row key of a whole item to be put; the service words its mistakes otherwise."""
@@ -128,7 +128,7 @@ class Table:
         hash_bytes = self._hash(values[0])
         tail = self._range(values[1]) if self.range_name else b""
         self.check_index_keys(item)
-        return keys.key(self.rows, hash_bytes, tail)
+        return keys.under(self.rows_prefix, hash_bytes, tail)
 
     def sort_of(self, item: Item) -> bytes:
         """The item's own key as the tail of index rows."""
