@@ -112,3 +112,23 @@ def test_operations(router, made, service, operation):
 )
 def test_virtual_hosts(host, bucket):
     assert bucket_of_host(host) == bucket
+
+
+def test_objects_without_a_query_are_known_by_method_and_path_alone() -> None:
+    router = Router(MODELS)
+
+    def route(method: str, path: str, query: str = "", **headers: str) -> tuple[str, object]:
+        told = {"host": "127.0.0.1:4566", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        found = router.route(HttpRequest(method, path, query, told))
+        return found.operation, found.labels
+
+    key = {"Bucket": "b", "Key": "k/l/"}
+    assert [route("GET", "/b/k/l/") for _ in range(2)] == [("GetObject", key)] * 2
+    assert route("GET", "/b/k/l/", "x-id=GetObject") == ("GetObject", key)
+    assert route("PUT", "/b/k/l/") == ("PutObject", key)
+    assert route("PUT", "/b/k/l/", x_amz_copy_source="/c/d") == ("CopyObject", key)
+    assert route("GET", "/b/k/l/", "tagging")[0] == "GetObjectTagging"
+    assert route("GET", "/b//k") == ("GetObject", {"Bucket": "b", "Key": "/k"})
+    assert route("GET", "/b/") == ("ListObjects", {"Bucket": "b"})
+    assert route("GET", "/k", host="9b.localhost:4566")[1] == {"Bucket": "9b", "Key": "k"}
+    assert route("GET", "/k/l", host="9b.localhost:4566")[1] == {"Bucket": "9b", "Key": "k/l"}

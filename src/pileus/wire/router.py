@@ -57,6 +57,8 @@ class Router:
         self._known_hosts: dict[str, Handler | None] = {}
         self._paths: dict[str, RestPaths] = {}
         self._targets: dict[str, Route] = {}
+        self._objects: dict[str, str] = {}
+        self._bucket_hosts: dict[str, str] = {}
 
     def mount(self, prefix: str, handler: Handler) -> None:
         """Requests whose path starts with ``prefix`` (``/_pileus/kv/``); the longest wins."""
@@ -156,6 +158,9 @@ class Router:
         path = request.path
         asked = f"{request.method} {path}"
         if service.name == "s3":
+            known = self._known_object(request)
+            if known is not None:
+                return known
             bucket = bucket_of_host(request.headers.get("host", ""))
             if bucket:
                 path = f"/{bucket}{path}"
@@ -167,6 +172,34 @@ class Router:
         if found is None:
             return Route(service, "", service.protocol, _NO_LABELS, asked)
         return Route(service, found[0], service.protocol, found[1], asked)
+
+    def _known_object(self, request: HttpRequest) -> Route | None:
+        """A path-style request for an object that only method and path tell apart: GET, PUT, …"""
+        query = request.query
+        if query and ("&" in query or query[:5] != "x-id="):
+            return None
+        headers = request.headers
+        if "x-amz-copy-source" in headers or request.method in ("OPTIONS", "POST"):
+            return None
+        host = headers.get("host", "")
+        named = self._bucket_hosts.get(host)
+        if named is None:
+            if len(self._bucket_hosts) >= HOSTS_MAX:
+                self._bucket_hosts.clear()
+            named = self._bucket_hosts[host] = bucket_of_host(host)
+        if named:
+            return None
+        bucket, _, key = request.path[1:].partition("/")
+        if not bucket or not key:
+            return None
+        operation = self._objects.get(request.method)
+        if operation is None:
+            found = self.paths("s3").match(request, request.path)
+            if found is None:
+                return None
+            operation = self._objects[request.method] = found[0]
+        labels = {"Bucket": bucket, "Key": key}
+        return Route(SERVICES["s3"], operation, "rest-xml", labels, "")
 
     def paths(self, service: str) -> RestPaths:
         """The compiled paths of a REST service."""

@@ -6,7 +6,7 @@ Small objects are answered from their row; larger ones are sent from the blob's 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any
 
 from pileus.errors import AwsError
@@ -31,15 +31,17 @@ _OVERRIDES = {
 }
 
 
-async def get_object(room: Room, call: Call) -> HttpResponse:
+def get_object(room: Room, call: Call) -> HttpResponse | Awaitable[HttpResponse]:
     """The object's bytes, or the range asked for."""
-    return await _answer(room, call, head=False)
+    if call.scratch is not None:
+        return _answer(room, call, call.scratch, head=False)
+    return _search(room, call, head=False)
 
 
 async def head_object(room: Room, call: Call) -> HttpResponse:
     """The same answer without its body; errors have none either."""
     try:
-        return await _answer(room, call, head=True)
+        return await _search(room, call, head=True)
     except AwsError as error:
         return bare(room, call, error)
 
@@ -52,19 +54,24 @@ def bare(room: Room, call: Call, error: AwsError) -> HttpResponse:
     return HttpResponse(error.status, headers)
 
 
-async def _answer(room: Room, call: Call, head: bool) -> HttpResponse:
-    request = call.request
-    assert request is not None
-    name, key = call.params["Bucket"], call.params["Key"]
-    query = query_of(call)
+async def _search(room: Room, call: Call, head: bool) -> HttpResponse:
+    """Whoever may not list does not learn that a key is absent."""
     found = call.scratch
     if found is None:
+        name, key = call.params["Bucket"], call.params["Key"]
         try:
-            found = room.find(name, key, query.get("versionId"))
+            found = room.find(name, key, query_of(call).get("versionId"))
         except AwsError as error:
             if error.code == "NoSuchKey" and not await room.may_list(call, name, key):
                 raise faults.access_denied() from error
             raise
+    return _answer(room, call, found, head)
+
+
+def _answer(room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool) -> HttpResponse:
+    request = call.request
+    assert request is not None
+    query = query_of(call)
     _, value, meta = found
     if meta.marker:
         raise AwsError(
@@ -78,7 +85,7 @@ async def _answer(room: Room, call: Call, head: bool) -> HttpResponse:
                 ("last-modified", http_date(meta.modified_ms)),
             ),
         )
-    bucket = room.bucket(name)
+    bucket = room.bucket(call.params["Bucket"])
     headers = described(meta, bool(bucket.versioning))
     if "origin" in request.headers:
         headers += cors_headers(bucket, request.headers["origin"], request.method)

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from pileus.errors import AwsError
@@ -114,6 +115,7 @@ def check_encryption(told: str | None) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def http_date(ms: int) -> str:
     """An RFC 9110 date: ``Sun, 06 Nov 1994 08:49:37 GMT``."""
     at = time.gmtime(ms // 1000)
