@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from pileus.edge import selection
 from pileus.edge.response_headers import ResponseHeaders
@@ -60,7 +62,7 @@ class Behaviour:
     ttl_max: int
     compress: bool
     response_headers: ResponseHeaders | None
-    key_groups: frozenset[str]
+    signers: dict[str, Any] | None  # public keys by id that may sign; None: open to all
     plain_key: bool  # the key is path (and query) alone
 
 
@@ -69,6 +71,7 @@ class Distribution:
     id: str
     account: str
     arn: str
+    comment: str
     enabled: bool
     root: str
     behaviours: tuple[Behaviour, ...]
@@ -76,6 +79,10 @@ class Distribution:
     errors: dict[int, dict[str, Any]]
 
     def behaviour(self, path: str) -> Behaviour:
+        """The first whose pattern matches what an origin may take the raw ``path`` for: written
+        otherwise (``/%70rivate/``, ``/a/../private/``), it must not slip past a guard."""
+        if "%" in path or "/." in path:
+            path = _plain(path)
         for each in self.behaviours:
             if each.pattern is not None and each.pattern.match(path):
                 return each
@@ -108,6 +115,12 @@ class Distributions:
         self._refresh()
         return self._home
 
+    def all(self) -> list[Distribution]:
+        """Every enabled distribution, by id."""
+        self._refresh()
+        by_id = {d.id: d for d in self._by_host.values() if d.enabled}
+        return [by_id[id_] for id_ in sorted(by_id)]
+
     def _refresh(self) -> None:
         now = self._store.generation(rows.TABLE)
         if now == self._generation:
@@ -136,6 +149,7 @@ def _distribution(id_: str, row: dict[str, Any], found: dict[str, Any]) -> Distr
         id_,
         row["account"],
         f"arn:aws:cloudfront::{row['account']}:distribution/{id_}",
+        config.get("Comment") or "",
         config["Enabled"],
         config["DefaultRootObject"],
         tuple(_behaviour(b, origins, found) for b in items(config["CacheBehaviors"])),
@@ -217,13 +231,38 @@ def _behaviour(b: dict[str, Any], origins: dict[str, Origin], found: dict[str, A
         *ttls,
         b["Compress"],
         ResponseHeaders(answer) if answer else None,
-        frozenset(items(b["TrustedKeyGroups"])),
+        _signers(b["TrustedKeyGroups"], found),
         not names and cookies.mode == "none" and "OPTIONS" not in items(allowed["CachedMethods"]),
     )
 
 
+def _signers(trusted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any] | None:
+    if not trusted.get("Enabled"):
+        return None
+    out = {}
+    for group_id in items(trusted):
+        group = found.get("key-group", {}).get(group_id) or {"config": {"Items": []}}
+        for key_id in group["config"]["Items"]:
+            row = found.get("public-key", {}).get(key_id)
+            if row is not None:
+                out[key_id] = load_pem_public_key(row["config"]["EncodedKey"].encode())
+    return out
+
+
+def _plain(path: str) -> str:
+    """Percent-decoded, without dot segments (RFC 3986, 5.2.4)."""
+    out: list[str] = []
+    segments = unquote(path).split("/")
+    for segment in segments:
+        if segment == "..":
+            out = out[:-1] or [""]
+        elif segment != ".":
+            out.append(segment)
+    return "/".join(out) if len(out) > 1 else "/"
+
+
 def _compile(pattern: str) -> re.Pattern[str]:
     """``*`` is any run of characters, ``?`` any one; a leading slash may be left out."""
-    text = pattern if pattern.startswith(("/", "*")) else "/" + pattern
+    text = unquote(pattern if pattern.startswith(("/", "*")) else "/" + pattern)
     joined = re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
     return re.compile(joined + r"\Z", re.DOTALL)

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from html import escape
 from typing import Protocol
 
+from pileus.edge import pages
 from pileus.edge.cache import Cache
-from pileus.edge.distribution import Distribution, Distributions
+from pileus.edge.distribution import HOST_SUFFIX, Distribution, Distributions
 from pileus.edge.origins import Origins
 from pileus.edge.serving import Serving
-from pileus.services.call import HttpRequest, HttpResponse, Parts
+from pileus.edge.watching import Leave, Watched
+from pileus.services.call import FileBody, HttpRequest, HttpResponse, Parts
 from pileus.services.rates import Rates
 
 TIDY_S = 60.0
+VIEWER_ACTIVE = 256  # requests of one address under way in one process
 VIEWER_RATE, VIEWER_BURST = 2000.0, 4000  # requests a second and at once, per address
-
-PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Pileus</title>
-<meta name="viewport" content="width=device-width"><style>body{{font:16px/1.5 system-ui;margin:4rem
-auto;max-width:40rem;padding:0 1rem}}</style></head><body><main><h1>{title}</h1><p>{text}</p></main>
-</body></html>"""
 
 
 class Named(Protocol):
@@ -41,6 +38,8 @@ class Edge:
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
         self._clock = parts.clock
+        self._dev = parts.config.dev
+        self._active: dict[str, int] = {}  # requests under way, by viewer's address
         self._background = parts.background
         self._tidying: asyncio.Task[None] | None = None
         self._rates = Rates(parts.config.path("run", "rates"))
@@ -66,7 +65,27 @@ class Edge:
             f"edge/{request.remote}", VIEWER_RATE, VIEWER_BURST, self._clock.monotonic()
         ):
             return HttpResponse(429, [("retry-after", "1")], b"Too many requests\n")
-        return await self._route(request)
+        return await self._among_few(request)
+
+    async def _among_few(self, request: HttpRequest) -> HttpResponse:
+        """Serve, unless the address has too many requests under way; a body that is being
+        streamed counts until its end."""
+        who = request.remote
+        if self._active.get(who, 0) >= VIEWER_ACTIVE:
+            text = b"Too many requests at once\n"
+            return HttpResponse(503, [("retry-after", "1")], text)
+        self._active[who] = self._active.get(who, 0) + 1
+        left = Leave(self._active, who)
+        try:
+            response = await self._route(request)
+        except BaseException:
+            left.now()
+            raise
+        if isinstance(response.body, bytes | FileBody):
+            left.now()
+        else:
+            response.body = Watched(response.body, left)
+        return response
 
     async def start(self) -> None:
         """Begin to keep the cache's files within their bound, in one process of the machine."""
@@ -89,8 +108,23 @@ class Edge:
         if found is None:
             if self._named is not None and self._named.owns(_host(request)):
                 return await self._named.serve(request)
-            return _nothing_here(request)
+            return self._own_page(request)
         return await self._serving.serve(*found)
+
+    def _own_page(self, request: HttpRequest) -> HttpResponse:
+        """What the edge itself answers: no distribution has this host and path."""
+        if _is_console(request.path):
+            return pages.console()
+        host = request.headers.get("host", "")
+        if not self._dev or request.path != "/" or not _is_bare(_host(request)):
+            return pages.nothing(host)
+        port = host.rpartition(":")[2]
+        tail = f":{port}/" if port.isdigit() else "/"
+        told = [
+            (f"{request.scheme}://{d.id.lower()}{HOST_SUFFIX}{tail}", d.comment)
+            for d in self._distributions.all()
+        ]
+        return pages.landing(told)
 
     def _find(self, request: HttpRequest) -> tuple[Distribution, HttpRequest] | None:
         host = _host(request)
@@ -104,22 +138,22 @@ class Edge:
                 return None
             return found, dataclasses.replace(request, path="/" + rest)
         named = self._named is not None and self._named.owns(host)
-        found = None if named or request.path.startswith("/_") else self._distributions.home()
+        if named or request.path.startswith("/_") or _is_console(request.path):
+            return None
+        found = self._distributions.home()
         return None if found is None else (found, request)
+
+
+def _is_console(path: str) -> bool:
+    return path == "/admin" or path.startswith("/admin/")
+
+
+def _is_bare(host: str) -> bool:
+    """The edge's own address, no name of anything it serves."""
+    return host == "localhost" or host.endswith("]") or host[-1:].isdigit()
 
 
 def _host(request: HttpRequest) -> str:
     """The name asked for: lower case, no port."""
     host = request.headers.get("host", "").rpartition("@")[2].lower()
     return host if host.endswith("]") else host.partition(":")[0]
-
-
-def _nothing_here(request: HttpRequest) -> HttpResponse:
-    host = escape(request.headers.get("host", ""))
-    text = (
-        f"No distribution answers at <b>{host}</b>. Make one with <code>aws cloudfront"
-        " create-distribution</code> or deploy an app; it then answers here at its domain name."
-    )
-    body = PAGE.format(title="Nothing here yet", text=text).encode()
-    headers = [("content-type", "text/html; charset=utf-8"), ("cache-control", "no-store")]
-    return HttpResponse(404, headers, body)

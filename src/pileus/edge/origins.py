@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndRes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -48,6 +48,7 @@ class Fetched:
     headers: Headers
     body: bytes | AsyncIterator[bytes]
     length: int  # -1: unknown
+    close: Callable[[], None] = lambda: None  # call it when the body is not wanted
 
     def header(self, name: str) -> str:
         return next((v for n, v in self.headers if n == name), "")
@@ -168,7 +169,7 @@ class Origins:
         if method == "HEAD" or answer.status in (204, 304):
             await answer.read(0)
             return Fetched(answer.status, kept, b"", known)
-        return Fetched(answer.status, kept, answer.body, known)
+        return Fetched(answer.status, kept, answer.body, known, answer.close)
 
 
 def _signer(distribution: Distribution, origin: Origin) -> tuple[Principal, dict[str, Any]]:

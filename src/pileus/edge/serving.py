@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pileus.edge import answering, freshness
+from pileus.edge import answering, freshness, signed
 from pileus.edge.cache import ENTRY_BYTES_MAX, Cache, Entry, Invalidations
 from pileus.edge.distribution import Behaviour, Distribution
 from pileus.edge.keeping import chain, own_error, varies
@@ -24,8 +24,16 @@ from pileus.services.call import Headers, HttpRequest, HttpResponse, Parts
 LOG = logging.getLogger("pileus.edge")
 VIA = "1.1 pileus.cloudfront (CloudFront)"
 PLAIN_S = 5.0  # how long an uncacheable path is asked for without queueing
+LARGE_S = 60.0  # the same for an object too large to keep
 PLAIN_MAX = 10_000
 UNCACHED = frozenset({"content-length", "age", "x-cache", "via", "x-amz-cf-id", "set-cookie2"})
+
+
+def _wants_part(request: HttpRequest) -> bool:
+    """HEAD, a range or a condition: what is not kept must be asked of the origin as it is."""
+    asked = request.headers
+    names = ("range", "if-none-match", "if-modified-since")
+    return request.method == "HEAD" or any(name in asked for name in names)
 
 
 class Serving:
@@ -54,9 +62,14 @@ class Serving:
         if method not in b.methods:
             text = "This distribution is not configured to allow the HTTP request method."
             return self._dress(b, request, own_error(403, text), "Error")
-        if b.key_groups:
-            text = "Missing Key-Pair-Id query parameter or cookie value"
-            return self._dress(b, request, own_error(403, text), "Error")
+        if b.signers is not None:
+            now_s = self._parts.clock.now_ms() / 1000
+            try:
+                request = signed.admit(request, d.id, b.signers, now_s)
+            except signed.Denied as e:
+                refusal = e.answer()
+                custom = await self._custom_error(d, b, request, path, refusal)
+                return custom or self._dress(b, request, refusal, "Error")
         key = self._key(d, b, request, path) if self._cacheable(b, request) else ""
         if not key:
             return await self._pass(d, b, request, path)
@@ -209,12 +222,16 @@ class Serving:
                 await self._cache.drop(old)
             return await self._give(d, b, request, path, renewed, "RefreshHit")
         entry: Entry | None = None
+        if not isinstance(body, bytes) and _wants_part(request):
+            got.close()  # too large to keep: the origin is asked again for that part only
+            self._mark_plain(key, LARGE_S)
+            return await self._pass(d, b, request, path)
         if isinstance(body, bytes):
             entry = self._entry(d, b, key, path, request, got, body, sequence)
             if entry is not None:
                 await self._cache.keep(entry)
         if entry is None:
-            self._mark_plain(key)
+            self._mark_plain(key, PLAIN_S if isinstance(body, bytes) else LARGE_S)
             if old is not None:
                 await self._cache.drop(old)
         return await self._answer(d, b, request, path, got, body, entry)
@@ -326,10 +343,10 @@ class Serving:
             packed=old.packed,
         )
 
-    def _mark_plain(self, key: str) -> None:
+    def _mark_plain(self, key: str, seconds: float) -> None:
         if len(self._plain) > PLAIN_MAX:
             self._plain.clear()
-        self._plain[key] = self._parts.clock.monotonic() + PLAIN_S
+        self._plain[key] = self._parts.clock.monotonic() + seconds
 
     # -- answers ------------------------------------------------------------------------------
 

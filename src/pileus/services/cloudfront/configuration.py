@@ -223,8 +223,10 @@ def _check_not_offered(config: dict[str, Any]) -> None:
     for behaviour in (config["DefaultCacheBehavior"], *rows.items(config["CacheBehaviors"])):
         for member in ("LambdaFunctionAssociations", "FunctionAssociations"):
             if rows.items(behaviour[member]):
+                what = "CloudFront Functions" if member.startswith("F") else "Lambda@Edge functions"
                 raise rows.bad(
-                    "Functions at the edge are not offered yet.", "InvalidFunctionAssociation"
+                    f"{member}: {what} (viewer and origin events) are not offered yet.",
+                    "InvalidFunctionAssociation",
                 )
         if behaviour["TrustedSigners"]["Enabled"]:
             raise rows.bad(
