@@ -132,8 +132,8 @@ def test_cookies(run: Any, algorithm: Any, name: str) -> None:
         assert cached(await w.get("/a", cookie=sent)) == "Hit"
         assert (await w.get("/a", cookie=sent.replace(name or "Policy=", "Policx="))).status == 403
         expires = str(w.clock.now_ms() // 1000 + 9)
-        text = ('{"Statement":[{"Resource":"http://%s/a","Condition":{"DateLessThan":'
-                '{"AWS:EpochTime":%s}}}]}') % (host, expires)  # fmt: skip
+        condition = f'{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}'
+        text = f'{{"Statement":[{{"Resource":"http://{host}/a","Condition":{condition}}}]}}'
         canned = {"Expires": expires, "Key-Pair-Id": id_,
                   "Signature": safe(sign(text.encode()))}  # fmt: skip
         sent = "; ".join(f"CloudFront-{n}={v}" for n, v in canned.items())

@@ -34,8 +34,15 @@ NEVER = Life(False)
 
 
 def directives(text: str) -> dict[str, str]:
-    """A Cache-Control header as {name: value or ''}."""
-    return {m[1].lower(): m[2] or m[3] or "" for m in DIRECTIVE.finditer(text)}
+    """A Cache-Control header as {name: value or ''}. What is said twice counts in its stricter
+    form (RFC 9111, 4.2.1)."""
+    told: dict[str, str] = {}
+    for match in DIRECTIVE.finditer(text):
+        name, value = match[1].lower(), match[2] or match[3] or ""
+        if name in told and (_seconds(value) or 0) >= (_seconds(told[name]) or 0):
+            continue
+        told[name] = value
+    return told
 
 
 def life(
@@ -67,9 +74,8 @@ def life(
 
 def _asked(told: dict[str, str], headers: Mapping[str, str], now_s: float) -> int | None:
     for name in ("s-maxage", "max-age"):
-        seconds = _seconds(told.get(name))
-        if seconds is not None:
-            return seconds
+        if name in told:
+            return _seconds(told[name]) or 0  # a value that makes no sense is no time at all
     expires = headers.get("expires")
     if expires is None:
         return None
