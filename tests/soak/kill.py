@@ -2,14 +2,15 @@
 twice.
 
 Each caller writes through boto3 (retries on) and notes what was acknowledged. Effects that would
-show a repetition:
-every UpdateItem appends a token of its own to a list, so a token that stands twice was applied
-twice.
+show a repetition: every UpdateItem appends a token of its own to a list, so a token that stands
+twice was applied twice. Events to a function are delivered at least once: they can only be lost,
+and are looked for at the end (``lost_events``).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -23,11 +24,20 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.acceptance.functions import make_function, make_role
 from tests.conftest import Cloud
 
 TABLE = "kill-items"
 BUCKET = "kill-objects"
 GROUP = "/kill/log"
+FUNCTION = "kill-events"
+CONFIGURED = "kill-settings"
+CODE = """
+import os, boto3
+client = boto3.client("dynamodb")
+def handler(event, context):
+    client.put_item(TableName="kill-items", Item={"PK": {"S": "event-" + event}})
+"""
 SETTINGS = Config(
     retries={"max_attempts": 4, "mode": "standard"}, connect_timeout=2, read_timeout=5
 )
@@ -44,9 +54,12 @@ class Acknowledged:
     objects: dict[str, str] = field(default_factory=dict)
     users: set[str] = field(default_factory=set)
     lines: dict[str, float] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    settings: int = 0  # the number in the last acknowledged description of the function
 
     def count(self) -> int:
-        return sum(map(len, (self.items, self.tokens, self.objects, self.users, self.lines)))
+        kinds = (self.items, self.tokens, self.objects, self.users, self.lines, self.events)
+        return sum(map(len, kinds)) + self.settings
 
 
 def process_tree(pid: int) -> list[int]:
@@ -82,7 +95,7 @@ def _alive(pid: int) -> bool:
 
 
 def prepare(cloud: Cloud, items: int = 0) -> None:
-    """Table, bucket and log group; ``items`` rows to have a state worth recovering."""
+    """Table, bucket, log group, function; ``items`` rows to have a state worth recovering."""
     dynamodb = cloud.client("dynamodb")
     dynamodb.create_table(
         TableName=TABLE,
@@ -94,6 +107,10 @@ def prepare(cloud: Cloud, items: int = 0) -> None:
     cloud.client("s3").create_bucket(Bucket=BUCKET)
     cloud.client("logs").create_log_group(logGroupName=GROUP)
     cloud.client("logs").create_log_stream(logGroupName=GROUP, logStreamName="s")
+    writes = {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": "*"}
+    role = make_role(cloud, writes)
+    make_function(cloud, role, CODE, FUNCTION)
+    make_function(cloud, role, CODE, CONFIGURED)
     for start in range(0, items, 25):
         rows = range(start, min(start + 25, items))
         put = [
@@ -111,7 +128,7 @@ class Callers:
         self._stop = threading.Event()
         work: list[Callable[[Any, random.Random, str], None]] = [
             self._put_item, self._append, self._append, self._put_object, self._create_user,
-            self._log,
+            self._log, self._event, self._configure,
         ]  # fmt: skip
         self._threads = [
             threading.Thread(target=self._run, args=(i, w), daemon=True) for i, w in enumerate(work)
@@ -125,12 +142,14 @@ class Callers:
         self._stop.set()
         for thread in self._threads:
             thread.join(30)
+        assert not any(t.is_alive() for t in self._threads), "a caller hangs"
 
     def _run(self, index: int, one: Callable[[Any, random.Random, str], None]) -> None:
         rng = random.Random(f"{self._seed}/{index}")
         names = {
             self._put_item: "dynamodb", self._append: "dynamodb", self._put_object: "s3",
-            self._create_user: "iam", self._log: "logs",
+            self._create_user: "iam", self._log: "logs", self._event: "lambda",
+            self._configure: "lambda",
         }  # fmt: skip
         client = self._cloud.client(names[one], config=SETTINGS)
         number = 0
@@ -171,6 +190,16 @@ class Callers:
         self._told.lines[name] = time.monotonic()
         time.sleep(0.01)
 
+    def _event(self, client: Any, rng: random.Random, name: str) -> None:
+        client.invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=json.dumps(name))
+        self._told.events.append(name)
+        time.sleep(0.05)
+
+    def _configure(self, client: Any, rng: random.Random, name: str) -> None:
+        client.update_function_configuration(FunctionName=CONFIGURED, Description=name)
+        self._told.settings = int(name.rpartition("-")[2])
+        time.sleep(0.05)
+
 
 def check(cloud: Cloud, told: Acknowledged, killed: float, seed: int) -> list[str]:
     """What is missing, wrong or doubled after the restart; an empty list is the promise kept."""
@@ -199,7 +228,32 @@ def check(cloud: Cloud, told: Acknowledged, killed: float, seed: int) -> list[st
     users = {u["UserName"] for page in pages for u in page["Users"]}
     wrong += [f"user {u} is lost" for u in told.users - users]
     wrong += [f"log line {n} is lost" for n in _lost_lines(cloud, told, killed)]
-    return wrong
+    return wrong + _lost_settings(cloud, told, seed)
+
+
+def _lost_settings(cloud: Cloud, told: Acknowledged, seed: int) -> list[str]:
+    """A later description than the last acknowledged one is fine: its answer was cut off."""
+    found = cloud.client("lambda").get_function_configuration(FunctionName=CONFIGURED)
+    round_of, _, rest = found.get("Description", "").partition("-")
+    number = int(rest.rpartition("-")[2] or 0) if round_of == str(seed) else 0
+    if number < told.settings:
+        return [f"settings {told.settings} of round {seed} are lost: {found['Description']!r}"]
+    return []
+
+
+def lost_events(cloud: Cloud, events: list[str], seconds: float = 60) -> list[str]:
+    """Acknowledged events whose function has not run within ``seconds``."""
+    dynamodb = cloud.client("dynamodb")
+    deadline = time.monotonic() + seconds
+    while True:
+        events = [e for e in events if not _exists(dynamodb, f"event-{e}")]
+        if not events or time.monotonic() > deadline:
+            return [f"event {e} is lost" for e in events]
+        time.sleep(0.2)
+
+
+def _exists(dynamodb: Any, name: str) -> bool:
+    return "Item" in dynamodb.get_item(TableName=TABLE, Key={"PK": {"S": name}})
 
 
 def _lost_lines(cloud: Cloud, told: Acknowledged, killed: float) -> set[str]:
@@ -216,6 +270,7 @@ class Round:
     acknowledged: int
     healthy_seconds: float
     wrong: list[str]
+    events: list[str]
 
 
 def one_round(cloud: Cloud, seed: int) -> Round:
@@ -233,7 +288,8 @@ def one_round(cloud: Cloud, seed: int) -> Round:
     took = time.monotonic() - started
     time.sleep(0.3)
     callers.stop()
-    return Round(seed, told.count(), took, check(cloud, told, killed, seed))
+    wrong = check(cloud, told, killed, seed)
+    return Round(seed, told.count(), took, wrong, told.events)
 
 
 def _same_ports(cloud: Cloud) -> tuple[str, ...]:

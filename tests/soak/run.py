@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.conftest import new_cloud
-from tests.soak.kill import one_round, prepare
+from tests.soak.kill import lost_events, one_round, prepare
 
 
 def main() -> int:
@@ -41,10 +41,12 @@ def main() -> int:
                 f"healthy in {result['healthy_seconds']:.2f} s, wrong: {len(result['wrong'])}",
                 flush=True,
             )
+        lost = lost_events(cloud, [e for r in done for e in r["events"]])
+        print("\n".join(lost) or "every acknowledged event was run")
     finally:
         cloud.down()
     times = [r["healthy_seconds"] for r in done]
-    wrong = sum(len(r["wrong"]) for r in done)
+    wrong = sum(len(r["wrong"]) for r in done) + len(lost)
     total = sum(r["acknowledged"] for r in done)
     print(
         f"{len(done)} rounds, {total} acknowledged writes, {wrong} lost or doubled; healthy in "
