@@ -71,7 +71,7 @@ def send(
     secret: str = "",
     skew_s: int = 0,
 ) -> tuple[int, str]:
-    """A signed request of our own making: (status, text of the answer)."""
+    """A signed request of our own making: (status, error type and text of the answer)."""
     url = f"{cloud.endpoint}{path}"
     host = {"host": url.split("/")[2]}
     request = AWSRequest(method, url, data=body, headers={**host, **headers})
@@ -80,8 +80,8 @@ def send(
     signer = SigV4Auth if service != "s3" else botocore.auth.S3SigV4Auth
     with mock.patch.object(botocore.auth, "get_current_datetime", lambda *_: moment):
         signer(keys, service, cloud.env["AWS_REGION"]).add_auth(request)
-    status, _, answer = http(url, method, body, dict(request.headers.items()))
-    return status, answer.decode("utf-8", "replace")
+    status, told, answer = http(url, method, body, dict(request.headers.items()))
+    return status, told.get("x-amzn-errortype", "") + " " + answer.decode("utf-8", "replace")
 
 
 def dynamo(operation: str) -> dict[str, str]:
@@ -181,10 +181,12 @@ def test_bad_signatures_and_skewed_clocks(
          {"GlobalTableName": "abc", "ReplicationGroup": [{"RegionName": "eu-west-1"}]}),
         ("lambda", "list_code_signing_configs", {}),
         ("iam", "list_virtual_mfa_devices", {}),
-        ("s3", "get_bucket_accelerate_configuration", {"Bucket": "abc"}),
-        ("cloudfront", "list_public_keys", {}),
+        ("s3", "list_bucket_analytics_configurations", {"Bucket": "abc"}),
+        ("cloudfront", "list_streaming_distributions", {}),
         ("ec2", "describe_instances", {}),
         ("kms", "list_keys", {}),
+        ("rds", "describe_db_instances", {}),
+        ("athena", "list_work_groups", {}),
     ],
 )  # fmt: skip
 def test_operations_not_offered_are_named(
@@ -196,6 +198,17 @@ def test_operations_not_offered_are_named(
         getattr(client, operation)(**params)
     assert told.value.response["Error"]["Code"] == "NotImplemented"
     assert name in told.value.response["Error"]["Message"]
+
+
+def test_rest_services_nobody_offers_are_named(cloud: Cloud) -> None:
+    for service, operation, path in (
+        ("efs", "describe_file_systems", "/2015-02-01/file-systems"),
+        ("route53", "list_hosted_zones", "/2013-04-01/hostedzone"),
+    ):
+        client = cloud.client(service, config=Config(retries={"total_max_attempts": 1}))
+        with pytest.raises(ClientError, match=path) as told:
+            getattr(client, operation)()
+        assert told.value.response["Error"]["Code"] == "NotImplemented"
 
 
 def test_operations_nobody_knows_are_named(cloud: Cloud) -> None:

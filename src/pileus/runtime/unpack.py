@@ -24,6 +24,10 @@ ENTRIES_MAX = 100_000
 NAME_BYTES_MAX = 4096
 DEPTH_MAX = 64
 CHUNK_BYTES = 1024 * 1024
+_BAD_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    *(ValueError, NotImplementedError, RuntimeError),  # odd names, methods, encrypted entries
+)
 CACHE_BYTES_MAX = 8 * 1024**3
 
 
@@ -42,12 +46,19 @@ def too_large(limit: int) -> AwsError:
 
 
 def inspect(path: Path | str, limit_bytes: int = UNZIPPED_BYTES_MAX) -> int:
-    """Check a zip's directory and answer its unpacked size as declared. Raises AWS's
-    InvalidParameterValueException. ``unpack`` checks again while it writes."""
+    """Check a zip whole (directory, links, every entry's checksum) and answer its unpacked size.
+    Raises AWS's InvalidParameterValueException, so that a bad package is refused when it is
+    uploaded and not at its first run. Reads as many bytes as it unpacks to: call it on a thread."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _check(archive, limit_bytes)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as e:
+            size = _check(archive, limit_bytes)
+            for entry in archive.infolist():
+                if stat.S_ISLNK(entry.external_attr >> 16):
+                    _link_goal(archive, entry, _inside(entry.filename))
+            if archive.testzip() is not None:
+                raise broken()
+            return size
+    except _BAD_ARCHIVE as e:
         raise broken() from e
 
 
@@ -59,10 +70,7 @@ def unpack(path: Path | str, folder: Path, limit_bytes: int = UNZIPPED_BYTES_MAX
             _check(archive, limit_bytes)
             folder.mkdir(parents=True, exist_ok=True)
             return _write_all(archive, folder, limit_bytes)
-    except (
-        zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError,
-        EOFError,
-    ) as e:  # fmt: skip
+    except _BAD_ARCHIVE as e:
         if isinstance(e, OSError) and e.errno in (28, 122):  # disk full, quota
             raise
         raise broken() from e

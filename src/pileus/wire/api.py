@@ -35,6 +35,7 @@ from pileus.wire.protocols.rest_xml import host_id
 from pileus.wire.router import Route, Router
 from pileus.wire.signed_door import Door, SignedDoor
 from pileus.wire.sigv4 import Caller, Verifier
+from pileus.wire.strangers import UnknownService, refuse
 
 BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 17 * 1024 * 1024}
 BODY_MAX_OTHER = 8 * 1024 * 1024
@@ -259,6 +260,8 @@ class Api:
     def _failed(
         self, error: Exception, route: Route | None, request: HttpRequest, request_id: str
     ) -> HttpResponse:
+        if isinstance(error, UnknownService):
+            return refuse(request, error.service, request_id)
         service = route.service if route is not None else self._guess(request)
         operation = route.operation if route is not None else ""
         told = as_aws_error(error, service, operation, request_id, bool(request.body))
@@ -270,7 +273,7 @@ class Api:
         """The service of a request that could not be routed."""
         try:
             return self.router.service_of(request)
-        except AwsError:
+        except (AwsError, UnknownService):
             return SERVICES["sts"]
 
 

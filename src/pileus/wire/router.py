@@ -17,6 +17,7 @@ from pileus.wire.models import Models
 from pileus.wire.names import BY_SIGNING, BY_TARGET, BY_VERSION, SERVICES, ServiceName
 from pileus.wire.protocols.query import form
 from pileus.wire.rest_paths import RestPaths
+from pileus.wire.strangers import UnknownService
 
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 HOSTS_MAX = 2048
@@ -133,12 +134,15 @@ class Router:
         return route
 
     def service_of(self, request: HttpRequest) -> ServiceName:
-        """The service by credential scope, query protocol or path; S3 when nothing tells."""
+        """The service by credential scope, query protocol or path; S3 when nothing tells.
+        Raises ``UnknownService`` for a scope of a service that is not known here."""
         scope = _HEADER_SCOPE.search(request.headers.get("authorization", ""))
         if scope is None and "X-Amz-Credential" in request.query:
             scope = _QUERY_SCOPE.search(request.query)
         if scope is not None and scope[1] in BY_SIGNING:
             return _by_path(BY_SIGNING[scope[1]], request.path)
+        if scope is not None:
+            raise UnknownService(scope[1])
         if request.path == "/" and is_form(request):
             return BY_VERSION.get(form(request).get("Version", ""), SERVICES["s3"])
         if scope is None:
