@@ -44,9 +44,10 @@ from pileus.telemetry import Telemetry
 from pileus.wire.api import Api
 from pileus.wire.authorize import Authorizer
 from pileus.wire.dispatch import Dispatcher
-from pileus.wire.http import Server, serve
+from pileus.wire.http import Limits, Server, serve
 
 log = logging.getLogger("pileus.assembly")
+BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed upload
 RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
 BUILDERS = (
     *(iam, sts, dynamodb, dynamodb_streams, s3, lambda_),
@@ -77,7 +78,9 @@ class Front:
         if self.housekeeping is not None:
             await self.housekeeping.start()
         self.ready = True
-        self.servers.append(await serve(self.api.handle, (self.config.bind, self.config.port)))
+        limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
+        where = (self.config.bind, self.config.port)
+        self.servers.append(await serve(self.api.handle, where, limits))
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
         self.servers.append(await serve(self.edge.serve_proxied, viewers))

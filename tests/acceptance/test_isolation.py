@@ -158,7 +158,9 @@ def test_files_of_the_cloud_and_the_host_are_out_of_reach(cloud: Cloud, hostile:
     assert (home / "state.db").exists() and (home / "credentials.json").exists()
     codes = [f"open({str(path)!r}, 'rb').read(10)" for path in read]
     codes += [f"open('/proc/1/root' + {str(path)!r}, 'rb').read(10)" for path in read]
-    codes += [f"open({p + '/x'!r}, 'w')" for p in ("/var/task", "/", "/usr", "/etc", "/dev", "/run")]
+    codes += [
+        f"open({p + '/x'!r}, 'w')" for p in ("/var/task", "/", "/usr", "/etc", "/dev", "/run")
+    ]
     codes += [f"os.listdir({str(home)!r})", f"open({str(home / 'x')!r}, 'w')"]
     all_refused(tried(cloud, hostile, codes))
     assert tried(cloud, hostile, ["open('/tmp/x', 'w').write('yy')"]).popitem()[1] == "2"
@@ -197,7 +199,9 @@ def test_internal_ports_are_out_of_reach(cloud: Cloud, hostile: str) -> None:
     try:
         inside = listener.getsockname()[1]
         ports = (inside, cloud.edge_port, 22)
-        targets = [f"{h}:{p}" for p in ports for h in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]")]
+        targets = [
+            f"{h}:{p}" for p in ports for h in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]")
+        ]
         targets += [f"127.0.0.2:{cloud.port}", f"127.1:{inside}", f"2130706433:{inside}"]
         targets += [f"{own_address()}:{cloud.port}", f"[::ffff:127.0.0.1]:{inside}"]
         targets += ["169.254.169.254:80", "[fd00:ec2::254]:80", "10.0.0.1:80", "192.168.0.1:80"]
