@@ -87,3 +87,68 @@ def test_what_is_not_to_be_cached_is_asked_for_again_and_kept_when_unchanged(clo
     s3.put_object(**page, Body=b"second", CacheControl="no-cache")
     for _ in range(4):
         assert visit(cloud, host, "/page")[1] == b"second"
+
+
+def test_own_hosts_behind_a_distribution_and_an_api(cloud: Cloud) -> None:
+    """A site as origin, that distribution as an API's back end: nothing leaves the cloud. What
+    lies beside the cloud on this machine stays out of reach."""
+    cloudfront, s3 = cloud.client("cloudfront"), cloud.client("s3")
+    bucket = f"edge-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.delete_public_access_block(Bucket=bucket)
+    s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration={"IndexDocument": {"Suffix": "i"}})
+    everyone = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{bucket}/*"}  # fmt: skip
+    policy = {"Version": "2012-10-17", "Statement": [everyone]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    s3.put_object(Bucket=bucket, Key="i", Body=b"site")
+    wish: dict[str, Any] = config(bucket)
+    origin = wish["Origins"]["Items"][0]
+    del origin["S3OriginConfig"]
+    origin["DomainName"] = f"{bucket}.s3-website-us-east-1.amazonaws.com"
+    origin["CustomOriginConfig"] = {
+        "HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"
+    }  # fmt: skip
+    made = cloudfront.create_distribution(DistributionConfig=wish)["Distribution"]
+    assert visit(cloud, made["DomainName"], "/")[:2] == (200, b"site")
+    gateway = cloud.client("apigatewayv2")
+    for target, status in (
+        (f"http://{made['DomainName']}/", 200),
+        (f"http://{bucket}.s3.us-east-1.amazonaws.com/i", 200),
+        (f"http://127.0.0.1:{cloud.port}/_pileus/health", 503),
+        (f"http://localhost:{cloud.port}/_pileus/health", 503),
+    ):
+        api = gateway.create_api(Name="own", ProtocolType="HTTP", Target=target)
+        connection = http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=10)
+        connection.request("GET", f"/_api/{api['ApiId']}/")
+        answer = connection.getresponse()
+        assert (answer.status, target) == (status, target)
+        body = answer.read()
+        assert (body == b"site") is (status == 200)
+        connection.close()
+        gateway.delete_api(ApiId=api["ApiId"])
+
+
+def test_a_range_of_a_large_object(cloud: Cloud) -> None:
+    cloudfront, s3 = cloud.client("cloudfront"), cloud.client("s3")
+    bucket = f"edge-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.delete_public_access_block(Bucket=bucket)
+    everyone = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{bucket}/*"}  # fmt: skip
+    policy = {"Version": "2012-10-17", "Statement": [everyone]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    large = bytes(range(256)) * 80_000  # 20 MB
+    s3.put_object(Bucket=bucket, Key="large", Body=large)
+    wish: dict[str, Any] = config(bucket)
+    wish["Origins"]["Items"][0]["DomainName"] = f"{bucket}.s3.us-east-1.amazonaws.com"
+    made = cloudfront.create_distribution(DistributionConfig=wish)["Distribution"]
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.edge_port, timeout=20)
+    host = {"Host": made["DomainName"]}
+    connection.request("GET", "/large", headers=host | {"Range": "bytes=1000000-1000004"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (206, large[1_000_000:1_000_005])
+    connection.request("GET", "/large", headers=host)
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.read() == large
+    connection.close()

@@ -32,6 +32,13 @@ Resources:
     Properties:
       StageName: prod
       CorsConfiguration: {AllowOrigins: ["https://shop.example"], AllowMethods: [POST]}
+  Domain:
+    Type: AWS::ApiGatewayV2::DomainName
+    Properties: {DomainName: !Sub "${AWS::StackName}.example"}
+  Mapping:
+    Type: AWS::ApiGatewayV2::ApiMapping
+    DependsOn: OwnprodStage
+    Properties: {DomainName: !Ref Domain, ApiId: !Ref Own, Stage: prod, ApiMappingKey: shop}
 Outputs:
   Own: {Value: !Ref Own}
   Implicit: {Value: !Ref ServerlessHttpApi}
@@ -39,7 +46,10 @@ Outputs:
 
 
 def call(cloud: Cloud, api: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-    request = urllib.request.Request(f"{cloud.endpoint}/_api/{api}{path}", body)
+    """``api``: an API's id, or a host with a dot."""
+    named = {"host": api} if "." in api else {}
+    where = path if named else f"/_api/{api}{path}"
+    request = urllib.request.Request(f"{cloud.endpoint}{where}", body, named)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, json.load(answer)
@@ -64,6 +74,7 @@ def test_http_api_events(cloud: Cloud) -> None:
     assert status == 201 and event["routeKey"] == "POST /orders/{id}"
     assert event["pathParameters"] == {"id": "7"} and event["version"] == "2.0"
     assert call(cloud, apis["Own"], "/prod/else")[0] == 404
+    assert call(cloud, f"{name}.example", "/shop/orders/7", b"{}")[0] == 201
     status, event = call(cloud, apis["Implicit"], "/any/where")
     assert status == 201 and event["routeKey"] == "$default"
     api = cloud.client("apigatewayv2").get_api(ApiId=apis["Own"])
@@ -85,3 +96,8 @@ def test_http_api_events(cloud: Cloud) -> None:
     )
     assert "/goods/{id}" in json.load(exported["body"])["paths"]
     cfn.delete_stack(StackName=name)
+    cfn.get_waiter("stack_delete_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    left = cloud.client("apigatewayv2").get_domain_names()["Items"]
+    assert f"{name}.example" not in [domain["DomainName"] for domain in left]

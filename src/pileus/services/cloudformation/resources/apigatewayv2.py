@@ -1,4 +1,4 @@
-"""AWS::ApiGatewayV2 resources: Api, Integration, Route, Stage, Deployment, Authorizer."""
+"""AWS::ApiGatewayV2 resources: Api and what is in it, DomainName, ApiMapping."""
 
 from __future__ import annotations
 
@@ -90,8 +90,57 @@ class Part:
         return Made(told[self.id_member], {self.id_member: told[self.id_member]})
 
 
+class DomainName:
+    replacing = frozenset({"DomainName"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        params = {k: whole(v) for k, v in wish.items() if k not in ("Tags", "DomainName")}
+        params["DomainName"] = str(wish["DomainName"])
+        return self._made(await site.call(SERVICE, "CreateDomainName", **params))
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        params = {"DomainName": made.physical_id}
+        if "DomainNameConfigurations" in wish:
+            params["DomainNameConfigurations"] = whole(wish["DomainNameConfigurations"])
+        return self._made(await site.call(SERVICE, "UpdateDomainName", **params))
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone(SERVICE, "DeleteDomainName", DomainName=made.physical_id)
+
+    @staticmethod
+    def _made(told: dict[str, Any]) -> Made:
+        name = told["DomainName"]
+        regional = told["DomainNameConfigurations"][0]["ApiGatewayDomainName"]
+        return Made(name, {"RegionalDomainName": regional, "DomainNameArn": told["DomainNameArn"]})
+
+
+class ApiMapping:
+    replacing = frozenset({"DomainName"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        return self._made(await site.call(SERVICE, "CreateApiMapping", **self._params(wish)))
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        params = self._params(wish) | {"ApiMappingId": made.physical_id}
+        return self._made(await site.call(SERVICE, "UpdateApiMapping", **params))
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        params = {"DomainName": str(had["DomainName"]), "ApiMappingId": made.physical_id}
+        await site.gone(SERVICE, "DeleteApiMapping", **params)
+
+    @staticmethod
+    def _params(wish: Properties) -> dict[str, str]:
+        return {name: str(value) for name, value in wish.items()}
+
+    @staticmethod
+    def _made(told: dict[str, Any]) -> Made:
+        return Made(told["ApiMappingId"], {"ApiMappingId": told["ApiMappingId"]})
+
+
 KINDS: dict[str, Any] = {
     "AWS::ApiGatewayV2::Api": Api(),
+    "AWS::ApiGatewayV2::DomainName": DomainName(),
+    "AWS::ApiGatewayV2::ApiMapping": ApiMapping(),
     "AWS::ApiGatewayV2::Integration": Part("Integration", "IntegrationId", frozenset()),
     "AWS::ApiGatewayV2::Route": Part("Route", "RouteId", frozenset()),
     "AWS::ApiGatewayV2::Stage": Part("Stage", "StageName", frozenset({"StageName"})),
