@@ -155,3 +155,26 @@ def test_a_stopped_origin(run: Any, said: str, after_s: int, status: int) -> Non
         await origin.stop()
 
     run(body)
+
+
+@pytest.mark.parametrize("header", [("set-cookie", "who=ann"), ("cache-control", "private")])
+def test_a_revalidation_for_one_viewer_is_not_told_to_others(
+    run: Any, header: tuple[str, str]
+) -> None:
+    async def body(w: World) -> None:
+        def origin(request: HttpRequest) -> HttpResponse:
+            if "if-none-match" in request.headers:
+                return HttpResponse(304, [header, ("etag", '"e"')])
+            return HttpResponse(200, [("cache-control", "max-age=5"), ("etag", '"e"')], b"1")
+
+        w.origin = origin
+        await w.make(LEGACY, s3=False)
+        await w.get("/a")
+        w.clock.ahead_s += 10
+        assert cached(await w.get("/a")) == "RefreshHit"
+        later = await w.get("/a")
+        assert "set-cookie" not in dict(later.headers)
+        if header[1] == "private":
+            assert cached(later) == "Miss"
+
+    run(body)

@@ -13,10 +13,11 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pileus.edge import answering, freshness, signed
+from pileus.edge import answering, signed
 from pileus.edge.cache import ENTRY_BYTES_MAX, Cache, Entry, Invalidations
 from pileus.edge.distribution import Behaviour, Distribution
-from pileus.edge.keeping import chain, own_error, varies
+from pileus.edge.entries import UNCACHED, entry_of, renew
+from pileus.edge.keeping import chain, own_error
 from pileus.edge.origins import Fetched, OriginDown, Origins
 from pileus.errors import Unavailable
 from pileus.services.call import Headers, HttpRequest, HttpResponse, Parts
@@ -26,7 +27,6 @@ VIA = "1.1 pileus.cloudfront (CloudFront)"
 PLAIN_S = 5.0  # how long an uncacheable path is asked for without queueing
 LARGE_S = 60.0  # the same for an object too large to keep
 PLAIN_MAX = 10_000
-UNCACHED = frozenset({"content-length", "age", "x-cache", "via", "x-amz-cf-id", "set-cookie2"})
 
 
 def _wants_part(request: HttpRequest) -> bool:
@@ -215,8 +215,8 @@ class Serving:
             )
             return await self._give(d, b, request, path, old)
         if got.status == 304 and old is not None:
-            renewed = self._renewed(d, b, old, got, sequence)
-            if self._life(d, b, renewed.status, dict(renewed.headers)).keep:
+            renewed, keep = renew(d, b, old, got, sequence, self._parts.clock.now_ms())
+            if keep:
                 await self._cache.keep(renewed)
             else:  # it has become private since
                 await self._cache.drop(old)
@@ -227,7 +227,8 @@ class Serving:
             self._mark_plain(key, LARGE_S)
             return await self._pass(d, b, request, path)
         if isinstance(body, bytes):
-            entry = self._entry(d, b, key, path, request, got, body, sequence)
+            now = self._parts.clock.now_ms()
+            entry = entry_of(d, b, key, path, request, got, body, sequence, now)
             if entry is not None:
                 await self._cache.keep(entry)
         if entry is None:
@@ -272,76 +273,6 @@ class Serving:
         except (Unavailable, TimeoutError) as e:
             raise OriginDown(f"it broke off: {e}", timeout=isinstance(e, TimeoutError)) from e
         return b"".join(chunks)
-
-    # -- entries ------------------------------------------------------------------------------
-
-    def _life(self, d: Distribution, b: Behaviour, status: int, told: dict[str, str]) -> Any:
-        error = d.errors.get(status, {})
-        ttls = (b.ttl_min, b.ttl_default, b.ttl_max)
-        now_s = self._parts.clock.now_ms() / 1000
-        return freshness.life(status, told, ttls, error.get("ErrorCachingMinTTL"), now_s)
-
-    def _entry(
-        self,
-        d: Distribution,
-        b: Behaviour,
-        key: str,
-        path: str,
-        request: HttpRequest,
-        got: Fetched,
-        body: bytes,
-        sequence: int,
-    ) -> Entry | None:
-        """What to keep of an answer; None when it must not be kept."""
-        told = dict(got.headers)
-        life = self._life(d, b, got.status, told)
-        if not life.keep or varies(b, told):
-            return None
-        if "set-cookie" in told and b.forward_cookies.mode != "none":
-            return None  # made for one viewer
-        now = self._parts.clock.now_ms()
-        kept = [h for h in got.headers if h[0] not in UNCACHED and h[0] != "set-cookie"]
-        query = b.key_queries.query(request.query)
-        return Entry(
-            key,
-            d.id,
-            f"{path}?{query}" if query else path,
-            sequence,
-            got.status,
-            kept,
-            body,
-            now,
-            now + life.fresh_s * 1000,
-            now + (life.fresh_s + life.stale_on_error_s) * 1000,
-            now + (life.fresh_s + life.stale_while_asking_s) * 1000,
-            told.get("etag", ""),
-            told.get("last-modified", ""),
-        )
-
-    def _renewed(
-        self, d: Distribution, b: Behaviour, old: Entry, got: Fetched, sequence: int
-    ) -> Entry:
-        """The old entry with a new life, after 304."""
-        fresh = {n: v for n, v in got.headers if n not in UNCACHED}
-        headers = [h for h in old.headers if h[0] not in fresh] + list(fresh.items())
-        life = self._life(d, b, old.status, dict(headers))
-        now = self._parts.clock.now_ms()
-        return Entry(
-            old.key,
-            old.distribution,
-            old.path,
-            sequence,
-            old.status,
-            headers,
-            old.body,
-            now,
-            now + life.fresh_s * 1000,
-            now + (life.fresh_s + life.stale_on_error_s) * 1000,
-            now + (life.fresh_s + life.stale_while_asking_s) * 1000,
-            old.etag,
-            old.modified,
-            packed=old.packed,
-        )
 
     def _mark_plain(self, key: str, seconds: float) -> None:
         if len(self._plain) > PLAIN_MAX:
