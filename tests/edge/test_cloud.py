@@ -87,6 +87,8 @@ def test_what_is_not_to_be_cached_is_asked_for_again_and_kept_when_unchanged(clo
     s3.put_object(**page, Body=b"second", CacheControl="no-cache")
     for _ in range(4):
         assert visit(cloud, host, "/page")[1] == b"second"
+    status, _, headers = visit(cloud, "localhost", f"/_cdn/{host.partition('.')[0]}?x=1")
+    assert (status, headers["Location"]) == (301, f"/_cdn/{host.partition('.')[0]}/?x=1")
 
 
 def test_own_hosts_behind_a_distribution_and_an_api(cloud: Cloud) -> None:

@@ -109,6 +109,10 @@ class Edge:
             if self._named is not None and self._named.owns(_host(request)):
                 return await self._named.serve(request)
             return self._own_page(request)
+        if found[1] is not request and request.path.count("/") == 2:
+            # ``/_cdn/{id}``: a page's relative names need the slash.
+            query = f"?{request.query}" if request.query else ""
+            return HttpResponse(301, [("location", f"{request.path}/{query}")])
         return await self._serving.serve(*found)
 
     def _own_page(self, request: HttpRequest) -> HttpResponse:
