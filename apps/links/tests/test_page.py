@@ -76,6 +76,8 @@ class Visit:
         if pictures:
             self.page.wait_for_timeout(400)
             self.page.screenshot(path=f"{pictures}/{state}.png", full_page=True)
+        still = "Promise.all(document.getAnimations().map((a) => a.finished)).then(() => null)"
+        self.page.evaluate(still)  # colours are judged when nothing fades any more
         self.page.evaluate(AXE.read_text())
         told = self.page.evaluate("axe.run(document, {resultTypes: ['violations', 'incomplete']})")
         for violation in told["violations"]:
