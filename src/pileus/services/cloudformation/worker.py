@@ -14,7 +14,6 @@ from pileus.services.cloudformation.deploying import Operation
 from pileus.state import keys
 
 log = logging.getLogger("pileus.cloudformation")
-LOOK_SECONDS = 0.05
 RETRY_SECONDS = 2.0
 
 
@@ -50,7 +49,7 @@ class Worker:
                     if work["stack"] not in self._running:
                         task = asyncio.create_task(self._carry_out(work["stack"]))
                         self._running[work["stack"]] = task
-            await asyncio.sleep(LOOK_SECONDS)
+            await store.changed(rows.WORK, seen)
 
     async def _carry_out(self, stack_id: str) -> None:
         try:
