@@ -77,9 +77,8 @@ class Rows:
 
     def value(self, key: bytes) -> bytes | None:
         """The bytes of a row alone."""
-        for value, _ in self._row.execute(ROW, (key,)).fetchall():
-            return value  # type: ignore[no-any-return]
-        return None
+        found: list[Any] = self._row.execute(ROW, (key,)).fetchall()
+        return found[0][0] if found else None
 
     def row(self, key: bytes) -> Row | None:
         found: list[Any] = self._row.execute(ROW, (key,)).fetchall()
@@ -97,4 +96,5 @@ class Rows:
     ) -> list[tuple[bytes, bytes]]:
         """``range`` without versions, as SQLite gives it: (key, bytes)."""
         sql = PAIRS_REVERSE if reverse else PAIRS
-        return self._range.execute(sql, (start, end, limit)).fetchall()
+        found: list[Any] = self._range.execute(sql, (start, end, limit)).fetchall()
+        return found
