@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -97,6 +97,25 @@ class Wire:
 
     def close(self) -> None:
         self.writer.close()
+
+
+class Body(AsyncIterator[bytes]):
+    """An answer's chunks. Closed before the first one was asked for, it closes the connection,
+    which a generator that never ran could not."""
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None], wire: Wire) -> None:
+        self._chunks = chunks
+        self._wire = wire
+        self._begun = False
+
+    async def __anext__(self) -> bytes:
+        self._begun = True
+        return await anext(self._chunks)
+
+    async def aclose(self) -> None:
+        if not self._begun:
+            self._wire.close()
+        await self._chunks.aclose()
 
 
 class Outbound:
@@ -238,12 +257,13 @@ class Outbound:
         status = wire.parser.get_status_code()
         if method == "HEAD" or status in (204, 304):
             wire.done = True
-        body = self._body(wire, place, read_s, reusable=wire.parser.should_keep_alive())
+        chunks = self._body(wire, place, read_s, reusable=wire.parser.should_keep_alive())
+        body = Body(chunks, wire)
         return Answer(status, wire.headers, body, wire.close)
 
     async def _body(
         self, wire: Wire, place: tuple[str, str, int], read_s: float, reusable: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Chunks as they come. A connection at its answer's end is kept."""
         assert wire.parser is not None
         framed = any(n in ("content-length", "transfer-encoding") for n, _ in wire.headers)
