@@ -31,8 +31,8 @@ test: .venv/.test ## all tests
 	$(BIN)/python -m pytest $(TESTS)
 
 check: .venv/.test ## format, lint, types, import contracts, tidiness
-	$(BIN)/ruff format --check src tests apps bench
-	$(BIN)/ruff check src tests apps bench
+	$(BIN)/ruff format --check src tests apps bench docs
+	$(BIN)/ruff check src tests apps bench docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.tidy

@@ -66,7 +66,9 @@ def tests_by_word() -> dict[str, list[str]]:
     for top in ("tests", "apps"):
         for path in sorted((ROOT / top).rglob("*.py")):
             name = str(path.relative_to(ROOT))
-            pattern = r"\.(\w+)\(|\"([a-z]+(?:-[a-z0-9]+)+)\"|\"([A-Z]\w+)\"|\"([a-z]+_[a-z0-9_]+)\""
+            pattern = (
+                r"\.(\w+)\(|\"([a-z]+(?:-[a-z0-9]+)+)\"|\"([A-Z]\w+)\"|\"([a-z]+_[a-z0-9_]+)\""
+            )
             words = {next(filter(None, m)) for m in re.findall(pattern, path.read_text())}
             for word in words:
                 found.setdefault(word, []).append(name)
