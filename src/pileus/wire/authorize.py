@@ -19,6 +19,8 @@ CACHED_MAX = 50_000
 POLICIES_MAX = 1_000
 # Services whose protocol says AccessDenied; the JSON ones say AccessDeniedException.
 PLAIN = {"s3", "s3control", "iam", "sts", "cloudformation", "cloudfront", "sns", "sqs"}
+# DynamoDB answers every refusal of a caller with 400 (Developer Guide, "Error handling").
+REFUSED_BY_400 = {"dynamodb", "dynamodbstreams"}
 # A bucket policy cannot lock the account's owner out of the policy itself (S3, "Bucket policies").
 OWNERS_OWN = {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}
 
@@ -106,13 +108,14 @@ class Authorizer:
     @staticmethod
     def _refusal(call: Call, access: Access, verdict: Decision) -> AwsError:
         code = "AccessDenied" if call.service in PLAIN else "AccessDeniedException"
+        status = 400 if call.service in REFUSED_BY_400 else 403
         if call.principal.kind == "anonymous":
-            return AwsError(code, "Access Denied", 403)
+            return AwsError(code, "Access Denied", status)
         where = "" if access.resource == "*" else f" on resource: {access.resource}"
         # STS gives no reason: the trust policy is another party's.
         why = "" if access.action.startswith("sts:") else f" {verdict.reason}"
         return AwsError(
             code,
             f"User: {call.principal.arn} is not authorized to perform: {access.action}{where}{why}",
-            403,
+            status,
         )

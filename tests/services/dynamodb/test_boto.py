@@ -139,8 +139,9 @@ def test_a_tables_own_policy_denies_and_stops_denying(cloud: Cloud, table: Any) 
     mine = {"TableName": table.name, "Key": {"pk": {"S": "mine"}, "sk": {"S": "1"}}}
     other = {"TableName": table.name, "Key": {"pk": {"S": "other"}, "sk": {"S": "1"}}}
     assert "Item" not in reader.get_item(**mine)
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(ClientError, match="AccessDeniedException") as refused:
         reader.get_item(**other)
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     deny = {
         "Version": "2012-10-17",
         "Statement": [
