@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from datetime import UTC, datetime
 
@@ -379,6 +380,14 @@ def test_unsigned_and_unknown(cloud):
     target = {"X-Amz-Target": "DynamoDB_20120810.ListTables"}
     answer = post(url, b"{}", headers=target)
     assert answer.status_code == 400 and "MissingAuthenticationTokenException" in answer.text
+    assert json.loads(answer.text)["message"] == "Request is missing Authentication Token"
+    bare = target | {"Authorization": "AWS4-HMAC-SHA256 x=y"}
+    answer = post(url, b"{}", headers=bare)
+    assert answer.status_code == 400 and "IncompleteSignatureException" in answer.text
+    assert json.loads(answer.text)["message"] == " ".join(
+        f"Authorization header requires '{name}' parameter."
+        for name in ("Credential", "Signature", "SignedHeaders")
+    )
     answer = post(url, {"Action": "ListUsers", "Version": "2010-05-08"})
     assert answer.status_code == 403 and "<Code>MissingAuthenticationToken</Code>" in answer.text
     target = {"X-Amz-Target": "DynamoDB_20120810.MakeCoffee"}

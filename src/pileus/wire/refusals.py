@@ -47,16 +47,21 @@ _S3_MISMATCH = (
 
 
 def family(protocol: str, service: str) -> str:
+    """The family of codes; ``dynamodb`` is the JSON one with a text of its own."""
+    if service in ("dynamodb", "dynamodbstreams"):
+        return "dynamodb"
     return "s3" if service == "s3" else _FAMILY.get(protocol, "query")
 
 
 def _error(kind: str, which: int, message: str) -> AwsError:
-    code, status = _CODES[kind][which]
+    code, status = _CODES["json" if kind == "dynamodb" else kind][which]
     return AwsError(code, message, status)
 
 
 def missing(kind: str) -> AwsError:
     """No signature at all."""
+    if kind == "dynamodb":
+        return _error(kind, 0, "Request is missing Authentication Token")
     return _error(kind, 0, "Access Denied" if kind == "s3" else "Missing Authentication Token")
 
 

@@ -143,9 +143,9 @@ class Verifier:
             raise _only_v4(kind, algorithm)
         pairs = (part.strip().partition("=") for part in rest.split(",") if part.strip())
         parts = {name: value for name, _, value in pairs}
-        lacking = [n for n in ("Credential", "SignedHeaders") if not parts.get(n)]
-        if not has_signature:
-            lacking.append("Signature")
+        found = {"Signature"} if has_signature else set()
+        found.update(n for n, value in parts.items() if value)
+        lacking = [n for n in ("Credential", "Signature", "SignedHeaders") if n not in found]
         if lacking:
             raise refusals.incomplete(
                 kind,
