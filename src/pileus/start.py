@@ -151,10 +151,14 @@ def _with_ports(config: Config) -> Config:
     names = {"port": "--port", "edge_port": "--edge-port", "edge_tls_port": "--edge-tls-port"}
     chosen: dict[str, Any] = {}
     for name, flag in names.items():
-        port = getattr(config, name)
-        if port:
-            check_port(config.bind, port, flag)
-        chosen[name] = port or free_port(config.bind)
+        chosen[name] = getattr(config, name)
+        if chosen[name]:
+            check_port(config.bind, chosen[name], flag)
+    for name in names:
+        while not chosen[name]:
+            port = free_port(config.bind)
+            # A port that was asked for is free too until its process binds it.
+            chosen[name] = 0 if port in chosen.values() else port
     return dataclasses.replace(config, **chosen)
 
 

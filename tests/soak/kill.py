@@ -279,8 +279,8 @@ def one_round(cloud: Cloud, seed: int) -> Round:
     callers = Callers(cloud, seed, told)
     callers.start()
     time.sleep(random.Random(seed).uniform(0.3, 1.2))
-    kill_all(cloud)
     killed = time.monotonic()
+    kill_all(cloud)
     # The callers go on retrying into the restart: what they finally get acknowledged counts too.
     started = time.monotonic()
     cloud.options = _same_ports(cloud)
