@@ -45,7 +45,7 @@ class Visit:
     """A person with a browser at the page, and what went wrong meanwhile."""
 
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        self.context = browser.new_context(**options)
+        self.context = browser.new_context(**{"reduced_motion": "reduce", **options})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         # The far end of the links: nothing leaves the machine.
         self.context.route("https://example.org/**", self._far_end)

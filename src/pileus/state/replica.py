@@ -101,9 +101,12 @@ class SqliteReplica:
             "SELECT results FROM log WHERE last >= ? ORDER BY first",
             (window_start(self._applied),),
         )
-        for (results,) in tail:
-            for key, verdict, sequence, log_ms in _decode_results(results):
-                self._duplicates.add(key, verdict, sequence, log_ms)
+        try:
+            for (results,) in tail:
+                for key, verdict, sequence, log_ms in _decode_results(results):
+                    self._duplicates.add(key, verdict, sequence, log_ms)
+        except msgspec.DecodeError as e:
+            raise Corrupt(f"the log's tail in the state file cannot be read: {e}") from e
         self._duplicates.forget(self._applied, self._log_ms)
         self._map = tablets.load(self)
         self._memory_stale = False

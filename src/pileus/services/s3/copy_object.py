@@ -81,7 +81,6 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
         "CopyObjectResult": result,
         "VersionId": version,
         "CopySourceVersionId": source.version_id,
-        "ServerSideEncryption": meta.headers.get("x-amz-server-side-encryption"),
     }
 
 
@@ -91,13 +90,10 @@ def _described(source: Source, params: dict[str, Any], headers: dict[str, str]) 
     wanted = kept(headers)
     if directive == "COPY":
         redirect = wanted.get("x-amz-website-redirect-location")
-        encryption = wanted.get("x-amz-server-side-encryption")
         wanted = dict(source.meta.headers)
         wanted.pop("x-amz-website-redirect-location", None)
         if redirect:
             wanted["x-amz-website-redirect-location"] = redirect
-        if encryption:
-            wanted["x-amz-server-side-encryption"] = encryption
     tags = dict(source.meta.tags)
     if _directive(params, "TaggingDirective", "tagging") == "REPLACE":
         tags = tags_of(params.get("Tagging"))
@@ -122,7 +118,6 @@ def _refuse_noop(
         or params.get("TaggingDirective") == "REPLACE"
         or "x-amz-storage-class" in headers
         or "x-amz-website-redirect-location" in headers
-        or "x-amz-server-side-encryption" in headers
     )
     if not changes:
         raise faults.invalid_request(

@@ -73,9 +73,7 @@ def kept(headers: Mapping[str, str]) -> dict[str, str]:
     if redirect:
         out["x-amz-website-redirect-location"] = check_redirect(redirect)
     check_storage_class(headers.get("x-amz-storage-class"))
-    encryption = check_encryption(headers.get("x-amz-server-side-encryption"))
-    if encryption:
-        out["x-amz-server-side-encryption"] = encryption
+    check_encryption(headers.get("x-amz-server-side-encryption"))
     return out
 
 
@@ -102,17 +100,14 @@ def check_storage_class(told: str | None) -> None:
     )
 
 
-def check_encryption(told: str | None) -> str:
-    """AES256, or refused by name."""
-    if told is None or told == "AES256":
-        return told or ""
-    if told in ("aws:kms", "aws:kms:dsse", "aws:fsx"):
-        raise AwsError("NotImplemented", f"Encryption by {told} is not offered by Pileus yet.", 501)
-    raise AwsError(
-        "InvalidArgument",
-        "The encryption method specified is not supported",
-        fields={"ArgumentName": "x-amz-server-side-encryption", "ArgumentValue": told},
-    )
+def check_encryption(told: str | None) -> None:
+    """Nothing is encrypted at rest yet, so whoever asks for it is told so."""
+    if told is not None:
+        raise AwsError(
+            "NotImplemented",
+            f"Server-side encryption ({told}) is not offered by Pileus yet: encrypt the disk.",
+            501,
+        )
 
 
 @lru_cache(maxsize=4096)

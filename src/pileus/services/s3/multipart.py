@@ -55,8 +55,7 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
     answer = {"Bucket": bucket.name, "Key": key, "UploadId": upload_id}
     if algorithm:
         answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": meta.check_type}
-    encryption = meta.headers.get("x-amz-server-side-encryption")
-    return {**answer, "ServerSideEncryption": encryption} if encryption else answer
+    return answer
 
 
 def given(params: dict[str, Any]) -> dict[str, str]:

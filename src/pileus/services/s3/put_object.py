@@ -46,8 +46,6 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
         answer.append(("x-amz-version-id", version))
     if meta.checks:
         answer += checksums.answer_headers(meta.checks, "")
-    if "x-amz-server-side-encryption" in told:
-        answer.append(("x-amz-server-side-encryption", told["x-amz-server-side-encryption"]))
     if "origin" in headers:
         answer += cors_headers(bucket, headers["origin"], request.method)
     return HttpResponse(200, answer)

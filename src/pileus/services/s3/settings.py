@@ -1,4 +1,4 @@
-"""Versioning, tags, encryption, website and the smaller settings of a bucket; tags of objects.
+"""Versioning, tags, website and the smaller settings of a bucket; tags of objects.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 """
@@ -10,7 +10,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import faults
-from pileus.services.s3.headers import check_encryption, check_tags
+from pileus.services.s3.headers import check_tags
 from pileus.services.s3.room import Room
 
 BUCKET_TAGS_MAX = 50
@@ -94,37 +94,6 @@ async def _retag(room: Room, call: Call, tags: dict[str, str]) -> dict[str, Any]
     version = await room.submit("s3.edit", args, call)
     versioned = room.bucket(params["Bucket"]).versioning
     return {"VersionId": version or "null"} if versioned else {}
-
-
-# -- encryption --------------------------------------------------------------------------------
-
-
-def get_encryption(room: Room, call: Call) -> dict[str, Any]:
-    told = room.bucket(call.params["Bucket"]).settings.get("encryption")
-    default = {
-        "Rules": [
-            {
-                "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
-                "BucketKeyEnabled": False,
-            }
-        ]
-    }
-    return {"ServerSideEncryptionConfiguration": told or default}
-
-
-async def put_encryption(room: Room, call: Call) -> None:
-    told = call.params.get("ServerSideEncryptionConfiguration") or {}
-    rules = told.get("Rules") or []
-    if len(rules) != 1:
-        raise faults.malformed_xml()
-    default = rules[0].get("ApplyServerSideEncryptionByDefault") or {}
-    if not check_encryption(default.get("SSEAlgorithm")):
-        raise faults.malformed_xml()
-    await room.configure(call, call.params["Bucket"], "encryption", {"Rules": rules})
-
-
-async def delete_encryption(room: Room, call: Call) -> None:
-    await room.configure(call, call.params["Bucket"], "encryption", None)
 
 
 # -- website -----------------------------------------------------------------------------------
