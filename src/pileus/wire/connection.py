@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client will send no more. Half-closed is fine: what was asked is still answered."""
         self._eof = True
+        self.server.outbox.flush()  # after this the transport may close
         if self._receiving is not None and self._receiving.stream is not None:
             self._receiving.stream.fail(
                 AwsError(
@@ -356,7 +357,7 @@ class Connection(asyncio.Protocol):
             raw = plain(response, body, self.server.date)
         except ValueError:
             return False  # the long way answers and logs it
-        self.transport.write(raw)
+        self.server.outbox.put(self.transport, raw)
         self._current = None
         return True
 
@@ -368,11 +369,16 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             await _discard(response)
             return
+        self._task = None
+        if self._respond_at_once(inbound, response):
+            self._begin_mark = self._read_mark = self.server.now
+            self._advance()
+            return
         rest = self._respond(inbound, response)
         if rest is not None:
+            self._task = asyncio.current_task()
             await self._finish_later(inbound, rest)
             return
-        self._task = None
         self._done(inbound)
         self._advance()
 
@@ -401,6 +407,8 @@ class Connection(asyncio.Protocol):
 
     def _respond(self, inbound: Inbound, response: HttpResponse) -> Any:
         """Hand the answer to the transport; a coroutine when there is more to wait for."""
+        if self.server.outbox.waiting:
+            self.server.outbox.flush()
         if self.server.stopping or (inbound.stream is not None and not inbound.stream.complete):
             inbound.keep_alive = False
         method = inbound.request.method if inbound.request is not None else "GET"
@@ -437,6 +445,7 @@ class Connection(asyncio.Protocol):
         self._deaf = True
         if unread and not self._eof and self.transport.can_write_eof():
             # Closing with bytes unread resets the connection and may take the answer with it.
+            self.server.outbox.flush()
             self._lingering = self.server.now
             self._body_bytes = 0
             self.transport.write_eof()
@@ -447,12 +456,14 @@ class Connection(asyncio.Protocol):
             self._close()
 
     def _close(self) -> None:
+        self.server.outbox.flush()
         self._close_mark = self.server.now
         self.transport.close()
 
     def _continue(self, inbound: Inbound) -> None:
         if inbound.wants_continue and not self.transport.is_closing():
             inbound.wants_continue = False
+            self.server.outbox.flush()
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # --- flow --------------------------------------------------------------------------------

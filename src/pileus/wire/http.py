@@ -17,6 +17,7 @@ from email.utils import formatdate
 
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.connection import Connection
+from pileus.wire.outbox import Outbox
 from pileus.wire.whole import WholeRequests
 
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
@@ -69,6 +70,7 @@ class Server:
         self.date = b""
         self.requests = 0
         held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
+        self.outbox = Outbox(self.loop)
         self.whole = WholeRequests(limits.uri_bytes, held, limits.headers)
         self._emptied = asyncio.Event()
         self._listener: asyncio.AbstractServer | None = None
