@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,8 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pileus.prepare import node_directory
 from tests.conftest import Cloud, new_cloud
+from tests.suites import dynalite
 
 ALT, TENANT = "111111111111", "222222222222"
 # What peers.md's count leaves out: features a service of this kind need not have at first.
@@ -138,32 +137,6 @@ def s3_tests(directory: Path, made: Cloud, words: list[str]) -> str:
     return done.stdout.strip().splitlines()[-1] if done.stdout else done.stderr[-500:]
 
 
-def dynalite(directory: Path, made: Cloud) -> str:
-    """The counts of dynalite's own suite, file by file (its setup makes tables of its own)."""
-    passed = failed = 0
-    env = {
-        **os.environ,
-        "PORT": str(made.port),
-        "AWS_ACCESS_KEY_ID": made.env["AWS_ACCESS_KEY_ID"],
-        "AWS_SECRET_ACCESS_KEY": made.env["AWS_SECRET_ACCESS_KEY"],
-        "AWS_REGION": "us-east-1",
-    }
-    mocha = directory / "node_modules" / "mocha" / "bin" / "_mocha"
-    for file in sorted((directory / "test").glob("*.js")):
-        if file.name == "helpers.js":
-            continue
-        done = subprocess.run(
-            [str(node_directory() / "node"), str(mocha), "--require", "should", "-t", "4s",
-             "--exit", "--reporter", "dot", str(file)],
-            cwd=directory, env=env, capture_output=True, text=True, check=False, timeout=600,
-        )  # fmt: skip
-        counts = [re.search(rf"(\d+) {word}", done.stdout) for word in ("passing", "failing")]
-        ok, bad = (int(c[1]) if c else 0 for c in counts)
-        passed, failed = passed + ok, failed + bad
-        print(f"  {file.name}: {ok} passed, {bad} failed", flush=True)
-    return f"{passed} passed, {failed} failed"
-
-
 def main() -> int:
     """Run what is found below ``--dir``."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -178,7 +151,7 @@ def main() -> int:
             print("ceph/s3-tests:", s3_tests(wish.dir / "s3-tests", made, wish.words), flush=True)
         if (wish.dir / "dynalite" / "node_modules").exists():
             found = True
-            print("dynalite:", dynalite(wish.dir / "dynalite", made), flush=True)
+            print("dynalite:", dynalite.run(wish.dir / "dynalite", made), flush=True)
     if not found:
         print(f"no suite below {wish.dir}: see python -m tests.suites.run --help", file=sys.stderr)
     return 0 if found else 2

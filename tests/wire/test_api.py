@@ -385,14 +385,21 @@ def test_unsigned_and_unknown(cloud):
     answer = post(url, b"{}", headers=bare)
     assert answer.status_code == 400 and "IncompleteSignatureException" in answer.text
     assert json.loads(answer.text)["message"] == " ".join(
-        f"Authorization header requires '{name}' parameter."
-        for name in ("Credential", "Signature", "SignedHeaders")
+        (
+            *(
+                f"Authorization header requires '{name}' parameter."
+                for name in ("Credential", "Signature", "SignedHeaders")
+            ),
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
+            "Authorization=AWS4-HMAC-SHA256 x=y",
+        )
     )
     answer = post(url, {"Action": "ListUsers", "Version": "2010-05-08"})
     assert answer.status_code == 403 and "<Code>MissingAuthenticationToken</Code>" in answer.text
     target = {"X-Amz-Target": "DynamoDB_20120810.MakeCoffee"}
     answer = post(url, b"{}", headers=target)
-    assert answer.status_code == 400 and "MakeCoffee" in answer.text
+    assert answer.status_code == 400
+    assert answer.text == '{"__type":"com.amazon.coral.service#UnknownOperationException"}'
     with pytest.raises(ClientError) as e:
         cloud.client("events").list_rules()
     assert e.value.response["Error"]["Code"] == "NotImplemented"

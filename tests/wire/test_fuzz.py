@@ -17,6 +17,7 @@ from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.http import Limits, serve
 from pileus.wire.names import SERVICES
 from pileus.wire.protocols import xml_tree
+from pileus.wire.tables_address import NOWHERE
 from tests.wire.door import Door
 from tests.wire.test_codecs import Maker, operations, request_of
 
@@ -58,6 +59,8 @@ def well_formed(name: str, answer: HttpResponse) -> None:
         cbor2.loads(body)
     elif "xml" in kind:
         xml_tree.parse(body)
+    elif body.startswith(b"healthy: ") or body == NOWHERE:
+        return  # an unsigned request that is no form: DynamoDB's address answers it
     else:
         raise AssertionError(f"{name}: {kind}")
 

@@ -25,19 +25,19 @@ from pileus.services.call import (
     Principal,
     Service,
 )
-from pileus.wire import refusals
+from pileus.wire import refusals, tables_address
 from pileus.wire.failures import as_aws_error, not_offered, unknown_operation
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
 from pileus.wire.post_form import read_form
 from pileus.wire.protocols.operation import OperationCodec
 from pileus.wire.protocols.rest_xml import host_id
-from pileus.wire.router import Route, Router
+from pileus.wire.router import STRAY, Route, Router
 from pileus.wire.signed_door import Door, SignedDoor
 from pileus.wire.sigv4 import Caller, Verifier
 from pileus.wire.strangers import UnknownService, refuse
 
-BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 17 * 1024 * 1024}
+BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 16 * 1024 * 1024}
 BODY_MAX_OTHER = 8 * 1024 * 1024
 _READY = (dict, HttpResponse)
 _UNSIGNED_OPERATIONS = frozenset({"PreflightRequest", "PostObject"})
@@ -69,6 +69,7 @@ class Api:
         self._verifier = Verifier(directory, now_ms, owner if dev else None)
         seed = os.urandom(10).hex()
         self._id_prefix = f"{seed[:8]}-{seed[8:12]}-4{seed[12:15]}-a{seed[15:18]}-"
+        self._table_prefix = os.urandom(20).hex().upper()
         self._calls = 0
         self._plans: dict[tuple[str, str, str], _Plan] = {}
 
@@ -76,6 +77,11 @@ class Api:
         """Unique in the cloud: a random prefix per process and a counter."""
         self._calls += 1
         return f"{self._id_prefix}{self._calls:012x}"
+
+    def _told_id(self, request_id: str) -> str:
+        """A request id as DynamoDB tells it, 52 capitals and digits: the same counter at its
+        end."""
+        return self._table_prefix + request_id[-12:].upper()
 
     def signed(self, door: Door, service: str) -> SignedDoor:
         """``door`` behind this API's signatures (signing name ``service``) and permissions."""
@@ -105,6 +111,9 @@ class Api:
         route: Route | None = None
         try:
             route = self.router.route(request)
+            if route is STRAY:
+                told_id = self._told_id(request_id)
+                return tables_address.answer(request, told_id, self.region)
             plan = route.plan or self._plan(route)
             if plan.unsigned:
                 caller = Caller(ANONYMOUS, self.region)
@@ -255,6 +264,8 @@ class Api:
     def _ids(self, service: ServiceName, request_id: str) -> list[tuple[str, str]]:
         if service.name == "s3":
             return [("x-amz-request-id", request_id), ("x-amz-id-2", host_id(request_id))]
+        if service.target[:6] == "Dynamo":
+            return [("x-amzn-RequestId", self._told_id(request_id))]
         return [("x-amzn-RequestId", request_id)]
 
     def _failed(
@@ -267,7 +278,21 @@ class Api:
         told = as_aws_error(error, service, operation, request_id, bool(request.body))
         protocol = route.protocol if route is not None else ""
         codec = self.models.codec(service.name, protocol)
+        if service.target[:6] == "Dynamo":
+            return self._table_error(told, codec, request, request_id)
         return codec.error(told, request_id, unquote(request.path))
+
+    def _table_error(
+        self, told: AwsError, codec: Any, request: HttpRequest, request_id: str
+    ) -> HttpResponse:
+        """DynamoDB's errors: in the JSON they were asked in, readable to any page."""
+        if told.code == "RequestEntityTooLargeException":
+            return tables_address.too_large()
+        answer: HttpResponse = codec.error(told, self._told_id(request_id), "/")
+        kind = ("content-type", tables_address.content_type(request))
+        kept = [h for h in answer.headers if h[0] != "content-type"]
+        answer.headers = [*kept, kind, *tables_address.cors(request)]
+        return answer
 
     def _guess(self, request: HttpRequest) -> ServiceName:
         """The service of a request that could not be routed."""

@@ -113,4 +113,6 @@ def unknown_operation(service: ServiceName, asked: str) -> AwsError:
         return AwsError(
             "UnknownOperationException", f"Unable to determine service/operation name: {asked}", 404
         )
+    if service.name.startswith("dynamodb"):
+        return AwsError("UnknownOperationException")
     return AwsError("UnknownOperationException", f"Unknown operation {asked} ({service.name})")

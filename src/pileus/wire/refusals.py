@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pileus.errors import AwsError
 
 # family → (missing, incomplete, mismatch, unknown key, expired) as (code, status)
@@ -68,6 +70,49 @@ def missing(kind: str) -> AwsError:
 def incomplete(kind: str, message: str) -> AwsError:
     """A signature that lacks a part, or has a malformed one."""
     return _error(kind, 1, message)
+
+
+def check_header(text: str, headers: Mapping[str, str], query: str) -> None:
+    """What AWS's services (not S3) say of an Authorization header before they look at its parts'
+    worth; returns when nothing is lacking."""
+    if "X-Amz-Algorithm" in query:
+        raise _error(
+            "json",
+            2,
+            "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP"
+            " header.",
+        )
+    if not text.strip().startswith("AWS4-"):
+        raise _error("json", 0, "Request is missing Authentication Token")
+    pairs = (part.partition("=") for part in text.replace(",", " ").split()[1:])
+    given = {name for name, _, value in pairs if value}
+    lacking = [
+        f"Authorization header requires '{name}' parameter."
+        for name in ("Credential", "Signature", "SignedHeaders")
+        if name not in given
+    ]
+    if "x-amz-date" not in headers and "date" not in headers:
+        lacking.append(
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        )
+    if lacking:
+        raise _error("json", 1, f"{' '.join(lacking)} Authorization={text[:1024]}")
+
+
+def check_query(query: str) -> None:
+    """The same of a signature in the query; a query without an algorithm is no signature."""
+    given = {name for name, _, value in (p.partition("=") for p in query.split("&")) if value}
+    lacking = [
+        f"AWS query-string parameters must include '{name}'."
+        for name in (
+            *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"),
+            *("X-Amz-SignedHeaders", "X-Amz-Date"),
+        )
+        if name not in given
+    ]
+    if lacking:
+        told = " ".join(lacking)
+        raise _error("json", 1, f"{told} Re-examine the query-string parameters.")
 
 
 def mismatch(kind: str) -> AwsError:

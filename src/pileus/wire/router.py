@@ -18,6 +18,7 @@ from pileus.wire.names import BY_SIGNING, BY_TARGET, BY_VERSION, SERVICES, Servi
 from pileus.wire.protocols.query import form
 from pileus.wire.rest_paths import RestPaths
 from pileus.wire.strangers import UnknownService
+from pileus.wire.tables_address import is_host, is_stray
 
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 HOSTS_MAX = 2048
@@ -45,6 +46,10 @@ class Route:
     labels: dict[str, str]
     asked: str = ""
     plan: Any = None  # what the door found out about this operation
+
+
+# DynamoDB, asked for nothing it knows: ``tables_address`` answers.
+STRAY = Route(SERVICES["dynamodb"], "", "json", _NO_LABELS)
 
 
 class Router:
@@ -121,7 +126,12 @@ class Router:
             rpc = _RPC.match(request.path)
             if rpc is not None and rpc[1] in BY_TARGET:
                 return Route(BY_TARGET[rpc[1]], rpc[2], "smithy-rpc-v2-cbor", _NO_LABELS)
+        host = headers.get("host", "")
+        if is_host(host) or (is_stray(request) and not bucket_of_host(host)):
+            return STRAY
         service = self.service_of(request)
+        if service.name == "dynamodb":
+            return STRAY
         if service.protocol.startswith("rest"):
             return self._rest(request, service)
         return self._action(request, service)

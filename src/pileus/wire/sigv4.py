@@ -81,6 +81,10 @@ class Verifier:
         text = request.headers.get("authorization")
         if text is not None:
             return self._header(request, text, kind, service)
+        if kind == "dynamodb" and request.query:
+            if "X-Amz-Algorithm" not in request.query:
+                return Caller(self._owner or ANONYMOUS, "")
+            refusals.check_query(request.query)
         if "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
             return self._presigned(request, kind, service)
         if "Signature=" in request.query and "AWSAccessKeyId=" in request.query:
@@ -97,6 +101,8 @@ class Verifier:
             prefix += more
         claim = self._claims.get(prefix)
         if claim is None:
+            if kind == "dynamodb":
+                refusals.check_header(text, request.headers, request.query)
             claim = self._claim(prefix if mark else text, bool(mark), kind)
         headers = request.headers
         date = headers.get("x-amz-date") or _http_date(headers.get("date", ""))

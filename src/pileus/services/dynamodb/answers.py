@@ -18,7 +18,10 @@ def respond(call: Call, body: bytes) -> HttpResponse:
     kind = JSON_1_0
     if request is not None and request.headers.get("content-type", "")[:16] == "application/json":
         kind = "application/json"
-    return HttpResponse(200, [("Content-Type", kind)], body)
+    headers = [("Content-Type", kind)]
+    if request is not None and "origin" in request.headers:
+        headers.append(("Access-Control-Allow-Origin", "*"))
+    return HttpResponse(200, headers, body)
 
 
 def assemble(members: list[bytes]) -> bytes:

@@ -36,7 +36,9 @@ _CORAL = frozenset(
     }
 )
 
-_CAPITAL = frozenset({"SerializationException", "AccessDeniedException"})
+_CAPITAL = frozenset(
+    {"SerializationException", "AccessDeniedException", "UnknownOperationException"}
+)
 
 _SQS = "AWS.SimpleQueueService."
 # The codes of SQS's query days, which its clients still look for (SQS API reference, "Errors").
@@ -107,7 +109,7 @@ class JsonRpc:
             # Coral's own errors in this service say Message, or nothing.
             text = document.pop("message")
             document |= {"Message": text} if text else {}
-        document["__type"] = self._full_name(shape, error.code)
+        document = {"__type": self._full_name(shape, error.code), **document}
         answer = self.response(error_status(shape, error), document, request_id)
         add_error_headers(answer, self._model, shape, error)
         return answer

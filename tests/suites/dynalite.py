@@ -1,0 +1,58 @@
+"""dynalite's own wire-level suite against a cloud: some 1,050 cases, exact texts, types, crc32.
+
+Each of its files makes tables of its own; ``dynalite_door.js`` turns the server the suite starts
+into a pipe to the cloud.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pileus.prepare import node_directory
+from tests.conftest import Cloud
+
+DOOR = Path(__file__).with_name("dynalite_door.js")
+SKIP = ("helpers.js", "bench.js")
+
+
+def run(directory: Path, made: Cloud) -> dict[str, Any]:
+    """The counts, and the names of the cases that did not pass; each file's counts are printed."""
+    passed = failed = 0
+    names: set[str] = set()
+    for file in sorted((directory / "test").glob("*.js")):
+        if file.name in SKIP:
+            continue
+        told = _mocha(directory, made, file)
+        stats = told["stats"]
+        passed, failed = passed + stats["passes"], failed + stats["failures"]
+        print(f"  {file.name}: {stats['passes']} passed, {stats['failures']} failed", flush=True)
+        for case in told["failures"]:
+            names.add(case["fullTitle"])
+            print(f"    {case['fullTitle']}: {case['err'].get('message', '')[:300]}", flush=True)
+    of = passed + failed
+    return {"of": of, "passed": passed, "failed": failed, "not_passed": sorted(names)}
+
+
+def _mocha(directory: Path, made: Cloud, file: Path) -> dict[str, Any]:
+    env = {
+        **os.environ,
+        "PILEUS_PORT": str(made.port),
+        "AWS_ACCESS_KEY_ID": made.env["AWS_ACCESS_KEY_ID"],
+        "AWS_SECRET_ACCESS_KEY": made.env["AWS_SECRET_ACCESS_KEY"],
+        "AWS_REGION": "us-east-1",
+    }
+    mocha = directory / "node_modules" / "mocha" / "bin" / "_mocha"
+    done = subprocess.run(
+        [str(node_directory() / "node"), str(mocha), "--require", str(DOOR), "--require", "should",
+         "-t", "10s", "--exit", "--reporter", "json", str(file)],
+        cwd=directory, env=env, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    start = done.stdout.find('{\n  "stats"')
+    if start < 0:
+        raise RuntimeError(f"{file.name} did not run: {done.stdout[-500:]}{done.stderr[-1500:]}")
+    found: dict[str, Any] = json.loads(done.stdout[start:])
+    return found
