@@ -75,6 +75,7 @@ class Route:
 
     def __init__(self, server: Server, requests: list[bytes], pause: bool, width: int) -> None:
         self.requests, self.pause, self.width = requests, pause, width
+        self.outbox = server.outbox
         self.sinks = [Sink() for _ in range(width)]
         self.doors = [Connection(server) for _ in self.sinks]
         for door, sink in zip(self.doors, self.sinks, strict=True):
@@ -91,6 +92,7 @@ class Route:
             if self.pause:
                 while any(d._current is not None for d in doors):  # noqa: ASYNC110
                     await asyncio.sleep(0)
+            self.outbox.flush()
         return (time.process_time() - start) / count * 1e6
 
 

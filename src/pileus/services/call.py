@@ -7,7 +7,7 @@ needs of another goes through ``Parts.dispatch``, which authorises like a call f
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -69,12 +69,14 @@ class FileBody:
 @dataclass(slots=True)
 class HttpResponse:
     """One HTTP answer. ``length`` is needed for an iterator body of known size, else it is sent
-    chunked."""
+    chunked. ``ready``: header lines already written, each with its line break, sent before
+    ``headers``: for answers whose head is always the same."""
 
     status: int = 200
     headers: Headers = field(default_factory=list)
     body: bytes | FileBody | AsyncIterator[bytes] = b""
     length: int = -1
+    ready: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,51 @@ class Authorizer(Protocol):
     """Decides by AWS's order of evaluation; raises ``AwsError`` AccessDenied…, else returns."""
 
     def check(self, call: Call, accesses: Sequence[Access]) -> None: ...
+    def remembers(self, principal: Principal, action: str, resource: str) -> bool: ...
+
+
+class Submission:
+    """An answer that waits for one entry: await it, or have ``then`` tell when it is there.
+
+    ``finish`` makes the answer of the rule's result; ``refused`` may reword the rule's error."""
+
+    __slots__ = ("_args", "_finish", "_refused", "_request_id", "_rule", "_store")
+
+    def __init__(
+        self,
+        store: Any,
+        rule: str,
+        args: Any,
+        request_id: bytes,
+        finish: Callable[[Any], HttpResponse],
+        refused: Callable[[Exception], Exception] = lambda error: error,
+    ) -> None:
+        self._store = store
+        self._rule = rule
+        self._args = args
+        self._request_id = request_id
+        self._finish = finish
+        self._refused = refused
+
+    def __await__(self) -> Generator[Any, None, HttpResponse]:
+        try:
+            result = yield from self._store.submit(
+                self._rule, self._args, self._request_id
+            ).__await__()
+        except Exception as error:
+            raise self._refused(error) from None
+        return self._finish(result)
+
+    def then(self, done: Callable[[HttpResponse | Exception], None]) -> None:
+        """Submit now; ``done`` is called on the loop with the answer or the error."""
+
+        def settle(result: Any, error: Exception | None) -> None:
+            try:
+                done(self._finish(result) if error is None else self._refused(error))
+            except Exception as fault:
+                done(fault)
+
+        self._store.submit_soon(self._rule, self._args, self._request_id, settle)
 
 
 Answer = dict[str, Any] | HttpResponse | None
@@ -195,12 +242,15 @@ class Service:
     ``call.request`` themselves and answer an ``HttpResponse``. ``access`` names the permissions a
     call needs; it runs
     before the operation. An operation in neither mapping answers an error that names it.
+    ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
+    permission and meets no resource policy; None: ask ``access``.
     """
 
     name: str
     operations: Mapping[str, Operation]
     access: Callable[[Call], Sequence[Access]]
     direct: Mapping[str, DirectOperation] = field(default_factory=dict)
+    single: Callable[[Call], tuple[str, str] | None] | None = None
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None
 

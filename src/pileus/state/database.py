@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS log(
   first INTEGER PRIMARY KEY, last INTEGER, log_ms INTEGER, chain BLOB, results BLOB, entries BLOB);
 """
 ROW = "SELECT v, ver FROM rows WHERE k = ?"
+VALUE = "SELECT v FROM rows WHERE k = ?"
 RANGE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
 PAIRS = "SELECT k, v FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
 PAIRS_REVERSE = "SELECT k, v FROM rows WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
@@ -73,12 +74,13 @@ class Rows:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._row = connection.cursor()
+        self._value = connection.cursor().execute
         self._range = connection.cursor()
 
     def value(self, key: bytes) -> bytes | None:
         """The bytes of a row alone."""
-        found: list[Any] = self._row.execute(ROW, (key,)).fetchall()
-        return found[0][0] if found else None
+        found: bytes | None = self._value(VALUE, (key,)).get
+        return found
 
     def row(self, key: bytes) -> Row | None:
         found: list[Any] = self._row.execute(ROW, (key,)).fetchall()

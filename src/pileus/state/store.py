@@ -43,6 +43,7 @@ class Store:
 
     replica: SqliteReplica  # of the writer only
     log: EmbeddedLog | FrontLog
+    get: Callable[[bytes], bytes | None]  # the row's bytes, or None
     _door: WriterDoor
     _loop: asyncio.AbstractEventLoop
 
@@ -82,6 +83,7 @@ class Store:
     def _read_from(self, path: Path) -> None:
         self._connection = connect_reader(path)
         self._reader = Rows(self._connection)
+        self.get = self._reader.value
 
     def _committed(self, replica: SqliteReplica) -> None:
         """On the writer thread: after the commit, before the answers."""
@@ -96,10 +98,6 @@ class Store:
     def row(self, key: bytes) -> Row | None:
         """The row, or None."""
         return self._reader.row(key)
-
-    def get(self, key: bytes) -> bytes | None:
-        """The row's bytes, or None."""
-        return self._reader.value(key)
 
     def get_json(self, key: bytes) -> Any | None:
         """The row's bytes parsed as JSON, or None."""
@@ -182,6 +180,34 @@ class Store:
             except codec.StaleEpoch:
                 continue
         raise Unavailable("the map of tablets keeps changing", "try again")
+
+    def submit_soon(
+        self,
+        rule: str,
+        args: Any,
+        request_id: bytes,
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        """``submit`` without a coroutine: ``done(result, error)`` is called on the loop. Raises
+        what is wrong with the entry itself."""
+
+        def reply(outcome: Outcome | Exception) -> None:
+            if not isinstance(outcome, Outcome):
+                done(None, outcome)
+            elif outcome.verdict == codec.OK_NONE:
+                done(None, None)
+            else:
+                try:
+                    result = codec.open_verdict(outcome.verdict)
+                except codec.StaleEpoch:
+                    self.submit_soon(rule, args, request_id, done)
+                except Exception as error:
+                    done(None, error)
+                else:
+                    done(result, None)
+
+        entry = codec.pack(self.tablets.epoch, rule, self._clock.now_ms(), request_id, args)
+        self.log.append_many(((entry, reply),))
 
     async def transact(self, change: Callable[[Draft], T], request_id: bytes = b"") -> T:
         """Run ``change(draft)`` against current rows and commit what it wrote, if nothing it read

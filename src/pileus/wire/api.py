@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -24,6 +24,7 @@ from pileus.services.call import (
     HttpResponse,
     Principal,
     Service,
+    Submission,
 )
 from pileus.wire import refusals, tables_address
 from pileus.wire.failures import as_aws_error, not_offered, unknown_operation
@@ -118,7 +119,9 @@ class Api:
             if plan.unsigned:
                 caller = Caller(ANONYMOUS, self.region)
             else:
-                caller = self._verifier.verify(request, plan.kind, plan.name.signing)
+                verifier, signing = self._verifier, plan.name.signing
+                known = verifier.quick(request, signing) if request.path == "/" else None
+                caller = known or verifier.verify(request, plan.kind, signing)
                 if caller.principal is ANONYMOUS and not plan.open_to_all:
                     raise refusals.missing(plan.kind)
             if route.operation == "PostObject":
@@ -129,6 +132,8 @@ class Api:
             return self._failed(e, route, request, request_id)
         if result is None or isinstance(result, _READY):
             return self._finish(plan, result, request_id)
+        if type(result) is Submission:
+            return _Pending(self, plan, route, request, request_id, result)
         return self._wait(result, plan, route, request, request_id)
 
     async def _handle_stream(self, request: HttpRequest) -> HttpResponse:
@@ -221,7 +226,10 @@ class Api:
         )
 
     def _run(self, plan: _Plan, call: Call) -> Any:
-        self.authorizer.check(call, plan.service.access(call))
+        service = plan.service
+        single = None if service.single is None else service.single(call)
+        if single is None or not self.authorizer.remembers(call.principal, *single):
+            self.authorizer.check(call, service.access(call))
         return plan.run(call)
 
     async def _wait(
@@ -255,6 +263,13 @@ class Api:
             if plan.codec is None:
                 return HttpResponse(200, self._ids(plan.name, request_id))
             return plan.codec.serialise(result or {}, request_id)
+        if result.ready and type(result.body) is bytes:
+            result.ready = b"%bx-amzn-RequestId: %b\r\nx-amz-crc32: %d\r\n" % (
+                result.ready,
+                request_id.encode(),
+                binascii.crc32(result.body),
+            )
+            return result
         headers = [*result.headers, *self._ids(plan.name, request_id)]
         if plan.name.target[:6] == "Dynamo" and type(result.body) is bytes:
             headers.append(("x-amz-crc32", str(binascii.crc32(result.body))))
@@ -300,6 +315,49 @@ class Api:
             return self.router.service_of(request)
         except (AwsError, UnknownService):
             return SERVICES["sts"]
+
+
+class _Pending:
+    """An answer that waits for one entry: awaitable, or told to ``then``."""
+
+    __slots__ = ("_api", "_plan", "_request", "_request_id", "_route", "_submission")
+
+    def __init__(
+        self,
+        api: Api,
+        plan: _Plan,
+        route: Route,
+        request: HttpRequest,
+        request_id: str,
+        submission: Submission,
+    ) -> None:
+        self._api = api
+        self._plan = plan
+        self._route = route
+        self._request = request
+        self._request_id = request_id
+        self._submission = submission
+
+    def __await__(self) -> Generator[Any, None, HttpResponse]:
+        api = self._api
+        waiting = api._wait(
+            self._submission, self._plan, self._route, self._request, self._request_id
+        )
+        return waiting.__await__()
+
+    def then(self, done: Callable[[HttpResponse], None]) -> None:
+        """Submit; ``done`` is called on the loop with the answer, or with the error's."""
+
+        def settle(result: HttpResponse | Exception) -> None:
+            if isinstance(result, Exception):
+                done(self._api._failed(result, self._route, self._request, self._request_id))
+            else:
+                done(self._api._finish(self._plan, result, self._request_id))
+
+        try:
+            self._submission.then(settle)
+        except Exception as error:
+            settle(error)
 
 
 @dataclass(frozen=True, slots=True)

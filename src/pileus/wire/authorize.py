@@ -12,7 +12,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.policy.decide import Decision, decide
 from pileus.policy.document import Malformed, compile_document
-from pileus.services.call import Access, Call
+from pileus.services.call import Access, Call, Principal
 from pileus.wire.conditions import RequestContext
 
 CACHED_MAX = 50_000
@@ -65,6 +65,16 @@ class Authorizer:
                     self._forget()
                 if policy is None or id(policy) in self._compiled:
                     self._allowed.add(key)
+
+    def remembers(self, principal: Principal, action: str, resource: str) -> bool:
+        """Was this allowed before, without a resource policy, and has no identity changed since?"""
+        return (
+            principal.access_key_id or principal,
+            action,
+            resource,
+            0,
+            "",
+        ) in self._allowed and self._identities.generation == self._generation
 
     def allows(self, call: Call, access: Access) -> bool:
         """The same question, answered instead of raised."""

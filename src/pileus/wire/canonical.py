@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 from urllib.parse import quote, unquote, unquote_plus, unquote_to_bytes
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
@@ -27,6 +28,10 @@ class SigningKey:
         self._inner = sha256(bytes(x ^ 0x36 for x in block))
         self._outer = sha256(bytes(x ^ 0x5C for x in block))
 
+    def halves(self) -> tuple[Any, Any]:
+        """Copies of the two states."""
+        return self._inner.copy(), self._outer.copy()
+
     def sign(self, text: bytes) -> str:
         """HMAC-SHA256 in hex."""
         inner = self._inner.copy()
@@ -34,6 +39,31 @@ class SigningKey:
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.hexdigest()
+
+
+class Proof:
+    """A request's head, ready to be checked around any body: the hash of the canonical request up
+    to the body's, and the HMAC up to the request's. What a client repeats is hashed once."""
+
+    __slots__ = ("_inner", "_outer", "_request", "at")
+
+    def __init__(self, key: SigningKey, at: int, head: str, request: str) -> None:
+        """``head``: the string to sign without its last line; ``request``: the canonical request
+        without its last line; ``at``: its time in seconds since 1970."""
+        self.at = at
+        self._request = sha256(request.encode("latin-1", "replace"))
+        self._inner, self._outer = key.halves()
+        self._inner.update(head.encode())
+
+    def agrees(self, body_hash: str, signature: str) -> bool:
+        """Is this the signature of the head with a body of that hash? Both are ASCII."""
+        request = self._request.copy()
+        request.update(body_hash.encode())
+        inner = self._inner.copy()
+        inner.update(request.hexdigest().encode())
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return hmac.compare_digest(outer.hexdigest(), signature)
 
 
 def path(raw: str, s3: bool) -> str:

@@ -334,6 +334,8 @@ class Connection(asyncio.Protocol):
                 self._done(inbound)
                 return
             self._task = self.loop.create_task(self._finish_later(inbound, rest))
+        elif hasattr(result, "then"):  # no task is needed: it tells when it is there
+            result.then(self._settled)
         else:
             self._task = self.loop.create_task(
                 self._run(inbound, cast(Awaitable[HttpResponse], result))
@@ -360,6 +362,19 @@ class Connection(asyncio.Protocol):
         self.server.outbox.put(self.transport, raw)
         self._current = None
         return True
+
+    def _settled(self, response: HttpResponse) -> None:
+        """The answer of the request that was waited for."""
+        inbound = self._current
+        if inbound is None or self.transport.is_closing():
+            return  # the client left
+        if self._respond_at_once(inbound, response):
+            self._begin_mark = self._read_mark = self.server.now
+        else:
+            rest = self._respond(inbound, response)
+            assert rest is None, "an answer made of one entry has its bytes"
+            self._done(inbound)
+        self._advance()
 
     async def _run(self, inbound: Inbound, result: Awaitable[HttpResponse]) -> None:
         try:

@@ -38,6 +38,8 @@ class BrokenBody(Exception):
 def head(response: HttpResponse, date: bytes, extra: str) -> bytes:
     """Status line and headers. A line break in a header value is refused with ``ValueError``:
     a service must not let its caller write headers."""
+    if response.ready:
+        extra = response.ready.decode("latin-1") + extra
     line = _STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} Status\r\n"
     headers = response.headers
     text = "".join([line, *[f"{name}: {value}\r\n" for name, value in headers]])
@@ -54,6 +56,14 @@ def head(response: HttpResponse, date: bytes, extra: str) -> bytes:
 def plain(response: HttpResponse, body: bytes, date: bytes) -> bytes:
     """The commonest answer in one piece: 2xx or an error with its bytes, on a connection that
     stays open."""
+    ready = response.ready
+    if ready and response.status == 200 and not response.headers:
+        return b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n%b\r\n%b" % (
+            ready,
+            len(body),
+            date,
+            body,
+        )
     status = response.status
     if status < 200 or status in _BODYLESS:
         return head(response, date, "")

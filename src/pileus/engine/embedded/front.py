@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pileus.engine import Outcome
 from pileus.engine.embedded.frames import (
     ENTRIES,
-    FAILURES,
     OUTCOMES,
     WAKES,
     WATCHES,
     Peer,
     socket_address,
 )
+from pileus.engine.embedded.log import Reply, Waiting, settling
 from pileus.engine.embedded.watches import Watches
 from pileus.errors import Unavailable
 
@@ -36,7 +36,7 @@ class FrontLog:
         self._path = path
         self._watches = watches
         self._armed: dict[int, int] = {}
-        self._pending: dict[int, asyncio.Future[Outcome]] = {}
+        self._pending: dict[int, Reply] = {}
         self._held: dict[int, bytes] = {}
         self._number = 0
         self._peer: _WriterPeer | None = None
@@ -76,16 +76,22 @@ class FrontLog:
         self._held = {}
 
     def append(self, entry: bytes) -> Awaitable[Outcome]:
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self.append_many([(entry, settling(future))])
+        return future
+
+    def append_many(self, items: Sequence[Waiting]) -> None:
+        """Send entries; each ``reply`` is called on the loop with its outcome or error."""
         if self._stopped:
             raise Unavailable("the log is closed", "the process is stopping")
-        self._number = number = self._number + 1
-        future = self._pending[number] = self._loop.create_future()
-        if self._peer is not None:
-            self._peer.send(ENTRIES, (number, entry))
-        else:
-            self._held[number] = entry
-            self._loop.call_later(HOLD_S_MAX, self._give_up, number)
-        return future
+        for entry, reply in items:
+            self._number = number = self._number + 1
+            self._pending[number] = reply
+            if self._peer is not None:
+                self._peer.send(ENTRIES, (number, entry))
+            else:
+                self._held[number] = entry
+                self._loop.call_later(HOLD_S_MAX, self._give_up, number)
 
     def watch(self, slot: int, seen: int) -> None:
         """Ask the writer to wake this process when the counter moves on from ``seen``."""
@@ -112,13 +118,9 @@ class FrontLog:
             self._watches.wake(rows)
             return
         for number, *rest in rows:
-            future = self._pending.pop(number, None)
-            if future is None or future.done():
-                continue
-            if kind == OUTCOMES:
-                future.set_result(Outcome(*rest))
-            elif kind == FAILURES:
-                future.set_exception(Unavailable(*rest))
+            reply = self._pending.pop(number, None)
+            if reply is not None:
+                reply(Outcome(*rest) if kind == OUTCOMES else Unavailable(*rest))
 
     def lost(self) -> None:
         self._peer = None
@@ -134,15 +136,13 @@ class FrontLog:
 
     def _fail_pending(self, why: str) -> None:
         pending, self._pending, self._held = self._pending, {}, {}
-        for future in pending.values():
-            if not future.done():
-                future.set_exception(Unavailable(why, "repeat the request: it has one effect"))
+        for reply in pending.values():
+            reply(Unavailable(why, "repeat the request: it has one effect"))
 
     def _give_up(self, number: int) -> None:
         if self._held.pop(number, None) is not None:
-            future = self._pending.pop(number)
-            if not future.done():
-                future.set_exception(Unavailable("the writer does not answer", "try again"))
+            reply = self._pending.pop(number)
+            reply(Unavailable("the writer does not answer", "try again"))
 
 
 class _WriterPeer(Peer):

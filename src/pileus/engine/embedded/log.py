@@ -39,6 +39,20 @@ def unavailable(error: BaseException) -> Unavailable:
     )
 
 
+def settling(future: asyncio.Future[Outcome]) -> Reply:
+    """A reply that settles ``future``, unless its caller went away."""
+
+    def reply(outcome: Outcome | Exception) -> None:
+        if future.done():
+            return
+        if isinstance(outcome, Outcome):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+    return reply
+
+
 class EmbeddedLog:
     """The writer of one shard. ``committed(replica)`` runs on the writer thread after each commit,
     before anyone is answered."""
@@ -63,16 +77,7 @@ class EmbeddedLog:
 
     def append(self, entry: bytes) -> Awaitable[Outcome]:
         future: asyncio.Future[Outcome] = self._loop.create_future()
-
-        def reply(outcome: Outcome | Exception) -> None:
-            if future.done():
-                return  # its caller went away
-            if isinstance(outcome, Outcome):
-                future.set_result(outcome)
-            else:
-                future.set_exception(outcome)
-
-        self.append_many([(entry, reply)])
+        self.append_many([(entry, settling(future))])
         return future
 
     def append_many(self, items: Sequence[Waiting]) -> None:

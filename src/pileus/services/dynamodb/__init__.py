@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import partial
 
 from pileus.services.call import Parts, Service
-from pileus.services.dynamodb.access import access
+from pileus.services.dynamodb.access import access, single
 from pileus.services.dynamodb.backups import describe_continuous_backups
 from pileus.services.dynamodb.batch_get_item import batch_get_item
 from pileus.services.dynamodb.batch_write_item import batch_write_item
-from pileus.services.dynamodb.binding import control, later, now
+from pileus.services.dynamodb.binding import control, later, now, one_entry
 from pileus.services.dynamodb.chores import Chores
 from pileus.services.dynamodb.create_table import create_table
 from pileus.services.dynamodb.delete_item import delete_item
 from pileus.services.dynamodb.delete_table import delete_table
 from pileus.services.dynamodb.describe_table import describe_table
-from pileus.services.dynamodb.get_item import get_item
+from pileus.services.dynamodb.get_item import get_item, get_plain
 from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
 from pileus.services.dynamodb.list_tables import list_tables
 from pileus.services.dynamodb.put_item import put_item
@@ -43,16 +43,17 @@ def build(parts: Parts) -> Service:
     room = Room(parts)
     chores = Chores(room)
     hot_reads = {
-        "GetItem": get_item,
         "Query": query,
         "Scan": scan,
         "BatchGetItem": batch_get_item,
         "TransactGetItems": transact_get_items,
     }
-    hot_writes = {
+    hot_entries = {
         "PutItem": put_item,
         "UpdateItem": update_item,
         "DeleteItem": delete_item,
+    }
+    hot_writes = {
         "BatchWriteItem": batch_write_item,
         "TransactWriteItems": transact_write_items,
     }
@@ -78,8 +79,11 @@ def build(parts: Parts) -> Service:
         name="dynamodb",
         operations={},
         access=partial(access, room),
+        single=partial(single, room),
         direct={
+            "GetItem": now(get_item, room, get_plain),
             **{name: now(f, room) for name, f in hot_reads.items()},
+            **{name: one_entry(f, room) for name, f in hot_entries.items()},
             **{name: later(f, room) for name, f in hot_writes.items()},
             **{name: control(f, room) for name, f in tables.items()},
         },

@@ -17,6 +17,10 @@ from pileus.services.dynamodb.room import Room
 UNSCOPED = frozenset({"ListTables", "DescribeLimits", "DescribeEndpoints", "ListBackups"})
 PARTIQL = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"})
 ON_INDEX = frozenset({"Query", "Scan"})
+SINGLE = {
+    name: "dynamodb:" + name
+    for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")
+}
 TRANSACT_ACTIONS = {
     "Put": "PutItem",
     "Update": "UpdateItem",
@@ -37,6 +41,24 @@ def read_body(call: Call) -> None:
     if type(params) is not dict:
         raise unserializable("Start of structure or map found where not expected")
     call.params = params
+
+
+def single(room: Room, call: Call) -> tuple[str, str] | None:
+    """The quick look at an operation on one table without a policy of its own; the table is kept
+    in ``call.scratch``."""
+    action = SINGLE.get(call.operation)
+    if action is None:
+        return None
+    read_body(call)
+    params = call.params
+    name = params.get("TableName")
+    if type(name) is not str or name[:4] == "arn:" or "IndexName" in params:
+        return None
+    table = room.tables.find(call.principal.account, call.region, name)
+    if table is None or "policy" in table.description:
+        return None
+    call.scratch = table
+    return action, table.arn
 
 
 def access(room: Room, call: Call) -> list[Access]:

@@ -9,19 +9,20 @@ import orjson
 
 from pileus.services.call import Call, HttpResponse
 
-JSON_1_0 = "application/x-amz-json-1.0"
+_HEAD_1_0 = b"Content-Type: application/x-amz-json-1.0\r\n"
+_HEAD = b"Content-Type: application/json\r\n"
 
 
 def respond(call: Call, body: bytes) -> HttpResponse:
     """200 with ``body``, in the content type the client speaks."""
     request = call.request
-    kind = JSON_1_0
+    head = _HEAD_1_0
     if request is not None and request.headers.get("content-type", "")[:16] == "application/json":
-        kind = "application/json"
-    headers = [("Content-Type", kind)]
+        head = _HEAD
+    headers = []
     if request is not None and "origin" in request.headers:
         headers.append(("Access-Control-Allow-Origin", "*"))
-    return HttpResponse(200, headers, body)
+    return HttpResponse(200, headers, body, -1, head)
 
 
 def assemble(members: list[bytes]) -> bytes:

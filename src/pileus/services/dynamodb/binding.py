@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.call import Call, HttpResponse
+from pileus.services.call import Call, HttpResponse, Submission
 from pileus.services.dynamodb.answers import respond, with_bytes
 from pileus.services.dynamodb.quick import looks_right
 from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import Misshapen
 
 SLOW = "slow"
@@ -43,16 +44,46 @@ def _reread(room: Room, call: Call) -> dict[str, Any]:
     return _exact(room, call)
 
 
-def now(handler: Handler, room: Room) -> Any:
-    """A synchronous hot operation, bound."""
+def now(handler: Handler, room: Room, quick: Handler | None = None) -> Any:
+    """A synchronous hot operation, bound. ``quick`` answers its commonest form from the parameters
+    as they came, or None."""
 
     def run(call: Call) -> HttpResponse:
+        if quick is not None and type(call.scratch) is Table:
+            answer = quick(room, call, call.params)
+            if answer is not None:
+                return answer  # type: ignore[no-any-return]
         try:
             return handler(room, call, params_of(room, call))  # type: ignore[no-any-return]
         except Misshapen:
             return handler(room, call, _reread(room, call))  # type: ignore[no-any-return]
 
     return run
+
+
+def one_entry(handler: Handler, room: Room) -> Any:
+    """A hot operation that submits one entry, bound."""
+
+    def run(call: Call) -> Submission:
+        try:
+            return handler(room, call, params_of(room, call))  # type: ignore[no-any-return]
+        except Misshapen:
+            return handler(room, call, _reread(room, call))  # type: ignore[no-any-return]
+
+    return run
+
+
+def _worded(error: Exception) -> Exception:
+    if isinstance(error, AwsError):
+        error.fields = with_bytes(error.fields)
+    return error
+
+
+def submission(
+    room: Room, call: Call, rule: str, entry: list[Any], finish: Callable[[Any], HttpResponse]
+) -> Submission:
+    """The answer of a write: what ``finish`` makes of the rule's result."""
+    return Submission(room.store, rule, entry, call.invocation_id, finish, _worded)
 
 
 def later(handler: Handler, room: Room) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.call import Call, HttpResponse
+from pileus.services.call import Call, HttpResponse, Submission
 from pileus.services.dynamodb.answers import respond
+from pileus.services.dynamodb.binding import submission
 from pileus.services.dynamodb.expressions.binding import check_mixture
 from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.put_item import check_returns, flags_of, guard_of
@@ -14,7 +15,7 @@ from pileus.services.dynamodb.values import check_item
 from pileus.services.dynamodb.write_answer import write_answer
 
 
-async def delete_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+def delete_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
     """Remove an item if the condition holds; removing nothing succeeds."""
     check_mixture(params, ("ConditionExpression",), ("Expected",))
     key_item = params["Key"]
@@ -26,7 +27,10 @@ async def delete_item(room: Room, call: Call, params: dict[str, Any]) -> HttpRes
     key = table.key_of(key_item)
     check_nested(table, bound.condition.nested if bound.condition else frozenset())
     entry = [table.meta_key, table.id, key, guard, flags]
-    result = await room.store.submit("dynamodb.delete", entry, call.invocation_id)
-    if result is None and len(params) == 2:
-        return respond(call, b"{}")
-    return write_answer(call, table, params, key_item, result)
+
+    def finish(result: Any) -> HttpResponse:
+        if result is None and len(params) == 2:
+            return respond(call, b"{}")
+        return write_answer(call, table, params, key_item, result)
+
+    return submission(room, call, "dynamodb.delete", entry, finish)

@@ -16,21 +16,20 @@ from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import check_item, item_size
 
-PLAIN = frozenset({"TableName", "Key", "ConsistentRead"})
+
+def get_plain(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse | None:
+    """A whole item by a key of texts, its stored text spliced into the body."""
+    if len(params) != 2 and (len(params) != 3 or type(params.get("ConsistentRead")) is not bool):
+        return None
+    key = call.scratch.plain_key(params.get("Key"))
+    if key is None:
+        return None
+    text = room.store.get(key)
+    return respond(call, b"{}" if text is None else b'{"Item":' + text + b"}")
 
 
 def get_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
-    """Answer one item, its stored text spliced into the body when nothing is to be left out."""
-    if params.keys() <= PLAIN:
-        key = params["Key"]
-        check_item(key)
-        table = room.table(call, params["TableName"])
-        text = room.store.get(table.key_of(key))
-        return respond(call, b"{}" if text is None else b'{"Item":' + text + b"}")
-    return _get_with_options(room, call, params)
-
-
-def _get_with_options(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+    """Answer one item, or what the projection shows of it."""
     projection = check_projection(params, check_key=True)
     table = room.table(call, params["TableName"])
     key = table.key_of(params["Key"])

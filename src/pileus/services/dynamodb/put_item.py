@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
-from pileus.services.call import Call, HttpResponse
+from pileus.services.call import Call, HttpResponse, Submission
 from pileus.services.dynamodb import legacy
 from pileus.services.dynamodb.answers import respond
+from pileus.services.dynamodb.binding import submission
 from pileus.services.dynamodb.expressions.binding import Bound, bind, check_mixture
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
@@ -20,7 +21,7 @@ from pileus.services.dynamodb.write_answer import write_answer
 PLAIN = frozenset({"TableName", "Item"})
 
 
-async def put_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+def put_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
     """Store an item, replacing one of the same key if the condition holds."""
     item = params["Item"]
     guard, flags = None, 0
@@ -36,10 +37,13 @@ async def put_item(room: Room, call: Call, params: dict[str, Any]) -> HttpRespon
     if guard is not None and guard[0] == 0:
         check_nested(table, bound.condition.nested if bound.condition else frozenset())
     entry = [table.meta_key, table.id, key, orjson.dumps(item), guard, flags]
-    result = await room.store.submit("dynamodb.put", entry, call.invocation_id)
-    if result is None and not flags:
-        return respond(call, b"{}")
-    return write_answer(call, table, params, item, result)
+
+    def finish(result: Any) -> HttpResponse:
+        if result is None and not flags:
+            return respond(call, b"{}")
+        return write_answer(call, table, params, item, result)
+
+    return submission(room, call, "dynamodb.put", entry, finish)
 
 
 def _check(params: dict[str, Any], item: dict[str, Any]) -> tuple[Any, Bound]:

@@ -84,6 +84,7 @@ class Table:
     stream_view: str
     stream_topic: str
     rows_prefix: bytes
+    arn: str
     by_name: dict[str, Index] = field(default_factory=dict)
 
     @property
@@ -110,6 +111,25 @@ class Table:
         if self.hash_type not in hash_value or self.range_type not in range_value:
             raise invalid(MISMATCH)
         return keys.under(self.rows_prefix, self._hash(hash_value), self._range(range_value))
+
+    def plain_key(self, key: Any) -> bytes | None:
+        """``key_of`` for a key of texts, as a client sent it; None where anything is unusual."""
+        try:
+            first = key[self.hash_name]
+            head = first["S"].encode()
+            tail, count = b"", 1
+            if self.range_name:
+                second = key[self.range_name]
+                tail, count = second["S"].encode(), 2
+                if not tail or len(second) != 1 or self.range_type != "S":
+                    return None
+        except (KeyError, TypeError, AttributeError):
+            return None
+        if not head or len(first) != 1 or len(key) != count or self.hash_type != "S":
+            return None
+        if len(head) > HASH_BYTES_MAX or len(tail) > RANGE_BYTES_MAX:
+            return None
+        return keys.under(self.rows_prefix, head, tail)
 
     def item_key(self, item: Item) -> bytes:
         """Row key of a whole item to be put; the service words its mistakes otherwise."""
@@ -233,6 +253,7 @@ def parse(meta_key: bytes, text: bytes) -> Table:
         stream_view=view,
         stream_topic=topic(d["id"], d["LatestStreamLabel"]) if view else "",
         rows_prefix=keys.table_prefix(rows),
+        arn=d["TableArn"],
         by_name={i.name: i for i in indexes},
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.call import Call, HttpResponse
+from pileus.services.call import Call, HttpResponse, Submission
 from pileus.services.dynamodb import legacy
 from pileus.services.dynamodb.answers import respond
+from pileus.services.dynamodb.binding import submission
 from pileus.services.dynamodb.expressions.binding import Bound, check_mixture
 from pileus.services.dynamodb.expressions.updates import Update
 from pileus.services.dynamodb.faults import bad_parameter
@@ -22,7 +23,7 @@ EXPRESSIONS = ("UpdateExpression", "ConditionExpression")
 LEGACY = ("AttributeUpdates", "Expected")
 
 
-async def update_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+def update_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
     """Change an item's attributes, or create it, if the condition holds."""
     check_mixture(params, EXPRESSIONS, LEGACY)
     key_item = params["Key"]
@@ -38,10 +39,13 @@ async def update_item(room: Room, call: Call, params: dict[str, Any]) -> HttpRes
     returns = params.get("ReturnValues", "NONE")
     flags = flags_of(params) & ~OLD
     entry = [table.meta_key, table.id, key, key_item, spec, guard, returns, flags]
-    result = await room.store.submit("dynamodb.update", entry, call.invocation_id)
-    if result is None and "ReturnItemCollectionMetrics" not in params:
-        return respond(call, b"{}")
-    return write_answer(call, table, params, key_item, result)
+
+    def finish(result: Any) -> HttpResponse:
+        if result is None and "ReturnItemCollectionMetrics" not in params:
+            return respond(call, b"{}")
+        return write_answer(call, table, params, key_item, result)
+
+    return submission(room, call, "dynamodb.update", entry, finish)
 
 
 def spec_of(params: dict[str, Any], bound: Bound, actions: list[list[Any]]) -> list[Any] | None:
