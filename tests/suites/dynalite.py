@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from pileus.prepare import node_directory
+from pileus.prepare import node_program
 from tests.conftest import Cloud
 
 DOOR = Path(__file__).with_name("dynalite_door.js")
@@ -47,7 +47,7 @@ def _mocha(directory: Path, made: Cloud, file: Path) -> dict[str, Any]:
     }
     mocha = directory / "node_modules" / "mocha" / "bin" / "_mocha"
     done = subprocess.run(
-        [str(node_directory() / "node"), str(mocha), "--require", str(DOOR), "--require", "should",
+        [str(node_program()), str(mocha), "--require", str(DOOR), "--require", "should",
          "-t", "10s", "--exit", "--reporter", "json", str(file)],
         cwd=directory, env=env, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pileus.services.call import HttpRequest
-from pileus.wire.router import HOSTS_MAX, Router, bucket_of_host
+from pileus.wire.hosts import bucket_of_host
+from pileus.wire.router import HOSTS_MAX, Router
 from tests.wire.door import MODELS
 
 

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_pri
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -32,6 +33,11 @@ class Caller:
     canonical: tuple[str, ...] = ()
 
 
+def canonical_id(account: str) -> str:
+    """An account's canonical user id, as S3 knows it: 64 hexadecimal digits."""
+    return hashlib.sha256(f"pileus-canonical-{account}".encode()).hexdigest()
+
+
 def named(principals: Mapping[str, tuple[str, ...]], negated: bool, caller: Caller) -> Named:
     """What a Principal element (``negated``: a NotPrincipal one) says of the caller."""
     found = _named(principals, caller)
@@ -48,7 +54,8 @@ def _named(principals: Mapping[str, tuple[str, ...]], caller: Caller) -> Named:
         return _direct(caller.service in principals.get("Service", ()))
     if caller.kind == "anonymous":
         return Named.NOT
-    if any(c in principals.get("CanonicalUser", ()) for c in caller.canonical):
+    canonical = any(c in principals.get("CanonicalUser", ()) for c in caller.canonical)
+    if canonical and caller.kind == "oai":
         return Named.DIRECTLY
     if caller.arns and caller.arns[0] in aws:
         return Named.DIRECTLY
@@ -56,7 +63,8 @@ def _named(principals: Mapping[str, tuple[str, ...]], caller: Caller) -> Named:
         return Named.ROLE
     if caller.account and (caller.account in aws or f"arn:aws:iam::{caller.account}:root" in aws):
         return Named.ACCOUNT
-    return Named.NOT
+    # An account's canonical id is one more name of the account.
+    return Named.ACCOUNT if canonical else Named.NOT
 
 
 def _direct(whether: bool) -> Named:

@@ -245,8 +245,9 @@ class Api:
     ) -> HttpResponse:
         """A browser's form upload: its policy is its signature (S3, "POST Object")."""
         try:
-            form = await read_form(request, self.directory, self.now_ms())
-            params = {"Bucket": unquote(route.labels["Bucket"]), **form.params}
+            bucket = unquote(route.labels["Bucket"])
+            form = await read_form(request, bucket, self.directory, self.now_ms())
+            params = {"Bucket": bucket, **form.params}
             call = Call(
                 "s3", "PostObject", form.principal, self.region, params, request_id, b"", request
             )

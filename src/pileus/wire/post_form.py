@@ -11,27 +11,28 @@ import hmac
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.call import ANONYMOUS, Directory, HttpRequest, Principal
-from pileus.wire import canonical, refusals
+from pileus.services.call import ANONYMOUS, Credential, Directory, HttpRequest, Principal
+from pileus.wire import canonical, refusals, sigv2
 
 FIELDS_BYTES_MAX = 64 * 1024
 FILE_MAX = 5 * 1024**3
 _NAME = re.compile(rb'(?:^|;)\s*name="([^"]*)"', re.IGNORECASE)
 _FILENAME = re.compile(rb'(?:^|;)\s*filename="([^"]*)"', re.IGNORECASE)
 _DISPOSITION = re.compile(rb"content-disposition:\s*form-data\s*(;[^\r\n]*)", re.IGNORECASE)
-_TYPE = re.compile(rb"content-type:\s*([^\r\n]*)", re.IGNORECASE)
+# Fields that sign the form need no condition.
+_SIGNING = ("policy", "file", "x-amz-signature", "signature", "awsaccesskeyid")
 
 
 @dataclass(slots=True)
 class Form:
     """``params``: ``Fields`` (lower-case name → text), ``File`` (a ``FormFile``), ``FileName``,
-    ``Policy`` (the parsed document, or None). The service checks bucket and content length."""
+    ``Policy`` (the parsed document, or None). The service checks the content length."""
 
     principal: Principal
     params: dict[str, Any]
@@ -89,7 +90,7 @@ async def _pieces(request: HttpRequest) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def read_form(request: HttpRequest, directory: Directory, now_ms: int) -> Form:
+async def read_form(request: HttpRequest, bucket: str, directory: Directory, now_ms: int) -> Form:
     """Fields, file and who signed the policy. Raises ``AwsError``."""
     found = re.search(r'boundary="?([^";,]{1,70})"?', request.headers.get("content-type", ""))
     if found is None:
@@ -111,7 +112,7 @@ async def read_form(request: HttpRequest, directory: Directory, now_ms: int) -> 
             head_end = buffer.find(b"\r\n\r\n", at + len(mark))
         if head_end >= 0:
             head = buffer[at + len(mark) : head_end]
-            name, file_name, kind = _part(head)
+            name, file_name = _part(head)
             if name == "file":
                 file = FormFile(chunks, buffer[head_end + 4 :], boundary)
                 break
@@ -129,24 +130,22 @@ async def read_form(request: HttpRequest, directory: Directory, now_ms: int) -> 
             buffer += await anext(chunks)
         except StopAsyncIteration:
             raise _malformed() from None
-    principal, policy = signed_policy(fields, directory, now_ms)
-    fields.setdefault("content-type", kind)
+    principal, policy = signed_policy({**fields, "bucket": bucket}, directory, now_ms)
     params = {"Fields": fields, "File": file, "FileName": file_name, "Policy": policy}
     return Form(principal, params)
 
 
-def _part(head: bytes) -> tuple[str, str, str]:
-    """(lower-case field name, file name, content type) of a part's headers."""
+def _part(head: bytes) -> tuple[str, str]:
+    """(lower-case field name, file name) of a part's headers. The file part's own Content-Type does
+    not count: S3 stores what the field of that name says."""
     disposition = _DISPOSITION.search(head)
     name = _NAME.search(disposition[1]) if disposition is not None else None
     if disposition is None or name is None:
         raise _malformed()
     file_name = _FILENAME.search(disposition[1])
-    kind = _TYPE.search(head)
     return (
         name[1].decode("utf-8", "replace").lower(),
         file_name[1].decode("utf-8", "replace") if file_name is not None else "",
-        kind[1].decode("latin-1").strip() if kind is not None else "",
     )
 
 
@@ -158,6 +157,15 @@ def signed_policy(
     text = fields.get("policy")
     if text is None:
         return ANONYMOUS, None
+    if "x-amz-algorithm" in fields or "x-amz-signature" in fields:
+        held = _fourth(fields, text, directory, now_ms)
+    else:
+        held = sigv2.VerifierV2(directory, lambda: now_ms).form(fields, text)
+    return held.principal, check_policy(_document(text), fields, now_ms)
+
+
+def _fourth(fields: dict[str, str], text: str, directory: Directory, now_ms: int) -> Credential:
+    """Signature version 4 of the policy."""
     if fields.get("x-amz-algorithm") != "AWS4-HMAC-SHA256":
         raise AwsError(
             "InvalidRequest",
@@ -183,7 +191,7 @@ def signed_policy(
     wanted = canonical.SigningKey(held.secret, *parts[1:4]).sign(text.encode())
     if not hmac.compare_digest(wanted.encode(), fields["x-amz-signature"].encode()):
         raise refusals.mismatch("s3")
-    return held.principal, check_policy(_document(text), fields, now_ms)
+    return held
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -197,37 +205,56 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def check_policy(policy: dict[str, Any], fields: dict[str, str], now_ms: int) -> dict[str, Any]:
-    """Expiry, and every condition on a field (``bucket`` and ``content-length-range`` are the
-    service's). Answers the policy."""
+    """Expiry, and every condition on a field; every field must be told in a condition, but those
+    that sign, and checksums, which prove only the bytes. ``fields`` holds ``bucket``, the one
+    posted to (``content-length-range`` is the service's). Answers the policy."""
     expiry = datetime.fromisoformat(policy["expiration"])
+    if expiry.tzinfo is None:
+        expiry = expiry.replace(tzinfo=UTC)
     if expiry.timestamp() * 1000 < now_ms:
         raise _refused("Policy expired.")
-    covered = {"policy", "x-amz-signature", "file", "bucket"}
+    covered = set(_SIGNING)
     for condition in policy["conditions"]:
         for kind, name, value in _tests(condition):
             covered.add(name)
-            if name == "bucket":
-                continue
-            told = fields.get(name, "")
-            fits = told.startswith(value) if kind == "starts-with" else told == value
-            if not fits:
+            if not _fits(kind, name, fields.get(name, ""), value):
                 raise _refused(f'Policy Condition failed: ["{kind}", "${name}", "{value}"]')
     for name in fields:
-        if name not in covered and not name.startswith("x-ignore-"):
+        if name not in covered and not name.startswith(("x-ignore-", "x-amz-checksum-")):
             raise _refused(f"Extra input fields: {name}")
     return policy
 
 
+def _fits(kind: str, name: str, told: str, value: str) -> bool:
+    if kind == "eq":
+        return told == value
+    if name == "content-type":  # a list of types: each must start so
+        return all(each.strip().startswith(value) for each in told.split(","))
+    return told.startswith(value)
+
+
 def _tests(condition: Any) -> list[tuple[str, str, str]]:
-    if isinstance(condition, dict):
+    """(kind, field, value) of each test a condition makes."""
+    if isinstance(condition, dict) and len(condition) == 1:
         return [("eq", str(name).lower(), str(value)) for name, value in condition.items()]
     if isinstance(condition, list) and len(condition) == 3:
         kind = str(condition[0]).lower()
-        if kind == "content-length-range":
+        if kind == "content-length-range" and all(_size(n) for n in condition[1:]):
             return []
-        if kind in ("eq", "starts-with"):
-            return [(kind, str(condition[1]).lstrip("$").lower(), str(condition[2]))]
-    raise AwsError("InvalidPolicyDocument", "Invalid Policy: Invalid Condition.")
+        name = str(condition[1])
+        if kind in ("eq", "starts-with") and name.startswith("$"):
+            return [(kind, name[1:].lower(), str(condition[2]))]
+    raise AwsError(
+        "InvalidPolicyDocument",
+        "Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property"
+        " specified."
+        if isinstance(condition, dict)
+        else "Invalid Policy: Invalid Condition.",
+    )
+
+
+def _size(told: Any) -> bool:
+    return str(told).isascii() and str(told).isdigit() and len(str(told)) < 16
 
 
 def _refused(message: str) -> AwsError:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pileus.services.call import HttpRequest, HttpResponse
+from pileus.wire.hosts import bare, bucket_of_host
 from pileus.wire.models import Models
 from pileus.wire.names import BY_SIGNING, BY_TARGET, BY_VERSION, SERVICES, ServiceName
 from pileus.wire.protocols.query import form
@@ -30,8 +31,6 @@ _QUERY_SCOPE = re.compile(
 )
 _RPC = re.compile(r"/service/([A-Za-z0-9_]+)/operation/([A-Za-z0-9_]+)/?\Z")
 _DATED = re.compile(r"/(20\d\d-\d\d-\d\d)/([a-z-]+)")
-_VIRTUAL = re.compile(r"(.+)\.s3(?:[.-][a-z0-9-]+)*\.(?:localhost|amazonaws\.com)\Z")
-_LOCAL = re.compile(r"(.+)\.localhost\Z")
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -96,15 +95,15 @@ class Router:
     def _classify(self, host: str) -> Handler | None:
         if len(self._known_hosts) >= HOSTS_MAX:
             self._known_hosts.clear()
-        labels = _bare(host).split(".")[1:]
+        labels = bare(host).split(".")[1:]
         found = None
         for wanted, handler in self._hosts:
             if any(part == wanted or part.startswith(wanted + "-") for part in labels):
                 found = handler
                 break
-        if found is None and not _never_named(_bare(host)):
+        if found is None and not _never_named(bare(host)):
             for owns, handler in self._named:
-                if owns(_bare(host)):
+                if owns(bare(host)):
                     return handler
             return None  # not remembered: the name may be claimed any time
         self._known_hosts[host] = found
@@ -250,25 +249,7 @@ def _s3_special(request: HttpRequest) -> str:
     return ""
 
 
-def _bare(host: str) -> str:
-    return host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
-
-
 def _never_named(name: str) -> bool:
     """Addresses and the cloud's own names: never a custom domain."""
     own = ("localhost", ".amazonaws.com", "]")
     return name.endswith(own) or name[-1:].isdigit() or "." not in name
-
-
-def bucket_of_host(host: str) -> str:
-    """The bucket of a virtual-hosted request, else ''."""
-    name = _bare(host)
-    if not name.endswith(("localhost", ".amazonaws.com")):
-        return ""
-    found = _VIRTUAL.match(name)
-    if found is not None:
-        return found[1]
-    found = _LOCAL.match(name)
-    if found is None or found[1] == "s3" or found[1].startswith(("s3.", "s3-")):
-        return ""
-    return found[1]

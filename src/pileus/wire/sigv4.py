@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from pileus.errors import AwsError
 from pileus.services.call import ANONYMOUS, Credential, Directory, HttpRequest, Principal
-from pileus.wire import canonical, refusals
+from pileus.wire import canonical, refusals, sigv2
 from pileus.wire.canonical import Proof, SigningKey
+from pileus.wire.hosts import bucket_of_host
 from pileus.wire.payload import check_payload
 
 CACHE_MAX = 4096
@@ -78,6 +79,7 @@ class Verifier:
         self._directory = directory
         self._now_ms = now_ms
         self._owner = owner
+        self._older = sigv2.VerifierV2(directory, now_ms)
         self._claims: dict[str, Claim] = {}
         self._times: dict[str, int] = {}
 
@@ -87,6 +89,8 @@ class Verifier:
         an aws-chunked body is unwrapped in ``request``. Raises ``AwsError``."""
         text = request.headers.get("authorization")
         if text is not None:
+            if kind == "s3" and sigv2.is_header(text):
+                return self._second(request, text)
             return self._header(request, text, kind, service)
         if kind == "dynamodb" and request.query:
             if "X-Amz-Algorithm" not in request.query:
@@ -94,8 +98,10 @@ class Verifier:
             refusals.check_query(request.query)
         if "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
             return self._presigned(request, kind, service)
-        if "Signature=" in request.query and "AWSAccessKeyId=" in request.query:
-            raise _only_v4(kind)
+        if sigv2.is_presigned(request.query):
+            if kind != "s3":
+                raise _only_v4(kind)
+            return self._second(request, "")
         if kind == "s3":
             check_payload(request, None, "", None, "", "")
         return Caller(self._owner if self._owner and kind != "s3" else ANONYMOUS, "")
@@ -130,6 +136,22 @@ class Verifier:
         if not proof.agrees(digest, text[-64:]):
             return None
         return Caller(held.principal, claim.region, claim.key)
+
+    def _second(self, request: HttpRequest, text: str) -> Caller:
+        """Version 2: S3 only. It signs no body; an aws-chunked one is unwrapped all the same."""
+        bucket = bucket_of_host(request.headers.get("host", ""))
+        try:
+            if text:
+                held = self._older.header(request, text, bucket)
+            else:
+                held = self._older.presigned(request, bucket)
+            principal = held.principal
+        except AwsError as error:
+            if self._owner is None or error.code != "InvalidAccessKeyId":
+                raise
+            principal = self._owner
+        check_payload(request, None, "", None, "", "")
+        return Caller(principal, "")
 
     # --- header form -------------------------------------------------------------------------
     def _header(self, request: HttpRequest, text: str, kind: str, service: str) -> Caller:

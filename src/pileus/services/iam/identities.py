@@ -6,6 +6,7 @@ from typing import Any
 
 from pileus.policy.decide import Caller, Policies
 from pileus.policy.document import Statement, compile_text
+from pileus.policy.principals import canonical_id
 from pileus.services.call import Credential, Principal
 from pileus.services.iam import managed, rows
 from pileus.services.iam.credentials import Seal
@@ -140,7 +141,9 @@ class Identities:
         service = ""
         if kind == "service":
             service = principal.name if "." in principal.name else principal.arn
-        canonical = (principal.id,) if kind == "oai" and principal.id else ()
+        canonical: tuple[str, ...] = (canonical_id(account),) if account else ()
+        if kind == "oai":
+            canonical = (principal.id,) if principal.id else ()
         return Caller(kind, account, arns, service, canonical)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import faults
-from pileus.services.s3.names import canonical_id
+from pileus.services.s3.names import canonical_id, owner_of
 from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
@@ -90,7 +90,11 @@ def of_headers(headers: Mapping[str, str], bucket: Bucket, owner: str) -> list[l
 
 
 def permitted(grants: list[list[str]], bucket: Bucket, name: str = "") -> list[list[str]] | None:
-    """The list, if this bucket takes lists and it is not a blocked public one."""
+    """The list, if this bucket takes lists, it is not a blocked public one, and names only
+    accounts there are."""
+    for grantee, _ in grants:
+        if grantee not in GROUPS and grantee not in bucket.accounts:
+            raise faults.invalid_argument("Invalid id", "CanonicalUser/ID", grantee)
     if not bucket.acls:
         if name in ("bucket-owner-full-control",) or _only_owner(grants, bucket.owner):
             return None
@@ -115,7 +119,7 @@ def _grantee(text: str) -> str:
     kind, _, value = text.strip().partition("=")
     value = value.strip().strip('"')
     if kind.lower() == "id":
-        return _known_id(value)
+        return value
     if kind.lower() == "uri":
         if value not in GROUPS:
             raise faults.invalid_argument("Invalid group uri", "uri", value)
@@ -126,12 +130,6 @@ def _grantee(text: str) -> str:
             "The e-mail address you provided does not match any account on record.",
         )
     raise faults.invalid_argument("Argument format not recognized", kind, text)
-
-
-def _known_id(value: str) -> str:
-    if len(value) != 64 or not all(c in "0123456789abcdef" for c in value):
-        raise faults.invalid_argument("Invalid id", "CanonicalUser/ID", value)
-    return value
 
 
 # -- what it permits ---------------------------------------------------------------------------
@@ -166,18 +164,20 @@ def allows(grants: list[list[str]], call: Call, action: str, bucket: Bucket, obj
 # -- the four operations -----------------------------------------------------------------------
 
 
-def shown(grants: list[list[str]], owner: str) -> dict[str, Any]:
+def shown(grants: list[list[str]], owner: str, bucket: Bucket) -> dict[str, Any]:
     """A list as the API tells it."""
     return {
-        "Owner": {"ID": canonical_id(owner)},
-        "Grants": [{"Grantee": _shown_grantee(g), "Permission": p} for g, p in grants],
+        "Owner": owner_of(owner),
+        "Grants": [{"Grantee": _shown_grantee(g, bucket), "Permission": p} for g, p in grants],
     }
 
 
-def _shown_grantee(grantee: str) -> dict[str, str]:
+def _shown_grantee(grantee: str, bucket: Bucket) -> dict[str, str]:
     if grantee in GROUPS:
         return {"Type": "Group", "URI": grantee}
-    return {"Type": "CanonicalUser", "ID": grantee}
+    account = bucket.accounts.get(grantee)
+    told = owner_of(account) if account is not None else {"ID": grantee}
+    return {**told, "Type": "CanonicalUser"}
 
 
 def _of_call(call: Call, bucket: Bucket, owner: str) -> list[list[str]] | None:
@@ -215,7 +215,7 @@ def _of_document(grant: dict[str, Any]) -> list[str]:
             raise faults.invalid_argument("Invalid group uri", "uri", grantee["URI"])
         return [grantee["URI"], permission]
     if grantee.get("ID"):
-        return [_known_id(grantee["ID"]), permission]
+        return [grantee["ID"], permission]
     if grantee.get("EmailAddress"):
         raise AwsError(
             "UnresolvableGrantByEmailAddress",
@@ -226,13 +226,13 @@ def _of_document(grant: dict[str, Any]) -> list[str]:
 
 def get_bucket_acl(room: Room, call: Call) -> dict[str, Any]:
     bucket = room.bucket(call.params["Bucket"])
-    return shown(bucket_grants(bucket), bucket.owner)
+    return shown(bucket_grants(bucket), bucket.owner, bucket)
 
 
 def bucket_grants(bucket: Bucket) -> list[list[str]]:
     """A bucket's list; the owner's full control where none was put or lists are off."""
     told = bucket.settings.get("acl") if bucket.acls else None
-    return told or [[canonical_id(bucket.owner), "FULL_CONTROL"]]
+    return [[canonical_id(bucket.owner), "FULL_CONTROL"]] if told is None else list(told)
 
 
 async def put_bucket_acl(room: Room, call: Call) -> None:
@@ -247,7 +247,7 @@ def get_object_acl(room: Room, call: Call) -> dict[str, Any]:
     bucket = room.bucket(params["Bucket"])
     _, _, meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
     owner = meta.owner or bucket.owner
-    return shown(grants_of(meta if bucket.acls else None, owner), owner)
+    return shown(grants_of(meta if bucket.acls else None, owner), owner, bucket)
 
 
 async def put_object_acl(room: Room, call: Call) -> dict[str, Any]:

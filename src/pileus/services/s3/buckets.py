@@ -15,7 +15,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import acl, faults, rows
 from pileus.services.s3.headers import moment
-from pileus.services.s3.names import bucket_arn, canonical_id, check_bucket
+from pileus.services.s3.names import bucket_arn, check_bucket, owner_of
 from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
 
@@ -43,7 +43,7 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     headers = call.request.headers if call.request is not None else {}
     if params.get("ACL"):
         headers = {**headers, "x-amz-acl": params["ACL"]}
-    wanted = _grants(name, call, headers, settings)
+    wanted = _grants(room, name, call, headers, settings)
     if wanted is not None:
         settings["acl"] = wanted
     record = {
@@ -58,7 +58,7 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _grants(
-    name: str, call: Call, headers: dict[str, str], settings: dict[str, Any]
+    room: Room, name: str, call: Call, headers: dict[str, str], settings: dict[str, Any]
 ) -> list[list[str]] | None:
     if not acl.asks(headers):
         return None
@@ -69,7 +69,7 @@ def _grants(
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
         )
     block = {} if ownership == "BucketOwnerEnforced" else settings["public-access-block"]
-    fresh = Bucket(name, call.account, "", 0, "", settings, blocks=block)
+    fresh = Bucket(name, call.account, "", 0, "", settings, blocks=block, accounts=room.accounts)
     return acl.of_headers(headers, fresh, call.account)
 
 
@@ -140,7 +140,7 @@ def list_buckets(room: Room, call: Call) -> dict[str, Any]:
         found.append(_shown(name, record, params))
     answer: dict[str, Any] = {
         "Buckets": found,
-        "Owner": {"ID": canonical_id(call.account)},
+        "Owner": owner_of(call.account),
         "Prefix": params.get("Prefix"),
     }
     if more:

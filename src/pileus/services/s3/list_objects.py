@@ -15,7 +15,7 @@ from pileus.services.call import Call
 from pileus.services.s3 import faults, rows
 from pileus.services.s3.headers import moment
 from pileus.services.s3.listing import Merged, Page, has_current, list_keys, rolled_up
-from pileus.services.s3.names import canonical_id
+from pileus.services.s3.names import owner_of
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta
 
@@ -44,10 +44,6 @@ class Encoding:
 
     def __call__(self, text: str) -> str:
         return quote(text, safe="/*") if self.kind == "url" else text
-
-
-def owner_of(account: str) -> dict[str, str]:
-    return {"ID": canonical_id(account)}
 
 
 def _item(key: str, meta: Meta, owner: str | None, encode: Encoding) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import receive
 from pileus.services.s3.layout import parts_of
-from pileus.services.s3.list_objects import Encoding, owner_of, page_size
+from pileus.services.s3.list_objects import Encoding, page_size
 from pileus.services.s3.listing import rolled_up
-from pileus.services.s3.names import check_key
+from pileus.services.s3.names import check_key, initiator_of, owner_of
 from pileus.services.s3.query import query_of
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta, Part
@@ -166,7 +166,7 @@ def list_parts(room: Room, call: Call) -> dict[str, Any]:
         "MaxParts": limit,
         "IsTruncated": len(found) > len(page),
         "Parts": [_part(number, part) for number, part in page],
-        "Initiator": owner_of(meta.owner),
+        "Initiator": _initiator(record, meta),
         "Owner": owner_of(meta.owner),
         "StorageClass": "STANDARD",
         "NextPartNumberMarker": page[-1][0] if page else marker,
@@ -174,6 +174,12 @@ def list_parts(room: Room, call: Call) -> dict[str, Any]:
     if record["algorithm"]:
         answer |= {"ChecksumAlgorithm": record["algorithm"], "ChecksumType": meta.check_type}
     return answer
+
+
+def _initiator(record: dict[str, Any], meta: Meta) -> dict[str, str]:
+    arn = str(record.get("initiator") or "")
+    account = arn.split(":")[4] if arn.startswith("arn:") else meta.owner
+    return initiator_of(account, arn)
 
 
 def _part(number: int, part: Part) -> dict[str, Any]:
@@ -256,7 +262,7 @@ def _upload(encode: Encoding, key: str, upload_id: str, record: dict[str, Any]) 
         "Initiated": moment(meta.modified_ms),
         "StorageClass": "STANDARD",
         "Owner": owner_of(meta.owner),
-        "Initiator": owner_of(meta.owner),
+        "Initiator": _initiator(record, meta),
     }
     if record["algorithm"]:
         out |= {"ChecksumAlgorithm": record["algorithm"], "ChecksumType": meta.check_type}

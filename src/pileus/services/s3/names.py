@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from pileus.errors import AwsError
+from pileus.policy.principals import canonical_id
 
 KEY_BYTES_MAX = 1024
+__all__ = [
+    "bucket_arn",
+    "canonical_id",
+    "check_bucket",
+    "check_key",
+    "initiator_of",
+    "object_arn",
+    "owner_of",
+]
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}\Z")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -47,9 +56,16 @@ def check_key(key: str) -> str:
     return key
 
 
-def canonical_id(account: str) -> str:
-    """An account's canonical user id: 64 hexadecimal digits."""
-    return hashlib.sha256(f"pileus-canonical-{account}".encode()).hexdigest()
+def owner_of(account: str) -> dict[str, str]:
+    """Who owns a thing, as answers tell it. The name shown is the account's number."""
+    return {"DisplayName": account, "ID": canonical_id(account)}
+
+
+def initiator_of(account: str, arn: str) -> dict[str, str]:
+    """Who began an upload: the account itself, or a user or session of it by its ARN."""
+    if not arn or arn.endswith(":root") or not arn.startswith("arn:"):
+        return owner_of(account)
+    return {"DisplayName": arn.rpartition("/")[2], "ID": arn}
 
 
 def bucket_arn(name: str) -> str:

@@ -42,7 +42,7 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
             "",
         )
     bucket = room.bucket(name)
-    low, high = _limits(params.get("Policy"), name)
+    low, high = _limits(params.get("Policy"))
     told = kept({k: v for k, v in fields.items() if k != "x-amz-server-side-encryption-context"})
     headers = dict(fields)
     if "acl" in fields:
@@ -70,28 +70,13 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
     return _answer(room, call, name, key, meta, version)
 
 
-def _limits(policy: dict[str, Any] | None, name: str) -> tuple[int, int]:
-    """The policy's content-length-range; its bucket condition is checked here too."""
+def _limits(policy: dict[str, Any] | None) -> tuple[int, int]:
+    """The policy's content-length-range."""
     low, high = 0, OBJECT_BYTES_MAX
     for condition in (policy or {}).get("conditions", []):
-        if isinstance(condition, dict):
-            if condition.get("bucket") not in (None, name):
-                raise _refused(name)
-        elif condition[0] == "content-length-range":
+        if isinstance(condition, list) and condition[0].lower() == "content-length-range":
             low, high = int(condition[1]), min(high, int(condition[2]))
-        elif str(condition[1]).lower() == "$bucket":
-            fits = name == condition[2]
-            if str(condition[0]).lower() == "starts-with":
-                fits = name.startswith(str(condition[2]))
-            if not fits:
-                raise _refused(name)
     return low, high
-
-
-def _refused(name: str) -> AwsError:
-    return faults.access_denied(
-        f'Invalid according to Policy: Policy Condition failed: ["eq", "$bucket", "{name}"]'
-    )
 
 
 def _tags(document: str | None) -> dict[str, str]:

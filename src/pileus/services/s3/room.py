@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 from pileus.errors import AwsError, Conflict
 from pileus.services.call import Call, Parts
 from pileus.services.s3 import faults, rows
-from pileus.services.s3.names import check_bucket
+from pileus.services.s3.names import canonical_id, check_bucket
 from pileus.services.s3.publicness import is_public
 from pileus.services.s3.rows import Meta
 from pileus.services.s3.rules import locate
@@ -23,7 +24,8 @@ ATTEMPTS_MAX = 10
 @dataclass(slots=True)
 class Bucket:
     """A bucket and its settings, parsed. ``policy`` is the document; ``public`` whether it makes
-    the bucket public; ``blocks`` bucket and account settings joined."""
+    the bucket public; ``blocks`` bucket and account settings joined; ``accounts`` the cloud's
+    accounts by canonical id."""
 
     name: str
     owner: str
@@ -35,6 +37,7 @@ class Bucket:
     public: bool = False
     blocks: dict[str, bool] = field(default_factory=dict)
     acls: bool = False
+    accounts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Whether access control lists count in this bucket: not where its owner owns all."""
@@ -53,6 +56,7 @@ class Room:
         self.clock = parts.clock
         self.config = parts.config
         self.dispatch = parts.dispatch
+        self.accounts = {canonical_id(a): a for a in parts.config.all_accounts()}
         self._buckets: dict[str, Bucket] = {}
         self._generation = -1
 
@@ -82,6 +86,7 @@ class Room:
             record["created_ms"],
             record.get("versioning", ""),
             settings,
+            accounts=self.accounts,
         )
         told = settings.get("policy")
         bucket.policy = orjson.loads(told["text"]) if told else None
