@@ -10,15 +10,22 @@ import calendar
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import sha256
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pileus.errors import AwsError
 from pileus.services.call import ANONYMOUS, Credential, Directory, HttpRequest, Principal
 from pileus.wire import canonical, refusals, sigv2
 from pileus.wire.canonical import Proof, SigningKey
+from pileus.wire.claims import (
+    Claim,
+    check_signed,
+    claim_of,
+    only_v4,
+    out_of_scope,
+    query_error,
+    query_parts,
+)
 from pileus.wire.hosts import bucket_of_host
 from pileus.wire.payload import check_payload
 
@@ -28,7 +35,6 @@ SKEW_S = 300
 S3_SKEW_S = 900
 EXPIRES_MAX_S = 7 * 86400
 ALGORITHM = "AWS4-HMAC-SHA256"
-_UNSIGNED_ALLOWED = frozenset({"x-amz-content-sha256", "x-amz-user-agent"})
 _QUERY_AUTH = (
     "X-Amz-Algorithm",
     "X-Amz-Credential",
@@ -45,27 +51,6 @@ class Caller(NamedTuple):
     principal: Principal
     region: str
     signing_key: SigningKey | None = None
-
-
-@dataclass(slots=True)
-class Claim:
-    """What a request says about its signature, before the signature itself."""
-
-    access_key_id: str
-    date: str
-    region: str
-    service: str
-    signed: tuple[str, ...]
-    signed_text: str
-    scope: str = ""
-    checked: list[str] = field(default_factory=list)
-    secret: str = ""
-    key: SigningKey | None = None
-    values: Any = None  # the signed headers' values, of a request's headers
-    proofs: dict[Any, Proof] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.values = itemgetter(*self.signed)
 
 
 class Verifier:
@@ -100,7 +85,7 @@ class Verifier:
             return self._presigned(request, kind, service)
         if sigv2.is_presigned(request.query):
             if kind != "s3":
-                raise _only_v4(kind)
+                raise only_v4(kind)
             return self._second(request, "")
         if kind == "s3":
             check_payload(request, None, "", None, "", "")
@@ -177,14 +162,14 @@ class Verifier:
             return self._stranger(request, claim, kind)
         names = list(headers)
         if names != claim.checked:
-            _check_signed(names, claim.signed, kind)
+            check_signed(names, claim.signed, kind)
             claim.checked = names
         if claim.key is not None and claim.secret == held.secret and held.expires_ms is None:
             key = claim.key
         else:
             key = self._key(claim, held, kind)
         if claim.service != service or date[:8] != claim.date:
-            raise _out_of_scope(claim, date, kind, service)
+            raise out_of_scope(claim, date, kind, service)
         at = self._times.get(date)
         if at is None or not -SKEW_S <= self._now_ms() // 1000 - at <= SKEW_S:
             self._check_time(date, kind)
@@ -206,7 +191,7 @@ class Verifier:
     def _claim(self, prefix: str, has_signature: bool, kind: str) -> Claim:
         algorithm, _, rest = prefix.strip().partition(" ")
         if algorithm != ALGORITHM:
-            raise _only_v4(kind, algorithm)
+            raise only_v4(kind, algorithm)
         pairs = (part.strip().partition("=") for part in rest.split(",") if part.strip())
         parts = {name: value for name, _, value in pairs}
         found = {"Signature"} if has_signature else set()
@@ -217,7 +202,7 @@ class Verifier:
                 kind,
                 " ".join(f"Authorization header requires '{n}' parameter." for n in lacking),
             )
-        claim = _claim_of(parts["Credential"], parts["SignedHeaders"], kind)
+        claim = claim_of(parts["Credential"], parts["SignedHeaders"], kind)
         if len(self._claims) >= CACHE_MAX:
             self._claims.clear()
         self._claims[prefix] = claim
@@ -225,19 +210,19 @@ class Verifier:
 
     # --- presigned form ----------------------------------------------------------------------
     def _presigned(self, request: HttpRequest, kind: str, service: str) -> Caller:
-        parts = _query_parts(request.query)
+        parts = query_parts(request.query)
         for name in _QUERY_AUTH:
             if name not in parts and not (name == "X-Amz-Expires" and kind != "s3"):
-                raise _query_error(
+                raise query_error(
                     kind,
                     "Query-string authentication version 4 requires the X-Amz-Algorithm,"
                     " X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and"
                     " X-Amz-Expires parameters.",
                 )
         if parts["X-Amz-Algorithm"] != ALGORITHM:
-            raise _only_v4(kind, parts["X-Amz-Algorithm"])
-        claim = _claim_of(parts["X-Amz-Credential"], parts["X-Amz-SignedHeaders"], kind)
-        _check_signed(list(request.headers), claim.signed, kind)
+            raise only_v4(kind, parts["X-Amz-Algorithm"])
+        claim = claim_of(parts["X-Amz-Credential"], parts["X-Amz-SignedHeaders"], kind)
+        check_signed(list(request.headers), claim.signed, kind)
         date = parts["X-Amz-Date"]
         token = parts.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
         held = self._directory.lookup(claim.access_key_id, token)
@@ -245,7 +230,7 @@ class Verifier:
             return self._stranger(request, claim, kind)
         key = self._key(claim, held, kind)
         if claim.service != service or date[:8] != claim.date:
-            raise _out_of_scope(claim, date, kind, service)
+            raise out_of_scope(claim, date, kind, service)
         self._check_expiry(date, parts.get("X-Amz-Expires", "900"), kind)
         told = request.headers.get("x-amz-content-sha256") or parts.get("X-Amz-Content-Sha256")
         if told is None:
@@ -257,9 +242,9 @@ class Verifier:
 
     def _check_expiry(self, date: str, expires: str, kind: str) -> None:
         if not expires.isascii() or not expires.isdigit() or len(expires) > 9:
-            raise _query_error(kind, "X-Amz-Expires should be a number")
+            raise query_error(kind, "X-Amz-Expires should be a number")
         if int(expires) > EXPIRES_MAX_S:
-            raise _query_error(
+            raise query_error(
                 kind,
                 "X-Amz-Expires must be less than a week (in seconds); that is, the given"
                 " X-Amz-Expires must be less than 604800 seconds",
@@ -373,91 +358,6 @@ class Verifier:
                 self._times.clear()
             self._times[date] = at
         return at
-
-
-def _claim_of(credential: str, signed: str, kind: str) -> Claim:
-    parts = credential.rsplit("/", 4)
-    if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
-        if kind == "s3":
-            message = (
-                "The authorization header is malformed; the Credential is mal-formed; expecting"
-                ' "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
-            )
-        else:
-            message = (
-                "Credential must have exactly 5 slash-delimited elements, e.g."
-                f" keyid/date/region/service/term, got '{credential[:256]}'"
-            )
-        raise refusals.incomplete(kind, message)
-    names = tuple(signed.lower().split(";"))
-    if "host" not in names:
-        raise refusals.incomplete(
-            kind,
-            f"'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
-            f" Got '{signed[:256]}'",
-        )
-    key_id, date, region, service, _ = parts
-    return Claim(key_id, date, region, service, names, ";".join(names), "/".join(parts[1:]))
-
-
-def _out_of_scope(claim: Claim, date: str, kind: str, service: str) -> AwsError:
-    if claim.service != service:
-        message = f"Credential should be scoped to correct service: '{service}'."
-    elif kind == "s3":
-        message = "Invalid credential date. Date is not the same as X-Amz-Date."
-    else:
-        message = (
-            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
-            f" from HTTP: '{claim.date}' != '{date[:8]}', from '{date[:32]}'."
-        )
-    return (refusals.incomplete if kind == "s3" else refusals.stale)(kind, message)
-
-
-def _check_signed(names: list[str], signed: tuple[str, ...], kind: str) -> None:
-    loose = [
-        n
-        for n in names
-        if n.startswith("x-amz-") and n not in signed and n not in _UNSIGNED_ALLOWED
-    ]
-    if not loose:
-        return
-    if kind == "s3":
-        raise AwsError(
-            "AccessDenied",
-            "There were headers present in the request which were not signed",
-            403,
-            fields={"HeadersNotSigned": ", ".join(loose)},
-        )
-    raise refusals.stale(kind, f"Headers must be signed: {', '.join(loose)}")
-
-
-def _query_parts(query: str) -> dict[str, Any]:
-    from urllib.parse import unquote
-
-    out: dict[str, str] = {}
-    for part in query.split("&"):
-        name, _, value = part.partition("=")
-        if name.startswith("X-Amz-"):
-            out[name] = unquote(value)
-    return out
-
-
-def _query_error(kind: str, message: str) -> AwsError:
-    if kind == "s3":
-        return AwsError("AuthorizationQueryParametersError", message, 400)
-    return refusals.incomplete(kind, message)
-
-
-def _only_v4(kind: str, algorithm: str = "") -> AwsError:
-    message = (
-        "The authorization mechanism you have provided is not supported."
-        " Please use AWS4-HMAC-SHA256."
-    )
-    if algorithm.startswith("AWS4-ECDSA"):
-        message = "Signature version 4A is not offered by Pileus. Please use AWS4-HMAC-SHA256."
-    return (
-        AwsError("InvalidRequest", message) if kind == "s3" else refusals.incomplete(kind, message)
-    )
 
 
 def _http_date(text: str) -> str:

@@ -1,0 +1,124 @@
+"""What a version 4 signature claims, and AWS's words for claims that do not hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+from urllib.parse import unquote
+
+from pileus.errors import AwsError
+from pileus.wire import refusals
+from pileus.wire.canonical import Proof, SigningKey
+
+_UNSIGNED_ALLOWED = frozenset({"x-amz-content-sha256", "x-amz-user-agent"})
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a request says about its signature, before the signature itself."""
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+    signed: tuple[str, ...]
+    signed_text: str
+    scope: str = ""
+    checked: list[str] = field(default_factory=list)
+    secret: str = ""
+    key: SigningKey | None = None
+    values: Any = None  # the signed headers' values, of a request's headers
+    proofs: dict[Any, Proof] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.values = itemgetter(*self.signed)
+
+
+def claim_of(credential: str, signed: str, kind: str) -> Claim:
+    """What a credential and its list of signed headers say. Raises ``AwsError``."""
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
+        if kind == "s3":
+            message = (
+                "The authorization header is malformed; the Credential is mal-formed; expecting"
+                ' "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+            )
+        else:
+            message = (
+                "Credential must have exactly 5 slash-delimited elements, e.g."
+                f" keyid/date/region/service/term, got '{credential[:256]}'"
+            )
+        raise refusals.incomplete(kind, message)
+    names = tuple(signed.lower().split(";"))
+    if "host" not in names:
+        raise refusals.incomplete(
+            kind,
+            f"'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+            f" Got '{signed[:256]}'",
+        )
+    key_id, date, region, service, _ = parts
+    return Claim(key_id, date, region, service, names, ";".join(names), "/".join(parts[1:]))
+
+
+def out_of_scope(claim: Claim, date: str, kind: str, service: str) -> AwsError:
+    """A credential for another service or day."""
+    if claim.service != service:
+        message = f"Credential should be scoped to correct service: '{service}'."
+    elif kind == "s3":
+        message = "Invalid credential date. Date is not the same as X-Amz-Date."
+    else:
+        message = (
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date"
+            f" from HTTP: '{claim.date}' != '{date[:8]}', from '{date[:32]}'."
+        )
+    return (refusals.incomplete if kind == "s3" else refusals.stale)(kind, message)
+
+
+def check_signed(names: list[str], signed: tuple[str, ...], kind: str) -> None:
+    """Every x-amz- header that was sent must be signed."""
+    loose = [
+        n
+        for n in names
+        if n.startswith("x-amz-") and n not in signed and n not in _UNSIGNED_ALLOWED
+    ]
+    if not loose:
+        return
+    if kind == "s3":
+        raise AwsError(
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            403,
+            fields={"HeadersNotSigned": ", ".join(loose)},
+        )
+    raise refusals.stale(kind, f"Headers must be signed: {', '.join(loose)}")
+
+
+def query_parts(query: str) -> dict[str, Any]:
+    """A presigned request's own parameters."""
+    out: dict[str, str] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name.startswith("X-Amz-"):
+            out[name] = unquote(value)
+    return out
+
+
+def query_error(kind: str, message: str) -> AwsError:
+    """A presigned request that is malformed."""
+    if kind == "s3":
+        return AwsError("AuthorizationQueryParametersError", message, 400)
+    return refusals.incomplete(kind, message)
+
+
+def only_v4(kind: str, algorithm: str = "") -> AwsError:
+    """Another kind of signature than the one we verify."""
+    message = (
+        "The authorization mechanism you have provided is not supported."
+        " Please use AWS4-HMAC-SHA256."
+    )
+    if algorithm.startswith("AWS4-ECDSA"):
+        message = "Signature version 4A is not offered by Pileus. Please use AWS4-HMAC-SHA256."
+    return (
+        AwsError("InvalidRequest", message) if kind == "s3" else refusals.incomplete(kind, message)
+    )
