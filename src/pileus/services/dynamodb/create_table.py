@@ -33,6 +33,8 @@ async def create_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
     await room.store.transact(create, call.invocation_id)
     shown = describe(room, description)
     shown["TableStatus"] = "CREATING"
+    for member in ("BillingModeSummary", "TableThroughputModeSummary"):
+        shown.get(member, {}).pop("LastUpdateToPayPerRequestDateTime", None)
     for index in shown.get("GlobalSecondaryIndexes", ()):
         index["IndexStatus"] = "CREATING"
     return {"TableDescription": shown}

@@ -16,13 +16,11 @@ from pileus.services.dynamodb.answers import assemble, member, respond
 from pileus.services.dynamodb.expressions.binding import Bound
 from pileus.services.dynamodb.expressions.projections import Projection, named
 from pileus.services.dynamodb.faults import bad_parameter, invalid
+from pileus.services.dynamodb.pages import Page, read_page
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Index, Table
 from pileus.services.dynamodb.values import Item, Misshapen, check, item_size
 
-PAGE_BYTES_MAX = 1024 * 1024
-CHUNK_ROWS = 100
-CHUNK_ROWS_MAX = 1000
 Keep = Callable[[Item], bool]
 BAD_START = "The provided starting key is invalid"
 
@@ -162,54 +160,18 @@ def keeper(bound: Bound, terms: list[legacy.Term], params: dict[str, Any]) -> Ke
 # -- the page ------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Page:
-    """Row texts in order, their item sizes when counted, and whether more may follow."""
-
-    texts: list[bytes]
-    size_bytes: int
-    more: bool
-
-
-def read_page(room: Room, where: Span, reverse: bool, limit: int, priced: bool) -> Page:
-    """Up to ``limit`` rows (0: no limit), ending after the row that fills one megabyte.
-
-    An item is never larger than its text, so sizes are counted only when texts reach the limit
-    or a price is asked.
-    """
-    texts: list[bytes] = []
-    start, end = where.start, where.end
-    length = size = counted = 0
-    chunk = CHUNK_ROWS
-    while start < end:
-        want = min(chunk, limit - len(texts)) if limit else chunk
-        rows = room.store.pairs(start, end, want, reverse)
-        found = [value for _, value in rows]
-        texts += found
-        length += sum(map(len, found))
-        if priced or length >= PAGE_BYTES_MAX:
-            while counted < len(texts):
-                size += item_size(orjson.loads(texts[counted]))
-                counted += 1
-                if size >= PAGE_BYTES_MAX:
-                    return Page(texts[:counted], size, True)
-        if limit and len(texts) >= limit:
-            return Page(texts, size, True)
-        if len(rows) < want:
-            break
-        if reverse:
-            end = rows[-1][0]
-        else:
-            start = rows[-1][0] + b"\x00"
-        chunk = CHUNK_ROWS_MAX
-    return Page(texts, size, False)
-
-
 def answer(room: Room, call: Call, reading: Reading, where: Span, reverse: bool) -> HttpResponse:
     """Read a page and answer it, texts spliced in when nothing is to be left out of them."""
     params = reading.params
     asked = capacity.wanted(params)
-    page = read_page(room, where, reverse, params.get("Limit") or 0, bool(asked))
+    page = read_page(
+        room.store.pairs,
+        where,
+        reverse,
+        params.get("Limit") or 0,
+        bool(asked),
+        reading.table.range_name,
+    )
     texts, fetched = page.texts, 0.0
     if reading.whole:
         texts, fetched = _fetch(room, reading, texts)
