@@ -55,7 +55,7 @@ def test_a_page_ends_with_the_item_that_fills_it():
 
 
 def test_many_small_rows_and_a_limit():
-    tiny = [{"a": {"S": "%05d" % n}} for n in range(60_000)]
+    tiny = [{"a": {"S": f"{n:05d}"}} for n in range(60_000)]
     counts = pages_of(tiny)
     assert sum(counts) == 60_000 and counts[0] == -(-PAGE_BYTES_MAX // 27)
     assert pages_of(tiny[:10], limit=4) == [4, 4, 2]
