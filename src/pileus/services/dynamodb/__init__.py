@@ -7,6 +7,7 @@ from functools import partial
 from pileus.services.call import Parts, Service
 from pileus.services.dynamodb.access import access, single
 from pileus.services.dynamodb.backups import describe_continuous_backups
+from pileus.services.dynamodb.batch_execute_statement import batch_execute_statement
 from pileus.services.dynamodb.batch_get_item import batch_get_item
 from pileus.services.dynamodb.batch_write_item import batch_write_item
 from pileus.services.dynamodb.binding import control, later, now, one_entry
@@ -15,6 +16,8 @@ from pileus.services.dynamodb.create_table import create_table
 from pileus.services.dynamodb.delete_item import delete_item
 from pileus.services.dynamodb.delete_table import delete_table
 from pileus.services.dynamodb.describe_table import describe_table
+from pileus.services.dynamodb.execute_statement import execute_statement
+from pileus.services.dynamodb.execute_transaction import execute_transaction
 from pileus.services.dynamodb.get_item import get_item, get_plain
 from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
 from pileus.services.dynamodb.list_tables import list_tables
@@ -56,6 +59,9 @@ def build(parts: Parts) -> Service:
     hot_writes = {
         "BatchWriteItem": batch_write_item,
         "TransactWriteItems": transact_write_items,
+        "ExecuteStatement": execute_statement,
+        "BatchExecuteStatement": batch_execute_statement,
+        "ExecuteTransaction": execute_transaction,
     }
     tables = {
         "CreateTable": create_table,

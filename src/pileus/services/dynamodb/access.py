@@ -12,6 +12,7 @@ import orjson
 from pileus.services.call import Access, Call
 from pileus.services.dynamodb.conditionkeys import Conditions
 from pileus.services.dynamodb.faults import unserializable
+from pileus.services.dynamodb.partiql.permissions import accesses
 from pileus.services.dynamodb.room import Room
 
 UNSCOPED = frozenset({"ListTables", "DescribeLimits", "DescribeEndpoints", "ListBackups"})
@@ -67,15 +68,16 @@ def access(room: Room, call: Call) -> list[Access]:
     params, operation = call.params, call.operation
     if operation in UNSCOPED:
         return [Access("dynamodb:" + operation)]
-    name = params.get("TableName")
-    if type(name) is str:
-        return [_on_table(room, call, operation, name, params)]
+    # Operations on many tables first: a stray TableName must not stand for those they name.
     if operation in ("BatchGetItem", "BatchWriteItem"):
         return _batch(room, call, operation, params)
     if operation in ("TransactWriteItems", "TransactGetItems"):
         return _transaction(room, call, params)
     if operation in PARTIQL:
-        return _partiql(room, call, params)
+        return accesses(room, call)
+    name = params.get("TableName")
+    if type(name) is str:
+        return [_on_table(room, call, operation, name, params)]
     arn = params.get("ResourceArn")
     return [Access("dynamodb:" + operation, arn if isinstance(arn, str) else "*")]
 
@@ -93,7 +95,8 @@ def _on_table(room: Room, call: Call, operation: str, name: str, params: dict[st
         arn += "/index/" + params["IndexName"]
     table = room.tables.find(call.account, call.region, name)
     policy = table.description.get("policy") if table is not None else None
-    context = Conditions(table, [params], params)
+    enclosing = call.operation if call.operation != operation else ""
+    context = Conditions(table, [params], params, enclosing)
     return Access("dynamodb:" + operation, arn, policy, context=context)
 
 
@@ -120,7 +123,3 @@ def _transaction(room: Room, call: Call, params: dict[str, Any]) -> list[Access]
             if action and type(request) is dict and type(request.get("TableName")) is str:
                 out.append(_on_table(room, call, action, request["TableName"], request))
     return out or [Access("dynamodb:" + call.operation)]
-
-
-def _partiql(room: Room, call: Call, params: dict[str, Any]) -> list[Access]:
-    return [Access("dynamodb:" + call.operation)]

@@ -29,7 +29,7 @@ async def batch_write_item(room: Room, call: Call, params: dict[str, Any]) -> Ht
     operations, tables, metrics = _resolve(room, call, requests)
     prices: list[Any] = []
     for number, group in enumerate(_groups(operations)):
-        retry_id = _part_id(call.invocation_id, number)
+        retry_id = part_id(call.invocation_id, number)
         prices += await room.store.submit("dynamodb.batch", [group, flags], retry_id) or []
     members = [b'"UnprocessedItems":{}']
     if flags:
@@ -40,7 +40,7 @@ async def batch_write_item(room: Room, call: Call, params: dict[str, Any]) -> Ht
     return respond(call, assemble(members))
 
 
-def _part_id(invocation_id: bytes, number: int) -> bytes:
+def part_id(invocation_id: bytes, number: int) -> bytes:
     """A retry id for each entry of one call."""
     if not invocation_id or number == 0:
         return invocation_id

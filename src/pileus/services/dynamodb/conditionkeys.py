@@ -34,11 +34,17 @@ _HASH_EQUALS = re.compile(r"([A-Za-z_#][\w]*)\s*=\s*(:\w+)")
 class Conditions(Mapping[str, Any]):
     """The keys of one access, lazily."""
 
-    __slots__ = ("_found", "_params", "_requests", "_table")
+    __slots__ = ("_enclosing", "_found", "_params", "_requests", "_table")
 
     def __init__(
-        self, table: Table | None, requests: list[dict[str, Any]], params: dict[str, Any]
+        self,
+        table: Table | None,
+        requests: list[dict[str, Any]],
+        params: dict[str, Any],
+        enclosing: str = "",
     ) -> None:
+        """``enclosing``: the transaction operation whose part this is."""
+        self._enclosing = enclosing
         self._table = table
         self._requests = requests
         self._params = params
@@ -55,6 +61,8 @@ class Conditions(Mapping[str, Any]):
             for key, member in PLAIN.items()
             if isinstance(self._params.get(member), str)
         }
+        if self._enclosing:
+            out["dynamodb:EnclosingOperation"] = self._enclosing
         leading: set[str] = set()
         attributes: set[str] = set()
         for request in self._requests:

@@ -32,7 +32,7 @@ def transact_get_items(room: Room, call: Call, params: dict[str, Any]) -> HttpRe
             raise invalid("TransactItems can only contain Get")
         check_item(entry["Get"]["Key"])
     wanted = _prepare(room, call, [e["Get"] for e in params["TransactItems"]])
-    texts = _snapshot(room, [key for _, key, _ in wanted])
+    texts = snapshot(room, [key for _, key, _ in wanted])
     responses = []
     for text, (_, _, projection) in zip(texts, wanted, strict=True):
         if text is None:
@@ -68,7 +68,7 @@ def _prepare(room: Room, call: Call, gets: list[dict[str, Any]]) -> list[Wanted]
     return wanted
 
 
-def _snapshot(room: Room, row_keys: list[bytes]) -> list[bytes | None]:
+def snapshot(room: Room, row_keys: list[bytes]) -> list[bytes | None]:
     """The rows at one moment: read twice until nothing moved in between.
 
     Versions only grow, so equal versions in two passes mean that every row held its value at the

@@ -38,7 +38,7 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
     prepared = _prepare_all(room, call, requests)
     tables = [t for t, _, _ in prepared]
     asked = capacity.wanted(params)
-    token = _token(call, params)
+    token = token_of(call, params, requests)
     entry = [token, [operation for _, operation, _ in prepared], 1 if asked else 0]
     result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)
     repeated = isinstance(result, dict)
@@ -112,11 +112,12 @@ def _prepare(table: Table, kind: str, part: dict[str, Any]) -> tuple[list[Any], 
     return [*head, guard, show], item
 
 
-def _token(call: Call, params: dict[str, Any]) -> list[Any] | None:
+def token_of(call: Call, params: dict[str, Any], requests: list[Any]) -> list[Any] | None:
+    """The row key of the request's ClientRequestToken and a digest of what it stands for."""
     token = params.get("ClientRequestToken")
     if not token:
         return None
-    text = orjson.dumps(params["TransactItems"], option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps(requests, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(text).hexdigest()
     return [keys.key(TOKENS, f"{call.account}/{call.region}", token), digest]
 
