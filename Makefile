@@ -42,6 +42,8 @@ bench: .venv/.test ## Pileus beside its peers, in one run
 
 sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 	$(BIN)/python -m tests.simulation.run --seeds $(or $(SEED),0:1000)
+	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:300)
+	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:100) --engine embedded
 
 soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
 	$(BIN)/python -m tests.soak.run $(SOAK)

@@ -80,11 +80,11 @@ async def delete_objects(room: Room, call: Call) -> dict[str, Any]:
         raise faults.malformed_xml()
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(item: dict[str, Any]) -> dict[str, Any]:
+    async def one(number: int, item: dict[str, Any]) -> dict[str, Any]:
         async with gate:
-            return await _one_of_many(room, call, item)
+            return await _one_of_many(room, call, number, item)
 
-    results = await asyncio.gather(*(one(item) for item in objects))
+    results = await asyncio.gather(*(one(*entry) for entry in enumerate(objects)))
     errors = [r for r in results if "Code" in r]
     deleted = [r for r in results if "Code" not in r]
     answer: dict[str, Any] = {"Errors": errors}
@@ -93,7 +93,15 @@ async def delete_objects(room: Room, call: Call) -> dict[str, Any]:
     return answer
 
 
-async def _one_of_many(room: Room, call: Call, item: dict[str, Any]) -> dict[str, Any]:
+def _part_id(invocation_id: bytes, number: int) -> bytes:
+    """A retry id for each key of one call: a repeat must not make a second delete marker."""
+    if not invocation_id:
+        return b""
+    mixed = int.from_bytes(invocation_id, "big") ^ ((number + 1) << 64)
+    return mixed.to_bytes(16, "big")
+
+
+async def _one_of_many(room: Room, call: Call, number: int, item: dict[str, Any]) -> dict[str, Any]:
     asked = {k: v for k, v in item.items() if k in ("Key", "VersionId")}
     params: dict[str, Any] = {"Bucket": call.params["Bucket"], **asked}
     if item.get("ETag"):
@@ -104,7 +112,12 @@ async def _one_of_many(room: Room, call: Call, item: dict[str, Any]) -> dict[str
         params["IfMatchLastModifiedTime"] = item["LastModifiedTime"]
     try:
         answer = await room.dispatch(
-            "s3", "DeleteObject", params, principal=call.principal, region=call.region
+            "s3",
+            "DeleteObject",
+            params,
+            principal=call.principal,
+            region=call.region,
+            invocation_id=_part_id(call.invocation_id, number),
         )
     except AwsError as error:
         return {**asked, "Code": error.code, "Message": error.message}

@@ -51,7 +51,8 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
     record = msgspec.msgpack.encode(
         {"meta": rows.pack_meta(meta), "algorithm": algorithm, "initiator": call.principal.arn}
     )
-    await room.submit("s3.create_upload", [bucket.name, key, upload_id, record], call)
+    args = [bucket.name, key, upload_id, record]
+    upload_id = await room.submit("s3.create_upload", args, call)  # a repeat's: the first one's id
     answer = {"Bucket": bucket.name, "Key": key, "UploadId": upload_id}
     if algorithm:
         answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": meta.check_type}
@@ -144,8 +145,7 @@ async def upload_part(room: Room, call: Call) -> HttpResponse:
 async def abort_upload(room: Room, call: Call) -> None:
     params = call.params
     args = [params["Bucket"], params["Key"], params["UploadId"]]
-    upload_of(room, *args)
-    await room.submit("s3.abort_upload", args, call)
+    await room.submit("s3.abort_upload", args, call)  # it looks for the upload: a repeat may not
 
 
 def list_parts(room: Room, call: Call) -> dict[str, Any]:

@@ -234,11 +234,12 @@ def update_bucket(tx: Tx, args: list[Any]) -> None:
 # -- multipart ---------------------------------------------------------------------------------
 
 
-def create_upload(tx: Tx, args: list[Any]) -> None:
-    """``[bucket, key, upload id, record]``."""
+def create_upload(tx: Tx, args: list[Any]) -> str:
+    """``[bucket, key, upload id, record]`` → the upload id."""
     name, key, upload_id, record = args
     bucket_of(tx, name)
     tx.put(rows.upload(name, key, upload_id), record)
+    return str(upload_id)
 
 
 def put_part(tx: Tx, args: list[Any]) -> None:

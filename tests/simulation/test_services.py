@@ -1,0 +1,64 @@
+"""A few of the seeds of ``make sim``: DynamoDB and S3 keep their word through crashes; and proof
+that the models notice when they do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from pileus.services.dynamodb import catalog
+from pileus.state import replica
+from pileus.state.duplicates import Duplicates
+from tests.simulation.services import reason, run_seed
+
+
+@pytest.mark.parametrize("engine", ["simulated", "embedded"])
+def test_random_operations_with_crashes_match_the_model(engine: str) -> None:
+    crashes = 0
+    for seed in range(12):
+        try:
+            crashes += run_seed(seed, engine).crashes
+        except Exception as error:
+            again = f"python -m tests.simulation.services --engine {engine} --seeds {seed}"
+            pytest.fail(f"seed {seed}: {reason(error)}\nrepeat: {again}", pytrace=False)
+    assert crashes >= 24
+
+
+def caught(engine: str, lies: str = "", seeds: int = 15) -> bool:
+    """Whether any of the seeds notices."""
+    for seed in range(seeds):
+        try:
+            run_seed(seed, engine, lies)
+        except Exception:
+            return True
+    return False
+
+
+def test_a_log_that_answers_before_its_sync_is_noticed() -> None:
+    assert caught("simulated", "log")
+
+
+@pytest.mark.parametrize("sync", ["wal", "blob", "directory"])
+def test_a_sync_taken_out_of_the_real_engine_is_noticed(
+    sync: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica, "WAL_PAGES", 30)
+    assert caught("embedded", sync)
+
+
+def test_repeats_taken_for_new_requests_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Duplicates, "get", lambda self, key: None)
+    assert caught("simulated")
+
+
+def test_a_table_read_from_a_stale_cache_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(self: catalog.Catalog, account: str, region: str, name: str) -> object:
+        at = (account, region, name)
+        if at not in self._tables:
+            found = self._load(*at)
+            if found is None:
+                return None
+            self._tables[at] = found
+        return self._tables[at]
+
+    monkeypatch.setattr(catalog.Catalog, "find", stale)
+    assert caught("simulated")
