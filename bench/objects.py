@@ -167,10 +167,10 @@ async def _paths(
     page = requests.page(made["Distribution"]["DomainName"])
     await _send(viewers, page)
     return {
-        "GET 1 KB": Route(server, get, False, 1),
-        "HEAD 1 KB": Route(server, requests.objects("HEAD"), True, 1),
+        "GET 1 KB": Route(server, get, True, 32),
+        "HEAD 1 KB": Route(server, requests.objects("HEAD"), True, 32),
         "PUT 1 KB": Route(server, put, True, 32),
-        "edge hit 10 KB": Route(viewers, [page], True, 1),
+        "edge hit 10 KB": Route(viewers, [page], True, 32),
     }
 
 

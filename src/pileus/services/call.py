@@ -180,6 +180,8 @@ class Authorizer(Protocol):
 
     def check(self, call: Call, accesses: Sequence[Access]) -> None: ...
     def remembers(self, principal: Principal, action: str, resource: str) -> bool: ...
+    def changes(self) -> int: ...
+    def allows_all(self, principal: Principal, access: Access) -> bool: ...
 
 
 class Submission:
@@ -231,6 +233,32 @@ Operation = Callable[[Call], "Answer | Awaitable[Answer]"]
 DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
 
 
+class PlainBucket(Protocol):
+    """A bucket as it is to one caller, where all its objects are alike."""
+
+    def access(self, action: str) -> Access:
+        """The permission for all its objects: the resource is what their ARNs start with."""
+        ...
+
+
+class PlainObjects(Protocol):
+    """What a store of objects offers for requests without any header that changes the answer.
+    None: the request is not so plain, it goes the usual way. Answers lack their request ids."""
+
+    changes: Callable[[], int]  # grows when a bucket or a setting of one changes
+
+    def bucket(self, name: str, principal: Principal) -> PlainBucket | None: ...
+    def get(self, bucket: Any, key: str, head: bool) -> HttpResponse | None: ...
+    def put(
+        self,
+        bucket: Any,
+        key: str,
+        request: HttpRequest,
+        principal: Principal,
+        invocation_id: bytes,
+    ) -> Submission | None: ...
+
+
 @dataclass(slots=True)
 class Service:
     """One AWS service as the door sees it.
@@ -243,7 +271,7 @@ class Service:
     call needs; it runs
     before the operation. An operation in neither mapping answers an error that names it.
     ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
-    permission and meets no resource policy; None: ask ``access``.
+    permission and meets no resource policy; None: ask ``access``. ``objects``: see there.
     """
 
     name: str
@@ -251,6 +279,7 @@ class Service:
     access: Callable[[Call], Sequence[Access]]
     direct: Mapping[str, DirectOperation] = field(default_factory=dict)
     single: Callable[[Call], tuple[str, str] | None] | None = None
+    objects: PlainObjects | None = None
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None
 

@@ -12,6 +12,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.policy.decide import Decision, decide
 from pileus.policy.document import Malformed, compile_document
+from pileus.policy.uniform import uniform
 from pileus.services.call import Access, Call, Principal
 from pileus.wire.conditions import RequestContext
 
@@ -75,6 +76,26 @@ class Authorizer:
             0,
             "",
         ) in self._allowed and self._identities.generation == self._generation
+
+    def changes(self) -> int:
+        """Grows with every change of any identity."""
+        return int(self._identities.generation)
+
+    def allows_all(self, principal: Principal, access: Access) -> bool:
+        """Whether ``principal`` may do this to every resource that starts with ``access.resource``,
+        whatever the request. False where that is not plain to see."""
+        policies = self._identities.policies(principal)
+        of_resource = access.resource_policy
+        statements = [
+            *policies.identity,
+            *(policies.boundary or ()),
+            *(policies.session or ()),
+            *(() if of_resource is None else self._statements(of_resource)),
+        ]
+        if not uniform(statements, access.action.lower(), access.resource):
+            return False
+        verdict = self._decide(Call("", "", principal, "", {}), access)
+        return verdict.allowed and not verdict.contextual
 
     def allows(self, call: Call, access: Access) -> bool:
         """The same question, answered instead of raised."""

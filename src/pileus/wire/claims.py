@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -75,23 +77,28 @@ def out_of_scope(claim: Claim, date: str, kind: str, service: str) -> AwsError:
     return (refusals.incomplete if kind == "s3" else refusals.stale)(kind, message)
 
 
-def check_signed(names: list[str], signed: tuple[str, ...], kind: str) -> None:
-    """Every x-amz- header that was sent must be signed."""
-    loose = [
+def loose(names: Sequence[str], signed: tuple[str, ...]) -> list[str]:
+    """Headers that were sent and should have been signed."""
+    return [
         n
         for n in names
         if n.startswith("x-amz-") and n not in signed and n not in _UNSIGNED_ALLOWED
     ]
-    if not loose:
+
+
+def check_signed(names: list[str], signed: tuple[str, ...], kind: str) -> None:
+    """Every x-amz- header that was sent must be signed."""
+    found = loose(names, signed)
+    if not found:
         return
     if kind == "s3":
         raise AwsError(
             "AccessDenied",
             "There were headers present in the request which were not signed",
             403,
-            fields={"HeadersNotSigned": ", ".join(loose)},
+            fields={"HeadersNotSigned": ", ".join(found)},
         )
-    raise refusals.stale(kind, f"Headers must be signed: {', '.join(loose)}")
+    raise refusals.stale(kind, f"Headers must be signed: {', '.join(found)}")
 
 
 def query_parts(query: str) -> dict[str, Any]:
@@ -122,3 +129,9 @@ def only_v4(kind: str, algorithm: str = "") -> AwsError:
     return (
         AwsError("InvalidRequest", message) if kind == "s3" else refusals.incomplete(kind, message)
     )
+
+
+def invocation(told: str, arn: str, operation: str) -> bytes:
+    """The SDK's retry id bound to its caller and operation, so that nobody can claim another's."""
+    text = f"{told}\n{arn}\n{operation}"
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()

@@ -92,6 +92,12 @@ class Router:
         except KeyError:
             return self._classify(host)
 
+    def is_api(self, host: str) -> bool:
+        """Whether this host is the AWS API's and never another door's."""
+        if host not in self._known_hosts:
+            self._classify(host)
+        return host in self._known_hosts and self._known_hosts[host] is None
+
     def _classify(self, host: str) -> Handler | None:
         if len(self._known_hosts) >= HOSTS_MAX:
             self._known_hosts.clear()

@@ -122,6 +122,10 @@ class Verifier:
             return None
         return Caller(held.principal, claim.region, claim.key)
 
+    def known(self, prefix: str) -> Claim | None:
+        """What an Authorization text before ``Signature=`` claims, if it was met before."""
+        return self._claims.get(prefix)
+
     def _second(self, request: HttpRequest, text: str) -> Caller:
         """Version 2: S3 only. It signs no body; an aws-chunked one is unwrapped all the same."""
         bucket = bucket_of_host(request.headers.get("host", ""))
@@ -249,7 +253,7 @@ class Verifier:
                 "X-Amz-Expires must be less than a week (in seconds); that is, the given"
                 " X-Amz-Expires must be less than 604800 seconds",
             )
-        signed_at, now = self._seconds(date, kind), self._now_ms() // 1000
+        signed_at, now = self.seconds(date, kind), self._now_ms() // 1000
         if signed_at > now + S3_SKEW_S:
             raise AwsError("AccessDenied", "Request is not valid yet", 403)
         if now > signed_at + int(expires):
@@ -300,7 +304,7 @@ class Verifier:
         given = signature if signature.isascii() else ""
         if request.path == "/" and not request.query and request.method == "POST":
             start = f"POST\n/\n\n{lines}\n{claim.signed_text}\n"
-            proof = Proof(key, self._seconds(date, kind), head, start)
+            proof = Proof(key, self.seconds(date, kind), head, start)
             if not (hashed.isascii() and proof.agrees(hashed, given)):
                 raise refusals.mismatch(kind)
             if len(claim.proofs) >= PROOFS_MAX:
@@ -315,7 +319,7 @@ class Verifier:
         raise refusals.mismatch(kind)
 
     def _check_time(self, date: str, kind: str) -> None:
-        at, now = self._seconds(date, kind), self._now_ms() // 1000
+        at, now = self.seconds(date, kind), self._now_ms() // 1000
         if -SKEW_S <= now - at <= SKEW_S:
             return
         if kind == "s3":
@@ -343,7 +347,8 @@ class Verifier:
                 f" ({_stamp(now)} + 5 min.)",
             )
 
-    def _seconds(self, date: str, kind: str) -> int:
+    def seconds(self, date: str, kind: str) -> int:
+        """A date of a signature in seconds since 1970. Raises ``AwsError``."""
         at = self._times.get(date)
         if at is None:
             try:

@@ -22,6 +22,7 @@ from pileus.services.s3 import (
 )
 from pileus.services.s3.access import access
 from pileus.services.s3.get_object import get_object, head_object
+from pileus.services.s3.plain import Plain
 from pileus.services.s3.post_object import post_object
 from pileus.services.s3.put_object import put_object
 from pileus.services.s3.room import Room
@@ -103,4 +104,5 @@ def build(parts: Parts) -> Service:
         operations,
         partial(access, room),
         direct={n: partial(f, room) for n, f in DIRECT.items()},
+        objects=Plain(room),
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.errors import AwsError
-from pileus.services.call import Access, Call
+from pileus.services.call import Access, Call, Principal
 from pileus.services.s3 import acl, faults
 from pileus.services.s3.actions import BUCKET_ACTIONS, HOT, OBJECT_ACTIONS, VERSIONED
 from pileus.services.s3.copy_source import parse_source
@@ -109,7 +109,7 @@ def need(
 ) -> Access:
     """One permission on a bucket (``key`` None) or an object."""
     resource = bucket_arn(bucket.name) if key is None else object_arn(bucket.name, key)
-    policy = _effective(bucket, call)
+    policy = effective_policy(bucket, call.principal)
     if bucket.acls and _granted(call, action, bucket, key, meta):
         statement = {"Effect": "Allow", "Principal": "*", "Action": action, "Resource": resource}
         told = policy.get("Statement", []) if policy else []
@@ -120,14 +120,12 @@ def need(
     return Access(action, resource, policy, bucket.owner, context)
 
 
-def _effective(bucket: Bucket, call: Call) -> dict[str, Any] | None:
+def effective_policy(bucket: Bucket, principal: Principal) -> dict[str, Any] | None:
     """The policy as it counts for this caller: RestrictPublicBuckets hides a public one from all
     but the owner's account and AWS services."""
-    if bucket.public and bucket.blocks.get("RestrictPublicBuckets"):
-        principal = call.principal
-        if principal.account != bucket.owner and principal.kind not in ("service", "oai"):
-            return None
-    return bucket.policy
+    outsider = principal.account != bucket.owner and principal.kind not in ("service", "oai")
+    hidden = outsider and bucket.public and bucket.blocks.get("RestrictPublicBuckets")
+    return None if hidden else bucket.policy
 
 
 def _granted(call: Call, action: str, bucket: Bucket, key: str | None, meta: Meta | None) -> bool:

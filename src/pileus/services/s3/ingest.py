@@ -9,16 +9,27 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from hashlib import md5
 from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest
-from pileus.services.s3.checksums import Digest, algorithm_of, check_md5, check_value, verify
+from pileus.services.s3.checksums import (
+    HEADERS,
+    Digest,
+    algorithm_of,
+    check_md5,
+    check_value,
+    verify,
+)
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import INLINE_BYTES_MAX
 
 OBJECT_BYTES_MAX = 5 * 1024**3
 BLOCK_BYTES = 1024 * 1024
+DIGEST_HEADERS = frozenset(
+    {*HEADERS, "content-md5", "x-amz-trailer", "x-amz-sdk-checksum-algorithm"}
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -41,12 +52,9 @@ async def receive(room: Room, request: HttpRequest, inline: bool = True) -> Body
     stream = request.stream
     if stream is None:
         body = request.body
-        digest = Digest(algorithm)
         if inline and len(body) <= INLINE_BYTES_MAX:
-            digest.update(body)
-            checks = verify(headers, algorithm, digest)
-            return Body(len(body), digest.md5.hex(), body, checks=checks)
-        return await _whole(room, body, headers, algorithm, digest)
+            return small(headers, body)
+        return await _whole(room, body, headers, algorithm, Digest(algorithm))
     if stream.length < 0:
         raise AwsError(
             "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
@@ -54,6 +62,18 @@ async def receive(room: Room, request: HttpRequest, inline: bool = True) -> Body
     if stream.length > OBJECT_BYTES_MAX:
         raise too_large(stream.length)
     return await drain(room, stream, headers, algorithm, inline, stream.length)
+
+
+def small(headers: dict[str, str], body: bytes) -> Body:
+    """A body that stays in its object's row."""
+    if DIGEST_HEADERS.isdisjoint(headers):
+        return Body(len(body), md5(body, usedforsecurity=False).hexdigest(), body)
+    algorithm = algorithm_of(headers)
+    _check_told(headers, algorithm)
+    digest = Digest(algorithm)
+    digest.update(body)
+    checks = verify(headers, algorithm, digest)
+    return Body(len(body), digest.md5.hex(), body, checks=checks)
 
 
 def too_large(size: int) -> AwsError:

@@ -1,0 +1,180 @@
+"""Plain requests for objects, as the door's short way asks for them (``PlainObjects``).
+
+A bucket is plain for a caller when nothing but policies decides on its objects and none of its
+settings changes an answer; an object, when its answer hangs on its row alone. What is not known to
+be plain is not: a new kind of setting or a new member of ``Meta`` ends the short way by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import (
+    Access,
+    FileBody,
+    HttpRequest,
+    HttpResponse,
+    Principal,
+    Submission,
+)
+from pileus.services.s3 import checksums, rows
+from pileus.services.s3.access import effective_policy
+from pileus.services.s3.get_object import described
+from pileus.services.s3.headers import DEFAULT_TYPE, kept
+from pileus.services.s3.ingest import small
+from pileus.services.s3.names import object_arn
+from pileus.services.s3.room import Bucket, Room
+from pileus.services.s3.rows import INLINE_BYTES_MAX, Meta
+from pileus.state import keys
+
+HEADS_MAX = 8192
+HEAD_BYTES_MAX = 2048
+KEY_CHARS_MAX = 1024
+# Settings of a bucket that change no answer to a plain request (rules for origins count only
+# where the request names one, a policy is judged by the door).
+_HARMLESS = frozenset({"policy", "public-access-block", "ownership", "cors", "tagging", "website"})
+# What the short way knows of a version; all else must be as it is by default.
+_KNOWN = frozenset(
+    {
+        *("etag", "size", "modified_ms", "headers", "owner", "blob", "order", "version"),
+        *("checks", "check_type", "grants"),
+    }
+)
+_DEFAULT = Meta("", 0, 0, {})
+_OTHERS = tuple(f for f in Meta.__struct_fields__ if f not in _KNOWN)
+# Headers of which a write keeps nothing.
+_NOT_KEPT = frozenset(
+    {
+        *("host", "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"),
+        *("accept", "accept-encoding", "accept-language", "user-agent", "x-amz-user-agent"),
+        *("amz-sdk-invocation-id", "amz-sdk-request", "connection", "content-length", "expect"),
+        *("content-type", "content-md5", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-crc32"),
+    }
+)
+Described = tuple[bytes, str, int]  # header lines, blob, size
+
+
+@dataclass(frozen=True, slots=True)
+class PlainBucket:
+    """A bucket as one caller sees it; ``prefix`` is what the rows' keys of its objects start
+    with, ``account`` who owns what this caller writes."""
+
+    bucket: Bucket
+    name: str
+    prefix: bytes
+    versioned: bool
+    account: str
+    policy: dict[str, Any] | None
+
+    def access(self, action: str) -> Access:
+        """The permission for all objects of the bucket."""
+        resource = object_arn(self.name, "")
+        owner = self.bucket.owner
+        if self.policy is None and owner == self.account:
+            return Access(action, resource)
+        return Access(action, resource, self.policy, owner)
+
+
+class Plain:
+    """See ``pileus.services.call.PlainObjects``."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._get = room.store.get
+        self._open = room.blobs.open
+        self._now_ms = room.clock.now_ms
+        self._random = room.clock.random_bytes
+        self.changes = room.store.counter(rows.TABLE)
+        self._heads: dict[tuple[bytes, bool], Described | None] = {}
+
+    def bucket(self, name: str, principal: Principal) -> PlainBucket | None:
+        """The bucket as ``principal`` meets it; None where it is missing or not plain."""
+        try:
+            bucket = self._room.bucket(name)
+        except AwsError:
+            return None
+        if bucket.acls or not _HARMLESS.issuperset(bucket.settings):
+            return None
+        prefix = keys.partition_prefix(rows.OBJECTS, name)
+        policy = effective_policy(bucket, principal)
+        versioned = bool(bucket.versioning)
+        return PlainBucket(bucket, name, prefix, versioned, principal.account, policy)
+
+    def get(self, bucket: PlainBucket, key: str, head: bool) -> HttpResponse | None:
+        """The object whole. ``key`` holds no NUL."""
+        value = self._get(b"%b%b\x00\x01" % (bucket.prefix, key.encode()))
+        if value is None:
+            return None
+        end = 4 + int.from_bytes(value[:4], "big")
+        told = (value[4:end], bucket.versioned)
+        try:
+            known = self._heads[told]
+        except KeyError:
+            known = self._describe(*told)
+        if known is None:
+            return None
+        lines, blob, size = known
+        if head:
+            return HttpResponse(200, [("content-length", str(size))], b"", -1, lines)
+        if not blob:
+            return HttpResponse(200, [], value[end:], -1, lines)
+        return HttpResponse(200, [], FileBody(self._open(blob), 0, size), size, lines)
+
+    def _describe(self, packed: bytes, versioned: bool) -> Described | None:
+        """The header lines of a version; None when it is not plain."""
+        meta = rows.unpack_meta(packed)
+        plain = all(getattr(meta, f) == getattr(_DEFAULT, f) for f in _OTHERS)
+        found: Described | None = None
+        if plain and (not meta.blob or meta.size):
+            text = "".join(f"{name}: {value}\r\n" for name, value in described(meta, versioned))
+            if text.count("\n") == text.count("\r") == text.count("\r\n"):
+                found = (_encoded(text), meta.blob, meta.size)
+        if len(packed) <= HEAD_BYTES_MAX:  # clients choose the text
+            if len(self._heads) >= HEADS_MAX:
+                self._heads.clear()
+            self._heads[packed, versioned] = found
+        return found
+
+    def put(
+        self,
+        bucket: PlainBucket,
+        key: str,
+        request: HttpRequest,
+        principal: Principal,
+        invocation_id: bytes,
+    ) -> Submission | None:
+        """Store a small body; None also where a header is wrong: the usual way says how."""
+        data, headers = request.body, request.headers
+        if len(data) > INLINE_BYTES_MAX or len(key) > KEY_CHARS_MAX:
+            return None
+        try:
+            if _NOT_KEPT.issuperset(headers):
+                told = {"content-type": headers.get("content-type") or DEFAULT_TYPE}
+            else:
+                told = kept(headers)
+            body = small(headers, data)
+        except AwsError:
+            return None
+        checks = body.checks or {}
+        owner = bucket.bucket.owner
+        meta = Meta(body.etag, body.size, self._now_ms(), told, owner, checks=checks)
+        lines = f'etag: "{body.etag}"\r\n'
+        if checks:
+            more = checksums.answer_headers(checks, "")
+            lines += "".join(f"{name}: {value}\r\n" for name, value in more)
+
+        def answer(version: str | None) -> HttpResponse:
+            text = lines if version is None else f"{lines}x-amz-version-id: {version}\r\n"
+            return HttpResponse(200, [], b"", -1, text.encode())
+
+        args = [bucket.name, key, rows.pack_meta(meta), data, {}, self._random(16), []]
+        return Submission(self._room.store, "s3.put", args, invocation_id, answer)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
