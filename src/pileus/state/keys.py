@@ -60,6 +60,15 @@ def under(prefix: bytes, partition: bytes, sort: bytes = b"") -> bytes:
     )
 
 
+def under_partition(prefix: bytes, partition: bytes) -> bytes:
+    """``partition_prefix`` for a table whose ``table_prefix`` is at hand."""
+    return b"%b%b%b\x00\x01" % (
+        prefix,
+        (zlib.crc32(partition) & 0xFFFF).to_bytes(2, "big"),
+        partition.replace(b"\x00", b"\x00\xff"),
+    )
+
+
 def table_prefix(table: str) -> bytes:
     return table.encode() + b"\x00"
 

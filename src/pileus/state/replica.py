@@ -34,6 +34,8 @@ UPSERT = (
     " ON CONFLICT(k) DO UPDATE SET v = excluded.v, ver = excluded.ver"
 )
 FORGET_GROUPS = 500
+RECENT_MAX = 1024
+RECENT_BYTES_MAX = 16 * 1024
 JOURNAL = "INSERT INTO log(first, last, log_ms, chain, results, entries) VALUES(?,?,?,?,?,?)"
 OPERATING = (apsw.Error, OSError, MemoryError, Unavailable, Corrupt)
 
@@ -63,6 +65,9 @@ class SqliteReplica:
         self._rows = Rows(self._c)
         self._cursor = self._c.cursor()
         self._pending: dict[bytes, Row | None] = {}
+        # Rows read lately, as committed: nobody else writes this file. Rules ask for the same few
+        # (a table's description) again and again, each time for the price of a small write.
+        self._recent: dict[bytes, Row | None] = {}
         self.touched: set[bytes] = set()
         self.written_bytes = 0  # of row values, since the start
         self.wal_pages = 0
@@ -96,6 +101,7 @@ class SqliteReplica:
         self._log_ms: int
         self._chain: bytes
         self._applied, self._log_ms, self._chain = last[0] if last else (0, 0, GENESIS)
+        self._recent.clear()
         self._duplicates = Duplicates()
         tail: Any = self._c.execute(
             "SELECT results FROM log WHERE last >= ? ORDER BY first",
@@ -116,7 +122,14 @@ class SqliteReplica:
     def row(self, key: bytes) -> Row | None:
         if key in self._pending:
             return self._pending[key]
-        return self._rows.row(key)
+        if key in self._recent:
+            return self._recent[key]
+        found = self._rows.row(key)
+        if len(self._recent) >= RECENT_MAX:
+            self._recent.clear()
+        if found is None or len(found.value) <= RECENT_BYTES_MAX:
+            self._recent[key] = found
+        return found
 
     def range(
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
@@ -148,6 +161,7 @@ class SqliteReplica:
         except BaseException:
             self._chain, self._log_ms = before
             self._pending.clear()
+            self._recent.clear()
             self._memory_stale = True  # the remembered requests, the tablet map
             if self._c.in_transaction:
                 self._c.execute("ROLLBACK")
@@ -206,10 +220,11 @@ class SqliteReplica:
             return codec.bug(e.rule, fault)
 
     def _hold(self, sequence: int, writes: dict[bytes, bytes | None]) -> None:
-        pending = self._pending
+        pending, recent = self._pending, self._recent
         remap = False
         for k, v in writes.items():
             pending[k] = None if v is None else Row(k, v, sequence)
+            recent.pop(k, None)
             remap = remap or k.startswith(tablets.PREFIX)
         if remap:
             self._map = tablets.load(self)

@@ -23,6 +23,7 @@ from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
 from pileus.services.dynamodb.list_tables import list_tables
 from pileus.services.dynamodb.put_item import put_item
 from pileus.services.dynamodb.query import query
+from pileus.services.dynamodb.quick_query import QuickQuery
 from pileus.services.dynamodb.resource_policy import (
     delete_resource_policy,
     get_resource_policy,
@@ -46,7 +47,6 @@ def build(parts: Parts) -> Service:
     room = Room(parts)
     chores = Chores(room)
     hot_reads = {
-        "Query": query,
         "Scan": scan,
         "BatchGetItem": batch_get_item,
         "TransactGetItems": transact_get_items,
@@ -88,6 +88,7 @@ def build(parts: Parts) -> Service:
         single=partial(single, room),
         direct={
             "GetItem": now(get_item, room, get_plain),
+            "Query": now(query, room, QuickQuery()),
             **{name: now(f, room) for name, f in hot_reads.items()},
             **{name: one_entry(f, room) for name, f in hot_entries.items()},
             **{name: later(f, room) for name, f in hot_writes.items()},

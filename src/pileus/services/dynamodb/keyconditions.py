@@ -24,12 +24,12 @@ def expression_terms(condition: Condition, values: dict[str, Value]) -> list[Ter
     """The terms of a KeyConditionExpression; ``AwsError`` for what keys cannot be asked."""
     return [
         [name, operator, [values[v] for v in operands]]
-        for name, operator, operands in _shape_of(condition)
+        for name, operator, operands in shape_of(condition)
     ]
 
 
 @lru_cache(maxsize=1024)
-def _shape_of(condition: Condition) -> list[Term]:
+def shape_of(condition: Condition) -> list[Term]:
     """Terms with the names of their values: the same for every request with this expression."""
     terms: list[Term] = []
     _collect(condition.tree, terms)
