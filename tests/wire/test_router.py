@@ -52,7 +52,7 @@ def test_known_hosts_are_bounded(router):
     for i in range(HOSTS_MAX * 2):
         router.door(request(host=f"h{i}"))
         router.route(request("POST", x_amz_target=f"DynamoDB_20120810.X{i}"))
-    assert len(router._known_hosts) <= HOSTS_MAX and len(router._targets) <= HOSTS_MAX
+    assert len(router._known_hosts) <= HOSTS_MAX and len(router.targets) <= HOSTS_MAX
 
 
 @pytest.mark.parametrize(

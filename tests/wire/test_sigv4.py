@@ -449,3 +449,43 @@ def test_payload_hash_of_s3_is_checked_buffered_and_streamed():
             with pytest.raises(AwsError) as e:
                 verify(request, "s3", "s3")
         assert e.value.code == "XAmzContentSHA256Mismatch"
+
+
+def test_a_proven_head_is_checked_around_every_body():
+    held = {"secret": SECRET, "known": True}
+
+    class Changing(Keys):
+        def lookup(self, access_key_id, session_token):
+            return Credential(held["secret"], ROOT) if held["known"] else None
+
+    now = [NOW]
+    verifier = Verifier(Changing(), lambda: now[0])
+    first, second = (sign(auth.SigV4Auth, data=data) for data in (b'{"a":1}', b'{"b":22}'))
+    assert verifier.quick(first, "dynamodb") is None  # nothing is proven yet
+    verify(first, verifier=verifier)
+    for request in (first, second):
+        assert verifier.quick(request, "dynamodb").principal is ROOT
+    second.body = b'{"b":23}'
+    assert verifier.quick(second, "dynamodb") is None
+    second.body = b'{"b":22}'
+    assert verifier.quick(second, "sqs") is None
+    for name, value in (
+        ("authorization", second.headers["authorization"][:-1] + "\xe9"),
+        ("authorization", second.headers["authorization"][:-4] + "0000"),
+        ("x-amz-date", "20261121T050001Z"),
+        ("x-amz-content-sha256", "0" * 64),
+        ("x-amz-unsigned", "1"),
+    ):
+        headers = {**second.headers, name: value}
+        other = HttpRequest("POST", "/", "", headers, second.body)
+        assert verifier.quick(other, "dynamodb") is None, name
+    now[0] = NOW + 301_000
+    assert verifier.quick(first, "dynamodb") is None
+    now[0] = NOW
+    held["known"] = False
+    assert verifier.quick(first, "dynamodb") is None
+    held["known"], held["secret"] = True, "another"
+    assert verifier.quick(first, "dynamodb") is None
+    with pytest.raises(AwsError):
+        verify(first, verifier=verifier)
+    assert verifier.quick(first, "dynamodb") is None

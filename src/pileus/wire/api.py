@@ -42,6 +42,10 @@ from pileus.wire.strangers import UnknownService, refuse
 BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 16 * 1024 * 1024}
 BODY_MAX_OTHER = 8 * 1024 * 1024
 _READY = (dict, HttpResponse)
+# Operations a repeat cannot harm, asked often: their SDK's retry id is not worth a hash.
+_READS = frozenset(
+    {"GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems", "GetObject", "HeadObject"}
+)
 _UNSIGNED_OPERATIONS = frozenset({"PreflightRequest", "PostObject"})
 
 
@@ -107,11 +111,18 @@ class Api:
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """The server's handler."""
-        short = None if self._short is None or request.method == "POST" else self._short
-        plain = None if short is None else short.answer(request)
-        if plain is not None:
-            return self._plain(plain, request)
-        door = self.router.door(request)
+        router = self.router
+        if request.method == "POST":
+            route = router.targets.get(request.headers.get("x-amz-target"))
+            if route is not None and route.plan is not None and router.is_own(request):
+                caller = self._verifier.quick(request, route.plan.signing)
+                if caller is not None:
+                    return self._run_known(request, route, route.plan, caller, self.request_id())
+        elif self._short is not None:
+            plain = self._short.answer(request)
+            if plain is not None:
+                return self._plain(plain, request)
+        door = router.door(request)
         if door is not None:
             return door(request)
         if request.stream is not None:
@@ -142,13 +153,20 @@ class Api:
             if plan.unsigned:
                 caller = Caller(ANONYMOUS, self.region)
             else:
-                verifier, signing = self._verifier, plan.name.signing
-                known = verifier.quick(request, signing) if request.path == "/" else None
-                caller = known or verifier.verify(request, plan.kind, signing)
+                caller = self._verifier.verify(request, plan.kind, plan.signing)
                 if caller.principal is ANONYMOUS and not plan.open_to_all:
                     raise refusals.missing(plan.kind)
             if route.operation == "PostObject":
                 return self._post_form(request, route, plan, request_id)
+        except Exception as e:
+            return self._failed(e, route, request, request_id)
+        return self._run_known(request, route, plan, caller, request_id)
+
+    def _run_known(
+        self, request: HttpRequest, route: Route, plan: _Plan, caller: Caller, request_id: str
+    ) -> HttpResponse | Awaitable[HttpResponse]:
+        """The call of a known caller: permission, operation, answer."""
+        try:
             call = self._call(request, route, plan, caller, request_id)
             result = self._run(plan, call)
         except Exception as e:
@@ -217,6 +235,8 @@ class Api:
             refusals.family(route.protocol, name.name),
             operation in _UNSIGNED_OPERATIONS,
             operation not in _UNSIGNED_OPERATIONS and self._open_to_all(name, operation),
+            operation in _READS,
+            name.signing,
         )
 
     def _open_to_all(self, name: ServiceName, operation: str) -> bool:
@@ -230,21 +250,23 @@ class Api:
     def _call(
         self, request: HttpRequest, route: Route, plan: _Plan, caller: Caller, request_id: str
     ) -> Call:
-        principal = caller.principal
-        if plan.direct or plan.codec is None:
-            labels = route.labels
-            params: dict[str, Any] = {k: unquote(v) for k, v in labels.items()} if labels else {}
-        else:
-            params = plan.codec.parse(request, route.labels)
-        told = request.headers.get("amz-sdk-invocation-id")
+        principal, region = caller.principal, caller.region or self.region
+        params: dict[str, Any] = {}
+        labels = route.labels
+        if not plan.direct and plan.codec is not None:
+            params = plan.codec.parse(request, labels)
+        elif labels:
+            params = {k: unquote(v) for k, v in labels.items()}
+        told = None if plan.reads else request.headers.get("amz-sdk-invocation-id")
+        repeated = b"" if told is None else invocation(told, principal.arn, plan.operation)
         return Call(
-            plan.name.name,
+            plan.service.name,
             plan.operation,
             principal,
-            caller.region or self.region,
+            region,
             params,
             request_id,
-            invocation(told, principal.arn, plan.operation) if told is not None else b"",
+            repeated,
             request,
         )
 
@@ -401,6 +423,8 @@ class _Plan:
     kind: str
     unsigned: bool
     open_to_all: bool
+    reads: bool
+    signing: str
 
 
 def _object_ids(request_id: str) -> bytes:

@@ -45,12 +45,12 @@ class Proof:
     """A request's head, ready to be checked around any body: the hash of the canonical request up
     to the body's, and the HMAC up to the request's. What a client repeats is hashed once."""
 
-    __slots__ = ("_inner", "_outer", "_request", "at")
+    __slots__ = ("_inner", "_outer", "_request", "at_ms")
 
     def __init__(self, key: SigningKey, at: int, head: str, request: str) -> None:
         """``head``: the string to sign without its last line; ``request``: the canonical request
         without its last line; ``at``: its time in seconds since 1970."""
-        self.at = at
+        self.at_ms = at * 1000
         self._request = sha256(request.encode("latin-1", "replace"))
         self._inner, self._outer = key.halves()
         self._inner.update(head.encode())

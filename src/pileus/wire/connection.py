@@ -21,7 +21,7 @@ from pileus.errors import AwsError
 from pileus.services.call import FileBody, HttpRequest, HttpResponse
 from pileus.wire.body import BodyQueue
 from pileus.wire.framing import NAMES, ONCE, TIMEOUT, body_length, plain_error, target
-from pileus.wire.respond import BrokenBody, plain, send
+from pileus.wire.respond import BrokenBody, plain, ready, send
 
 if TYPE_CHECKING:
     from pileus.wire.http import Server
@@ -136,15 +136,16 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def data_received(self, data: bytes) -> None:
-        self._read_mark = self.server.now
+        server = self.server
+        self._read_mark = server.now
         if self._deaf:
             self._linger_on(len(data))
             return
         if not self._in_message:
             if self._current is None and not self._queue and not self._write_paused:
-                request = self.server.whole.read(data, self.remote)
+                request = server.whole.read(data, self.remote)
                 if request is not None:
-                    self._answer_whole(request)
+                    self._answer_whole(server, request)
                     return
             self._begin_mark = self._read_mark
             self._head_bytes = 0
@@ -317,15 +318,19 @@ class Connection(asyncio.Protocol):
             self._pipeline_held = False
             self._release()
 
-    def _answer_whole(self, request: HttpRequest) -> None:
+    def _answer_whole(self, server: Server, request: HttpRequest) -> None:
         """Run a request that came in one piece while nothing waited before it."""
-        server = self.server
         server.requests += 1
-        self._current = inbound = Inbound(request, True, False)
         try:
             result: HttpResponse | Awaitable[HttpResponse] = server.handler(request)
         except Exception as e:
-            result = self._broken(inbound, e)
+            result = self._broken(Inbound(request, True, False), e)
+        if type(result) is HttpResponse and result.ready and not (self._eof or server.stopping):
+            raw = ready(result, server.date)
+            if raw is not None:
+                server.outbox.put(self.transport, raw)
+                return
+        self._current = inbound = Inbound(request, True, False)
         if type(result) is HttpResponse:
             if self._respond_at_once(inbound, result):
                 return
@@ -374,7 +379,8 @@ class Connection(asyncio.Protocol):
             rest = self._respond(inbound, response)
             assert rest is None, "an answer made of one entry has its bytes"
             self._done(inbound)
-        self._advance()
+        if self._queue or self._receiving is not None or self._pipeline_held:
+            self._advance()
 
     async def _run(self, inbound: Inbound, result: Awaitable[HttpResponse]) -> None:
         try:

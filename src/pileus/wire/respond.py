@@ -53,17 +53,25 @@ def head(response: HttpResponse, date: bytes, extra: str) -> bytes:
     return b"%b%b\r\n" % (raw, date)
 
 
+def ready(response: HttpResponse, date: bytes) -> bytes | None:
+    """An answer whose header lines are all written, to a request that was no HEAD; else None."""
+    body = response.body
+    if response.status != 200 or response.headers or type(body) is not bytes:
+        return None
+    return b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n%b\r\n%b" % (
+        response.ready,
+        len(body),
+        date,
+        body,
+    )
+
+
 def plain(response: HttpResponse, body: bytes, date: bytes) -> bytes:
     """The commonest answer in one piece: 2xx or an error with its bytes, on a connection that
     stays open."""
-    ready = response.ready
-    if ready and response.status == 200 and not response.headers:
-        return b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n%b\r\n%b" % (
-            ready,
-            len(body),
-            date,
-            body,
-        )
+    raw = ready(response, date) if response.ready else None
+    if raw is not None:
+        return raw
     status = response.status
     if status < 200 or status in _BODYLESS:
         return head(response, date, "")

@@ -61,7 +61,7 @@ class Router:
         self._named: list[tuple[Callable[[str], bool], Handler]] = []
         self._known_hosts: dict[str, Handler | None] = {}
         self._paths: dict[str, RestPaths] = {}
-        self._targets: dict[str, Route] = {}
+        self.targets: dict[str | None, Route] = {}  # by X-Amz-Target, as far as seen
         self._objects: dict[str, str] = {}
         self._bucket_hosts: dict[str, str] = {}
 
@@ -98,6 +98,12 @@ class Router:
             self._classify(host)
         return host in self._known_hosts and self._known_hosts[host] is None
 
+    def is_own(self, request: HttpRequest) -> bool:
+        """A POST to "/" of a host that no mounted door claims, where that was seen before."""
+        if request.path != "/" or request.query or request.method != "POST":
+            return False
+        return self._known_hosts.get(request.headers["host"], self) is None
+
     def _classify(self, host: str) -> Handler | None:
         if len(self._known_hosts) >= HOSTS_MAX:
             self._known_hosts.clear()
@@ -120,7 +126,7 @@ class Router:
         headers = request.headers
         target = headers.get("x-amz-target")
         if target is not None:
-            known = self._targets.get(target)
+            known = self.targets.get(target)
             if known is not None:
                 return known
             prefix, _, operation = target.rpartition(".")
@@ -143,9 +149,9 @@ class Router:
 
     def remember(self, target: str, route: Route) -> Route:
         """Keep a target's route (bounded: the client chooses the text)."""
-        if len(self._targets) >= HOSTS_MAX:
-            self._targets.clear()
-        self._targets[target] = route
+        if len(self.targets) >= HOSTS_MAX:
+            self.targets.clear()
+        self.targets[target] = route
         return route
 
     def service_of(self, request: HttpRequest) -> ServiceName:

@@ -32,6 +32,7 @@ from pileus.wire.payload import check_payload
 CACHE_MAX = 4096
 PROOFS_MAX = 32
 SKEW_S = 300
+SKEW_MS = 300_000
 S3_SKEW_S = 900
 EXPIRES_MAX_S = 7 * 86400
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -92,33 +93,30 @@ class Verifier:
         return Caller(self._owner if self._owner and kind != "s3" else ANONYMOUS, "")
 
     def quick(self, request: HttpRequest, service: str) -> Caller | None:
-        """``verify`` for a head that was proven before (same signed headers, same second, same
-        key) around another body: only what the body changes is hashed. None: ask ``verify``."""
+        """``verify`` for a POST to "/" whose head was proven before (same signed headers, same
+        second, same key) around another body: only what the body changes is hashed. None: ask
+        ``verify``."""
         headers = request.headers
         text = headers.get("authorization", "")
         claim = self._claims.get(text[:-74])
-        if claim is None or claim.service != service or text[-74:-64] != "Signature=":
-            return None
-        if request.path != "/" or request.query or request.method != "POST" or not text.isascii():
+        if claim is None or claim.service != service or not text.startswith("Signature=", -74):
             return None
         try:
-            proof = claim.proofs.get(claim.values(headers))
-        except KeyError:
-            return None
-        if proof is None or list(headers) != claim.checked:
+            proof = claim.proofs[claim.values(headers)]
+            hashed = sha256(request.body).hexdigest()
+            if list(headers) != claim.checked or not proof.agrees(hashed, text[-64:]):
+                return None
+        except (KeyError, TypeError):  # a head not seen before, a signature that is no ASCII
             return None
         now_ms = self._now_ms()
-        if not -SKEW_S <= now_ms // 1000 - proof.at <= SKEW_S:
+        if not -SKEW_MS <= now_ms - proof.at_ms <= SKEW_MS:
             return None
         held = self._directory.lookup(claim.access_key_id, headers.get("x-amz-security-token"))
         if held is None or held.secret != claim.secret:
             return None
         if held.expires_ms is not None and held.expires_ms <= now_ms:
             return None
-        digest = sha256(request.body).hexdigest()
-        if headers.get("x-amz-content-sha256", digest) != digest:
-            return None
-        if not proof.agrees(digest, text[-64:]):
+        if headers.get("x-amz-content-sha256", hashed) != hashed:
             return None
         return Caller(held.principal, claim.region, claim.key)
 

@@ -58,8 +58,7 @@ class WholeRequests:
                 return None
             method, path, query = found
         del lines[0]
-        known = self._lines
-        pairs = [known.get(line) for line in lines]
+        pairs = list(map(self._lines.get, lines))
         if None in pairs and not self._learn(lines, pairs):
             return None
         headers: dict[str, str] = dict(pairs)  # type: ignore[arg-type]
@@ -85,12 +84,17 @@ class WholeRequests:
 
     def _learn(self, lines: list[str], pairs: list[Line | None]) -> bool:
         """Fill in the lines not seen before; False where one is not plain."""
-        for at, pair in enumerate(pairs):
+        at = -1
+        for _ in range(pairs.count(None)):
+            at = pairs.index(None, at + 1)
+            line = lines[at]
+            if line.startswith("Authorization: AWS4") and line.isprintable() and line[-1] != " ":
+                pairs[at] = ("authorization", line[15:])
+                continue
+            pair = self._line(line)
             if pair is None:
-                pair = self._line(lines[at])
-                if pair is None:
-                    return False
-                pairs[at] = pair
+                return False
+            pairs[at] = pair
         return True
 
     def _line(self, line: str) -> Line | None:

@@ -21,7 +21,7 @@ from pileus.services.dynamodb.execute_transaction import execute_transaction
 from pileus.services.dynamodb.get_item import get_item, get_plain
 from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
 from pileus.services.dynamodb.list_tables import list_tables
-from pileus.services.dynamodb.put_item import put_item
+from pileus.services.dynamodb.put_item import put_item, put_plain
 from pileus.services.dynamodb.query import query
 from pileus.services.dynamodb.quick_query import QuickQuery
 from pileus.services.dynamodb.resource_policy import (
@@ -52,7 +52,6 @@ def build(parts: Parts) -> Service:
         "TransactGetItems": transact_get_items,
     }
     hot_entries = {
-        "PutItem": put_item,
         "UpdateItem": update_item,
         "DeleteItem": delete_item,
     }
@@ -90,6 +89,7 @@ def build(parts: Parts) -> Service:
             "GetItem": now(get_item, room, get_plain),
             "Query": now(query, room, QuickQuery()),
             **{name: now(f, room) for name, f in hot_reads.items()},
+            "PutItem": one_entry(put_item, room, put_plain),
             **{name: one_entry(f, room) for name, f in hot_entries.items()},
             **{name: later(f, room) for name, f in hot_writes.items()},
             **{name: control(f, room) for name, f in tables.items()},

@@ -14,14 +14,12 @@ from pileus.services.dynamodb.conditionkeys import Conditions
 from pileus.services.dynamodb.faults import unserializable
 from pileus.services.dynamodb.partiql.permissions import accesses
 from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import SINGLE_ACTIONS
 
 UNSCOPED = frozenset({"ListTables", "DescribeLimits", "DescribeEndpoints", "ListBackups"})
 PARTIQL = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"})
 ON_INDEX = frozenset({"Query", "Scan"})
-SINGLE = {
-    name: "dynamodb:" + name
-    for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")
-}
+SINGLE = frozenset(SINGLE_ACTIONS)
 TRANSACT_ACTIONS = {
     "Put": "PutItem",
     "Update": "UpdateItem",
@@ -47,19 +45,18 @@ def read_body(call: Call) -> None:
 def single(room: Room, call: Call) -> tuple[str, str] | None:
     """The quick look at an operation on one table without a policy of its own; the table is kept
     in ``call.scratch``."""
-    action = SINGLE.get(call.operation)
-    if action is None:
+    if call.operation not in SINGLE or call.request is None:
         return None
-    read_body(call)
-    params = call.params
-    name = params.get("TableName")
-    if type(name) is not str or name[:4] == "arn:" or "IndexName" in params:
-        return None
-    table = room.tables.find(call.principal.account, call.region, name)
-    if table is None or "policy" in table.description:
+    try:
+        call.params = params = orjson.loads(call.request.body)
+        table = room.tables.find(call.principal.account, call.region, params["TableName"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        call.params = {}
+        return None  # the exact reader says what is wrong
+    if table is None or "IndexName" in params:
         return None
     call.scratch = table
-    return action, table.arn
+    return table.single.get(call.operation)
 
 
 def access(room: Room, call: Call) -> list[Access]:

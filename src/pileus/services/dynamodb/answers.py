@@ -9,6 +9,8 @@ import orjson
 
 from pileus.services.call import Call, HttpResponse
 
+JSON_1_0 = "application/x-amz-json-1.0"
+_ANY_ORIGIN = ("Access-Control-Allow-Origin", "*")
 _HEAD_1_0 = b"Content-Type: application/x-amz-json-1.0\r\n"
 _HEAD = b"Content-Type: application/json\r\n"
 
@@ -16,13 +18,14 @@ _HEAD = b"Content-Type: application/json\r\n"
 def respond(call: Call, body: bytes) -> HttpResponse:
     """200 with ``body``, in the content type the client speaks."""
     request = call.request
+    if request is None:
+        return HttpResponse(200, [], body, -1, _HEAD_1_0)
+    asked = request.headers
+    kind = asked.get("content-type")
     head = _HEAD_1_0
-    if request is not None and request.headers.get("content-type", "")[:16] == "application/json":
+    if kind != JSON_1_0 and kind is not None and kind[:16] == "application/json":
         head = _HEAD
-    headers = []
-    if request is not None and "origin" in request.headers:
-        headers.append(("Access-Control-Allow-Origin", "*"))
-    return HttpResponse(200, headers, body, -1, head)
+    return HttpResponse(200, [_ANY_ORIGIN] if "origin" in asked else [], body, -1, head)
 
 
 def assemble(members: list[bytes]) -> bytes:

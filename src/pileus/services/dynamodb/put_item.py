@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import OLD, PRICE, SHOW
-from pileus.services.dynamodb.values import ITEM_BYTES_MAX, check_item
+from pileus.services.dynamodb.values import ITEM_BYTES_MAX, check_item, check_shape
 from pileus.services.dynamodb.write_answer import write_answer
 
 PLAIN = frozenset({"TableName", "Item"})
@@ -44,6 +45,25 @@ def put_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
         return write_answer(call, table, params, item, result)
 
     return submission(room, call, "dynamodb.put", entry, finish)
+
+
+def put_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission | None:
+    """Store an item whose keys are texts, unconditionally, in a table without indexes."""
+    table, item = call.scratch, params.get("Item")
+    if len(params) != 2 or type(item) is not dict or table.index_types:
+        return None
+    if call.request is None or len(call.request.body) > ITEM_BYTES_MAX:
+        return None  # an item is never larger than its text
+    check_shape(item)
+    key = table.plain_key(item, whole=True)
+    if key is None:
+        return None
+    entry = (table.meta_key, table.id, key, orjson.dumps(item), None, 0)
+    return submission(room, call, "dynamodb.put", entry, partial(_stored, call))
+
+
+def _stored(call: Call, result: Any) -> HttpResponse:
+    return respond(call, b"{}")
 
 
 def _check(params: dict[str, Any], item: dict[str, Any]) -> tuple[Any, Bound]:

@@ -17,7 +17,7 @@ from pileus.services.dynamodb.answers import member, respond
 from pileus.services.dynamodb.expressions.conditions import compile_condition
 from pileus.services.dynamodb.expressions.tokens import Fault
 from pileus.services.dynamodb.keyconditions import shape_of
-from pileus.services.dynamodb.reading import CHUNK_ROWS, PAGE_BYTES_MAX
+from pileus.services.dynamodb.pages import CHUNK_ROWS, PAGE_BYTES_MAX
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import HASH_BYTES_MAX, RANGE_BYTES_MAX, Table
 from pileus.state import keys
@@ -66,7 +66,7 @@ class QuickQuery:
         most = min(limit, CHUNK_ROWS)
         rows = room.store.pairs(where.start, where.end, most, not forward)
         texts = [value for _, value in rows]
-        if sum(map(len, texts)) >= PAGE_BYTES_MAX or (len(texts) == most and most != limit):
+        if sum(map(len, texts)) > PAGE_BYTES_MAX // 2 or (len(texts) == most and most != limit):
             return None
         more = b""
         if len(texts) == limit:

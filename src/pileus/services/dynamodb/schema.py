@@ -19,6 +19,11 @@ from pileus.state import keys
 
 HASH_BYTES_MAX = 2048
 RANGE_BYTES_MAX = 1024
+TEXT_MAX = 256  # characters, so certainly fewer bytes than either
+SINGLE_ACTIONS = {
+    name: "dynamodb:" + name
+    for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")
+}
 MISMATCH = "The provided key element does not match the schema"
 
 
@@ -85,6 +90,8 @@ class Table:
     stream_topic: str
     rows_prefix: bytes
     arn: str
+    single: dict[str, tuple[str, str]]  # operation → the one permission it needs; no policy here
+    texts: bool  # all keys are texts
     by_name: dict[str, Index] = field(default_factory=dict)
 
     @property
@@ -112,24 +119,25 @@ class Table:
             raise invalid(MISMATCH)
         return keys.under(self.rows_prefix, self._hash(hash_value), self._range(range_value))
 
-    def plain_key(self, key: Any) -> bytes | None:
-        """``key_of`` for a key of texts, as a client sent it; None where anything is unusual."""
+    def plain_key(self, key: Any, whole: bool = False) -> bytes | None:
+        """``key_of`` for a key of texts, as a client sent it, or ``item_key`` for a ``whole`` item
+        of a table without indexes; None where anything is unusual."""
         try:
-            first = key[self.hash_name]
-            head = first["S"].encode()
-            tail, count = b"", 1
             if self.range_name:
-                second = key[self.range_name]
-                tail, count = second["S"].encode(), 2
-                if not tail or len(second) != 1 or self.range_type != "S":
+                ((kind, head),) = key[self.hash_name].items()
+                ((also, tail),) = key[self.range_name].items()
+                if not (len(key) == 2 or whole) or not (0 < len(tail) <= TEXT_MAX):
                     return None
-        except (KeyError, TypeError, AttributeError):
+            else:
+                ((kind, head),) = key[self.hash_name].items()
+                also, tail = "S", ""
+                if len(key) != 1 and not whole:
+                    return None
+            if kind != "S" or also != "S" or not self.texts or not 0 < len(head) <= TEXT_MAX:
+                return None
+            return keys.under(self.rows_prefix, head.encode(), tail.encode())
+        except (KeyError, TypeError, ValueError, AttributeError):
             return None
-        if not head or len(first) != 1 or len(key) != count or self.hash_type != "S":
-            return None
-        if len(head) > HASH_BYTES_MAX or len(tail) > RANGE_BYTES_MAX:
-            return None
-        return keys.under(self.rows_prefix, head, tail)
 
     def item_key(self, item: Item) -> bytes:
         """Row key of a whole item to be put; the service words its mistakes otherwise."""
@@ -254,6 +262,10 @@ def parse(meta_key: bytes, text: bytes) -> Table:
         stream_topic=topic(d["id"], d["LatestStreamLabel"]) if view else "",
         rows_prefix=keys.table_prefix(rows),
         arn=d["TableArn"],
+        single={}
+        if d.get("policy")
+        else {n: (a, d["TableArn"]) for n, a in SINGLE_ACTIONS.items()},
+        texts=all(types[n] == "S" for n in names),
         by_name={i.name: i for i in indexes},
     )
 
