@@ -18,6 +18,7 @@ from pileus.services.s3 import (
     delete_object,
     list_objects,
     multipart,
+    object_lock,
     settings,
 )
 from pileus.services.s3.access import access
@@ -76,6 +77,12 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "GetObjectTagging": settings.get_object_tagging,
     "PutObjectTagging": settings.put_object_tagging,
     "DeleteObjectTagging": settings.delete_object_tagging,
+    "GetObjectLockConfiguration": object_lock.get_configuration,
+    "PutObjectLockConfiguration": object_lock.put_configuration,
+    "GetObjectRetention": object_lock.get_retention,
+    "PutObjectRetention": object_lock.put_retention,
+    "GetObjectLegalHold": object_lock.get_legal_hold,
+    "PutObjectLegalHold": object_lock.put_legal_hold,
     "GetBucketWebsite": settings.get_website,
     "PutBucketWebsite": settings.put_website,
     "DeleteBucketWebsite": settings.delete_website,

@@ -11,7 +11,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call, Principal
-from pileus.services.s3 import acl, faults
+from pileus.services.s3 import acl, faults, object_lock
 from pileus.services.s3.actions import BUCKET_ACTIONS, HOT, OBJECT_ACTIONS, VERSIONED
 from pileus.services.s3.copy_source import parse_source
 from pileus.services.s3.names import bucket_arn, object_arn
@@ -37,6 +37,11 @@ _HEADER_CONTEXT = (
     "if-match",
     "if-none-match",
 )
+_LOCK_CONTEXT = {  # condition keys without the x-amz- of their headers
+    object_lock.MODE: "s3:object-lock-mode",
+    object_lock.UNTIL: "s3:object-lock-retain-until-date",
+    object_lock.HOLD: "s3:object-lock-legal-hold",
+}
 
 
 def access(room: Room, call: Call) -> Sequence[Access]:
@@ -70,14 +75,37 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
     if headers.get("x-amz-expected-bucket-owner", bucket.owner) != bucket.owner:
         raise faults.access_denied()
     if call.operation != "PutObject":
-        return [need(room, call, action, bucket, key, context, meta)]
+        out = [need(room, call, action, bucket, key, context, meta)]
+        if object_lock.BYPASS in headers:
+            out += _bypass(room, call, bucket, key)
+        return out
     context = {**context, **_header_context(headers)}
     out = [need(room, call, action, bucket, key, context, meta)]
     if "x-amz-tagging" in headers:
         out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
     if acl.asks(headers):
         out.append(need(room, call, "s3:PutObjectAcl", bucket, key, context))
+    return out + _locking(room, call, bucket, key, headers)
+
+
+def _locking(room: Room, call: Call, bucket: Bucket, key: str, headers: Any) -> list[Access]:
+    """To write under a lock takes permission to set it."""
+    if not object_lock.asked(headers):
+        return []
+    context = {k: headers[h] for h, k in _LOCK_CONTEXT.items() if h in headers}
+    out = []
+    if object_lock.MODE in headers:
+        out.append(need(room, call, "s3:PutObjectRetention", bucket, key, context))
+    if object_lock.HOLD in headers:
+        out.append(need(room, call, "s3:PutObjectLegalHold", bucket, key, context))
     return out
+
+
+def _bypass(room: Room, call: Call, bucket: Bucket, key: str) -> list[Access]:
+    """The header that lifts governance counts only with its own permission."""
+    told = call.request.headers.get(object_lock.BYPASS, "") if call.request is not None else ""
+    asked = told.lower() == "true" or call.params.get("BypassGovernanceRetention")
+    return [need(room, call, "s3:BypassGovernanceRetention", bucket, key)] if asked else []
 
 
 def _look(room: Room, call: Call, name: str, key: str, version: str | None) -> Meta | None:
@@ -177,7 +205,8 @@ def _on_object(room: Room, call: Call, action: str) -> list[Access]:
     meta = _look(room, call, params["Bucket"], params["Key"], version)
     if meta is not None and meta.tags:
         context.update(_existing_tags(meta))
-    return [need(room, call, action, bucket, params["Key"], context, meta)]
+    out = [need(room, call, action, bucket, params["Key"], context, meta)]
+    return out + _bypass(room, call, bucket, params["Key"])
 
 
 def _copy(room: Room, call: Call) -> list[Access]:
@@ -205,14 +234,15 @@ def _on_object_write(room: Room, call: Call) -> list[Access]:
         out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
     if acl.asks(headers):
         out.append(need(room, call, "s3:PutObjectAcl", bucket, key, context))
-    return out
+    return out + _locking(room, call, bucket, key, headers)
 
 
 def _post(room: Room, call: Call) -> list[Access]:
     bucket = room.bucket(call.params["Bucket"])
     context = _header_context(call.params["Fields"])
     key = resolved_key(call.params)
-    return [need(room, call, "s3:PutObject", bucket, key, context)]
+    out = [need(room, call, "s3:PutObject", bucket, key, context)]
+    return out + _locking(room, call, bucket, key, call.params["Fields"])
 
 
 def _bulk_delete(room: Room, call: Call) -> list[Access]:
@@ -246,4 +276,7 @@ def _create_bucket(call: Call) -> list[Access]:
         out.append(Access("s3:PutBucketAcl", resource, context=context))
     if "x-amz-object-ownership" in headers:
         out.append(Access("s3:PutBucketOwnershipControls", resource, context=context))
+    if call.params.get("ObjectLockEnabledForBucket"):
+        out.append(Access("s3:PutBucketVersioning", resource, context=context))
+        out.append(Access("s3:PutBucketObjectLockConfiguration", resource, context=context))
     return out

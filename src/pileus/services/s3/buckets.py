@@ -28,8 +28,6 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     name = check_bucket(params["Bucket"])
     region = _region(call)
-    if params.get("ObjectLockEnabledForBucket"):
-        raise AwsError("NotImplemented", "Object Lock is not offered by Pileus yet.", 501)
     default = "ObjectWriter" if room.config.s3_legacy_defaults else "BucketOwnerEnforced"
     ownership = params.get("ObjectOwnership") or default
     if ownership not in OWNERSHIPS:
@@ -52,6 +50,8 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
         "created_ms": room.clock.now_ms(),
         "again": region == "us-east-1",
     }
+    if params.get("ObjectLockEnabledForBucket"):
+        record |= {"versioning": "Enabled", "lock": {}}
     told = {kind: orjson.dumps(value) for kind, value in settings.items()}
     await room.submit("s3.create_bucket", [name, record, told], call)
     return {"Location": f"/{name}", "BucketArn": bucket_arn(name)}

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from pileus.services.call import Call
-from pileus.services.s3 import acl, checksums, faults, rows
+from pileus.services.s3 import acl, checksums, faults, object_lock, rows
 from pileus.services.s3.conditions import check_read
 from pileus.services.s3.copy_source import parse_source
 from pileus.services.s3.get_object import read_chunks
@@ -66,6 +66,7 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
     meta = _described(source, params, headers)
     _refuse_noop(source, name, key, params, headers)
     meta.grants = acl.of_headers(headers, bucket, call.account)
+    meta.lock = object_lock.of_headers(headers, bucket, room.clock.now_ms())
     meta.owner = bucket.owner if not bucket.acls else call.account
     meta.modified_ms = room.clock.now_ms()
     body = await _bytes(room, source, params.get("ChecksumAlgorithm") or "")

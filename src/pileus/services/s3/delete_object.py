@@ -10,7 +10,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
-from pileus.services.s3 import faults, rows
+from pileus.services.s3 import faults, object_lock, rows
 from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import parse_date
 from pileus.services.s3.query import query_of
@@ -56,6 +56,8 @@ async def _delete(
 
 def _conditions(headers: dict[str, str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
+    if headers.get(object_lock.BYPASS, "").lower() == "true":
+        out["bypass"] = True
     if "if-match" in headers:
         out["match"] = headers["if-match"].strip().strip('"')
     size = headers.get("x-amz-if-match-size")
@@ -104,6 +106,8 @@ def _part_id(invocation_id: bytes, number: int) -> bytes:
 async def _one_of_many(room: Room, call: Call, number: int, item: dict[str, Any]) -> dict[str, Any]:
     asked = {k: v for k, v in item.items() if k in ("Key", "VersionId")}
     params: dict[str, Any] = {"Bucket": call.params["Bucket"], **asked}
+    if call.params.get("BypassGovernanceRetention"):
+        params["BypassGovernanceRetention"] = True
     if item.get("ETag"):
         params["IfMatch"] = item["ETag"]
     if item.get("Size") is not None:

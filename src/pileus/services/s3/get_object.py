@@ -11,7 +11,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, FileBody, Headers, HttpRequest, HttpResponse
-from pileus.services.s3 import checksums, faults
+from pileus.services.s3 import checksums, faults, object_lock
 from pileus.services.s3.conditions import check_read
 from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import http_date
@@ -108,6 +108,7 @@ def described(meta: Meta, versioned: bool) -> Headers:
     ]
     if versioned:
         headers.append(("x-amz-version-id", meta.version or "null"))
+        headers += object_lock.answer_headers(meta)
     return headers
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from pileus.services.call import Call, HttpResponse
-from pileus.services.s3 import acl, checksums, faults, rows
+from pileus.services.s3 import acl, checksums, faults, object_lock, rows
 from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import receive
@@ -46,6 +46,7 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
         check_type=_check_type(algorithm, params.get("ChecksumType")),
         tags=tags_of(params.get("Tagging")),
         grants=acl.of_headers(headers, bucket, call.account),
+        lock=object_lock.of_headers(headers, bucket, room.clock.now_ms()),
     )
     upload_id = base64.urlsafe_b64encode(room.clock.random_bytes(48)).decode()
     record = msgspec.msgpack.encode(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.s3 import rows
+from pileus.services.s3 import locks, rows
 from pileus.services.s3.rows import Meta
 from pileus.state import keys
 from pileus.state.tx import Row, Tx
@@ -22,6 +22,10 @@ def place(
     state = bucket.get("versioning", "")
     meta.order = tx.sequence
     meta.version = rows.version_id(tx.sequence, token) if state == "Enabled" else ""
+    if "lock" in bucket:
+        locks.default(meta, bucket["lock"], tx.now_ms)
+    elif meta.lock is not None:
+        raise locks.no_configuration()
     retire(tx, name, key, state)
     if meta.blob:
         tx.put(rows.blob_ref(meta.blob, meta.order), b"")

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse
-from pileus.services.s3 import acl, checksums, faults
+from pileus.services.s3 import acl, checksums, faults, object_lock
 from pileus.services.s3.checksums import algorithm_of
 from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import check_tags, kept
@@ -48,6 +48,7 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
     if "acl" in fields:
         headers["x-amz-acl"] = fields["acl"]
     grants = acl.of_headers(headers, bucket, call.account)
+    lock = object_lock.of_headers(fields, bucket, room.clock.now_ms())
     body = await drain(room, params["File"], fields, algorithm_of(fields), limit=high)
     if body.size < low:
         raise AwsError(
@@ -65,6 +66,7 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
         checks=body.checks or {},
         tags=_tags(fields.get("tagging")),
         grants=grants,
+        lock=lock,
     )
     version = await commit(room, call, name, key, meta, body, {})
     return _answer(room, call, name, key, meta, version)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.services.call import Call, Headers, HttpResponse
-from pileus.services.s3 import acl, checksums, faults, rows
+from pileus.services.s3 import acl, checksums, faults, object_lock, rows
 from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import kept, tags_of
 from pileus.services.s3.ingest import Body, receive
@@ -28,6 +28,8 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
     told = kept(headers)
     tags = tags_of(headers.get("x-amz-tagging"))
     grants = acl.of_headers(headers, bucket, call.account)
+    lock = object_lock.of_headers(headers, bucket, room.clock.now_ms())
+    object_lock.require_digest(headers)
     body = await receive(room, request)
     meta = Meta(
         body.etag,
@@ -39,6 +41,7 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
         checks=body.checks or {},
         tags=tags,
         grants=grants,
+        lock=lock,
     )
     version = await commit(room, call, name, key, meta, body, conditions)
     answer: Headers = [("etag", f'"{body.etag}"')]

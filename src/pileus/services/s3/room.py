@@ -37,6 +37,7 @@ class Bucket:
     public: bool = False
     blocks: dict[str, bool] = field(default_factory=dict)
     acls: bool = False
+    lock: dict[str, Any] | None = None  # None: no locks; else the default retention
     accounts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +89,7 @@ class Room:
             settings,
             accounts=self.accounts,
         )
+        bucket.lock = record.get("lock")
         told = settings.get("policy")
         bucket.policy = orjson.loads(told["text"]) if told else None
         bucket.public = is_public(bucket.policy)

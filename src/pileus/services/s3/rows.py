@@ -24,6 +24,15 @@ INLINE_BYTES_MAX = 16 * 1024
 ORDER_MAX = 2**64 - 1
 
 
+class Lock(msgspec.Struct, array_like=True):
+    """What keeps a version from being deleted: ``mode`` GOVERNANCE or COMPLIANCE until
+    ``until_ms``; ``hold`` ON, OFF or '' (never told)."""
+
+    mode: str = ""
+    until_ms: int = 0
+    hold: str = ""
+
+
 class Meta(msgspec.Struct, array_like=True):
     """What is known of one version. ``etag`` without quotes; ``headers`` are answered as stored
     (lower-case names). ``version`` is '' for the null version; ``order`` the entry that made it.
@@ -44,6 +53,7 @@ class Meta(msgspec.Struct, array_like=True):
     check_type: str = ""
     tags: dict[str, str] = {}
     grants: list[list[str]] | None = None
+    lock: Lock | None = None
 
 
 class Part(msgspec.Struct, array_like=True):

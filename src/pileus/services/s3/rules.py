@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError, Conflict
-from pileus.services.s3 import faults, rows
+from pileus.services.s3 import faults, locks, rows
 from pileus.services.s3.placing import drop, place, promote, retire, shelve_marker
 from pileus.services.s3.rows import Meta
 from pileus.state import keys
@@ -95,6 +95,7 @@ def _delete_version(
     wanted = "" if version == "null" else version
     if old is not None and old.version == wanted:
         _hold(conditions, old, key)
+        locks.guard(old, tx.now_ms, conditions)
         drop(tx, old)
         tx.delete(rows.current(name, key))
         promote(tx, name, key)
@@ -104,6 +105,7 @@ def _delete_version(
         return {"marker": False, "version": version}
     place_key, meta = found
     _hold(conditions, meta, key)
+    locks.guard(meta, tx.now_ms, conditions)
     drop(tx, meta)
     tx.delete(place_key)
     if not wanted:
@@ -135,13 +137,23 @@ def edit(tx: Tx, args: list[Any]) -> str:
     answers its version id ('' in a bucket without versions)."""
     name, key, version, changes = args
     bucket_of(tx, name)
+    at, meta, body = version_of(tx, name, key, version)
+    for field, change in changes.items():
+        setattr(meta, field, change)
+    tx.put(at, rows.pack(meta, body))
+    return meta.version
+
+
+def version_of(tx: Tx, name: str, key: str, version: str | None) -> tuple[bytes, Meta, bytes]:
+    """(row key, description, inline body) of a version, the current one for None; a delete marker
+    is not one that could be changed."""
     at = rows.current(name, key)
     value = tx.get(at)
     wanted = None if version is None else ("" if version == "null" else version)
     if wanted is not None and (value is None or rows.describe(value).version != wanted):
-        found = locate(tx, name, key, version)
+        found = locate(tx, name, key, version or "")
         if found is None:
-            raise faults.no_such_version(key, version)
+            raise faults.no_such_version(key, version or "")
         at, value = found[0], tx.get(found[0])
     if value is None:
         raise faults.no_such_key(key)
@@ -153,10 +165,7 @@ def edit(tx: Tx, args: list[Any]) -> str:
             405,
             headers=(("x-amz-delete-marker", "true"),),
         )
-    for field, change in changes.items():
-        setattr(meta, field, change)
-    tx.put(at, rows.pack(meta, body))
-    return meta.version
+    return at, meta, body
 
 
 def create_bucket(tx: Tx, args: list[Any]) -> bool:
@@ -228,7 +237,13 @@ def configure(tx: Tx, args: list[Any]) -> None:
 def update_bucket(tx: Tx, args: list[Any]) -> None:
     """``[bucket, {member: value}]``: versioning and the like, in the bucket's own row."""
     name, changes = args
-    tx.put(rows.bucket(name), orjson.dumps({**bucket_of(tx, name), **changes}))
+    bucket = bucket_of(tx, name)
+    if changes.get("versioning") == "Suspended" and "lock" in bucket:
+        raise locks.invalid_bucket_state(
+            "An Object Lock configuration is present on this bucket, so the versioning state"
+            " cannot be changed."
+        )
+    tx.put(rows.bucket(name), orjson.dumps({**bucket, **changes}))
 
 
 # -- multipart ---------------------------------------------------------------------------------
@@ -298,6 +313,30 @@ def forget_parts(tx: Tx, upload_id: str) -> None:
     drop(tx, Meta("", 0, 0, {}, upload=upload_id))
 
 
+# -- object lock -------------------------------------------------------------------------------
+
+
+def lock_bucket(tx: Tx, args: list[Any]) -> None:
+    """``[bucket, default retention or {}]``: versions can be locked from now on."""
+    name, default = args
+    bucket = bucket_of(tx, name)
+    if bucket.get("versioning") != "Enabled":
+        raise locks.invalid_bucket_state(
+            "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
+        )
+    tx.put(rows.bucket(name), orjson.dumps({**bucket, "lock": default}))
+
+
+def lock_version(tx: Tx, args: list[Any]) -> None:
+    """``[bucket, key, version id or nil, {mode, until_ms} or {hold}, bypass]``."""
+    name, key, version, told, bypass = args
+    if "lock" not in bucket_of(tx, name):
+        raise locks.no_configuration()
+    at, meta, body = version_of(tx, name, key, version)
+    meta.lock = locks.changed(meta.lock, told, tx.now_ms, bypass)
+    tx.put(at, rows.pack(meta, body))
+
+
 RULES: Mapping[str, Rule] = {
     "s3.put": put,
     "s3.delete": delete,
@@ -310,4 +349,6 @@ RULES: Mapping[str, Rule] = {
     "s3.put_part": put_part,
     "s3.complete_upload": complete_upload,
     "s3.abort_upload": abort_upload,
+    "s3.lock_bucket": lock_bucket,
+    "s3.lock_version": lock_version,
 }
