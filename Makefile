@@ -1,5 +1,5 @@
 # Five short verbs: setup, up, test, check, bench. The others are for long runs.
-PYTHON ?= python3
+PYTHON = $(shell python3 choose_python.py)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -11,6 +11,7 @@ PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-loc
 setup: .venv/.pages ## environment, dependencies, web build
 
 .venv/.done: requirements.lock requirements-test.lock pyproject.toml
+	@echo "environment: $(PYTHON)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
