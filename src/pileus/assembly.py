@@ -37,6 +37,7 @@ from pileus.services.iam.bootstrap import bootstrap, seal
 from pileus.services.iam.credentials import Minter
 from pileus.services.iam.identities import Identities
 from pileus.services.outbound import Outbound
+from pileus.services.s3 import control as s3_control
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.supervisor import Part
@@ -50,7 +51,7 @@ log = logging.getLogger("pileus.assembly")
 BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed upload
 RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
 BUILDERS = (
-    *(iam, sts, dynamodb, dynamodb_streams, s3, lambda_),
+    *(iam, sts, dynamodb, dynamodb_streams, s3, s3_control, lambda_),
     *(apigateway, cloudfront, logs, cloudformation),
 )
 

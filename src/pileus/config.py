@@ -36,6 +36,7 @@ class Config:
     body_bytes_max: int = 5 * 1024**3
     function_concurrency_max: int = 100
     egress_allow: str = ""
+    s3_log_delivery_s: int = 60  # how long lines of access logs wait before they are put
     s3_legacy_defaults: bool = False  # new buckets as before April 2023: lists on, nothing blocked
 
     def all_accounts(self) -> list[str]:

@@ -228,6 +228,15 @@ class Submission:
         self._store.submit_soon(self._rule, self._args, self._request_id, settle)
 
 
+class Watch(Protocol):
+    """Sees one request's answer before it is sent, an error's too, and may add to its headers.
+    ``call`` is set when the caller is known and the parameters are read."""
+
+    call: Call | None
+
+    def answered(self, response: HttpResponse) -> None: ...
+
+
 Answer = dict[str, Any] | HttpResponse | None
 Operation = Callable[[Call], "Answer | Awaitable[Answer]"]
 DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
@@ -272,6 +281,8 @@ class Service:
     before the operation. An operation in neither mapping answers an error that names it.
     ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
     permission and meets no resource policy; None: ask ``access``. ``objects``: see there.
+    ``watch`` is told a request, its raw path labels and the operation before anything is checked;
+    what it answers sees the response. None: nobody cares about this one.
     """
 
     name: str
@@ -282,6 +293,7 @@ class Service:
     objects: PlainObjects | None = None
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None
+    watch: Callable[[HttpRequest, Mapping[str, str], str], Watch | None] | None = None
 
 
 class Dispatch(Protocol):

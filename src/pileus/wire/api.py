@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import binascii
 import os
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,14 +23,16 @@ from pileus.services.call import (
     Principal,
     Service,
     Submission,
+    Watch,
 )
 from pileus.wire import refusals, tables_address
 from pileus.wire.claims import invocation
 from pileus.wire.failures import as_aws_error, not_offered, unknown_operation
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
+from pileus.wire.plan import Pending, Plan
 from pileus.wire.post_form import read_form
-from pileus.wire.protocols.operation import OperationCodec
+from pileus.wire.protocols.operation import plain_label
 from pileus.wire.protocols.rest_xml import host_id
 from pileus.wire.router import STRAY, Route, Router
 from pileus.wire.short_way import ShortWay
@@ -77,7 +78,7 @@ class Api:
         self._id_prefix = f"{seed[:8]}-{seed[8:12]}-4{seed[12:15]}-a{seed[15:18]}-"
         self._table_prefix = os.urandom(20).hex().upper()
         self._calls = 0
-        self._plans: dict[tuple[str, str, str], _Plan] = {}
+        self._plans: dict[tuple[str, str, str], Plan] = {}
         objects = services["s3"].objects if "s3" in services else None
         self._short: ShortWay | None = None
         if objects is not None:
@@ -139,9 +140,11 @@ class Api:
             return plain
         assert type(plain) is Submission
         route = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
-        return _Pending(self, self._plan(route), route, request, request_id, plain)
+        return Pending(self, self._plan(route), route, request, request_id, plain)
 
-    def _handle_buffered(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+    def _handle_buffered(
+        self, request: HttpRequest, watch: Watch | None = None
+    ) -> HttpResponse | Awaitable[HttpResponse]:
         request_id = self.request_id()
         route: Route | None = None
         try:
@@ -150,6 +153,10 @@ class Api:
                 told_id = self._told_id(request_id)
                 return tables_address.answer(request, told_id, self.region)
             plan = route.plan or self._plan(route)
+            if watch is None and plan.service.watch is not None:
+                watch = plan.service.watch(request, route.labels, plan.operation)
+                if watch is not None:
+                    return self._watched(request, watch)
             if plan.unsigned:
                 caller = Caller(ANONYMOUS, self.region)
             else:
@@ -157,25 +164,39 @@ class Api:
                 if caller.principal is ANONYMOUS and not plan.open_to_all:
                     raise refusals.missing(plan.kind)
             if route.operation == "PostObject":
-                return self._post_form(request, route, plan, request_id)
+                return self._post_form(request, route, plan, request_id, watch)
         except Exception as e:
             return self._failed(e, route, request, request_id)
-        return self._run_known(request, route, plan, caller, request_id)
+        return self._run_known(request, route, plan, caller, request_id, watch)
 
     def _run_known(
-        self, request: HttpRequest, route: Route, plan: _Plan, caller: Caller, request_id: str
+        self,
+        request: HttpRequest,
+        route: Route,
+        plan: Plan,
+        caller: Caller,
+        request_id: str,
+        watch: Watch | None = None,
     ) -> HttpResponse | Awaitable[HttpResponse]:
         """The call of a known caller: permission, operation, answer."""
         try:
             call = self._call(request, route, plan, caller, request_id)
+            if watch is not None:
+                watch.call = call
             result = self._run(plan, call)
         except Exception as e:
             return self._failed(e, route, request, request_id)
         if result is None or isinstance(result, _READY):
             return self._finish(plan, result, request_id)
         if type(result) is Submission:
-            return _Pending(self, plan, route, request, request_id, result)
+            return Pending(self, plan, route, request, request_id, result)
         return self._wait(result, plan, route, request, request_id)
+
+    async def _watched(self, request: HttpRequest, watch: Watch) -> HttpResponse:
+        result = self._handle_buffered(request, watch)
+        response = result if isinstance(result, HttpResponse) else await result
+        watch.answered(response)
+        return response
 
     async def _handle_stream(self, request: HttpRequest) -> HttpResponse:
         """A body that is long or of unknown length: streamed to operations that take a stream,
@@ -202,7 +223,7 @@ class Api:
         return codec is not None and codec.streams
 
     # --- steps -------------------------------------------------------------------------------
-    def _plan(self, route: Route) -> _Plan:
+    def _plan(self, route: Route) -> Plan:
         """What runs this operation. Raises for an operation nobody offers."""
         key = (route.service.name, route.operation, route.protocol)
         plan = self._plans.get(key)
@@ -211,7 +232,7 @@ class Api:
         route.plan = plan
         return plan
 
-    def _make_plan(self, route: Route) -> _Plan:
+    def _make_plan(self, route: Route) -> Plan:
         name, operation = route.service, route.operation
         asked = route.asked or operation
         codec = self.models.codec(name.name, route.protocol)
@@ -225,7 +246,7 @@ class Api:
             run = direct or service.operations.get(operation)
         if service is None or run is None:
             raise not_offered(name, operation)
-        return _Plan(
+        return Plan(
             name,
             operation,
             service,
@@ -248,7 +269,7 @@ class Api:
         return bool(model.auth_type == "none" or model.auth == ["smithy.api#noAuth"])
 
     def _call(
-        self, request: HttpRequest, route: Route, plan: _Plan, caller: Caller, request_id: str
+        self, request: HttpRequest, route: Route, plan: Plan, caller: Caller, request_id: str
     ) -> Call:
         principal, region = caller.principal, caller.region or self.region
         params: dict[str, Any] = {}
@@ -256,7 +277,7 @@ class Api:
         if not plan.direct and plan.codec is not None:
             params = plan.codec.parse(request, labels)
         elif labels:
-            params = {k: unquote(v) for k, v in labels.items()}
+            params = {k: plain_label(v) for k, v in labels.items()}
         told = None if plan.reads else request.headers.get("amz-sdk-invocation-id")
         repeated = b"" if told is None else invocation(told, principal.arn, plan.operation)
         return Call(
@@ -270,7 +291,7 @@ class Api:
             request,
         )
 
-    def _run(self, plan: _Plan, call: Call) -> Any:
+    def _run(self, plan: Plan, call: Call) -> Any:
         service = plan.service
         single = None if service.single is None else service.single(call)
         if single is None or not self.authorizer.remembers(call.principal, *single):
@@ -278,7 +299,7 @@ class Api:
         return plan.run(call)
 
     async def _wait(
-        self, result: Any, plan: _Plan, route: Route, request: HttpRequest, request_id: str
+        self, result: Any, plan: Plan, route: Route, request: HttpRequest, request_id: str
     ) -> HttpResponse:
         try:
             return self._finish(plan, await result, request_id)
@@ -286,16 +307,23 @@ class Api:
             return self._failed(e, route, request, request_id)
 
     async def _post_form(
-        self, request: HttpRequest, route: Route, plan: _Plan, request_id: str
+        self,
+        request: HttpRequest,
+        route: Route,
+        plan: Plan,
+        request_id: str,
+        watch: Watch | None,
     ) -> HttpResponse:
         """A browser's form upload: its policy is its signature (S3, "POST Object")."""
         try:
-            bucket = unquote(route.labels["Bucket"])
+            bucket = plain_label(route.labels["Bucket"])
             form = await read_form(request, bucket, self.directory, self.now_ms())
             params = {"Bucket": bucket, **form.params}
             call = Call(
                 "s3", "PostObject", form.principal, self.region, params, request_id, b"", request
             )
+            if watch is not None:
+                watch.call = call
             result = self._run(plan, call)
             if not (result is None or isinstance(result, _READY)):
                 result = await result
@@ -304,7 +332,7 @@ class Api:
             return self._failed(e, route, request, request_id)
 
     # --- answers -----------------------------------------------------------------------------
-    def _finish(self, plan: _Plan, result: Any, request_id: str) -> HttpResponse:
+    def _finish(self, plan: Plan, result: Any, request_id: str) -> HttpResponse:
         if not isinstance(result, HttpResponse):
             if plan.codec is None:
                 return HttpResponse(200, self._ids(plan.name, request_id))
@@ -364,67 +392,6 @@ class Api:
             return self.router.service_of(request)
         except (AwsError, UnknownService):
             return SERVICES["sts"]
-
-
-class _Pending:
-    """An answer that waits for one entry: awaitable, or told to ``then``."""
-
-    __slots__ = ("_api", "_plan", "_request", "_request_id", "_route", "_submission")
-
-    def __init__(
-        self,
-        api: Api,
-        plan: _Plan,
-        route: Route,
-        request: HttpRequest,
-        request_id: str,
-        submission: Submission,
-    ) -> None:
-        self._api = api
-        self._plan = plan
-        self._route = route
-        self._request = request
-        self._request_id = request_id
-        self._submission = submission
-
-    def __await__(self) -> Generator[Any, None, HttpResponse]:
-        api = self._api
-        waiting = api._wait(
-            self._submission, self._plan, self._route, self._request, self._request_id
-        )
-        return waiting.__await__()
-
-    def then(self, done: Callable[[HttpResponse], None]) -> None:
-        """Submit; ``done`` is called on the loop with the answer, or with the error's."""
-
-        def settle(result: HttpResponse | Exception) -> None:
-            if isinstance(result, Exception):
-                done(self._api._failed(result, self._route, self._request, self._request_id))
-            else:
-                done(self._api._finish(self._plan, result, self._request_id))
-
-        try:
-            self._submission.then(settle)
-        except Exception as error:
-            settle(error)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """One operation, ready to run. ``kind``: the family of error codes; ``unsigned``: it has no
-    signature of its own; ``open_to_all``: an anonymous caller may come as far as authorisation."""
-
-    name: ServiceName
-    operation: str
-    service: Service
-    run: Callable[[Call], Any]
-    direct: bool
-    codec: OperationCodec | None
-    kind: str
-    unsigned: bool
-    open_to_all: bool
-    reads: bool
-    signing: str
 
 
 def _object_ids(request_id: str) -> bytes:

@@ -226,9 +226,9 @@ class Connection(asyncio.Protocol):
             "expect" in headers and headers["expect"].lower() == "100-continue" and not http10
         )
         self._body_bytes = 0
-        if 0 < length <= limits.buffered_bytes:
-            if inbound.wants_continue and self._current is None and not self._queue:
-                self._continue(inbound)
+        # A client that asks first is answered by whoever reads the body, so that a refusal comes
+        # before it is sent.
+        if 0 < length <= limits.buffered_bytes and not inbound.wants_continue:
             return
         inbound.stream = request.stream = BodyQueue(
             length,

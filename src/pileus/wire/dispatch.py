@@ -123,8 +123,11 @@ class Dispatcher:
         parsed.pop("ResponseMetadata", None)
         if answer.status >= 400:
             error = parsed.get("Error", {})
-            code = error.get("Code") or str(answer.status)
-            raise AwsError(code, error.get("Message", ""), answer.status)
+            code = error.pop("Code", "") or str(answer.status)
+            message = error.pop("Message", "")
+            raise AwsError(code, message, answer.status, fields=error)
+        if answer.status == 304:
+            raise AwsError("304", "Not Modified", 304, headers=tuple(answer.headers))
         if blob:
             parsed[payload] = answer.body
         return parsed  # type: ignore[no-any-return]

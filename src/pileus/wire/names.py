@@ -29,6 +29,7 @@ SERVICES: dict[str, ServiceName] = {
             "dynamodbstreams", "json", "dynamodb", "2012-08-10", "DynamoDBStreams_20120810"
         ),
         ServiceName("s3", "rest-xml", "s3", "2006-03-01"),
+        ServiceName("s3control", "rest-xml", "s3", "2018-08-20"),
         ServiceName("lambda", "rest-json", "lambda", "2015-03-31"),
         ServiceName("apigatewayv2", "rest-json", "apigateway", "2018-11-29"),
         ServiceName("apigateway", "rest-json", "apigateway", "2015-07-09"),

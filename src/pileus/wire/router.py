@@ -245,6 +245,8 @@ def _by_path(service: ServiceName, path: str) -> ServiceName:
     """Services that share a signing name are told apart by their paths."""
     if service.signing == "apigateway":
         return SERVICES["apigatewayv2" if path.startswith("/v2/") else "apigateway"]
+    if service.name == "s3" and path.startswith("/v20180820/"):
+        return SERVICES["s3control"]
     if service.name == "ses" and path.startswith("/v2/"):
         return SERVICES["sesv2"]
     return service

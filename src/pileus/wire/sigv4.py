@@ -254,7 +254,7 @@ class Verifier:
         signed_at, now = self.seconds(date, kind), self._now_ms() // 1000
         if signed_at > now + S3_SKEW_S:
             raise AwsError("AccessDenied", "Request is not valid yet", 403)
-        if now > signed_at + int(expires):
+        if now > signed_at + int(expires) or int(expires) == 0:
             fields = {
                 "X-Amz-Expires": expires,
                 "Expires": _stamp(signed_at + int(expires), "%Y-%m-%dT%H:%M:%SZ"),

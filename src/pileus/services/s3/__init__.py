@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from pileus.services.call import Call, Operation, Parts, Service
 from pileus.services.s3 import (
+    accelerate,
     acl,
     attributes,
     bucket_policy,
@@ -17,21 +19,28 @@ from pileus.services.s3 import (
     cors,
     delete_object,
     list_objects,
+    logging_config,
     multipart,
+    notifications,
     object_lock,
+    requester,
     settings,
 )
 from pileus.services.s3.access import access
+from pileus.services.s3.access_log import Journal
+from pileus.services.s3.events import Teller, noting, told
 from pileus.services.s3.get_object import get_object, head_object
 from pileus.services.s3.plain import Plain
 from pileus.services.s3.post_object import post_object
 from pileus.services.s3.put_object import put_object
 from pileus.services.s3.room import Room
-from pileus.services.s3.rules import RULES
+from pileus.services.s3.rules import RULES as OWN_RULES
+from pileus.services.s3.watching import watch
 from pileus.services.s3.website import Website
 
 __all__ = ["RULES", "Website", "build"]
 
+RULES = {**OWN_RULES, "s3.noted": noting(OWN_RULES)}
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateBucket": buckets.create_bucket,
     "HeadBucket": buckets.head_bucket,
@@ -86,11 +95,14 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "GetBucketWebsite": settings.get_website,
     "PutBucketWebsite": settings.put_website,
     "DeleteBucketWebsite": settings.delete_website,
-    "GetBucketRequestPayment": settings.get_request_payment,
-    "PutBucketRequestPayment": settings.put_request_payment,
-    "GetBucketAccelerateConfiguration": settings.get_accelerate,
-    "GetBucketLogging": settings.get_logging,
-    "GetBucketNotificationConfiguration": settings.get_notification,
+    "GetBucketRequestPayment": requester.get_request_payment,
+    "PutBucketRequestPayment": requester.put_request_payment,
+    "GetBucketAccelerateConfiguration": accelerate.get_accelerate,
+    "PutBucketAccelerateConfiguration": accelerate.put_accelerate,
+    "GetBucketLogging": logging_config.get_logging,
+    "PutBucketLogging": logging_config.put_logging,
+    "GetBucketNotificationConfiguration": notifications.get_notification,
+    "PutBucketNotificationConfiguration": notifications.put_notification,
     "GetBucketLifecycleConfiguration": settings.get_lifecycle,
 }
 DIRECT: dict[str, Callable[[Room, Call], Any]] = {
@@ -103,13 +115,32 @@ DIRECT: dict[str, Callable[[Room, Call], Any]] = {
 
 
 def build(parts: Parts) -> Service:
-    """The service over ``parts``."""
+    """The service over ``parts``. The process that does the background work tells functions what
+    happened; each process delivers its own lines of access logs."""
     room = Room(parts)
+    room.told = told
+    journal = Journal(room)
+    teller = Teller(parts, f"{socket.gethostname()}:{parts.config.home}")
     operations: dict[str, Operation] = {n: partial(f, room) for n, f in OPERATIONS.items()}
+
+    async def start() -> None:
+        journal.start()
+        if parts.background:
+            await buckets.index_owners(room)
+            teller.start()
+
+    async def stop() -> None:
+        if parts.background:
+            await teller.stop()
+        await journal.stop()
+
     return Service(
         "s3",
         operations,
         partial(access, room),
         direct={n: partial(f, room) for n, f in DIRECT.items()},
         objects=Plain(room),
+        start=start,
+        stop=stop,
+        watch=partial(watch, room, journal),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call, Principal
-from pileus.services.s3 import acl, faults, object_lock
+from pileus.services.s3 import acl, faults, object_lock, requester
 from pileus.services.s3.actions import BUCKET_ACTIONS, HOT, OBJECT_ACTIONS, VERSIONED
 from pileus.services.s3.copy_source import parse_source
 from pileus.services.s3.names import bucket_arn, object_arn
@@ -83,7 +83,7 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
     out = [need(room, call, action, bucket, key, context, meta)]
     if "x-amz-tagging" in headers:
         out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
-    if acl.asks(headers):
+    if acl.asks(headers) and call.principal.name != acl.DELIVERER:
         out.append(need(room, call, "s3:PutObjectAcl", bucket, key, context))
     return out + _locking(room, call, bucket, key, headers)
 
@@ -137,6 +137,7 @@ def need(
 ) -> Access:
     """One permission on a bucket (``key`` None) or an object."""
     resource = bucket_arn(bucket.name) if key is None else object_arn(bucket.name, key)
+    requester.check(bucket, call)
     policy = effective_policy(bucket, call.principal)
     if bucket.acls and _granted(call, action, bucket, key, meta):
         statement = {"Effect": "Allow", "Principal": "*", "Action": action, "Resource": resource}

@@ -19,6 +19,7 @@ from pileus.services.s3.rows import Meta
 
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+DELIVERER = "logging.s3.amazonaws.com"  # the service that puts access logs
 LOG_DELIVERY = "http://acs.amazonaws.com/groups/s3/LogDelivery"
 GROUPS = frozenset({ALL_USERS, AUTHENTICATED, LOG_DELIVERY})
 PERMISSIONS = ("FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP")
@@ -106,6 +107,19 @@ def permitted(grants: list[list[str]], bucket: Bucket, name: str = "") -> list[l
     return grants
 
 
+def grant_headers(grants: list[dict[str, Any]]) -> dict[str, str]:
+    """Grants of a document as the parameters of a write (``GrantRead``: ``id="…",uri="…"``)."""
+    names = {"FULL_CONTROL": "GrantFullControl", "READ": "GrantRead"}
+    out: dict[str, list[str]] = {}
+    for grant in grants:
+        grantee, name = grant.get("Grantee") or {}, names.get(str(grant.get("Permission")))
+        kind = "uri" if grantee.get("URI") else "id"
+        value = grantee.get("URI") or grantee.get("ID")
+        if name and value:
+            out.setdefault(name, []).append(f'{kind}="{value}"')
+    return {name: ",".join(told) for name, told in out.items()}
+
+
 def _only_owner(grants: list[list[str]], owner: str) -> bool:
     return all(g == [canonical_id(owner), "FULL_CONTROL"] for g in grants)
 
@@ -146,10 +160,14 @@ def allows(grants: list[list[str]], call: Call, action: str, bucket: Bucket, obj
     """Whether a list lets the caller do ``action``; public grants count unless ignored."""
     table = _OBJECT_ACTIONS if obj else _BUCKET_ACTIONS
     anonymous = call.principal.kind == "anonymous"
-    me = "" if anonymous else canonical_id(call.principal.account)
+    served = call.principal.kind in ("service", "oai")
+    me = "" if anonymous or served else canonical_id(call.principal.account)
     for grantee, permission in grants:
         if grantee in (ALL_USERS, AUTHENTICATED):
             if bucket.blocks.get("IgnorePublicAcls") or (grantee == AUTHENTICATED and anonymous):
+                continue
+        elif grantee == LOG_DELIVERY:
+            if call.principal.kind != "service" or call.principal.name != DELIVERER:
                 continue
         elif grantee != me:
             continue

@@ -77,6 +77,7 @@ BUCKET_ACTIONS = {
     "GetBucketLogging": "s3:GetBucketLogging",
     "PutBucketLogging": "s3:PutBucketLogging",
     "GetBucketAccelerateConfiguration": "s3:GetAccelerateConfiguration",
+    "PutBucketAccelerateConfiguration": "s3:PutAccelerateConfiguration",
     "GetBucketRequestPayment": "s3:GetBucketRequestPayment",
     "PutBucketRequestPayment": "s3:PutBucketRequestPayment",
 }

@@ -46,10 +46,9 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
-    """Parts are told one by one only where they have checksums, as S3 does."""
+    """A page of the parts. Checksums are told where each part has one of its own."""
     out: dict[str, Any] = {"TotalPartsCount": meta.parts}
-    if not meta.checks or meta.check_type != "COMPOSITE":
-        return out
+    composite = meta.check_type == "COMPOSITE"
     limit = page_size(params, "MaxParts", "max-parts")
     marker = int(params.get("PartNumberMarker") or 0)
     parts = [p for p in parts_of(room, meta.upload) if p[0] > marker]
@@ -61,6 +60,11 @@ def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
         "MaxParts": limit,
         "IsTruncated": len(parts) > len(page),
         "Parts": [
-            {"PartNumber": n, "Size": p.size, **checksums.members(p.checks)} for n, p in page
+            {
+                "PartNumber": n,
+                "Size": p.size,
+                **(checksums.members(p.checks) if composite else {}),
+            }
+            for n, p in page
         ],
     }

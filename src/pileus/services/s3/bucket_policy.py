@@ -12,7 +12,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.policy.document import Malformed, compile_document
-from pileus.services.call import Call
+from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import faults
 from pileus.services.s3.acl import bucket_grants
 from pileus.services.s3.acl import is_public as is_public_list
@@ -27,7 +27,7 @@ def _malformed(message: str) -> AwsError:
     return AwsError("MalformedPolicy", message, 400)
 
 
-async def put_policy(room: Room, call: Call) -> None:
+async def put_policy(room: Room, call: Call) -> HttpResponse:
     """Check and keep the document; a public one is refused where BlockPublicPolicy says so."""
     name, text = call.params["Bucket"], call.params.get("Policy") or ""
     if len(text.encode()) > POLICY_BYTES_MAX:
@@ -43,6 +43,7 @@ async def put_policy(room: Room, call: Call) -> None:
             403,
         )
     await room.configure(call, name, "policy", {"text": text})
+    return HttpResponse(204)  # as S3 answers, whatever its model says
 
 
 def _checked(text: str, name: str) -> dict[str, Any]:

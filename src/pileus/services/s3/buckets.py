@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
 
 BUCKETS_PAGE_MAX = 10_000
+PAGE = 500
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
 
@@ -114,6 +116,14 @@ async def delete_bucket(room: Room, call: Call) -> None:
     await room.submit("s3.delete_bucket", [call.params["Bucket"]], call)
 
 
+async def index_owners(room: Room) -> None:
+    """Once per home: buckets of a cloud that had no index of owners get into it."""
+    if room.store.get(rows.owned_mark()) is not None:
+        return
+    names = [keys.split(r.key)[2].decode() for r in room.store.partition(rows.TABLE, "buckets")]
+    await room.store.submit("s3.index_owned", [names])
+
+
 def list_buckets(room: Room, call: Call) -> dict[str, Any]:
     """The account's buckets, by name; pages where MaxBuckets asks for them."""
     params = call.params
@@ -125,19 +135,15 @@ def list_buckets(room: Room, call: Call) -> dict[str, Any]:
     prefix = params.get("Prefix") or ""
     after = _after(params.get("ContinuationToken"))
     found: list[dict[str, Any]] = []
-    more = False
-    for row in room.store.partition(rows.TABLE, "buckets"):
-        name = keys.split(row.key)[2].decode()
-        if name <= after or not name.startswith(prefix):
+    for name in _names(room, call.account, prefix, after):
+        record = room.store.get_json(rows.bucket(name))
+        if record is None or params.get("BucketRegion", record["region"]) != record["region"]:
             continue
-        record = orjson.loads(row.value)
-        region = record["region"]
-        if record["owner"] != call.account or params.get("BucketRegion", region) != region:
-            continue
-        if len(found) == limit:
-            more = True
-            break
         found.append(_shown(name, record, params))
+        if len(found) > limit:
+            break
+    more = len(found) > limit
+    found = found[:limit]
     answer: dict[str, Any] = {
         "Buckets": found,
         "Owner": owner_of(call.account),
@@ -146,6 +152,21 @@ def list_buckets(room: Room, call: Call) -> dict[str, Any]:
     if more:
         answer["ContinuationToken"] = base64.b64encode(found[-1]["Name"].encode()).decode()
     return answer
+
+
+def _names(room: Room, account: str, prefix: str, after: str) -> Iterator[str]:
+    """The account's buckets above ``after``, read page by page."""
+    start = keys.partition_prefix(rows.TABLE, rows.owned_partition(account)) + prefix.encode()
+    end = keys.after_prefix(start)
+    if after:
+        start = max(start, rows.owned(account, after) + b"\x00")
+    while start < end:
+        page = room.store.range(start, end, PAGE)
+        for row in page:
+            yield keys.split(row.key)[2].decode()
+        if len(page) < PAGE:
+            return
+        start = page[-1].key + b"\x00"
 
 
 def _shown(name: str, record: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import faults, object_lock, rows
-from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import parse_date
 from pileus.services.s3.query import query_of
 from pileus.services.s3.room import Room
@@ -33,9 +32,6 @@ async def delete_object(room: Room, call: Call) -> HttpResponse:
         answer.append(("x-amz-version-id", result["version"]))
     if result["marker"]:
         answer.append(("x-amz-delete-marker", "true"))
-    if "origin" in request.headers:
-        bucket = room.bucket(call.params["Bucket"])
-        answer += cors_headers(bucket, request.headers["origin"], request.method)
     return HttpResponse(204, answer)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import email.utils
 import re
 import time
@@ -52,12 +54,14 @@ def kept(headers: Mapping[str, str]) -> dict[str, str]:
     size = 0
     for name, value in headers.items():
         if name in KEPT:
+            if name == "content-encoding":
+                value = _own_coding(value)
             if value:
                 out[name] = value
         elif name.startswith("x-amz-"):
             if name.startswith("x-amz-meta-"):
                 size += len(name) - 11 + len(value.encode())
-                out[name] = value
+                out[name] = value if value.isascii() else mail_safe(value)
             elif name in UNBUILT:
                 raise faults.not_built(name)
     if size > METADATA_BYTES_MAX:
@@ -72,6 +76,22 @@ def kept(headers: Mapping[str, str]) -> dict[str, str]:
     check_storage_class(headers.get("x-amz-storage-class"))
     check_encryption(headers.get("x-amz-server-side-encryption"))
     return out
+
+
+def _own_coding(told: str) -> str:
+    """A Content-Encoding without ``aws-chunked``, which is a matter of transfer."""
+    if "aws-chunked" not in told.lower():
+        return told
+    left = [c.strip() for c in told.split(",") if c.strip().lower() != "aws-chunked"]
+    return ", ".join(left)
+
+
+def mail_safe(value: str) -> str:
+    """Metadata beyond ASCII as S3 gives it back: RFC 2047, of UTF-8 ("Working with object
+    metadata")."""
+    with contextlib.suppress(UnicodeError):  # where it is text already
+        value = value.encode("latin-1").decode()  # the door reads headers byte by byte
+    return f"=?UTF-8?B?{base64.b64encode(value.encode()).decode()}?="
 
 
 def check_redirect(told: str) -> str:

@@ -12,7 +12,6 @@ import msgspec
 
 from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import acl, checksums, faults, object_lock, rows
-from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import receive
 from pileus.services.s3.layout import parts_of
@@ -138,8 +137,6 @@ async def upload_part(room: Room, call: Call) -> HttpResponse:
     await room.submit("s3.put_part", args, call)
     answer = [("etag", f'"{body.etag}"')]
     answer += [(f"x-amz-checksum-{a.lower()}", v) for a, v in checks.items()]
-    if "origin" in request.headers:
-        answer += cors_headers(room.bucket(name), request.headers["origin"], request.method)
     return HttpResponse(200, answer)
 
 

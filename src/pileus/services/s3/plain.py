@@ -34,7 +34,9 @@ HEAD_BYTES_MAX = 2048
 KEY_CHARS_MAX = 1024
 # Settings of a bucket that change no answer to a plain request (rules for origins count only
 # where the request names one, a policy is judged by the door).
-_HARMLESS = frozenset({"policy", "public-access-block", "ownership", "cors", "tagging", "website"})
+_HARMLESS = frozenset(
+    {"policy", "public-access-block", "ownership", "cors", "tagging", "website", "accelerate"}
+)
 # What the short way knows of a version; all else must be as it is by default.
 _KNOWN = frozenset(
     {

@@ -14,7 +14,6 @@ from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import acl, checksums, faults, object_lock
 from pileus.services.s3.checksums import algorithm_of
-from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import check_tags, kept
 from pileus.services.s3.ingest import OBJECT_BYTES_MAX, drain
 from pileus.services.s3.names import check_key
@@ -108,9 +107,6 @@ def _answer(
     headers += checksums.answer_headers(meta.checks, "")
     if version is not None:
         headers.append(("x-amz-version-id", version))
-    request = call.request
-    if request is not None and "origin" in request.headers:
-        headers += cors_headers(room.bucket(name), request.headers["origin"], "POST")
     redirect = fields.get("success_action_redirect") or fields.get("redirect")
     if redirect and urlsplit(redirect).scheme in ("http", "https"):
         parts = urlsplit(redirect)

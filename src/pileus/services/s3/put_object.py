@@ -9,7 +9,6 @@ from typing import Any
 
 from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import acl, checksums, faults, object_lock, rows
-from pileus.services.s3.cors import cors_headers
 from pileus.services.s3.headers import kept, tags_of
 from pileus.services.s3.ingest import Body, receive
 from pileus.services.s3.names import check_key
@@ -49,8 +48,6 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
         answer.append(("x-amz-version-id", version))
     if meta.checks:
         answer += checksums.answer_headers(meta.checks, "")
-    if "origin" in headers:
-        answer += cors_headers(bucket, headers["origin"], request.method)
     return HttpResponse(200, answer)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ from pileus.state import keys
 
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 ATTEMPTS_MAX = 10
+# Rules that change an object; a bucket's notifications may ask for them.
+NOTED = frozenset({"s3.put", "s3.delete", "s3.edit", "s3.complete_upload"})
+Told = Callable[["Bucket", str, Any, Call], list[Any]]
 
 
 @dataclass(slots=True)
@@ -57,9 +60,11 @@ class Room:
         self.clock = parts.clock
         self.config = parts.config
         self.dispatch = parts.dispatch
+        self.told: Told | None = None
         self.accounts = {canonical_id(a): a for a in parts.config.all_accounts()}
         self._buckets: dict[str, Bucket] = {}
         self._generation = -1
+        self._watched: tuple[int, frozenset[str]] = (-1, frozenset())
 
     def bucket(self, name: str) -> Bucket:
         """The bucket, or ``NoSuchBucket`` / ``InvalidBucketName``."""
@@ -105,7 +110,20 @@ class Room:
 
     async def submit(self, rule: str, args: Any, call: Call) -> Any:
         """One entry of this call; a repeated call gets the first one's result."""
+        if self.told is not None:
+            events = self.told(self.bucket(args[0]), rule, args, call) if rule in NOTED else None
+            if events:
+                rule, args = "s3.noted", [rule, args, events]
         return await self.store.submit(rule, args, call.invocation_id)
+
+    def watched(self) -> frozenset[str]:
+        """The buckets whose every request matters: logged ones, those whose requesters pay."""
+        generation = self.store.generation(rows.TABLE)
+        if generation != self._watched[0]:
+            found = self.store.partition(rows.TABLE, rows.WATCHED)
+            names = (keys.split(row.key)[2].decode().partition("/")[0] for row in found)
+            self._watched = (generation, frozenset(names))
+        return self._watched[1]
 
     async def configure(self, call: Call, name: str, kind: str, value: Any) -> None:
         """Put (or remove, with None) one setting of a bucket."""

@@ -20,6 +20,8 @@ VERSIONS = "s3v"  # older versions, and every delete marker; newest first within
 NULLS = "s3n"  # where a key's null version lies when it is in VERSIONS
 UPLOADS = "s3u"  # multipart uploads under way, by key
 PARTS = "s3p"  # parts by upload; a completed object's parts stay here
+WATCHED = "watched"
+WATCHED_KINDS = ("logging", "request-payment")
 INLINE_BYTES_MAX = 16 * 1024
 ORDER_MAX = 2**64 - 1
 
@@ -118,6 +120,25 @@ def settings_partition(name: str) -> str:
 def setting(name: str, kind: str) -> bytes:
     """A bucket's setting: policy, cors, website, …"""
     return keys.key(TABLE, settings_partition(name), kind)
+
+
+def watched(name: str, kind: str) -> bytes:
+    """Marks a bucket whose every request matters (logging, request-payment)."""
+    return keys.key(TABLE, WATCHED, f"{name}/{kind}")
+
+
+def owned(account: str, name: str) -> bytes:
+    """An account's bucket: what ListBuckets reads, in order of names."""
+    return keys.key(TABLE, owned_partition(account), name)
+
+
+def owned_mark() -> bytes:
+    """There when every bucket has its row among its owner's."""
+    return keys.key(TABLE, "marks", "owned")
+
+
+def owned_partition(account: str) -> str:
+    return f"owned/{account}"
 
 
 def account_setting(account: str, kind: str) -> bytes:

@@ -191,8 +191,14 @@ def create_bucket(tx: Tx, args: list[Any]) -> bool:
                 409,
                 fields={"BucketName": name},
             )
+        # In us-east-1 creating one's own bucket again succeeds and resets its list.
+        if "acl" in settings:
+            tx.put(rows.setting(name, "acl"), settings["acl"])
+        else:
+            tx.delete(rows.setting(name, "acl"))
         return False
     tx.put(rows.bucket(name), orjson.dumps(record))
+    tx.put(rows.owned(record["owner"], name), b"")
     for kind, setting in settings.items():
         tx.put(rows.setting(name, kind), setting)
     return True
@@ -201,7 +207,7 @@ def create_bucket(tx: Tx, args: list[Any]) -> bool:
 def delete_bucket(tx: Tx, args: list[Any]) -> None:
     """``[name]``: with its settings and unfinished uploads; ``BucketNotEmpty``."""
     (name,) = args
-    bucket_of(tx, name)
+    bucket = bucket_of(tx, name)
     for table in (rows.OBJECTS, rows.VERSIONS):
         prefix = keys.partition_prefix(table, name)
         if tx.range(prefix, keys.after_prefix(prefix), 1):
@@ -216,6 +222,9 @@ def delete_bucket(tx: Tx, args: list[Any]) -> None:
         tx.delete(row.key)
     for row in _all(tx, keys.partition_prefix(rows.TABLE, rows.settings_partition(name))):
         tx.delete(row.key)
+    for kind in rows.WATCHED_KINDS:
+        tx.delete(rows.watched(name, kind))
+    tx.delete(rows.owned(bucket["owner"], name))
     tx.delete(rows.bucket(name))
 
 
@@ -232,6 +241,25 @@ def configure(tx: Tx, args: list[Any]) -> None:
         tx.delete(at)
     else:
         tx.put(at, value)
+    if kind in rows.WATCHED_KINDS:
+        mark = rows.watched(name, kind)
+        tx.delete(mark) if value is None else tx.put(mark, b"")
+
+
+def configure_account(tx: Tx, args: list[Any]) -> None:
+    """``[account, kind, value or nil]``: put or remove one of an account's own settings."""
+    account, kind, value = args
+    at = rows.account_setting(account, kind)
+    tx.delete(at) if value is None else tx.put(at, value)
+
+
+def index_owned(tx: Tx, args: list[Any]) -> None:
+    """``[names]``: write the index of owners for buckets made before there was one."""
+    for name in args[0]:
+        value = tx.get(rows.bucket(name))
+        if value is not None:
+            tx.put(rows.owned(orjson.loads(value)["owner"], name), b"")
+    tx.put(rows.owned_mark(), b"")
 
 
 def update_bucket(tx: Tx, args: list[Any]) -> None:
@@ -344,6 +372,8 @@ RULES: Mapping[str, Rule] = {
     "s3.create_bucket": create_bucket,
     "s3.delete_bucket": delete_bucket,
     "s3.configure": configure,
+    "s3.configure_account": configure_account,
+    "s3.index_owned": index_owned,
     "s3.update_bucket": update_bucket,
     "s3.create_upload": create_upload,
     "s3.put_part": put_part,

@@ -51,7 +51,7 @@ def _pairs(tagging: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _tag_set(tags: dict[str, str]) -> dict[str, Any]:
-    return {"TagSet": [{"Key": k, "Value": v} for k, v in tags.items()]}
+    return {"TagSet": [{"Key": k, "Value": v} for k, v in sorted(tags.items())]}
 
 
 def get_bucket_tagging(room: Room, call: Call) -> dict[str, Any]:
@@ -171,40 +171,7 @@ async def delete_website(room: Room, call: Call) -> None:
     await room.configure(call, call.params["Bucket"], "website", None)
 
 
-# -- what is always so -------------------------------------------------------------------------
-
-
-def get_request_payment(room: Room, call: Call) -> dict[str, Any]:
-    """The owner pays: requester pays is not offered."""
-    room.bucket(call.params["Bucket"])
-    return {"Payer": "BucketOwner"}
-
-
-async def put_request_payment(room: Room, call: Call) -> None:
-    payer = (call.params.get("RequestPaymentConfiguration") or {}).get("Payer")
-    if payer == "Requester":
-        raise AwsError("NotImplemented", "Requester Pays is not offered by Pileus yet.", 501)
-    if payer != "BucketOwner":
-        raise faults.malformed_xml()
-    room.bucket(call.params["Bucket"])
-
-
-def get_accelerate(room: Room, call: Call) -> dict[str, Any]:
-    """Never enabled: there is no acceleration to turn on."""
-    room.bucket(call.params["Bucket"])
-    return {}
-
-
-def get_logging(room: Room, call: Call) -> dict[str, Any]:
-    """Access logs are not delivered, so none are configured."""
-    room.bucket(call.params["Bucket"])
-    return {}
-
-
-def get_notification(room: Room, call: Call) -> dict[str, Any]:
-    """Notifications are not sent yet, so none are configured."""
-    room.bucket(call.params["Bucket"])
-    return {}
+# -- what cannot be put yet --------------------------------------------------------------------
 
 
 def get_lifecycle(room: Room, call: Call) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse
@@ -29,6 +30,17 @@ class ProtocolCodec(Protocol):
 
     def compile(self, operation: Any) -> OperationCodec: ...
     def error(self, error: AwsError, request_id: str, resource: str) -> HttpResponse: ...
+
+
+def plain_label(raw: str) -> str:
+    """A path label (ASCII, percent-encoded) as it was meant; ``InvalidURI`` where that is not
+    UTF-8."""
+    if "%" not in raw:
+        return raw
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise AwsError("InvalidURI", "Couldn't parse the specified URI.") from None
 
 
 def error_shape(model: Any, code: str) -> Any:

@@ -8,7 +8,7 @@ import binascii
 import email.utils
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -20,6 +20,7 @@ from pileus.wire.protocols.operation import (
     OperationCodec,
     error_shape,
     error_status,
+    plain_label,
 )
 from pileus.wire.protocols.scalars import READ_TEXT, Missing, lower_first, text_writer
 
@@ -204,7 +205,7 @@ def _taker(name: str, shape: Any) -> Take | None:
     if location == "uri":
         convert = READ_TEXT[shape.type_name]
         return lambda request, labels, query: (
-            convert(unquote(labels[wire])) if wire in labels else None
+            convert(plain_label(labels[wire])) if wire in labels else None
         )
     if location == "querystring":
         return _query_taker(wire, shape)

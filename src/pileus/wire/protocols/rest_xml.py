@@ -16,6 +16,7 @@ from pileus.wire.protocols.xml_tree import XmlCodec, parse, text_of
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACES = {
     "s3": "http://s3.amazonaws.com/doc/2006-03-01/",
+    "s3control": "http://awss3control.amazonaws.com/doc/2018-08-20/",
     "cloudfront": "http://cloudfront.amazonaws.com/doc/2020-05-31/",
 }
 # S3's root elements, which its model does not name (S3 API reference, "Response Syntax").

@@ -1,0 +1,236 @@
+"""Several accounts and their buckets: lists, requester pays, access logs, account-wide blocks
+(B3), and links and forms signed the old way (B2)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from botocore import UNSIGNED
+from botocore.config import Config
+
+from pileus.policy.principals import canonical_id
+from tests.conftest import Cloud, new_cloud
+from tests.services.s3.test_objects import refused
+
+OTHER = "111111111111"
+HTTP = urllib3.PoolManager(retries=False)
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Cloud]:
+    """A cloud of two accounts that delivers access logs every second."""
+    home = Path(tempfile.mkdtemp(prefix="pileus-accounts-"))
+    settings = {"PILEUS_ACCOUNTS": OTHER, "PILEUS_S3_LOG_DELIVERY_S": "1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        made = new_cloud(home)
+        try:
+            yield made.up()
+        finally:
+            made.down()
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def mine(two: Cloud) -> Any:
+    return two.client("s3")
+
+
+@pytest.fixture(scope="module")
+def theirs(two: Cloud) -> Any:
+    keys = json.loads((two.home / "credentials.json").read_text())["accounts"][OTHER]
+    return two.client("s3", access_key=keys["access_key_id"], secret_key=keys["secret_access_key"])
+
+
+@pytest.fixture
+def bucket(mine: Any) -> str:
+    """A bucket with lists on and nothing blocked."""
+    name = f"a-{uuid.uuid4().hex[:12]}"
+    mine.create_bucket(Bucket=name, ObjectOwnership="ObjectWriter")
+    mine.delete_public_access_block(Bucket=name)
+    return name
+
+
+def test_buckets_are_listed_by_owner_and_page(mine: Any, theirs: Any) -> None:
+    stem = f"page-{uuid.uuid4().hex[:8]}"
+    names = [f"{stem}-{i}" for i in range(5)]
+    for name in reversed(names):
+        mine.create_bucket(Bucket=name)
+    pages = mine.get_paginator("list_buckets").paginate(
+        Prefix=stem, PaginationConfig={"PageSize": 2}
+    )
+    told = [[b["Name"] for b in page["Buckets"]] for page in pages]
+    assert told == [names[:2], names[2:4], names[4:]]
+    assert theirs.list_buckets(Prefix=stem)["Buckets"] == []
+    assert theirs.list_buckets()["Owner"]["ID"] == canonical_id(OTHER)
+    for name in names:
+        mine.delete_bucket(Bucket=name)
+    assert mine.list_buckets(Prefix=stem)["Buckets"] == []
+
+
+def test_lists_name_accounts_there_are(mine: Any, theirs: Any, bucket: str) -> None:
+    mine.put_object(Bucket=bucket, Key="k", Body=b"x")
+    get = {"Bucket": bucket, "Key": "k"}
+    assert refused(theirs.get_object, **get)["Code"] == "AccessDenied"
+    mine.put_object_acl(**get, GrantRead=f'id="{canonical_id(OTHER)}"')
+    assert theirs.get_object(**get)["Body"].read() == b"x"
+    grants = mine.get_object_acl(**get)["Grants"]
+    assert grants[0]["Grantee"]["DisplayName"] == OTHER
+    error = refused(mine.put_object_acl, **get, GrantRead=f'id="{"0" * 64}"')
+    assert (error["Code"], error["Message"]) == ("InvalidArgument", "Invalid id")
+
+
+def test_a_policy_may_name_an_account_by_its_canonical_id(
+    mine: Any, theirs: Any, bucket: str
+) -> None:
+    mine.put_object(Bucket=bucket, Key="k", Body=b"x")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"CanonicalUser": canonical_id(OTHER)},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    mine.put_bucket_policy(Bucket=bucket, Policy=policy)
+    assert theirs.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    assert mine.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is False
+
+
+def test_requesters_pay(two: Cloud, mine: Any, theirs: Any, bucket: str) -> None:
+    mine.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
+    mine.put_bucket_request_payment(
+        Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"}
+    )
+    assert mine.get_bucket_request_payment(Bucket=bucket)["Payer"] == "Requester"
+    get = {"Bucket": bucket, "Key": "k"}
+    assert mine.get_object(**get)["Body"].read() == b"x"
+    assert refused(theirs.get_object, **get)["Status"] == 403
+    answer = theirs.get_object(**get, RequestPayer="requester")
+    assert answer["RequestCharged"] == "requester"
+    nobody = two.client("s3", config=Config(signature_version=UNSIGNED))
+    assert refused(nobody.get_object, **get, RequestPayer="requester")["Status"] == 403
+    mine.put_bucket_request_payment(
+        Bucket=bucket, RequestPaymentConfiguration={"Payer": "BucketOwner"}
+    )
+    assert "RequestCharged" not in theirs.get_object(**get)
+
+
+def test_access_is_logged(mine: Any, theirs: Any, bucket: str) -> None:
+    target = f"{bucket}-logs"
+    mine.create_bucket(Bucket=target)
+    enabled = {"TargetBucket": target, "TargetPrefix": "here/"}
+    put = {"Bucket": bucket, "BucketLoggingStatus": {"LoggingEnabled": enabled}}
+    absent = {"LoggingEnabled": {**enabled, "TargetBucket": "absent-bucket"}}
+    error = refused(mine.put_bucket_logging, **{**put, "BucketLoggingStatus": absent})
+    assert error["Code"] == "InvalidTargetBucketForLogging"
+    mine.put_bucket_logging(**put)
+    assert mine.get_bucket_logging(Bucket=bucket)["LoggingEnabled"] == enabled
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{target}/here/*",
+        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    mine.put_bucket_policy(Bucket=target, Policy=policy)
+    mine.put_object(Bucket=bucket, Key="a b", Body=b"hello")
+    mine.get_object(Bucket=bucket, Key="a b")
+    assert refused(theirs.get_object, Bucket=bucket, Key="a b")["Status"] == 403
+    mine.list_objects_v2(Bucket=bucket)
+    wanted = ["REST.PUT.OBJECT", "REST.GET.OBJECT", "REST.GET.OBJECT", "REST.GET.BUCKET"]
+    deadline = time.monotonic() + 15
+    lines: list[str] = []
+    while len(lines) < len(wanted) and time.monotonic() < deadline:
+        time.sleep(0.3)
+        found = mine.list_objects_v2(Bucket=target, Prefix="here/").get("Contents", [])
+        texts = [mine.get_object(Bucket=target, Key=o["Key"])["Body"].read() for o in found]
+        lines = [x for t in texts for x in t.decode().splitlines() if "LOGGING_STATUS" not in x]
+    operations = sorted(x.split(" ")[7] for x in lines)
+    assert operations == sorted(wanted)
+    one = next(x for x in lines if "REST.PUT.OBJECT" in x)
+    assert one.startswith(f"{canonical_id('000000000000')} {bucket} [")
+    assert f' REST.PUT.OBJECT a%20b "PUT /{bucket}/a%20b' in one, one
+    assert ' HTTP/1.1" 200 - - 5 ' in one
+    assert " SigV4 - AuthHeader 127.0.0.1:" in one
+    refusal = next(x for x in lines if " 403 AccessDenied " in x)
+    assert canonical_id(OTHER) in refusal
+    mine.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+    assert "LoggingEnabled" not in mine.get_bucket_logging(Bucket=bucket)
+
+
+def test_an_account_blocks_the_public_everywhere(two: Cloud, mine: Any, bucket: str) -> None:
+    mine.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
+    url = f"{two.endpoint}/{bucket}/k"
+    assert HTTP.request("GET", url).status == 200
+    account = two.env.get("AWS_ACCOUNT_ID", "000000000000")
+    control = two.client("s3control")
+    control.meta.events.register("before-send.s3-control", _by_name)
+    missing = refused(control.get_public_access_block, AccountId=account)
+    assert missing["Code"] == "NoSuchPublicAccessBlockConfiguration"
+    block = {"IgnorePublicAcls": True}
+    control.put_public_access_block(AccountId=account, PublicAccessBlockConfiguration=block)
+    try:
+        told = control.get_public_access_block(AccountId=account)
+        assert told["PublicAccessBlockConfiguration"] == {
+            "BlockPublicAcls": False,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": False,
+            "RestrictPublicBuckets": False,
+        }
+        assert HTTP.request("GET", url).status == 403
+        assert refused(control.get_public_access_block, AccountId=OTHER)["Status"] == 403
+    finally:
+        control.delete_public_access_block(AccountId=account)
+    assert HTTP.request("GET", url).status == 200
+
+
+def _by_name(request: Any, **_: Any) -> None:
+    """The SDK puts the account before the host; not every machine resolves such a name."""
+    url = request.url
+    host = url.split("/")[2]
+    request.headers["Host"] = host
+    request.url = url.replace(host, host.partition(".")[2])
+
+
+def test_acceleration_is_kept(mine: Any, bucket: str) -> None:
+    assert "Status" not in mine.get_bucket_accelerate_configuration(Bucket=bucket)
+    mine.put_bucket_accelerate_configuration(
+        Bucket=bucket, AccelerateConfiguration={"Status": "Enabled"}
+    )
+    assert mine.get_bucket_accelerate_configuration(Bucket=bucket)["Status"] == "Enabled"
+
+
+def test_links_signed_the_old_way(two: Cloud, mine: Any, bucket: str) -> None:
+    older = two.client("s3", config=Config(signature_version="s3"))
+    older.put_object(Bucket=bucket, Key="a b/ü", Body=b"x", Metadata={"one": "1"})
+    assert older.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    params = {"Bucket": bucket, "Key": "a b/ü", "ResponseContentType": "text/plain"}
+    url = older.generate_presigned_url("get_object", params, 60)
+    assert "AWSAccessKeyId=" in url and "X-Amz" not in url
+    answer = HTTP.request("GET", url)
+    assert (answer.status, answer.data) == (200, b"x")
+    assert answer.headers["content-type"] == "text/plain"
+    assert HTTP.request("GET", url.replace("text%2Fplain", "text%2Fhtml")).status == 403
+
+
+def test_cross_origin_answers_errors_too(two: Cloud, mine: Any, bucket: str) -> None:
+    rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://app.test"]}
+    mine.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    url = f"{two.endpoint}/{bucket}"
+    for path, status in (("/absent", 403), ("?list-type=2", 403), ("?location", 403)):
+        answer = HTTP.request("GET", url + path, headers={"Origin": "https://app.test"})
+        assert answer.status == status
+        assert answer.headers["access-control-allow-origin"] == "https://app.test"
+    answer = HTTP.request("GET", url, headers={"Origin": "https://other.test"})
+    assert "access-control-allow-origin" not in answer.headers
