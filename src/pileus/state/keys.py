@@ -47,7 +47,7 @@ def partition_prefix(table: str, partition: str | bytes) -> bytes:
 
 def key(table: str, partition: str | bytes, sort: str | bytes = b"") -> bytes:
     """The key of one row. ``table`` must not contain NUL."""
-    return partition_prefix(table, partition) + escape(_bytes(sort))
+    return under(table.encode() + b"\x00", _bytes(partition), _bytes(sort))
 
 
 def under(prefix: bytes, partition: bytes, sort: bytes = b"") -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -109,6 +110,7 @@ def unpack_part(value: bytes) -> Part:
 # -- keys --------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def bucket(name: str) -> bytes:
     return keys.key(TABLE, "buckets", name)
 
@@ -145,6 +147,7 @@ def account_setting(account: str, kind: str) -> bytes:
     return keys.key(TABLE, f"account/{account}", kind)
 
 
+@lru_cache(maxsize=256)  # a rule asks for the same key several times
 def current(name: str, key: str) -> bytes:
     return keys.key(OBJECTS, name, key)
 
