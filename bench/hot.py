@@ -132,6 +132,10 @@ async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, 
     await _call(server, s3("PUT", "/bench"))
     await _call(server, s3("PUT", "/bench/o", bytes(1024)))
     query = {"KeyConditionExpression": "p = :p"}
+    update = {
+        "UpdateExpression": "SET n = n + :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
     return {
         "GetItem": Route(
             server, [dynamo("GetItem", name | {"Key": _key(i)}) for i in range(1000)], False, 1
@@ -146,6 +150,12 @@ async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, 
             1,
         ),
         "PutItem": Route(server, puts, True, 32),
+        "UpdateItem": Route(
+            server,
+            [dynamo("UpdateItem", name | {"Key": _key(i)} | update) for i in range(1000)],
+            True,
+            32,
+        ),
         "GET 1 KB": Route(server, [s3("GET", "/bench/o") for _ in range(100)], True, 1),
     }
 

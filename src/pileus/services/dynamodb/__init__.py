@@ -24,6 +24,7 @@ from pileus.services.dynamodb.list_tables import list_tables
 from pileus.services.dynamodb.put_item import put_item, put_plain
 from pileus.services.dynamodb.query import query
 from pileus.services.dynamodb.quick_query import QuickQuery
+from pileus.services.dynamodb.quick_update import update_plain
 from pileus.services.dynamodb.resource_policy import (
     delete_resource_policy,
     get_resource_policy,
@@ -52,7 +53,6 @@ def build(parts: Parts) -> Service:
         "TransactGetItems": transact_get_items,
     }
     hot_entries = {
-        "UpdateItem": update_item,
         "DeleteItem": delete_item,
     }
     hot_writes = {
@@ -90,6 +90,7 @@ def build(parts: Parts) -> Service:
             "Query": now(query, room, QuickQuery()),
             **{name: now(f, room) for name, f in hot_reads.items()},
             "PutItem": one_entry(put_item, room, put_plain),
+            "UpdateItem": one_entry(update_item, room, update_plain),
             **{name: one_entry(f, room) for name, f in hot_entries.items()},
             **{name: later(f, room) for name, f in hot_writes.items()},
             **{name: control(f, room) for name, f in tables.items()},

@@ -52,7 +52,10 @@ class Step:
 class Update:
     """A compiled update. ``apply(item, values)`` changes ``item`` in place."""
 
-    __slots__ = ("_checks", "_overlap", "heads", "names", "nested", "paths", "steps", "values")
+    __slots__ = (
+        *("_checks", "_overlap", "heads", "names", "nested", "paths", "steps"),
+        *("value_set", "values"),
+    )
 
     def __init__(self, text: str, names: dict[str, str]) -> None:
         build = _Build(names)
@@ -61,6 +64,7 @@ class Update:
         self.paths = [s.path for s in self.steps]
         self.names = frozenset(build.names.used)
         self.values = tuple(dict.fromkeys(build.values))
+        self.value_set = frozenset(self.values)
         self.heads = frozenset(str(p[0]) for p in self.paths)
         self.nested = frozenset(build.names.nested)
         self._overlap = overlap_fault(self.paths)
