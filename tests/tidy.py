@@ -19,7 +19,7 @@ FUNCTION_LINES_MAX = 70
 NAMES = re.compile(r"(^|_)(utils?|helpers?|common|manager|core|misc)(_|$|\.)")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 # Files that were longer when the ratchet was set; a line may only be removed.
-LONGER: dict[str, int] = {"src/pileus/wire/connection.py": 551}
+LONGER: dict[str, int] = {}
 
 
 def _complaints(path: Path) -> Iterator[str]:

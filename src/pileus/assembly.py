@@ -45,7 +45,8 @@ from pileus.telemetry import Telemetry
 from pileus.wire.api import Api
 from pileus.wire.authorize import Authorizer
 from pileus.wire.dispatch import Dispatcher
-from pileus.wire.http import Limits, Server, serve
+from pileus.wire.http import Server, serve
+from pileus.wire.limits import Limits
 
 log = logging.getLogger("pileus.assembly")
 BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed upload

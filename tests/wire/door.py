@@ -17,7 +17,8 @@ from botocore.config import Config
 
 from pileus.services.call import Access, Call, Credential, HttpResponse, Principal, Service
 from pileus.wire.api import Api
-from pileus.wire.http import Limits, serve
+from pileus.wire.http import serve
+from pileus.wire.limits import Limits
 from pileus.wire.models import Models
 
 ACCOUNT = "000000000000"

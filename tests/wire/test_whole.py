@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.connection import Connection
-from pileus.wire.http import Limits, Server
+from pileus.wire.http import Server
+from pileus.wire.limits import Limits
 from pileus.wire.whole import WholeRequests
 
 PLAIN = (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from urllib.parse import quote_from_bytes
 from xml.sax.saxutils import escape
 
 from pileus.errors import AwsError
-from pileus.services.call import HttpResponse
+from pileus.services.call import HttpRequest, HttpResponse
+
+LOG = logging.getLogger("pileus.wire")
 
 # Headers that mean something else when they come twice.
 ONCE = frozenset({"host", "content-length", "transfer-encoding", "authorization", "content-type"})
@@ -29,6 +32,13 @@ TIMEOUT = AwsError(
     " period. Idle connections will be closed.",
     400,
 )
+INCOMPLETE = AwsError(
+    "IncompleteBody",
+    "You did not provide the number of bytes specified by the Content-Length HTTP header",
+)
+_LAST = b"content-length: 0\r\nconnection: close\r\n\r\n"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n" + _LAST
+UNSENT = b"HTTP/1.1 500 Internal Server Error\r\n" + _LAST
 
 
 def plain_error(status: int, code: str, message: str) -> HttpResponse:
@@ -38,6 +48,17 @@ def plain_error(status: int, code: str, message: str) -> HttpResponse:
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     )
     return HttpResponse(status, [("content-type", "application/xml")], body.encode())
+
+
+def broken(request: HttpRequest | None, error: Exception) -> HttpResponse:
+    """The answer where the handler had none: a client's error in its words, else a 500."""
+    if isinstance(error, AwsError):
+        return plain_error(error.status, error.code, error.message)
+    if isinstance(error, ConnectionError):  # the client left: nobody reads this
+        return plain_error(400, "IncompleteBody", "The connection was closed.")
+    what = (request.method, request.path) if request is not None else ("", "")
+    LOG.error("handler failed: %s %s", *what, exc_info=error)
+    return plain_error(500, "InternalError", "We encountered an internal error.")
 
 
 def body_length(headers: dict[str, str], http10: bool, limit_bytes: int) -> int:

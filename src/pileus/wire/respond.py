@@ -258,3 +258,13 @@ async def _iterate(
         aclose = getattr(body, "aclose", None)
         if aclose is not None:
             await aclose()
+
+
+async def discard(response: HttpResponse) -> None:
+    """The client left before its answer: release what the answer holds."""
+    if isinstance(response.body, FileBody):
+        os.close(response.body.fd)
+    elif not isinstance(response.body, bytes):
+        aclose = getattr(response.body, "aclose", None)
+        if aclose is not None:
+            await aclose()

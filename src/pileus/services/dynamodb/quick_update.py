@@ -35,7 +35,8 @@ NO_VALUES: dict[str, Value] = {}
 def update_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission | None:
     """The update's entry on its way, or None: read it exactly."""
     table: Table = call.scratch
-    key_item, text = params.get("Key"), params.get("UpdateExpression")
+    key_item: Any = params.get("Key")
+    text = params.get("UpdateExpression")
     returns = params.get("ReturnValues", "NONE")
     if type(text) is not str or type(returns) is not str or returns not in RETURNS:
         return None
