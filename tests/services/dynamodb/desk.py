@@ -30,6 +30,9 @@ class TestClock(SystemClock):
     def now_ms(self) -> int:
         return super().now_ms() + self.ahead_ms
 
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_ms / 1000
+
 
 class Desk:
     """``await desk.PutItem(...)`` answers the parsed body or raises ``AwsError``."""
@@ -72,8 +75,7 @@ class Desk:
                 {"AttributeName": k.split(":")[0], "KeyType": kind}
                 for k, kind in zip(key, ("HASH", "RANGE"), strict=False)
             ],
-            BillingMode="PAY_PER_REQUEST",
-            **more,
+            **{"BillingMode": "PAY_PER_REQUEST", **more},
         )
         return name
 

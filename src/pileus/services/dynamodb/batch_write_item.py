@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -22,30 +25,74 @@ ENTRY_BYTES_MAX = 512 * 1024
 
 
 async def batch_write_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
-    """Up to 25 puts and deletes. Each takes effect on its own; here several share an entry."""
+    """Up to 25 puts and deletes. Each takes effect on its own; here several share an entry. What
+    exceeds a table's throughput is handed back unprocessed."""
     requests = params["RequestItems"]
     _check(requests)
-    flags = PRICE if capacity.wanted(params) else 0
-    operations, tables, metrics = _resolve(room, call, requests)
+    writes, metrics = _resolve(room, call, requests)
+    writes, left = _admit(room, writes)
+    metered = any(w.table.metered for w in writes)
+    flags = PRICE if capacity.wanted(params) or metered else 0
     prices: list[Any] = []
-    for number, group in enumerate(_groups(operations)):
-        retry_id = part_id(call.invocation_id, number)
+    for number, group in enumerate(_groups([w.operation for w in writes])):
+        retry_id = part_id(call.invocation_id, number, group if metered or left else [])
         prices += await room.store.submit("dynamodb.batch", [group, flags], retry_id) or []
-    members = [b'"UnprocessedItems":{}']
-    if flags:
-        report = _report(tables, prices, capacity.wanted(params))
+    if metered:
+        _charge(room, writes, prices)
+    members = [member(b"UnprocessedItems", left)]
+    if capacity.wanted(params):
+        report = _report([w.table for w in writes], prices, capacity.wanted(params))
         members.append(member(b"ConsumedCapacity", report))
     if params.get("ReturnItemCollectionMetrics") == "SIZE" and metrics:
         members.append(member(b"ItemCollectionMetrics", metrics))
     return respond(call, assemble(members))
 
 
-def part_id(invocation_id: bytes, number: int) -> bytes:
-    """A retry id for each entry of one call."""
-    if not invocation_id or number == 0:
+@dataclass(slots=True)
+class _Write:
+    """One write: how it was asked, its table, its entry operation."""
+
+    name: str
+    asked: dict[str, Any]
+    table: Table
+    operation: list[Any]
+
+
+def _admit(room: Room, writes: list[_Write]) -> tuple[list[_Write], dict[str, Any]]:
+    """What has room now, each taking a unit; and the rest, by table. The error when nothing has."""
+    admitted: list[_Write] = []
+    left: dict[str, list[Any]] = {}
+    refused: AwsError | None = None
+    for write in writes:
+        table = write.table
+        if table.metered:
+            item = write.asked.get("PutRequest", {}).get("Item")
+            try:
+                room.throughput.admit_write(table, write.operation[2], item)
+            except AwsError as error:
+                refused = error
+                left.setdefault(write.name, []).append(write.asked)
+                continue
+            room.throughput.reserve(table)
+        admitted.append(write)
+    if refused is not None and not admitted:
+        raise refused
+    return admitted, left
+
+
+def _charge(room: Room, writes: list[_Write], prices: list[Any]) -> None:
+    for write, price in zip(writes, prices, strict=True):
+        if write.table.metered:
+            room.throughput.charge_reserved(write.table, price)
+
+
+def part_id(invocation_id: bytes, number: int, group: Sequence[Sequence[Any]] = ()) -> bytes:
+    """A retry id for each entry of one call. A repeat of a metered call may be let in with other
+    writes: then it is another entry (``group``), never answered from the first one's."""
+    if not invocation_id or (number == 0 and not group):
         return invocation_id
-    mixed = int.from_bytes(invocation_id, "big") ^ (number << 64)
-    return mixed.to_bytes(16, "big")
+    parts = [invocation_id, number.to_bytes(4, "big"), *(operation[2] for operation in group)]
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
 
 def _check(requests: dict[str, Any]) -> None:
@@ -66,25 +113,23 @@ def _check(requests: dict[str, Any]) -> None:
 
 def _resolve(
     room: Room, call: Call, requests: dict[str, Any]
-) -> tuple[list[list[Any]], list[Table], dict[str, Any]]:
-    """Entry operations, the table of each, and collection metrics by table name."""
-    operations: list[list[Any]] = []
-    tables: list[Table] = []
+) -> tuple[list[_Write], dict[str, Any]]:
+    """The writes in order, and collection metrics by table name."""
+    writes: list[_Write] = []
     metrics: dict[str, Any] = {}
-    for name, writes in requests.items():
+    for name, asked in requests.items():
         table = room.table(call, name)
         seen = set()
-        for write in writes:
+        for write in asked:
             key, text, item = _one(table, write)
             if key in seen:
                 raise invalid("Provided list of item keys contains duplicates")
             seen.add(key)
-            operations.append([table.meta_key, table.id, key, text])
-            tables.append(table)
+            writes.append(_Write(name, write, table, [table.meta_key, table.id, key, text]))
             found = collection_metrics(table, item)
             if found is not None and found not in metrics.setdefault(name, []):
                 metrics[name].append(found)
-    return operations, tables, metrics
+    return writes, metrics
 
 
 def _one(table: Table, write: dict[str, Any]) -> tuple[bytes, bytes | None, dict[str, Any]]:

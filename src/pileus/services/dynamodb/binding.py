@@ -17,7 +17,9 @@ from pileus.services.call import Call, HttpResponse, Submission
 from pileus.services.dynamodb.answers import respond, with_bytes
 from pileus.services.dynamodb.quick import looks_right
 from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.rules import METER
 from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.throughput import Meter
 from pileus.services.dynamodb.values import Misshapen
 
 SLOW = "slow"
@@ -62,11 +64,12 @@ def now(handler: Handler, room: Room, quick: Handler | None = None) -> Any:
 
 
 def one_entry(handler: Handler, room: Room, quick: Handler | None = None) -> Any:
-    """A hot operation that submits one entry, bound. ``quick`` as for ``now``."""
+    """A hot operation that submits one entry, bound. ``quick`` as for ``now``; it is not asked for
+    a table whose throughput is limited: that needs to know what a write changes."""
 
     def run(call: Call) -> Submission:
         try:
-            if quick is not None and type(call.scratch) is Table:
+            if quick is not None and type(call.scratch) is Table and not call.scratch.metered:
                 made = quick(room, call, call.params)
                 if made is not None:
                     return made  # type: ignore[no-any-return]
@@ -84,10 +87,29 @@ def _worded(error: Exception) -> Exception:
 
 
 def submission(
-    room: Room, call: Call, rule: str, entry: Sequence[Any], finish: Callable[[Any], HttpResponse]
+    room: Room,
+    call: Call,
+    rule: str,
+    entry: Sequence[Any],
+    finish: Callable[[Any], HttpResponse],
+    meter: Meter | None = None,
 ) -> Submission:
-    """The answer of a write: what ``finish`` makes of the rule's result."""
-    return Submission(room.store, rule, entry, call.invocation_id, finish, _worded)
+    """The answer of a write: what ``finish`` makes of the rule's result. ``meter``: of a table
+    with an allowance; the entry's flags come last."""
+    if meter is None:
+        return Submission(room.store, rule, entry, call.invocation_id, finish, _worded)
+    entry = (*entry[:-1], entry[-1] | METER)
+
+    def charged(result: Any) -> HttpResponse:
+        meter.charge(result[1])
+        return finish(result)
+
+    def worded(error: Exception) -> Exception:
+        if isinstance(error, AwsError):
+            meter.charge([error.fields.pop("units", 1.0), {}])
+        return _worded(error)
+
+    return Submission(room.store, rule, entry, call.invocation_id, charged, worded)
 
 
 def later(handler: Handler, room: Room) -> Any:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from pileus.services.dynamodb.schema import Index, Table
+from pileus.services.dynamodb.values import item_size
 
 READ_UNIT_BYTES = 4096
 
@@ -13,6 +16,14 @@ def read_units(size_bytes: int, consistent: bool, least: int = 1) -> float:
     """Read units of so many bytes: halves when eventually consistent."""
     units = max(least, -(-size_bytes // READ_UNIT_BYTES))
     return float(units) if consistent else units / 2
+
+
+def text_units(text: bytes | None, consistent: bool) -> float:
+    """Read units of a stored item. It is never larger than its text: short ones are not parsed."""
+    size = len(text or b"")
+    if text is not None and size > READ_UNIT_BYTES:
+        size = item_size(orjson.loads(text))
+    return read_units(size, consistent)
 
 
 def wanted(params: dict[str, Any]) -> str:

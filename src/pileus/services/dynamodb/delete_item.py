@@ -33,4 +33,5 @@ def delete_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
             return respond(call, b"{}")
         return write_answer(call, table, params, key_item, result)
 
-    return submission(room, call, "dynamodb.delete", entry, finish)
+    meter = room.throughput.meter(table, key, None) if table.metered else None
+    return submission(room, call, "dynamodb.delete", entry, finish, meter)

@@ -25,6 +25,8 @@ def get_plain(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse | 
     if key is None:
         return None
     text = room.store.get(key)
+    if call.scratch.metered:
+        _charge(room, call.scratch, text, params)
     return respond(call, b"{}" if text is None else b'{"Item":' + text + b"}")
 
 
@@ -35,6 +37,8 @@ def get_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
     key = table.key_of(params["Key"])
     check_nested(table, projection.nested if projection else frozenset())
     text = room.store.get(key)
+    if table.metered:
+        _charge(room, table, text, params)
     members = []
     if text is not None:
         item = orjson.loads(text)
@@ -46,6 +50,13 @@ def get_item(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
         units = capacity.read_units(size, params.get("ConsistentRead") is True)
         members.append(member(b"ConsumedCapacity", capacity.report(table, asked, units)))
     return respond(call, assemble(members))
+
+
+def _charge(room: Room, table: Table, text: bytes | None, params: dict[str, Any]) -> None:
+    """Take the read's units; ``AwsError`` when there are none."""
+    room.throughput.admit_read(table)
+    consistent = params.get("ConsistentRead") is True
+    room.throughput.charge_read(table, capacity.text_units(text, consistent))
 
 
 def check_projection(params: dict[str, Any], check_key: bool = False) -> Projection | None:

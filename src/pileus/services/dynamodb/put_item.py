@@ -44,7 +44,8 @@ def put_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
             return respond(call, b"{}")
         return write_answer(call, table, params, item, result)
 
-    return submission(room, call, "dynamodb.put", entry, finish)
+    meter = room.throughput.meter(table, key, item) if table.metered else None
+    return submission(room, call, "dynamodb.put", entry, finish, meter)
 
 
 def put_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission | None:

@@ -164,17 +164,22 @@ def answer(room: Room, call: Call, reading: Reading, where: Span, reverse: bool)
     """Read a page and answer it, texts spliced in when nothing is to be left out of them."""
     params = reading.params
     asked = capacity.wanted(params)
+    metered = reading.table.metered
+    if metered:
+        room.throughput.admit_read(reading.table, reading.index)
     page = read_page(
         room.store.pairs,
         where,
         reverse,
         params.get("Limit") or 0,
-        bool(asked),
+        bool(asked) or (metered and not room.throughput.plenty(reading.table, reading.index)),
         reading.table.range_name,
     )
     texts, fetched = page.texts, 0.0
     if reading.whole:
         texts, fetched = _fetch(room, reading, texts)
+    if metered:
+        _charge(room, reading, page, fetched)
     if reading.keep is not None or reading.projection is not None:
         texts = _select(reading, texts)
     members = [b'"Count":%d' % len(texts), b'"ScannedCount":%d' % len(page.texts)]
@@ -187,6 +192,17 @@ def answer(room: Room, call: Call, reading: Reading, where: Span, reverse: bool)
     if asked:
         members.append(member(b"ConsumedCapacity", _price(reading, asked, page, fetched)))
     return respond(call, assemble(members))
+
+
+def _charge(room: Room, reading: Reading, page: Page, fetched: float) -> None:
+    """Take what a page cost. While plenty is left its texts' length stands for its items' size,
+    which is never more."""
+    size = page.size_bytes or sum(map(len, page.texts))
+    units = capacity.read_units(size, bool(reading.params.get("ConsistentRead")))
+    bulk = "KeyConditionExpression" not in reading.params and "KeyConditions" not in reading.params
+    room.throughput.charge_read(reading.table, units, reading.index, bulk)
+    if fetched:
+        room.throughput.charge_read(reading.table, fetched)
 
 
 def _select(reading: Reading, texts: list[bytes]) -> list[bytes]:

@@ -10,6 +10,7 @@ from pileus.services.call import Call
 from pileus.services.dynamodb.catalog import Catalog
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.shapes import Shapes
+from pileus.services.dynamodb.throughput import Throughput
 
 
 class Room:
@@ -21,6 +22,7 @@ class Room:
         self.store = parts.store
         self.clock = parts.clock
         self.tables = Catalog(parts.store)
+        self.throughput = Throughput(parts.store, parts.clock)
         self._shapes: Shapes | None = None
 
     def parse(self, operation: str, body: Any) -> dict[str, Any]:

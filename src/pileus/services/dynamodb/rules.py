@@ -3,7 +3,7 @@
 Every write names the table's metadata row and the incarnation it was made for: a table deleted or
 changed in between is seen here, in log order. Sizes and shapes were checked at the door. Flags:
 OLD answers the old item, PRICE the capacity used, SHOW puts the old item into a failed condition's
-error.
+error, METER puts what it cost there, too.
 """
 
 from __future__ import annotations
@@ -12,24 +12,39 @@ from typing import Any
 
 import orjson
 
+from pileus.errors import AwsError
 from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
 from pileus.services.dynamodb.expressions.paths import gather
 from pileus.services.dynamodb.faults import condition_failed
 from pileus.services.dynamodb.transacting import transact
-from pileus.services.dynamodb.writing import Change, carry_out
+from pileus.services.dynamodb.writing import Change, carry_out, write_price
 from pileus.state import keys
 from pileus.state.rules import Rule
 from pileus.state.tx import Tx
 
-OLD, PRICE, SHOW = 1, 2, 4
+OLD, PRICE, SHOW, METER = 1, 2, 4, 8
+PRICED = PRICE | METER
 
 
-def _refuse_unless(guard: list[Any] | None, old_text: bytes | None, flags: int) -> None:
+def _refuse_unless(
+    guard: list[Any] | None, old_text: bytes | None, flags: int, new_text: bytes | None = None
+) -> None:
     if guard is None:
         return
     item = orjson.loads(old_text) if old_text is not None else {}
     if not passes(guard, item):
-        raise condition_failed(item if flags & SHOW else None)
+        raise _failed(item, flags, old_text, new_text)
+
+
+def _failed(
+    item: dict[str, Any], flags: int, old_text: bytes | None, new_text: bytes | None
+) -> AwsError:
+    """A failed condition. It costs what the larger of the item there and the item to be would
+    (Developer Guide, "Write operations")."""
+    error = condition_failed(item if flags & SHOW else None)
+    if flags & METER:
+        error.fields["units"] = write_price(Change(b"", old_text, new_text))
+    return error
 
 
 def put(tx: Tx, args: list[Any]) -> list[Any] | None:
@@ -40,9 +55,9 @@ def put(tx: Tx, args: list[Any]) -> list[Any] | None:
         tx.put(key, text)
         return None
     old = tx.get(key)
-    _refuse_unless(guard, old, flags)
-    price = carry_out(tx, table, Change(key, old, text), bool(flags & PRICE))
-    return [old if flags & OLD else None, price] if flags & (OLD | PRICE) else None
+    _refuse_unless(guard, old, flags, text)
+    price = carry_out(tx, table, Change(key, old, text), bool(flags & PRICED))
+    return [old if flags & OLD else None, price] if flags & (OLD | PRICED) else None
 
 
 def delete(tx: Tx, args: list[Any]) -> list[Any] | None:
@@ -51,8 +66,8 @@ def delete(tx: Tx, args: list[Any]) -> list[Any] | None:
     table = table_of(tx, meta_key, incarnation)
     old = tx.get(key)
     _refuse_unless(guard, old, flags)
-    price = carry_out(tx, table, Change(key, old, None), bool(flags & PRICE))
-    return [old if flags & OLD else None, price] if flags & (OLD | PRICE) else None
+    price = carry_out(tx, table, Change(key, old, None), bool(flags & PRICED))
+    return [old if flags & OLD else None, price] if flags & (OLD | PRICED) else None
 
 
 def update_item(tx: Tx, args: list[Any]) -> list[Any] | None:
@@ -63,12 +78,12 @@ def update_item(tx: Tx, args: list[Any]) -> list[Any] | None:
     old = tx.get(key)
     item = dict(base) if old is None else orjson.loads(old)
     if guard is not None and not passes(guard, {} if old is None else item):
-        raise condition_failed(item if flags & SHOW and old is not None else None)
+        raise _failed({} if old is None else item, flags, old, None)
     paths = update(table, item, spec) if spec is not None else []
     text = orjson.dumps(item)
     check_updated_size(item, text)
     change = Change(key, old, text, new=item)
-    price = carry_out(tx, table, change, bool(flags & PRICE))
+    price = carry_out(tx, table, change, bool(flags & PRICED))
     answer = None
     if returns == "ALL_NEW":
         answer = text

@@ -28,6 +28,18 @@ MISMATCH = "The provided key element does not match the schema"
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """The throughput a table or global index may use: units a second, 0 for no limit. ``key`` names
+    its buckets. ``on_demand``: the limit is an on-demand maximum, not provisioned capacity."""
+
+    key: str
+    arn: str
+    read: float
+    write: float
+    on_demand: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
     """A secondary index: its key attributes as (name, type), and what it projects (None: all)."""
 
@@ -39,6 +51,7 @@ class Index:
     rows: str  # the state table
     table_key: tuple[str, ...]
     ready: bool = True  # not while a new index is being filled
+    allowance: Allowance | None = None
 
     @property
     def key_attributes(self) -> tuple[tuple[str, str], ...]:
@@ -93,6 +106,8 @@ class Table:
     single: dict[str, tuple[str, str]]  # operation → the one permission it needs; no policy here
     texts: bool  # all keys are texts
     by_name: dict[str, Index] = field(default_factory=dict)
+    allowance: Allowance | None = None
+    metered: bool = False  # the table or one of its indexes has an allowance
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -244,6 +259,7 @@ def parse(meta_key: bytes, text: bytes) -> Table:
     stream = d.get("StreamSpecification") or {}
     view = stream.get("StreamViewType", "") if stream.get("StreamEnabled") else ""
     rows = "d:" + d["id"]
+    own = _allowance(d, d["TableArn"], rows)
     return Table(
         name=d["TableName"],
         id=d["id"],
@@ -267,7 +283,23 @@ def parse(meta_key: bytes, text: bytes) -> Table:
         else {n: (a, d["TableArn"]) for n, a in SINGLE_ACTIONS.items()},
         texts=all(types[n] == "S" for n in names),
         by_name={i.name: i for i in indexes},
+        allowance=own,
+        metered=bool(own or any(i.allowance for i in indexes)),
     )
+
+
+def _allowance(d: dict[str, Any], arn: str, rows: str) -> Allowance | None:
+    """What a table's or index's description allows; None: as much as the machine can."""
+    units = d.get("ProvisionedThroughput") or {}
+    read, write = units.get("ReadCapacityUnits", 0), units.get("WriteCapacityUnits", 0)
+    on_demand = not read and not write
+    if on_demand:
+        most = d.get("OnDemandThroughput") or {}
+        read = max(0, most.get("MaxReadRequestUnits", 0))
+        write = max(0, most.get("MaxWriteRequestUnits", 0))
+    if not read and not write:
+        return None
+    return Allowance(rows, arn, float(read), float(write), on_demand)
 
 
 def _indexes(d: dict[str, Any], types: dict[str, str], names: tuple[str, ...]) -> tuple[Index, ...]:
@@ -290,6 +322,7 @@ def _indexes(d: dict[str, Any], types: dict[str, str], names: tuple[str, ...]) -
                 projected = frozenset(
                     [*names, *index_keys, *projection.get("NonKeyAttributes", ())]
                 )
+            index_rows = f"d:{d['id']}:{i['id']}"
             out.append(
                 Index(
                     name=i["IndexName"],
@@ -297,9 +330,10 @@ def _indexes(d: dict[str, Any], types: dict[str, str], names: tuple[str, ...]) -
                     hash=pick["HASH"],
                     range=pick["RANGE"],
                     projected=projected,
-                    rows=f"d:{d['id']}:{i['id']}",
+                    rows=index_rows,
                     table_key=names,
                     ready=i.get("IndexStatus", "ACTIVE") == "ACTIVE",
+                    allowance=None if local else _allowance(i, i["IndexArn"], index_rows),
                 )
             )
     return tuple(out)

@@ -16,6 +16,7 @@ from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.throughput import reason
 from pileus.services.dynamodb.transacting import canceled
 from pileus.services.dynamodb.values import check_item, item_size
 
@@ -32,6 +33,7 @@ def transact_get_items(room: Room, call: Call, params: dict[str, Any]) -> HttpRe
             raise invalid("TransactItems can only contain Get")
         check_item(entry["Get"]["Key"])
     wanted = _prepare(room, call, [e["Get"] for e in params["TransactItems"]])
+    _admit(room, wanted)
     texts = snapshot(room, [key for _, key, _ in wanted])
     responses = []
     for text, (_, _, projection) in zip(texts, wanted, strict=True):
@@ -41,6 +43,9 @@ def transact_get_items(room: Room, call: Call, params: dict[str, Any]) -> HttpRe
         shown = text if projection is None else orjson.dumps(projection.apply(orjson.loads(text)))
         responses.append(b'{"Item":' + shown + b"}")
     members = [b'"Responses":[' + b",".join(responses) + b"]"]
+    for (table, _, _), text in zip(wanted, texts, strict=True):
+        if table.metered:
+            room.throughput.charge_read(table, 2 * capacity.text_units(text, True))
     asked = capacity.wanted(params)
     if asked:
         members.append(member(b"ConsumedCapacity", _report(wanted, texts, asked)))
@@ -66,6 +71,20 @@ def _prepare(room: Room, call: Call, gets: list[dict[str, Any]]) -> list[Wanted]
     if len(set(row_keys)) < len(row_keys):
         raise invalid("Transaction request cannot include multiple operations on one item")
     return wanted
+
+
+def _admit(room: Room, wanted: list[Wanted]) -> None:
+    """Every read needs room in its table, or the whole is canceled."""
+    reasons = []
+    for table, _, _ in wanted:
+        reasons.append(NONE)
+        if table.metered:
+            try:
+                room.throughput.admit_read(table)
+            except AwsError as error:
+                reasons[-1] = reason(error)
+    if any(r is not NONE for r in reasons):
+        raise canceled(reasons)
 
 
 def snapshot(room: Room, row_keys: list[bytes]) -> list[bytes | None]:

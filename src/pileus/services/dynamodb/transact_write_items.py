@@ -11,11 +11,13 @@ from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse
 from pileus.services.dynamodb import capacity
 from pileus.services.dynamodb.answers import assemble, member, respond
+from pileus.services.dynamodb.expressions.updates import compile_update
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.put_item import guard_of
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.throughput import reason
 from pileus.services.dynamodb.transacting import canceled
 from pileus.services.dynamodb.update_item import check_targets, nested_of, spec_of
 from pileus.services.dynamodb.values import ITEM_BYTES_MAX, check_item
@@ -24,6 +26,7 @@ from pileus.state import keys
 
 OPERATIONS_MAX = 100
 BYTES_MAX = 4 * 1024 * 1024
+READ_PER_WRITE = 4  # kilobytes in a read unit
 TOKENS = "dynamodb.tokens"
 KINDS = ("Put", "Update", "Delete", "ConditionCheck")
 NONE = {"Code": "None"}
@@ -39,10 +42,19 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
     tables = [t for t, _, _ in prepared]
     asked = capacity.wanted(params)
     token = token_of(call, params, requests)
-    entry = [token, [operation for _, operation, _ in prepared], 1 if asked else 0]
-    result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)
+    metered = any(t.metered for t in tables)
+    if metered:
+        _admit(room, prepared)
+    entry = [token, [operation for _, operation, _ in prepared], 1 if asked or metered else 0]
+    try:
+        result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)
+    except AwsError:
+        _charge(room, tables, None)
+        raise
     repeated = isinstance(result, dict)
     prices = result["repeat"] if repeated else result
+    if not repeated:
+        _charge(room, tables, prices)
     members = []
     if asked:
         report = _report(tables, prices, asked, repeated)
@@ -50,6 +62,34 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
     if params.get("ReturnItemCollectionMetrics") == "SIZE":
         members += _metrics(prepared)
     return respond(call, assemble(members))
+
+
+def _admit(room: Room, prepared: list[tuple[Table, Any, Any]]) -> None:
+    """Every operation needs room in its table and indexes, or the whole is canceled."""
+    reasons = []
+    for table, operation, item in prepared:
+        kind, key = operation[0], operation[3]
+        reasons.append(NONE)
+        if kind == "check" or not table.metered:
+            continue
+        try:
+            if kind == "update":
+                heads = compile_update(operation[5][1], operation[5][2]).heads
+                room.throughput.admit_write(table, key, item, heads)
+            else:
+                room.throughput.admit_write(table, key, None if kind == "delete" else item)
+        except AwsError as error:
+            reasons[-1] = reason(error)
+    if any(r is not NONE for r in reasons):
+        raise canceled(reasons)
+
+
+def _charge(room: Room, tables: list[Table], prices: list[Any] | None) -> None:
+    """A transaction costs twice; one that failed, the least (``prices`` None)."""
+    for number, table in enumerate(tables):
+        if table.metered:
+            price = prices[number] if prices else [1.0, {}]
+            room.throughput.charge_write(table, price, times=2)
 
 
 def _part(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -125,10 +165,12 @@ def token_of(call: Call, params: dict[str, Any], requests: list[Any]) -> list[An
 def _report(
     tables: list[Table], prices: list[Any], asked: str, repeated: bool
 ) -> list[dict[str, Any]]:
-    """A transaction costs twice a plain write; a repeat by token is charged as reads."""
+    """A transaction costs twice a plain write; a repeat by token is charged as reads of its items
+    (Developer Guide, "Capacity management for transactions")."""
     sums: dict[str, tuple[Table, float, dict[str, float]]] = {}
-    for table, price in zip(tables, prices or [None] * len(tables), strict=True):
-        base, indexes = price or (1.0, {})
+    for table, (base, indexes) in zip(tables, prices or [[1.0, {}]] * len(tables), strict=True):
+        if repeated:
+            base, indexes = -(-base // READ_PER_WRITE), {}
         _, total, by_index = sums.get(table.name, (table, 0.0, {}))
         for name, units in indexes.items():
             by_index[name] = by_index.get(name, 0.0) + 2 * units

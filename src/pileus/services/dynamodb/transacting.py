@@ -16,7 +16,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
 from pileus.services.dynamodb.values import Item
-from pileus.services.dynamodb.writing import Change, carry_out
+from pileus.services.dynamodb.writing import Change, carry_out, write_price
 from pileus.state.tx import Tx
 
 TOKEN_MS = 10 * 60 * 1000
@@ -41,7 +41,7 @@ def transact(tx: Tx, args: list[Any]) -> Any:
         reasons.append(reason)
     if any(r is not NONE for r in reasons):
         raise canceled(reasons)
-    prices = [carry_out(tx, t, c, bool(flags)) if c else None for t, c in changes]
+    prices = [c if t is None else carry_out(tx, t, c, bool(flags)) for t, c in changes]
     answer = prices if flags else None
     if token is not None:
         tx.put(token[0], orjson.dumps([token[1], tx.now_ms, answer]))
@@ -69,7 +69,8 @@ def canceled(reasons: list[dict[str, Any]]) -> AwsError:
 
 
 def _judge(tx: Tx, operation: list[Any]) -> tuple[Any, dict[str, Any]]:
-    """What one operation would change, or why it cannot."""
+    """What one operation would change, as (table, change), or (None, price) where it only looks;
+    and why it cannot."""
     kind, meta_key, incarnation, key = operation[:4]
     table = table_of(tx, meta_key, incarnation)
     guard, show = operation[-2:]
@@ -81,7 +82,7 @@ def _judge(tx: Tx, operation: list[Any]) -> tuple[Any, dict[str, Any]]:
             reason["Item"] = old
         return (table, None), reason
     if kind == "check":
-        return (table, None), NONE
+        return (None, [write_price(Change(key, text, None)), {}]), NONE
     if kind == "update":
         item = dict(operation[4]) if text is None else orjson.loads(text)
         try:

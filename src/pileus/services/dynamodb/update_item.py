@@ -45,7 +45,11 @@ def update_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
             return respond(call, b"{}")
         return write_answer(call, table, params, key_item, result)
 
-    return submission(room, call, "dynamodb.update", entry, finish)
+    meter = None
+    if table.metered:
+        heads = bound.update.heads if bound.update else {a[0] for a in actions}
+        meter = room.throughput.meter(table, key, key_item, heads)
+    return submission(room, call, "dynamodb.update", entry, finish, meter)
 
 
 def spec_of(params: dict[str, Any], bound: Bound, actions: list[list[Any]]) -> list[Any] | None:

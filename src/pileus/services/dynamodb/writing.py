@@ -69,8 +69,16 @@ def carry_out(
         _record(tx, table, change, by_service)
     if not priced:
         return None
+    return [write_price(change), index_units]
+
+
+def write_price(change: Change) -> float:
+    """Units of the item's own write: by the larger of what was and what is. An item is never larger
+    than its text, so short texts need no look inside."""
+    if max(len(change.old_text or b""), len(change.new_text or b"")) <= WRITE_UNIT_BYTES:
+        return 1.0
     size = max(item_size(i) if i else 0 for i in (change.old, change.new))
-    return [float(write_units(size)), index_units]
+    return float(write_units(size))
 
 
 def _carry_index(tx: Tx, table: Table, index: Index, change: Change) -> int:
