@@ -307,3 +307,92 @@ def test_no_quick_way_around_the_limit(operation: str, more: dict[str, Any]) -> 
         assert (done, refused.value.message) == (BURST, TABLE_TEXT)
 
     at_desk(main)
+
+
+SELECT = """SELECT * FROM "tab" WHERE p = 'a'"""
+INSERT = """INSERT INTO "tab" VALUE {'p': 'a'}"""
+UPDATE = """UPDATE "tab" SET g = 'h' WHERE p = 'a'"""
+
+
+def test_statements_are_limited_too() -> None:
+    async def main(desk: Desk) -> None:
+        still(desk)
+        gsi = index("gee", "g", projection="KEYS_ONLY") | {"ProvisionedThroughput": units(1, 1)}
+        await provisioned(desk, "tab", 1, 2, also=("g:S",), GlobalSecondaryIndexes=[gsi])
+        done, error = await until_refused(desk, "ExecuteStatement", Statement=SELECT)
+        assert (done, error.message) == (2 * BURST, TABLE_TEXT)
+        error = await desk.refused("ExecuteStatement", Statement='SELECT * FROM "tab"')
+        assert error.code == "ProvisionedThroughputExceededException"
+        await desk.ExecuteStatement(Statement='SELECT * FROM "tab"."gee"')
+        await desk.ExecuteStatement(Statement=INSERT)
+        await desk.ExecuteStatement(Statement=INSERT.replace("'a'", "'b'"))
+        moved = BURST // 2 + 1  # the first puts an index row, each further one also deletes one
+        for n in range(moved):
+            await desk.ExecuteStatement(Statement=UPDATE.replace("'h'", f"'{n}'"))
+        error = await desk.refused("ExecuteStatement", Statement=UPDATE)
+        assert error.message == INDEX_TEXT
+        repeat = """INSERT INTO "tab" VALUE {'p': 'b', 'v': '%s'}""" % ("x" * 3000)
+        done = -1
+        while done < 0 or error.code == "DuplicateItemException":
+            error = await desk.refused("ExecuteStatement", Statement=repeat)
+            done += 1
+        left = 2 * BURST - 2 - moved
+        assert done == -(-left // 3)  # a refused one costs what its item would have
+        reads = await desk.BatchExecuteStatement(Statements=[{"Statement": SELECT}])
+        writes = await desk.BatchExecuteStatement(Statements=[{"Statement": INSERT}])
+        for answer in (reads, writes):
+            assert answer["Responses"] == [
+                {
+                    "Error": {"Code": "ProvisionedThroughputExceeded", "Message": TABLE_TEXT},
+                    "TableName": "tab",
+                }
+            ]
+
+    at_desk(main)
+
+
+def test_transactions_of_statements_are_canceled_with_the_reason() -> None:
+    async def main(desk: Desk) -> None:
+        still(desk)
+        await provisioned(desk, "tab", 1, 1)
+        await desk.table("free", "p:S")
+        because = [
+            {"Code": "None"},
+            {"Code": "ProvisionedThroughputExceeded", "Message": TABLE_TEXT},
+        ]
+        await desk.PutItem(TableName="free", Item=item("a"))
+        for statement, expected in ((SELECT, BURST // 2), (UPDATE, BURST // 2)):
+            await desk.PutItem(TableName="free", Item=item("a"))
+            if statement is UPDATE:
+                await desk.PutItem(TableName="tab", Item=item("a"))
+            both = [{"Statement": statement.replace('"tab"', n)} for n in ('"free"', '"tab"')]
+            done, error = await until_refused(desk, "ExecuteTransaction", TransactStatements=both)
+            assert done == expected and error.code == "TransactionCanceledException"
+            assert error.fields["CancellationReasons"] == because
+
+    at_desk(main)
+
+
+def test_a_condition_check_needs_room_and_a_repeat_is_a_read() -> None:
+    async def main(desk: Desk) -> None:
+        still(desk)
+        t = await provisioned(desk, "tab", 1, 1)
+        await desk.PutItem(TableName=t, Item=item("a"))
+        check = {
+            "ConditionCheck": {
+                "TableName": t,
+                "Key": {"p": {"S": "a"}},
+                "ConditionExpression": "attribute_exists(p)",
+            }
+        }
+        for _ in range(10):
+            await desk.TransactWriteItems(TransactItems=[check], ClientRequestToken="same")
+        done, _ = await until_refused(
+            desk, "GetItem", TableName=t, Key={"p": {"S": "a"}}, ConsistentRead=True
+        )
+        assert done == BURST - 9 * 2
+        done, error = await until_refused(desk, "TransactWriteItems", TransactItems=[check])
+        assert done == (BURST - 1 - 2 + 1) // 2
+        assert error.fields["CancellationReasons"][0]["Code"] == "ProvisionedThroughputExceeded"
+
+    at_desk(main)

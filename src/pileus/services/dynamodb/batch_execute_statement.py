@@ -71,7 +71,9 @@ class Slot:
         members = []
         if self.error is not None:
             error = {"Code": CODES[self.error.code], "Message": self.error.message}
-            members.append(member(b"Error", {**error, **self.error.fields}))
+            if "Item" in self.error.fields:
+                error["Item"] = self.error.fields["Item"]
+            members.append(member(b"Error", error))
         if self.table_name:
             members.append(member(b"TableName", self.table_name))
         if self.item is not None:
@@ -116,14 +118,17 @@ def _read(room: Room, call: Call, slot: Slot, statement: Statement, asked: str) 
             selection.on(table, False)  # its own faults come first
         raise invalid(NOT_BY_KEY)
     selection.check_nested(table)
+    if table.metered:
+        room.throughput.admit_read(table)
     text = room.store.get(table.key_of(one.key))
     item: Item = orjson.loads(text) if text is not None else {}
     if text is not None:
         columns = selection.columns
         slot.item = text if columns is None else orjson.dumps(columns.apply(item))
-    if asked:
+    if asked or table.metered:
         consistent = slot.request.get("ConsistentRead") is True
         units = capacity.read_units(item_size(item), consistent)
+        room.throughput.charge_read(table, units)
         slot.capacity = capacity.report(table, asked, units)
 
 

@@ -106,7 +106,7 @@ def submission(
 
     def worded(error: Exception) -> Exception:
         if isinstance(error, AwsError):
-            meter.charge([error.fields.pop("units", 1.0), {}])
+            meter.charge_failed(error)
         return _worded(error)
 
     return Submission(room.store, rule, entry, call.invocation_id, charged, worded)

@@ -19,6 +19,7 @@ from pileus.services.dynamodb.partiql.source import table_of
 from pileus.services.dynamodb.partiql.syntax import Exists, Statement
 from pileus.services.dynamodb.partiql.writes import Draft, Write, duplicate
 from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.rules import METER, PRICE
 from pileus.services.dynamodb.values import Value
 
 NESTED = "Nesting Levels have exceeded supported limits"
@@ -49,16 +50,21 @@ async def carry_out(
     room: Room, retry_id: bytes, write: Write, show: bool, priced: bool
 ) -> tuple[bytes | None, list[Any] | None]:
     """Submit a write: the text of what it returns (None: nothing) and its price."""
-    rule, entry = write.entry(show, priced)
+    meter = write.meter(room.throughput)
+    rule, entry = write.entry(show, (PRICE if priced else 0) | (METER if meter else 0))
     try:
         result = await room.store.submit(rule, entry, retry_id)
     except AwsError as error:
+        if meter is not None:
+            meter.charge_failed(error)
         if write.insert and error.code == "ConditionalCheckFailedException":
             raise duplicate() from None
         if error.message.startswith(NESTED):
             raise invalid(NESTED) from None
         raise
     item, price = result or (None, None)
+    if meter is not None:
+        meter.charge(price)
     return (None if item == b"{}" else item), price
 
 

@@ -22,8 +22,9 @@ from pileus.services.dynamodb.partiql.syntax import Statement
 from pileus.services.dynamodb.partiql.writes import Draft, Write, duplicate
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import MISMATCH, Table
+from pileus.services.dynamodb.transact_get_items import admit as admit_reads
 from pileus.services.dynamodb.transact_get_items import snapshot
-from pileus.services.dynamodb.transact_write_items import BYTES_MAX, token_of
+from pileus.services.dynamodb.transact_write_items import BYTES_MAX, admit, charge, token_of
 from pileus.services.dynamodb.transacting import canceled
 from pileus.services.dynamodb.values import Item, Value, item_size
 
@@ -127,6 +128,7 @@ def _read(room: Room, call: Call, parsed: list[Parsed], asked: str) -> HttpRespo
     row_keys = [key for _, key, _ in wanted]
     if len(set(row_keys)) < len(row_keys):
         raise invalid(TWICE)
+    admit_reads(room, [table for table, _, _ in wanted])
     responses, prices = [], []
     for text, (table, _, selection) in zip(snapshot(room, row_keys), wanted, strict=True):
         item: Item = orjson.loads(text) if text is not None else {}
@@ -134,8 +136,9 @@ def _read(room: Room, call: Call, parsed: list[Parsed], asked: str) -> HttpRespo
         if text is not None and selection.columns is not None:
             shown = orjson.dumps(selection.columns.apply(item))
         responses.append(b"{}" if shown is None else b'{"Item":' + shown + b"}")
-        if asked:
+        if asked or table.metered:
             units = 2 * capacity.read_units(item_size(item), True)
+            room.throughput.charge_read(table, units)
             prices.append(capacity.report(table, asked, units, transaction="Read"))
     members = [b'"Responses":[' + b",".join(responses) + b"]"]
     if asked:
@@ -169,11 +172,18 @@ async def _write(
     asked = capacity.wanted(params)
     token = token_of(call, params, params["TransactStatements"])
     operations = [w.operation(show) for w, show in zip(writes, shows, strict=True)]
-    entry = [token, operations, 1 if asked else 0]
+    tables = [w.table for w in writes]
+    metered = any(t.metered for t in tables)
+    if metered:
+        admit(room, list(zip(tables, operations, [w.item for w in writes], strict=True)))
+    entry = [token, operations, 1 if asked or metered else 0]
     try:
         result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)
     except AwsError as error:
+        charge(room, tables, None)
         raise _in_our_words(error, writes) from None
+    repeated = isinstance(result, dict)
+    charge(room, tables, result["repeat"] if repeated else result, repeated)
     members = [b'"Responses":[]']
     if asked:
         members.append(member(b"ConsumedCapacity", _report(writes, result, asked)))

@@ -149,7 +149,7 @@ class Throughput:
         was = old is not None and names <= old.keys()
         if heads is not None:
             touched = set(heads)
-            if index.projected is not None and not touched & index.projected:
+            if not touched or (index.projected is not None and not touched & index.projected):
                 return False
             return was or names <= touched | (old or new or {}).keys()
         becomes = new is not None and names <= new.keys()
@@ -167,6 +167,10 @@ class Meter:
 
     def charge(self, price: Price) -> None:
         self.throughput.charge_write(self.table, price)
+
+    def charge_failed(self, error: AwsError) -> None:
+        """A write that was refused costs what the rule says (its private field), or a unit."""
+        self.charge([error.fields.pop("units", 1.0), {}])
 
 
 def _source(table: Table, index: Index | None) -> Allowance | None:

@@ -33,7 +33,7 @@ def transact_get_items(room: Room, call: Call, params: dict[str, Any]) -> HttpRe
             raise invalid("TransactItems can only contain Get")
         check_item(entry["Get"]["Key"])
     wanted = _prepare(room, call, [e["Get"] for e in params["TransactItems"]])
-    _admit(room, wanted)
+    admit(room, [table for table, _, _ in wanted])
     texts = snapshot(room, [key for _, key, _ in wanted])
     responses = []
     for text, (_, _, projection) in zip(texts, wanted, strict=True):
@@ -73,10 +73,10 @@ def _prepare(room: Room, call: Call, gets: list[dict[str, Any]]) -> list[Wanted]
     return wanted
 
 
-def _admit(room: Room, wanted: list[Wanted]) -> None:
-    """Every read needs room in its table, or the whole is canceled."""
+def admit(room: Room, tables: list[Table]) -> None:
+    """Every read of a transaction needs room in its table, or the whole is canceled."""
     reasons = []
-    for table, _, _ in wanted:
+    for table in tables:
         reasons.append(NONE)
         if table.metered:
             try:

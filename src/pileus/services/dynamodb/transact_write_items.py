@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -17,10 +18,10 @@ from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.put_item import guard_of
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
-from pileus.services.dynamodb.throughput import reason
+from pileus.services.dynamodb.throughput import Price, reason
 from pileus.services.dynamodb.transacting import canceled
 from pileus.services.dynamodb.update_item import check_targets, nested_of, spec_of
-from pileus.services.dynamodb.values import ITEM_BYTES_MAX, check_item
+from pileus.services.dynamodb.values import ITEM_BYTES_MAX, Item, check_item
 from pileus.services.dynamodb.write_answer import collection_metrics
 from pileus.state import keys
 
@@ -44,17 +45,16 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
     token = token_of(call, params, requests)
     metered = any(t.metered for t in tables)
     if metered:
-        _admit(room, prepared)
+        admit(room, prepared)
     entry = [token, [operation for _, operation, _ in prepared], 1 if asked or metered else 0]
     try:
         result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)
     except AwsError:
-        _charge(room, tables, None)
+        charge(room, tables, None)
         raise
     repeated = isinstance(result, dict)
     prices = result["repeat"] if repeated else result
-    if not repeated:
-        _charge(room, tables, prices)
+    charge(room, tables, prices, repeated)
     members = []
     if asked:
         report = _report(tables, prices, asked, repeated)
@@ -64,31 +64,44 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
     return respond(call, assemble(members))
 
 
-def _admit(room: Room, prepared: list[tuple[Table, Any, Any]]) -> None:
+def admit(room: Room, prepared: list[tuple[Table, list[Any], Item]]) -> None:
     """Every operation needs room in its table and indexes, or the whole is canceled."""
     reasons = []
     for table, operation, item in prepared:
         kind, key = operation[0], operation[3]
         reasons.append(NONE)
-        if kind == "check" or not table.metered:
+        if not table.metered:
             continue
         try:
-            if kind == "update":
-                heads = compile_update(operation[5][1], operation[5][2]).heads
-                room.throughput.admit_write(table, key, item, heads)
+            if kind == "put":
+                room.throughput.admit_write(table, key, item)
+            elif kind == "delete":
+                room.throughput.admit_write(table, key, None)
             else:
-                room.throughput.admit_write(table, key, None if kind == "delete" else item)
+                heads = _heads(operation[5]) if kind == "update" else ()
+                room.throughput.admit_write(table, key, item, heads)
         except AwsError as error:
             reasons[-1] = reason(error)
     if any(r is not NONE for r in reasons):
         raise canceled(reasons)
 
 
-def _charge(room: Room, tables: list[Table], prices: list[Any] | None) -> None:
-    """A transaction costs twice; one that failed, the least (``prices`` None)."""
+def _heads(spec: list[Any] | None) -> Iterable[str]:
+    return compile_update(spec[1], spec[2]).heads if spec is not None else ()
+
+
+def charge(
+    room: Room, tables: list[Table], prices: list[Any] | None, repeated: bool = False
+) -> None:
+    """A transaction costs twice; one that failed, the least (``prices`` None); a repeat by token,
+    what reading its items does."""
     for number, table in enumerate(tables):
-        if table.metered:
-            price = prices[number] if prices else [1.0, {}]
+        if not table.metered:
+            continue
+        price: Price = prices[number] if prices else [1.0, {}]
+        if repeated:
+            room.throughput.charge_read(table, 2 * -(-price[0] // READ_PER_WRITE))
+        else:
             room.throughput.charge_write(table, price, times=2)
 
 

@@ -60,6 +60,9 @@ class Plan:
         """One page from ``place`` (stretch, last key) on. ``limit`` 0: no limit."""
         page = Page()
         several = len(self.stretches) > 1
+        metered = self.table.metered
+        if metered:
+            room.throughput.admit_read(self.table, self.index)
         left = min(limit or SEVERAL_ITEMS_MAX, SEVERAL_ITEMS_MAX) if several else limit
         first = place[0] if place is not None else 0
         for number in range(first, len(self.stretches)):
@@ -71,7 +74,7 @@ class Plan:
                 span,
                 self.descending,
                 left,
-                priced or several,
+                priced or several or metered,
                 self.table.range_name,
             )
             self._take(room, page, found.texts)
@@ -81,6 +84,10 @@ class Plan:
             if found.more or page.size_bytes >= PAGE_BYTES_MAX:
                 page.last, page.stretch = self._key(found.texts[-1]), number
                 break
+        if metered:
+            bulk = len(self.stretches) == 1 and not self.stretches[0].partition
+            room.throughput.charge_read(self.table, page.units, self.index, bulk)
+            room.throughput.charge_read(self.table, page.fetched)
         return page
 
     def _take(self, room: Room, page: Page, texts: list[bytes]) -> None:

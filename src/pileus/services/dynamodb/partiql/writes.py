@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
+from pileus.services.dynamodb.expressions.updates import compile_update
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.partiql.conditions import (
@@ -38,8 +39,9 @@ from pileus.services.dynamodb.partiql.syntax import (
     Update,
 )
 from pileus.services.dynamodb.partiql.updates import UpdateText
-from pileus.services.dynamodb.rules import OLD, PRICE, SHOW
+from pileus.services.dynamodb.rules import OLD, SHOW
 from pileus.services.dynamodb.schema import MISMATCH, Table
+from pileus.services.dynamodb.throughput import Meter, Throughput
 from pileus.services.dynamodb.update_item import check_targets
 from pileus.services.dynamodb.values import ITEM_BYTES_MAX, Item, Value, check_item, type_of
 
@@ -65,9 +67,17 @@ class Write:
     returns: str = "NONE"
     insert: bool = False
 
-    def entry(self, show: bool, priced: bool) -> tuple[str, list[Any]]:
+    def meter(self, throughput: Throughput) -> Meter | None:
+        """Admit the write; what charges it, None when nothing meters its table."""
+        if self.kind == "update" and self.spec is not None and self.table.metered:
+            heads = compile_update(self.spec[1], self.spec[2]).heads
+            return throughput.meter(self.table, self.key, self.item, heads)
+        new = self.item if self.kind == "put" else None
+        return throughput.meter(self.table, self.key, new)
+
+    def entry(self, show: bool, flags: int) -> tuple[str, list[Any]]:
         """The rule's name and its arguments, for a write on its own."""
-        flags = (SHOW if show else 0) | (PRICE if priced else 0)
+        flags |= SHOW if show else 0
         head = [self.table.meta_key, self.table.id, self.key]
         if self.kind == "update":
             return "dynamodb.update", [*head, self.item, self.spec, self.guard, self.returns, flags]
