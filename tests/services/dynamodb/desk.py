@@ -11,10 +11,14 @@ from typing import Any
 
 import orjson
 
+from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpRequest, Parts, Principal
-from pileus.services.dynamodb import RULES, build
+from pileus.services.dynamodb import RULES, build, streams
+from pileus.services.dynamodb.chores import Chores
+from pileus.services.dynamodb.room import Room
+from pileus.services.dynamodb.schema import Table
 from pileus.state.store import Store
 
 ACCOUNT = "000000000000"
@@ -22,13 +26,14 @@ ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
 
 
 class TestClock(SystemClock):
-    """The machine's clock, moved by ``ahead_ms``."""
+    """The machine's clock, moved by ``ahead_ms``; or standing at ``fixed_ms``, moved likewise."""
 
     __test__ = False
     ahead_ms = 0
+    fixed_ms = 0
 
     def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
+        return (self.fixed_ms or super().now_ms()) + self.ahead_ms
 
     def monotonic(self) -> float:
         return super().monotonic() + self.ahead_ms / 1000
@@ -40,20 +45,28 @@ class Desk:
     def __init__(self, store: Store, clock: TestClock) -> None:
         self.store = store
         self.clock = clock
-        parts = Parts(store, None, clock, None, None)  # type: ignore[arg-type]
-        self.service = build(parts)
+        self.blobs = FileBlobs(store.home / "blobs")
+        self.parts = Parts(store, self.blobs, clock, None, None)  # type: ignore[arg-type]
+        self.service = build(self.parts)
+        self.streams = streams.build(self.parts)
+        self.chores = Chores(Room(self.parts))
 
     def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
         async def run(**params: Any) -> Any:
             request = HttpRequest("POST", "/", "", {}, orjson.dumps(params))
-            call = Call("dynamodb", operation, ROOT, "us-east-1", {}, request=request)
-            self.service.access(call)
-            answer: Any = self.service.direct[operation](call)
+            service = self.streams if operation in self.streams.direct else self.service
+            call = Call(service.name, operation, ROOT, "us-east-1", {}, request=request)
+            service.access(call)
+            answer: Any = service.direct[operation](call)
             if inspect.isawaitable(answer):
                 answer = await answer
             return orjson.loads(answer.body)
 
         return run
+
+    def service_table(self, name: str) -> Table:
+        """The table as the service sees it."""
+        return self.chores.room.tables.get(ACCOUNT, "us-east-1", name)
 
     async def refused(self, operation: str, **params: Any) -> AwsError:
         """The error an operation answers; fails when it succeeds."""

@@ -6,12 +6,21 @@ from functools import partial
 
 from pileus.services.call import Parts, Service
 from pileus.services.dynamodb.access import access, single
-from pileus.services.dynamodb.backups import describe_continuous_backups
+from pileus.services.dynamodb.backups import (
+    create_backup,
+    delete_backup,
+    describe_backup,
+    list_backups,
+)
 from pileus.services.dynamodb.batch_execute_statement import batch_execute_statement
 from pileus.services.dynamodb.batch_get_item import batch_get_item
 from pileus.services.dynamodb.batch_write_item import batch_write_item
 from pileus.services.dynamodb.binding import control, later, now, one_entry
 from pileus.services.dynamodb.chores import Chores
+from pileus.services.dynamodb.continuous_backups import (
+    describe_continuous_backups,
+    update_continuous_backups,
+)
 from pileus.services.dynamodb.create_table import create_table
 from pileus.services.dynamodb.delete_item import delete_item
 from pileus.services.dynamodb.delete_table import delete_table
@@ -29,6 +38,10 @@ from pileus.services.dynamodb.resource_policy import (
     delete_resource_policy,
     get_resource_policy,
     put_resource_policy,
+)
+from pileus.services.dynamodb.restore import (
+    restore_table_from_backup,
+    restore_table_to_point_in_time,
 )
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import RULES
@@ -79,6 +92,13 @@ def build(parts: Parts) -> Service:
         "GetResourcePolicy": get_resource_policy,
         "DeleteResourcePolicy": delete_resource_policy,
         "DescribeContinuousBackups": describe_continuous_backups,
+        "UpdateContinuousBackups": update_continuous_backups,
+        "CreateBackup": create_backup,
+        "DescribeBackup": describe_backup,
+        "ListBackups": list_backups,
+        "DeleteBackup": delete_backup,
+        "RestoreTableFromBackup": restore_table_from_backup,
+        "RestoreTableToPointInTime": restore_table_to_point_in_time,
     }
     return Service(
         name="dynamodb",

@@ -16,7 +16,21 @@ from pileus.services.dynamodb.partiql.permissions import accesses
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import SINGLE_ACTIONS
 
-UNSCOPED = frozenset({"ListTables", "DescribeLimits", "DescribeEndpoints", "ListBackups"})
+UNSCOPED = frozenset(
+    {
+        *("ListTables", "DescribeLimits", "DescribeEndpoints"),
+        *("ListBackups", "ListExports", "ListImports"),
+    }
+)
+# The member that names the resource, where it is not the table's name.
+BY_ARN = {
+    "DescribeBackup": "BackupArn",
+    "DeleteBackup": "BackupArn",
+    "RestoreTableFromBackup": "BackupArn",
+    "ExportTableToPointInTime": "TableArn",
+    "DescribeExport": "ExportArn",
+    "DescribeImport": "ImportArn",
+}
 PARTIQL = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"})
 ON_INDEX = frozenset({"Query", "Scan"})
 SINGLE = frozenset(SINGLE_ACTIONS)
@@ -53,7 +67,7 @@ def single(room: Room, call: Call) -> tuple[str, str] | None:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         call.params = {}
         return None  # the exact reader says what is wrong
-    if table is None or "IndexName" in params:
+    if table is None or not table.active or "IndexName" in params:
         return None
     call.scratch = table
     return table.single.get(call.operation)
@@ -75,8 +89,28 @@ def access(room: Room, call: Call) -> list[Access]:
     name = params.get("TableName")
     if type(name) is str:
         return [_on_table(room, call, operation, name, params)]
-    arn = params.get("ResourceArn")
-    return [Access("dynamodb:" + operation, arn if isinstance(arn, str) else "*")]
+    if operation == "RestoreTableToPointInTime":
+        source = params.get("SourceTableArn") or params.get("SourceTableName")
+        arn = table_arn(call, source) if type(source) is str else "*"
+        first = Access("dynamodb:" + operation, arn, owner=owner_of(arn))
+        return [first, *_targets(call, operation, params)]
+    if operation == "ImportTable":
+        return _targets(call, operation, params) or [Access("dynamodb:" + operation)]
+    named = params.get(BY_ARN.get(operation, "ResourceArn"))
+    arn = named if isinstance(named, str) else "*"
+    out = [Access("dynamodb:" + operation, arn, owner=owner_of(arn))]
+    return out + _targets(call, operation, params)
+
+
+def _targets(call: Call, operation: str, params: dict[str, Any]) -> list[Access]:
+    """The tables a restore or an import makes: the caller needs the permission on them, too."""
+    name = params.get("TargetTableName")
+    if operation == "ImportTable":
+        made = params.get("TableCreationParameters")
+        name = made.get("TableName") if type(made) is dict else None
+    if type(name) is not str:
+        return []
+    return [Access("dynamodb:" + operation, table_arn(call, name))]
 
 
 def table_arn(call: Call, name: str) -> str:
@@ -84,6 +118,12 @@ def table_arn(call: Call, name: str) -> str:
     if name.startswith("arn:"):
         return name
     return f"arn:aws:dynamodb:{call.region}:{call.account}:table/{name}"
+
+
+def owner_of(arn: str) -> str:
+    """The account an ARN names; '' for anything else, which is the caller's own."""
+    pieces = arn.split(":", 5) if arn.startswith("arn:") else ()
+    return pieces[4] if len(pieces) == 6 else ""
 
 
 def _on_table(room: Room, call: Call, operation: str, name: str, params: dict[str, Any]) -> Access:
@@ -94,7 +134,7 @@ def _on_table(room: Room, call: Call, operation: str, name: str, params: dict[st
     policy = table.description.get("policy") if table is not None else None
     enclosing = call.operation if call.operation != operation else ""
     context = Conditions(table, [params], params, enclosing)
-    return Access("dynamodb:" + operation, arn, policy, context=context)
+    return Access("dynamodb:" + operation, arn, policy, owner_of(name), context)
 
 
 def _batch(room: Room, call: Call, operation: str, params: dict[str, Any]) -> list[Access]:

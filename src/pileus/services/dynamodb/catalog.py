@@ -52,7 +52,7 @@ class Catalog:
     def get(self, account: str, region: str, name: str) -> Table:
         """The table, for an item operation; ``AwsError`` ResourceNotFoundException."""
         table = self.find(account, region, name)
-        if table is None:
+        if table is None or not table.active:
             raise not_found()
         return table
 

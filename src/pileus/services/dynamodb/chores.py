@@ -15,9 +15,15 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.services.dynamodb.backups import DAY_MS, expire_backups
 from pileus.services.dynamodb.catalog import META
+from pileus.services.dynamodb.copying import records
+from pileus.services.dynamodb.copying.jobs import Jobs, Kind
+from pileus.services.dynamodb.copying.loading import Loading
+from pileus.services.dynamodb.copying.taking import Taking
 from pileus.services.dynamodb.counting import DIRECT_ROWS_MAX, count_key
 from pileus.services.dynamodb.delete_table import GONE
+from pileus.services.dynamodb.history import past
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import expired
 from pileus.services.dynamodb.schema import Index, Table, topic
@@ -29,6 +35,7 @@ from pileus.state.tx import Row
 
 TICK_S = 0.25
 SWEEP_EVERY_S = 60.0
+HISTORY_EVERY_S = 2.0
 COUNT_EVERY_S = 600.0
 SLICE_ROWS = 200
 STREAM_MS = 24 * 3600 * 1000
@@ -43,26 +50,38 @@ class Chores:
     """The loop. ``start`` and ``stop`` belong to the service; ``settle`` is for tests."""
 
     def __init__(self, room: Room) -> None:
-        self._room = room
+        self.room = room
         self._tasks: list[asyncio.Task[None]] = []
         self._seen: tuple[int, int] = (-1, -1)
         self._counted: dict[str, int] = {}
+        taking, loading = Taking(room), Loading(room)
+        self.jobs = Jobs(
+            room,
+            {
+                "backup": Kind(taking.take, taking.give_up),
+                "drop": Kind(taking.drop, taking.drop),
+                "restore": Kind(loading.restore, loading.give_up),
+            },
+        )
 
     async def start(self) -> None:
         self._tasks = [
             asyncio.create_task(self._loop(self.settle, TICK_S)),
             asyncio.create_task(self._loop(self.sweep, SWEEP_EVERY_S)),
             asyncio.create_task(self._loop(self.count, COUNT_EVERY_S)),
+            asyncio.create_task(self._loop(self.jobs.settle, TICK_S)),
+            asyncio.create_task(self._loop(self.keep_history, HISTORY_EVERY_S)),
         ]
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.jobs.stop()
 
     async def _loop(self, chore: Any, every_s: float) -> None:
         while True:
-            await self._room.clock.sleep(every_s)
+            await self.room.clock.sleep(every_s)
             try:
                 await chore()
             except (AwsError, Conflict, Unavailable) as error:
@@ -73,11 +92,11 @@ class Chores:
 
     async def settle(self) -> None:
         """Fill indexes that are CREATING; empty state tables of what was deleted."""
-        store = self._room.store
+        store = self.room.store
         now = (store.generation(META), store.generation(GONE))
         if now == self._seen:
             return
-        for table in self._room.tables.all():
+        for table in self.room.tables.all():
             for index in table.indexes:
                 if not index.ready:
                     await self._fill(table, index)
@@ -88,8 +107,8 @@ class Chores:
         start: bytes | None = table.rows_prefix
         while start is not None:
             args = [table.meta_key, table.id, index.name, start, FILL_ROWS]
-            start = await self._room.store.submit("dynamodb.fill", args)
-            await self._room.clock.sleep(0)
+            start = await self.room.store.submit("dynamodb.fill", args)
+            await self.room.clock.sleep(0)
 
         def activate(draft: Any) -> None:
             row = draft.get_json(table.meta_key)
@@ -101,23 +120,43 @@ class Chores:
                     member.pop("Backfilling", None)
             draft.put_json(table.meta_key, row)
 
-        await self._room.store.transact(activate)
+        await self.room.store.transact(activate)
 
     async def _purge(self) -> None:
-        store = self._room.store
+        store = self.room.store
         for row in store.partition(GONE, "gone"):
             rows = keys.split(row.key)[2].decode()
+            if rows.endswith(past("")):
+                args = [rows.removesuffix(past("")), None, PURGE_ROWS]
+                while await store.submit("dynamodb.unseal", args) == PURGE_ROWS:
+                    await self.room.clock.sleep(0.01)
             while await store.submit("dynamodb.purge", [rows, PURGE_ROWS]) == PURGE_ROWS:
-                await self._room.clock.sleep(0.01)
+                await self.room.clock.sleep(0.01)
             await store.submit("write", [[row.key, None], [count_key(rows), None]])
+
+    # -- history -------------------------------------------------------------------------------
+
+    async def keep_history(self) -> None:
+        """Seal full stretches of history; forget what is past the recovery period; delete backups
+        that have expired."""
+        room = self.room
+        for table in room.tables.all():
+            pitr = table.description.get("pitr")
+            if table.history:
+                await records.seal(room, table.history)
+            if pitr and not table.description.get("copies"):
+                limit_ms = room.clock.now_ms() - pitr["days"] * DAY_MS
+                if records.due(room, table.history, limit_ms):
+                    await records.trim(room, table.history, limit_ms)
+        await expire_backups(room)
 
     # -- walks --------------------------------------------------------------------------------
 
     async def _slices(self, start: bytes, end: bytes) -> AsyncIterator[list[Row]]:
-        clock = self._room.clock
+        clock = self.room.clock
         while True:
             began = clock.monotonic()
-            rows = self._room.store.range(start, end, SLICE_ROWS)
+            rows = self.room.store.range(start, end, SLICE_ROWS)
             if rows:
                 yield rows
             if len(rows) < SLICE_ROWS:
@@ -127,7 +166,7 @@ class Chores:
 
     async def sweep(self) -> None:
         """Delete items whose time is up, and tokens that are no longer needed."""
-        for table in self._room.tables.all():
+        for table in self.room.tables.all():
             attribute = table.description.get("ttl")
             if attribute:
                 await self._expire(table, attribute)
@@ -135,26 +174,26 @@ class Chores:
                 await self._trim(topic(table.id, stream["label"]))
             await self._forget_streams(table)
         prefix = keys.table_prefix(TOKENS)
-        limit_ms = self._room.clock.now_ms() - TOKEN_MS
+        limit_ms = self.room.clock.now_ms() - TOKEN_MS
         async for rows in self._slices(prefix, keys.after_prefix(prefix)):
             old = [[r.key, None] for r in rows if orjson.loads(r.value)[1] < limit_ms]
             if old:
-                await self._room.store.submit("write", old)
+                await self.room.store.submit("write", old)
 
     async def _trim(self, name: str) -> None:
         """Remove a stream's records that are older than a day."""
-        limit_ms = self._room.clock.now_ms() - STREAM_MS
+        limit_ms = self.room.clock.now_ms() - STREAM_MS
         prefix = keys.partition_prefix("changes", name)
         async for rows in self._slices(prefix, keys.after_prefix(prefix)):
             old = [r for r in rows if orjson.loads(r.value)["time"] < limit_ms]
             if old:
-                await self._room.store.submit("write", [[r.key, None] for r in old])
+                await self.room.store.submit("write", [[r.key, None] for r in old])
             if len(old) < len(rows):
                 return
 
     async def _forget_streams(self, table: Table) -> None:
         """A stream that was switched off more than a day ago is no longer listed."""
-        limit_ms = self._room.clock.now_ms() - STREAM_MS
+        limit_ms = self.room.clock.now_ms() - STREAM_MS
 
         def ended(stream: dict[str, Any]) -> bool:
             return bool(stream.get("until_ms", limit_ms) < limit_ms)
@@ -168,13 +207,13 @@ class Chores:
                 row["streams"] = [s for s in row.get("streams", ()) if not ended(s)]
                 draft.put_json(table.meta_key, row)
 
-        await self._room.store.transact(forget)
+        await self.room.store.transact(forget)
 
     async def _expire(self, table: Table, attribute: str) -> None:
         end = keys.after_prefix(table.rows_prefix)
         marker = orjson.dumps(attribute)
         async for rows in self._slices(table.rows_prefix, end):
-            now_s = self._room.clock.now_ms() // 1000
+            now_s = self.room.clock.now_ms() // 1000
             due = [
                 r.key
                 for r in rows
@@ -182,13 +221,13 @@ class Chores:
             ]
             if due:
                 args = [table.meta_key, table.id, attribute, now_s, due]
-                await self._room.store.submit("dynamodb.expire", args)
+                await self.room.store.submit("dynamodb.expire", args)
 
     async def count(self) -> None:
         """Count the rows of large tables and indexes that changed since the last count."""
-        for table in self._room.tables.all():
+        for table in self.room.tables.all():
             for rows in (table.rows, *(i.rows for i in table.indexes)):
-                generation = self._room.store.generation(rows)
+                generation = self.room.store.generation(rows)
                 if self._counted.get(rows) != generation:
                     await self._count(rows)
                     self._counted[rows] = generation
@@ -201,4 +240,4 @@ class Chores:
             size += sum(item_size(orjson.loads(r.value)) for r in found)
         if items > DIRECT_ROWS_MAX:
             value = orjson.dumps([items, size])
-            await self._room.store.submit("write", [[count_key(rows), value]])
+            await self.room.store.submit("write", [[count_key(rows), value]])

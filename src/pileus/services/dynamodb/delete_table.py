@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.services.call import Call
+from pileus.services.dynamodb import history
+from pileus.services.dynamodb.backups import (
+    DAY_MS,
+    SYSTEM_DAYS,
+    new_details,
+    new_id,
+    record,
+)
 from pileus.services.dynamodb.describe_table import describe
-from pileus.services.dynamodb.faults import invalid, table_not_found
+from pileus.services.dynamodb.faults import in_use, invalid, table_not_found
 from pileus.services.dynamodb.room import Room
-from pileus.services.dynamodb.schema import topic
+from pileus.services.dynamodb.schema import Table, topic
 from pileus.state import keys
 
 GONE = "dynamodb.gone"
@@ -19,11 +27,35 @@ def gone_key(rows: str) -> bytes:
     return keys.key(GONE, "gone", rows)
 
 
+def check_idle(row: dict[str, Any]) -> None:
+    """ResourceInUseException for a table that is being made or copied."""
+    if row["TableStatus"] == "CREATING":
+        raise in_use(
+            "Attempt to change a resource which is still in use: Table is being created:"
+            f" {row['TableName']}"
+        )
+    if row.get("copies"):
+        raise in_use(
+            "Attempt to change a resource which is still in use: Table is being backed up,"
+            f" exported or restored from: {row['TableName']}"
+        )
+
+
+def _keep(draft: Any, table: Table, row: dict[str, Any], backup_id: str, at_ms: int) -> None:
+    """A table with point-in-time recovery leaves a backup for 35 days, as on AWS. Its items go
+    when that is made."""
+    details = new_details(row, backup_id, f"{table.name}$DeletedTableBackup", at_ms)
+    details["BackupType"] = "SYSTEM"
+    details["BackupExpiryDateTime"] = (at_ms + SYSTEM_DAYS * DAY_MS) / 1000
+    record(draft, keys.split(table.meta_key)[1].decode(), details, row, gone=[table.rows])
+
+
 async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Delete a table with its items and indexes."""
     name = p["TableName"]
     table = room.tables.describe(call.account, call.region, name)
     shown = describe(room, table.description)
+    backup_id = new_id(room)
 
     def delete(draft: Any) -> None:
         row = draft.get_json(table.meta_key)
@@ -34,10 +66,15 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
                 "Resource cannot be deleted as it is currently protected against deletion."
                 " Disable deletion protection first."
             )
+        check_idle(row)
         draft.delete(table.meta_key)
         streams = (topic(table.id, s["label"]) for s in row.get("streams", ()))
-        for rows in (table.rows, *(i.rows for i in table.indexes), *streams):
+        for rows in (*(i.rows for i in table.indexes), *streams, *history.histories(row)):
             draft.put(gone_key(rows), b"")
+        if row.pop("pitr", None):
+            _keep(draft, table, row, backup_id, room.clock.now_ms())
+        else:
+            draft.put(gone_key(table.rows), b"")
 
     await room.store.transact(delete, call.invocation_id)
     shown["TableStatus"] = "DELETING"

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
+from pileus.services.dynamodb import history
 from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
 from pileus.services.dynamodb.expressions.paths import gather
 from pileus.services.dynamodb.faults import condition_failed
@@ -51,7 +52,7 @@ def put(tx: Tx, args: list[Any]) -> list[Any] | None:
     """``[meta_key, id, key, text, guard, flags]`` → ``[old text or nil, price or nil]`` or nil."""
     meta_key, incarnation, key, text, guard, flags = args
     table = table_of(tx, meta_key, incarnation)
-    if guard is None and not flags and not table.indexes and not table.stream_view:
+    if guard is None and not flags and table.plain:
         tx.put(key, text)
         return None
     old = tx.get(key)
@@ -102,7 +103,7 @@ def batch(tx: Tx, args: list[Any]) -> list[Any] | None:
     prices = []
     for meta_key, incarnation, key, text in operations:
         table = table_of(tx, meta_key, incarnation)
-        if not flags and not table.indexes and not table.stream_view:
+        if not flags and table.plain:
             if text is None:
                 tx.delete(key)
             else:
@@ -167,6 +168,17 @@ def fill(tx: Tx, args: list[Any]) -> bytes | None:
     return rows[-1].key + b"\x00" if len(rows) == limit else None
 
 
+def load(tx: Tx, args: list[Any]) -> None:
+    """``[meta_key, id, [[key, text], …]]``: items of a table that is being restored or imported."""
+    meta_key, incarnation, items = args
+    table = table_of(tx, meta_key, incarnation)
+    for key, text in items:
+        if table.plain:
+            tx.put(key, text)
+        else:
+            carry_out(tx, table, Change(key, tx.get(key), text), False)
+
+
 RULES: dict[str, Rule] = {
     "dynamodb.put": put,
     "dynamodb.update": update_item,
@@ -176,4 +188,7 @@ RULES: dict[str, Rule] = {
     "dynamodb.expire": expire,
     "dynamodb.purge": purge,
     "dynamodb.fill": fill,
+    "dynamodb.load": load,
+    "dynamodb.seal": history.seal,
+    "dynamodb.unseal": history.unseal,
 }

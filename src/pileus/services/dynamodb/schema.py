@@ -108,6 +108,9 @@ class Table:
     by_name: dict[str, Index] = field(default_factory=dict)
     allowance: Allowance | None = None
     metered: bool = False  # the table or one of its indexes has an allowance
+    active: bool = True  # not while it is being restored or imported
+    history: str = ""  # the state table of its before-images, while they are kept
+    plain: bool = False  # a write touches the item's row and nothing else
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -285,6 +288,9 @@ def parse(meta_key: bytes, text: bytes) -> Table:
         by_name={i.name: i for i in indexes},
         allowance=own,
         metered=bool(own or any(i.allowance for i in indexes)),
+        active=d["TableStatus"] != "CREATING",
+        history=f"{rows}:{d['history']}" if "history" in d else "",
+        plain=not (indexes or view or "history" in d),
     )
 
 

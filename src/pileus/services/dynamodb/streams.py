@@ -18,7 +18,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call, HttpResponse, Parts, Service
-from pileus.services.dynamodb.access import read_body
+from pileus.services.dynamodb.access import owner_of, read_body
 from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.faults import invalid, not_found
 from pileus.services.dynamodb.room import Room
@@ -59,7 +59,8 @@ def _access(call: Call) -> list[Access]:
     if call.operation == "GetRecords":
         arn = str(call.params.get("ShardIterator", "")).partition("|")[0]
     action = f"dynamodb:{call.operation}"
-    return [Access(action, arn if isinstance(arn, str) and arn else "*")]
+    arn = arn if isinstance(arn, str) and arn else "*"
+    return [Access(action, arn, owner=owner_of(arn))]
 
 
 # -- finding ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pileus.services.dynamodb.create_table import (
     set_on_demand,
     set_stream,
 )
-from pileus.services.dynamodb.delete_table import gone_key
+from pileus.services.dynamodb.delete_table import check_idle, gone_key
 from pileus.services.dynamodb.describe_table import describe
 from pileus.services.dynamodb.faults import (
     bad_parameter,
@@ -57,6 +57,8 @@ async def update_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         row: Row | None = draft.get_json(table.meta_key)
         if row is None:
             raise table_not_found(name)
+        if row["TableStatus"] == "CREATING":
+            check_idle(row)
         _apply(room, call, row, p, at_ms, draft)
         draft.put_json(table.meta_key, row)
         return row

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from pileus.services.dynamodb.history import remember
 from pileus.services.dynamodb.schema import Index, Table
 from pileus.services.dynamodb.values import Item, item_size
 from pileus.state.tx import Tx
@@ -60,6 +61,8 @@ def carry_out(
         tx.put(change.key, change.new_text)
     elif change.old_text is not None:
         tx.delete(change.key)
+    if table.history:
+        remember(tx, table, change.key, change.old_text)
     index_units: dict[str, float] = {}
     for index in table.indexes:
         units = _carry_index(tx, table, index, change)
