@@ -14,9 +14,13 @@ import cProfile
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvloop
@@ -26,7 +30,8 @@ from bench.run import ITEM, _key
 from pileus import assembly
 from pileus.config import Config
 from pileus.wire.connection import Connection
-from pileus.wire.http import Limits, Server
+from pileus.wire.http import Server
+from pileus.wire.limits import Limits
 
 REFERENCE = bytes(1024)
 
@@ -94,6 +99,31 @@ class Route:
                     await asyncio.sleep(0.001)  # idle: a spinning loop would be counted
             self.outbox.flush()
         return (time.process_time() - start) / count * 1e6
+
+
+class Steps:
+    """Bytecode instructions per function: what an interpreter does, whatever else the machine does
+    in that minute."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        code = frame.f_code
+        name = f"{Path(code.co_filename).stem}.{code.co_qualname}"
+        if event == "opcode":
+            self.counts[name] += 1
+        elif event == "call":
+            self.calls[name] += 1
+        return self
+
+    def report(self, requests: int) -> Iterator[str]:
+        yield f"  {self.counts.total() / requests:8.0f} instructions"
+        for name, count in self.counts.most_common(40):
+            yield f"  {count / requests:8.1f} {self.calls[name] / requests:6.2f} × {name}"
 
 
 async def _call(server: Server, request: bytes) -> bytes:
@@ -183,6 +213,13 @@ async def _main(told: argparse.Namespace, home: Path) -> None:
         answer = path.sinks[0].answer
         assert answer.startswith(b"HTTP/1.1 200"), answer
         profiler = cProfile.Profile()
+        if told.steps:
+            steps = Steps()
+            sys.settrace(steps)
+            await path.once(320)
+            sys.settrace(None)
+            print(name, *steps.report(320), sep="\n", flush=True)
+            continue
         if told.profile:
             profiler.enable()
             await path.once(20_000)
@@ -206,6 +243,7 @@ def main() -> None:
     options.add_argument("--only", default="")
     options.add_argument("--freeze", action="store_true")
     options.add_argument("--profile", action="store_true")
+    options.add_argument("--steps", action="store_true", help="bytecode per function, no time")
     home = Path(tempfile.mkdtemp(prefix="pileus-hot-"))
     try:
         uvloop.run(_main(options.parse_args(), home))

@@ -140,7 +140,7 @@ def test_wrong_types(cloud: Cloud, wrong: dict[str, Any]) -> None:
 def test_oversize(cloud: Cloud, table: str) -> None:
     body = json.dumps({"TableName": table, "Item": {"PK": {"S": "x" * 18_000_000}}}).encode()
     status, text = send(cloud, "dynamodb", body, dynamo("PutItem"))
-    assert status in (400, 413) and "too large" in text.lower(), text
+    assert status == 413, text  # DynamoDB says it without a body
     with pytest.raises(ClientError, match="Item size has exceeded the maximum"):
         item = {"PK": {"S": "x"}, "v": {"S": "y" * 410_000}}
         cloud.client("dynamodb").put_item(TableName=table, Item=item)
@@ -213,14 +213,14 @@ def test_rest_services_nobody_offers_are_named(cloud: Cloud) -> None:
 
 def test_operations_nobody_knows_are_named(cloud: Cloud) -> None:
     status, text = send(cloud, "dynamodb", b"{}", dynamo("MakeCoffee"))
-    assert status == 400 and "UnknownOperationException" in text and "MakeCoffee" in text
+    assert status == 400 and "UnknownOperationException" in text  # DynamoDB does not repeat it
     status, text = send(cloud, "iam", b"Action=MakeCoffee", {"content-type": FORM})
     assert status == 400 and "InvalidAction" in text and "MakeCoffee" in text
     status, text = send(cloud, "lambda", b"", {}, "/2099-01-01/coffee", "GET")
     assert status == 404 and "coffee" in text
     path = "/service/DynamoDB_20120810/operation/MakeCoffee"
     status, text = send(cloud, "dynamodb", b"\xa0", CBOR, path)
-    assert status in (400, 404) and "MakeCoffee" in text
+    assert status == 400 and "UnknownOperationException" in text
 
 
 # --- packages ---------------------------------------------------------------------------------

@@ -75,7 +75,15 @@ def test_keys(operation):
                     body = orjson.dumps({"TableName": name, member: key} | more)
                     quick, exact = await both(desk, operation, body)
                     assert quick == exact, body
-        for body in (b"", b"{", b"[]", b"null", b'{"TableName":{}}', b'{"TableName":"two"}'):
+        for body in (
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b'{"TableName":{}}',
+            b'{"TableName":7}',
+            b'{"TableName":"two"}',
+        ):
             quick, exact = await both(desk, operation, body)
             assert quick == exact, body
 

@@ -63,11 +63,14 @@ def single(room: Room, call: Call) -> tuple[str, str] | None:
         return None
     try:
         call.params = params = orjson.loads(call.request.body)
-        table = room.tables.find(call.principal.account, call.region, params["TableName"])
+        name = params["TableName"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         call.params = {}
         return None  # the exact reader says what is wrong
-    if table is None or not table.active or "IndexName" in params:
+    if type(name) is not str or "IndexName" in params:
+        return None
+    table = room.tables.find(call.principal.account, call.region, name)
+    if table is None or not table.active:
         return None
     call.scratch = table
     return table.single.get(call.operation)
