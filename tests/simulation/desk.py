@@ -28,8 +28,9 @@ class Desk:
     """Services over one store. A call carries ``invocation_id``, the SDK's retry id."""
 
     def __init__(self, store: Any, blobs: Any, clock: Any) -> None:
+        self.blobs = blobs
         config = Config(home=Path("/nonexistent"))
-        parts = Parts(store, blobs, clock, config, self._dispatch, background=False)
+        parts = Parts(store, blobs, clock, config, self.dispatch, background=False)
         self._dynamodb = dynamodb.build(parts)
         self._streams = streams.build(parts)
         self._s3 = s3.build(parts)
@@ -81,7 +82,7 @@ class Desk:
         result = operation(call)
         return await result if inspect.isawaitable(result) else result
 
-    async def _dispatch(
+    async def dispatch(
         self, service: str, operation: str, params: dict[str, Any], **told: Any
     ) -> dict[str, Any]:
         invocation_id = told.get("invocation_id", b"")

@@ -18,18 +18,22 @@ from pileus.services.s3 import (
     copy_object,
     cors,
     delete_object,
+    lifecycle,
     list_objects,
     logging_config,
     multipart,
     notifications,
     object_lock,
     requester,
+    restore_object,
     settings,
 )
 from pileus.services.s3.access import access
 from pileus.services.s3.access_log import Journal
 from pileus.services.s3.events import Teller, noting, told
 from pileus.services.s3.get_object import get_object, head_object
+from pileus.services.s3.lifecycle_apply import RULES as LIFECYCLE_RULES
+from pileus.services.s3.lifecycle_run import Lifecycle
 from pileus.services.s3.plain import Plain
 from pileus.services.s3.post_object import post_object
 from pileus.services.s3.put_object import put_object
@@ -40,7 +44,7 @@ from pileus.services.s3.website import Website
 
 __all__ = ["RULES", "Website", "build"]
 
-RULES = {**OWN_RULES, "s3.noted": noting(OWN_RULES)}
+RULES = {**OWN_RULES, **LIFECYCLE_RULES, "s3.noted": noting(OWN_RULES)}
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateBucket": buckets.create_bucket,
     "HeadBucket": buckets.head_bucket,
@@ -103,7 +107,10 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "PutBucketLogging": logging_config.put_logging,
     "GetBucketNotificationConfiguration": notifications.get_notification,
     "PutBucketNotificationConfiguration": notifications.put_notification,
-    "GetBucketLifecycleConfiguration": settings.get_lifecycle,
+    "GetBucketLifecycleConfiguration": lifecycle.get_lifecycle,
+    "PutBucketLifecycleConfiguration": lifecycle.put_lifecycle,
+    "DeleteBucketLifecycle": lifecycle.delete_lifecycle,
+    "RestoreObject": restore_object.restore_object,
 }
 DIRECT: dict[str, Callable[[Room, Call], Any]] = {
     "GetObject": get_object,
@@ -120,6 +127,7 @@ def build(parts: Parts) -> Service:
     room = Room(parts)
     room.told = told
     journal = Journal(room)
+    chore = Lifecycle(room)
     teller = Teller(parts, f"{socket.gethostname()}:{parts.config.home}")
     operations: dict[str, Operation] = {n: partial(f, room) for n, f in OPERATIONS.items()}
 
@@ -128,9 +136,11 @@ def build(parts: Parts) -> Service:
         if parts.background:
             await buckets.index_owners(room)
             teller.start()
+            await chore.start()
 
     async def stop() -> None:
         if parts.background:
+            await chore.stop()
             await teller.stop()
         await journal.stop()
 

@@ -30,6 +30,7 @@ OBJECT_ACTIONS = {
     "PutObjectRetention": "s3:PutObjectRetention",
     "GetObjectLegalHold": "s3:GetObjectLegalHold",
     "PutObjectLegalHold": "s3:PutObjectLegalHold",
+    "RestoreObject": "s3:RestoreObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListParts": "s3:ListMultipartUploadParts",
 }

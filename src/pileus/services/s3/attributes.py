@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.services.call import Call
-from pileus.services.s3 import checksums, faults
+from pileus.services.s3 import checksums, faults, storage_classes
 from pileus.services.s3.headers import moment
 from pileus.services.s3.layout import parts_of
 from pileus.services.s3.list_objects import page_size
@@ -34,7 +34,7 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
     if "ETag" in asked:
         answer["ETag"] = meta.etag
     if "StorageClass" in asked:
-        answer["StorageClass"] = "STANDARD"
+        answer["StorageClass"] = storage_classes.of(meta)
     if "ObjectSize" in asked:
         answer["ObjectSize"] = meta.size
     if "Checksum" in asked and meta.checks:

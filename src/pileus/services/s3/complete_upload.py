@@ -13,6 +13,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import checksums, faults, rows
 from pileus.services.s3.crc_combine import Combiner
+from pileus.services.s3.lifecycle import expiration
 from pileus.services.s3.multipart import PART_MAX, upload_of
 from pileus.services.s3.put_object import write_conditions
 from pileus.services.s3.room import Room, again
@@ -58,16 +59,19 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     packed = rows.pack_meta(meta)
     args = [name, key, upload_id, packed, conditions, token, digest, numbers]
     version = await room.submit("s3.complete_upload", args, call)
-    return _answer(name, key, meta, version)
+    return _answer(room, name, key, meta, version)
 
 
-def _answer(name: str, key: str, meta: rows.Meta, version: str | None) -> dict[str, Any]:
+def _answer(
+    room: Room, name: str, key: str, meta: rows.Meta, version: str | None
+) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "Location": f"/{name}/{key}",
         "Bucket": name,
         "Key": key,
         "ETag": f'"{meta.etag}"',
         "VersionId": version,
+        "Expiration": expiration(room.bucket(name), key, meta),
         **checksums.members(meta.checks),
     }
     if meta.checks:
@@ -81,7 +85,7 @@ def _repeated(room: Room, name: str, key: str, upload_id: str) -> dict[str, Any]
     meta = rows.describe(value) if value is not None else None
     if meta is None or meta.upload != upload_id:
         raise faults.no_such_upload(upload_id)
-    return _answer(name, key, meta, meta.version or None)
+    return _answer(room, name, key, meta, meta.version or None)
 
 
 def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Part]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.s3 import acl, checksums, faults, object_lock, rows
+from pileus.services.s3 import acl, archive, checksums, faults, object_lock, rows, storage_classes
 from pileus.services.s3.conditions import check_read
 from pileus.services.s3.copy_source import parse_source
 from pileus.services.s3.get_object import read_chunks
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import OBJECT_BYTES_MAX, Body, drain
 from pileus.services.s3.layout import pieces
+from pileus.services.s3.lifecycle import expiration
 from pileus.services.s3.multipart import given, part_number, upload_of
 from pileus.services.s3.names import check_key
 from pileus.services.s3.put_object import commit, write_conditions
@@ -43,6 +45,13 @@ class Source:
         headers = call.request.headers if call.request is not None else {}
         if check_read(headers, self.meta, "x-amz-copy-source-"):
             raise faults.precondition_failed("x-amz-copy-source-If-None-Match")
+        if not archive.readable(self.meta, room.clock.now_ms()):
+            raise AwsError(
+                "ObjectNotInActiveTierError",
+                "The source object of the COPY action is not in the active tier and is only stored"
+                " in Amazon S3 Glacier.",
+                403,
+            )
         versioned = bool(room.bucket(self.name).versioning)
         self.version_id = (self.meta.version or "null") if versioned else None
 
@@ -82,6 +91,7 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
         "CopyObjectResult": result,
         "VersionId": version,
         "CopySourceVersionId": source.version_id,
+        "Expiration": expiration(bucket, key, meta),
     }
 
 
@@ -91,7 +101,9 @@ def _described(source: Source, params: dict[str, Any], headers: dict[str, str]) 
     wanted = kept(headers)
     if directive == "COPY":
         redirect = wanted.get("x-amz-website-redirect-location")
+        name = storage_classes.of(Meta("", 0, 0, wanted))
         wanted = dict(source.meta.headers)
+        storage_classes.put_into(wanted, name)
         wanted.pop("x-amz-website-redirect-location", None)
         if redirect:
             wanted["x-amz-website-redirect-location"] = redirect

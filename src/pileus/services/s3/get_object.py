@@ -11,10 +11,11 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, FileBody, Headers, HttpRequest, HttpResponse
-from pileus.services.s3 import checksums, faults, object_lock
+from pileus.services.s3 import archive, checksums, faults, object_lock, rows
 from pileus.services.s3.conditions import check_read
 from pileus.services.s3.headers import http_date
 from pileus.services.s3.layout import Piece, pieces, span_of_part
+from pileus.services.s3.lifecycle import expiration_headers
 from pileus.services.s3.query import query_of
 from pileus.services.s3.ranges import parse_range
 from pileus.services.s3.room import Room
@@ -77,6 +78,12 @@ def _answer(room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool
     headers = described(meta, bool(bucket.versioning))
     if check_read(request.headers, meta):
         return HttpResponse(304, [h for h in headers if h[0] != "content-type"])
+    if found[0] == rows.current(bucket.name, call.params["Key"]):
+        headers += expiration_headers(bucket, call.params["Key"], meta)
+    if meta.restore is not None:
+        headers += archive.answer_headers(meta, room.clock.now_ms())
+    if not head:
+        archive.guard(meta, room.clock.now_ms())
     if meta.tags:
         headers.append(("x-amz-tagging-count", str(len(meta.tags))))
     if query:

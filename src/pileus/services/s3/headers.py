@@ -13,26 +13,11 @@ from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from pileus.errors import AwsError
-from pileus.services.s3 import faults
+from pileus.services.s3 import faults, storage_classes
 
 KEPT = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 DEFAULT_TYPE = "binary/octet-stream"
 METADATA_BYTES_MAX = 2048
-STORAGE_CLASSES = frozenset({"STANDARD"})
-LATER_CLASSES = frozenset(
-    {
-        "REDUCED_REDUNDANCY",
-        "STANDARD_IA",
-        "ONEZONE_IA",
-        "INTELLIGENT_TIERING",
-        "GLACIER",
-        "DEEP_ARCHIVE",
-        "GLACIER_IR",
-        "OUTPOSTS",
-        "SNOW",
-        "EXPRESS_ONEZONE",
-    }
-)
 UNBUILT = (
     "x-amz-server-side-encryption-customer-algorithm",
     "x-amz-server-side-encryption-customer-key",
@@ -73,7 +58,7 @@ def kept(headers: Mapping[str, str]) -> dict[str, str]:
     redirect = headers.get("x-amz-website-redirect-location")
     if redirect:
         out["x-amz-website-redirect-location"] = check_redirect(redirect)
-    check_storage_class(headers.get("x-amz-storage-class"))
+    storage_classes.put_into(out, storage_classes.check(headers.get(storage_classes.HEADER)))
     check_encryption(headers.get("x-amz-server-side-encryption"))
     return out
 
@@ -101,20 +86,6 @@ def check_redirect(told: str) -> str:
             "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
         )
     return told
-
-
-def check_storage_class(told: str | None) -> None:
-    if told is None or told in STORAGE_CLASSES:
-        return
-    if told in LATER_CLASSES:
-        raise AwsError(
-            "NotImplemented", f"The storage class {told} is not offered by Pileus yet.", 501
-        )
-    raise AwsError(
-        "InvalidStorageClass",
-        "The storage class you specified is not valid",
-        fields={"StorageClassRequested": told},
-    )
 
 
 def check_encryption(told: str | None) -> None:

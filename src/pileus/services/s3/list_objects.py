@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.s3 import faults, rows
+from pileus.services.s3 import archive, faults, rows, storage_classes
 from pileus.services.s3.headers import moment
 from pileus.services.s3.listing import Merged, Page, has_current, list_keys, rolled_up
 from pileus.services.s3.names import owner_of
@@ -46,13 +47,37 @@ class Encoding:
         return quote(text, safe="/*") if self.kind == "url" else text
 
 
+Item = Callable[[str, Meta], dict[str, Any]]
+
+
+def _items(room: Room, params: dict[str, Any], owner: str | None, encode: Encoding) -> Item:
+    """How this listing tells of a version; ``owner`` None: not of its owner."""
+    asked = [a.strip() for t in params.get("OptionalObjectAttributes") or [] for a in t.split(",")]
+    if any(a != "RestoreStatus" for a in asked):
+        raise faults.invalid_argument(
+            "Invalid attribute name specified",
+            "x-amz-optional-object-attributes",
+            ",".join(asked),
+        )
+    if not asked:
+        return lambda key, meta: _item(key, meta, owner, encode)
+    now_ms = room.clock.now_ms()
+
+    def told(key: str, meta: Meta) -> dict[str, Any]:
+        status = archive.member(meta, now_ms)
+        more = {} if status is None else {"RestoreStatus": status}
+        return _item(key, meta, owner, encode) | more
+
+    return told
+
+
 def _item(key: str, meta: Meta, owner: str | None, encode: Encoding) -> dict[str, Any]:
     out: dict[str, Any] = {
         "Key": encode(key),
         "LastModified": moment(meta.modified_ms),
         "ETag": f'"{meta.etag}"',
         "Size": meta.size,
-        "StorageClass": meta.headers.get("x-amz-storage-class", "STANDARD"),
+        "StorageClass": storage_classes.of(meta),
     }
     if meta.checks:
         out["ChecksumAlgorithm"] = list(meta.checks)
@@ -73,6 +98,7 @@ def list_objects(room: Room, call: Call) -> dict[str, Any]:
     encode, limit = Encoding(params), page_size(params)
     prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
     marker = params.get("Marker") or ""
+    item = _items(room, params, bucket.owner, encode)
     page = list_keys(room.store, bucket.name, prefix, delimiter, marker, limit)
     answer: dict[str, Any] = {
         "Name": bucket.name,
@@ -80,7 +106,7 @@ def list_objects(room: Room, call: Call) -> dict[str, Any]:
         "Marker": encode(marker),
         "MaxKeys": limit,
         "IsTruncated": page.truncated,
-        "Contents": [_item(k, m, bucket.owner, encode) for k, m in page.items],
+        "Contents": [item(k, m) for k, m in page.items],
         "CommonPrefixes": _prefixes(page, encode),
         "EncodingType": encode.kind,
     }
@@ -100,14 +126,14 @@ def list_objects_v2(room: Room, call: Call) -> dict[str, Any]:
     token, after = params.get("ContinuationToken"), params.get("StartAfter") or ""
     marker = _untoken(token) if token is not None else after
     page = list_keys(room.store, bucket.name, prefix, delimiter, marker, limit)
-    owner = bucket.owner if params.get("FetchOwner") else None
+    item = _items(room, params, bucket.owner if params.get("FetchOwner") else None, encode)
     answer: dict[str, Any] = {
         "Name": bucket.name,
         "Prefix": encode(prefix),
         "MaxKeys": limit,
         "KeyCount": len(page.items) + len(page.prefixes),
         "IsTruncated": page.truncated,
-        "Contents": [_item(k, m, owner, encode) for k, m in page.items],
+        "Contents": [item(k, m) for k, m in page.items],
         "CommonPrefixes": _prefixes(page, encode),
         "EncodingType": encode.kind,
         "ContinuationToken": token,
@@ -143,6 +169,7 @@ def list_object_versions(room: Room, call: Call) -> dict[str, Any]:
     bucket = room.bucket(params["Bucket"])
     encode, limit = Encoding(params), page_size(params)
     prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
+    item = _items(room, params, bucket.owner, encode)
     versions, markers, prefixes, more = _collect(room, bucket.name, params, limit)
     answer: dict[str, Any] = {
         "Name": bucket.name,
@@ -151,7 +178,7 @@ def list_object_versions(room: Room, call: Call) -> dict[str, Any]:
         "VersionIdMarker": params.get("VersionIdMarker") or "",
         "MaxKeys": limit,
         "IsTruncated": more is not None,
-        "Versions": [_version(v, bucket.owner, encode) for v in versions],
+        "Versions": [_version(v, item) for v in versions],
         "DeleteMarkers": [_marker(v, bucket.owner, encode) for v in markers],
         "CommonPrefixes": [{"Prefix": encode(p)} for p in prefixes],
         "EncodingType": encode.kind,
@@ -225,10 +252,9 @@ def _seek(
     return key
 
 
-def _version(found: Found, owner: str, encode: Encoding) -> dict[str, Any]:
+def _version(found: Found, item: Item) -> dict[str, Any]:
     key, meta, latest = found
-    out = _item(key, meta, owner, encode)
-    return {**out, "VersionId": meta.version or "null", "IsLatest": latest}
+    return {**item(key, meta), "VersionId": meta.version or "null", "IsLatest": latest}
 
 
 def _marker(found: Found, owner: str, encode: Encoding) -> dict[str, Any]:

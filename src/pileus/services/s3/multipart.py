@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from pileus.services.call import Call, HttpResponse
-from pileus.services.s3 import acl, checksums, faults, object_lock, rows
+from pileus.services.s3 import acl, checksums, faults, object_lock, rows, storage_classes
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import receive
 from pileus.services.s3.layout import parts_of
+from pileus.services.s3.lifecycle import abort_members
 from pileus.services.s3.list_objects import Encoding, page_size
 from pileus.services.s3.listing import rolled_up
 from pileus.services.s3.names import check_key, initiator_of, owner_of
@@ -54,6 +55,7 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
     args = [bucket.name, key, upload_id, record]
     upload_id = await room.submit("s3.create_upload", args, call)  # a repeat's: the first one's id
     answer = {"Bucket": bucket.name, "Key": key, "UploadId": upload_id}
+    answer |= abort_members(bucket, key, meta.modified_ms)
     if algorithm:
         answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": meta.check_type}
     return answer
@@ -166,8 +168,9 @@ def list_parts(room: Room, call: Call) -> dict[str, Any]:
         "Parts": [_part(number, part) for number, part in page],
         "Initiator": _initiator(record, meta),
         "Owner": owner_of(meta.owner),
-        "StorageClass": "STANDARD",
+        "StorageClass": storage_classes.of(meta),
         "NextPartNumberMarker": page[-1][0] if page else marker,
+        **abort_members(room.bucket(params["Bucket"]), params["Key"], meta.modified_ms),
     }
     if record["algorithm"]:
         answer |= {"ChecksumAlgorithm": record["algorithm"], "ChecksumType": meta.check_type}
@@ -258,7 +261,7 @@ def _upload(encode: Encoding, key: str, upload_id: str, record: dict[str, Any]) 
         "Key": encode(key),
         "UploadId": upload_id,
         "Initiated": moment(meta.modified_ms),
-        "StorageClass": "STANDARD",
+        "StorageClass": storage_classes.of(meta),
         "Owner": owner_of(meta.owner),
         "Initiator": _initiator(record, meta),
     }

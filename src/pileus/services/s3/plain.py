@@ -19,7 +19,7 @@ from pileus.services.call import (
     Principal,
     Submission,
 )
-from pileus.services.s3 import checksums, rows
+from pileus.services.s3 import checksums, rows, storage_classes
 from pileus.services.s3.access import effective_policy
 from pileus.services.s3.get_object import described
 from pileus.services.s3.headers import DEFAULT_TYPE, kept
@@ -128,6 +128,7 @@ class Plain:
         """The header lines of a version; None when it is not plain."""
         meta = rows.unpack_meta(packed)
         plain = all(getattr(meta, f) == getattr(_DEFAULT, f) for f in _OTHERS)
+        plain = plain and storage_classes.of(meta) not in storage_classes.ARCHIVES
         found: Described | None = None
         if plain and (not meta.blob or meta.size):
             text = "".join(f"{name}: {value}\r\n" for name, value in described(meta, versioned))

@@ -11,6 +11,7 @@ from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import acl, checksums, faults, object_lock, rows
 from pileus.services.s3.headers import kept, tags_of
 from pileus.services.s3.ingest import Body, receive
+from pileus.services.s3.lifecycle import expiration_headers
 from pileus.services.s3.names import check_key
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta
@@ -46,6 +47,7 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
     answer: Headers = [("etag", f'"{body.etag}"')]
     if version is not None:
         answer.append(("x-amz-version-id", version))
+    answer += expiration_headers(bucket, key, meta)
     if meta.checks:
         answer += checksums.answer_headers(meta.checks, "")
     return HttpResponse(200, answer)

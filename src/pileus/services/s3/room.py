@@ -42,6 +42,7 @@ class Bucket:
     acls: bool = False
     lock: dict[str, Any] | None = None  # None: no locks; else the default retention
     accounts: Mapping[str, str] = field(default_factory=dict)
+    parsed: dict[str, Any] = field(default_factory=dict)  # settings as their readers parsed them
 
     def __post_init__(self) -> None:
         """Whether access control lists count in this bucket: not where its owner owns all."""

@@ -20,6 +20,7 @@ OBJECTS = "s3o"  # the current version of each key, never a delete marker
 VERSIONS = "s3v"  # older versions, and every delete marker; newest first within a key
 NULLS = "s3n"  # where a key's null version lies when it is in VERSIONS
 UPLOADS = "s3u"  # multipart uploads under way, by key
+LIFECYCLE = "s3l"  # how far the run over a bucket's lifecycle rules has come
 PARTS = "s3p"  # parts by upload; a completed object's parts stay here
 WATCHED = "watched"
 WATCHED_KINDS = ("logging", "request-payment")
@@ -39,6 +40,7 @@ class Lock(msgspec.Struct, array_like=True):
 class Meta(msgspec.Struct, array_like=True):
     """What is known of one version. ``etag`` without quotes; ``headers`` are answered as stored
     (lower-case names). ``version`` is '' for the null version; ``order`` the entry that made it.
+    ``restore``: from when and until when (ms) a copy of an archived version can be read.
     The bytes are inline (neither ``blob`` nor ``upload``), in one blob, or in an upload's parts."""
 
     etag: str
@@ -57,6 +59,7 @@ class Meta(msgspec.Struct, array_like=True):
     tags: dict[str, str] = {}
     grants: list[list[str]] | None = None
     lock: Lock | None = None
+    restore: list[int] | None = None
 
 
 class Part(msgspec.Struct, array_like=True):
@@ -162,6 +165,11 @@ def null_version(name: str, key: str) -> bytes:
 
 def upload(name: str, key: str, upload_id: str) -> bytes:
     return keys.key(UPLOADS, name, keys.escape(key.encode()) + upload_id.encode())
+
+
+def lifecycle_run(name: str) -> bytes:
+    """The run under way, or the last one, of a bucket's lifecycle rules."""
+    return keys.key(LIFECYCLE, name, "run")
 
 
 def part(upload_id: str, number: int) -> bytes:

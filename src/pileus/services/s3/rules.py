@@ -225,6 +225,7 @@ def delete_bucket(tx: Tx, args: list[Any]) -> None:
     for kind in rows.WATCHED_KINDS:
         tx.delete(rows.watched(name, kind))
     tx.delete(rows.owned(bucket["owner"], name))
+    tx.delete(rows.lifecycle_run(name))
     tx.delete(rows.bucket(name))
 
 

@@ -169,15 +169,3 @@ def _check_rule(rule: dict[str, Any]) -> None:
 
 async def delete_website(room: Room, call: Call) -> None:
     await room.configure(call, call.params["Bucket"], "website", None)
-
-
-# -- what cannot be put yet --------------------------------------------------------------------
-
-
-def get_lifecycle(room: Room, call: Call) -> dict[str, Any]:
-    """Lifecycle rules cannot be put yet, so there are none."""
-    name = call.params["Bucket"]
-    room.bucket(name)
-    raise _missing(
-        "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist", name
-    )

@@ -1,0 +1,90 @@
+"""Lifecycle rules and restores as boto3 sees them, in a cloud whose days last a second (B5)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.conftest import new_cloud
+
+WAIT_S = 20
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    home = Path(tempfile.mkdtemp(prefix="pileus-test-"))
+    (home / "pileus.toml").write_text("s3_day_s = 1\ns3_restore_s = 1\n")
+    made = new_cloud(home)
+    try:
+        yield made.up().client("s3")
+    finally:
+        made.down()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def test_rules_are_kept_and_told_back(s3: Any) -> None:
+    s3.create_bucket(Bucket="rules")
+    s3.put_object(Bucket="rules", Key="old/a", Body=b"a")
+    s3.put_object(Bucket="rules", Key="b", Body=b"b")
+    rules = [
+        {
+            "ID": "old",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "old/"},
+            "Expiration": {"Days": 1},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+        },
+        {
+            "ID": "dated",
+            "Status": "Disabled",
+            "Filter": {"Prefix": ""},
+            "Transitions": [
+                {"Date": datetime(2030, 1, 1, tzinfo=UTC), "StorageClass": "DEEP_ARCHIVE"}
+            ],
+        },
+    ]
+    told = {"Rules": rules}
+    s3.put_bucket_lifecycle_configuration(Bucket="rules", LifecycleConfiguration=told)
+    assert s3.get_bucket_lifecycle_configuration(Bucket="rules")["Rules"] == rules
+    until(lambda: [k["Key"] for k in s3.list_objects_v2(Bucket="rules")["Contents"]] == ["b"])
+    answer = s3.put_object(Bucket="rules", Key="old/a", Body=b"a")
+    assert 'rule-id="old"' in answer["Expiration"]
+    upload = s3.create_multipart_upload(Bucket="rules", Key="old/c")
+    assert upload["AbortRuleId"] == "old" and upload["AbortDate"] > datetime.now(UTC)
+    until(lambda: "Uploads" not in s3.list_multipart_uploads(Bucket="rules"))
+    s3.delete_bucket_lifecycle(Bucket="rules")
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket="rules")
+
+
+def test_an_archived_object_is_restored_and_falls_back(s3: Any) -> None:
+    s3.create_bucket(Bucket="cold")
+    s3.put_object(Bucket="cold", Key="a", Body=b"a", StorageClass="DEEP_ARCHIVE")
+    with pytest.raises(ClientError) as told:
+        s3.get_object(Bucket="cold", Key="a")
+    assert told.value.response["Error"]["Code"] == "InvalidObjectState"
+    assert told.value.response["Error"]["StorageClass"] == "DEEP_ARCHIVE"
+    asked = {"Days": 3, "GlacierJobParameters": {"Tier": "Standard"}}
+    answer = s3.restore_object(Bucket="cold", Key="a", RestoreRequest=asked)
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert s3.head_object(Bucket="cold", Key="a")["Restore"] == 'ongoing-request="true"'
+    until(lambda: "expiry-date" in s3.head_object(Bucket="cold", Key="a")["Restore"])
+    assert s3.get_object(Bucket="cold", Key="a")["Body"].read() == b"a"
+    until(lambda: "Restore" not in s3.head_object(Bucket="cold", Key="a"))
+    with pytest.raises(ClientError, match="InvalidObjectState"):
+        s3.get_object(Bucket="cold", Key="a")
