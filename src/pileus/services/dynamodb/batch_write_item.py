@@ -14,11 +14,11 @@ from pileus.services.call import Call, HttpResponse
 from pileus.services.dynamodb import capacity
 from pileus.services.dynamodb.answers import assemble, member, respond
 from pileus.services.dynamodb.faults import invalid
+from pileus.services.dynamodb.item_collections import collection_metrics
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import PRICE
 from pileus.services.dynamodb.schema import MISMATCH, Table
 from pileus.services.dynamodb.values import ITEM_BYTES_MAX, SEVERAL, check_item
-from pileus.services.dynamodb.write_answer import collection_metrics
 
 WRITES_MAX = 25
 ENTRY_BYTES_MAX = 512 * 1024
@@ -29,8 +29,7 @@ async def batch_write_item(room: Room, call: Call, params: dict[str, Any]) -> Ht
     exceeds a table's throughput is handed back unprocessed."""
     requests = params["RequestItems"]
     _check(requests)
-    writes, metrics = _resolve(room, call, requests)
-    writes, left = _admit(room, writes)
+    writes, left = _admit(room, _resolve(room, call, requests))
     metered = any(w.table.metered for w in writes)
     flags = PRICE if capacity.wanted(params) or metered else 0
     prices: list[Any] = []
@@ -43,8 +42,10 @@ async def batch_write_item(room: Room, call: Call, params: dict[str, Any]) -> Ht
     if capacity.wanted(params):
         report = _report([w.table for w in writes], prices, capacity.wanted(params))
         members.append(member(b"ConsumedCapacity", report))
-    if params.get("ReturnItemCollectionMetrics") == "SIZE" and metrics:
-        members.append(member(b"ItemCollectionMetrics", metrics))
+    if params.get("ReturnItemCollectionMetrics") == "SIZE":
+        metrics = _metrics(room, writes)
+        if metrics:
+            members.append(member(b"ItemCollectionMetrics", metrics))
     return respond(call, assemble(members))
 
 
@@ -111,34 +112,40 @@ def _check(requests: dict[str, Any]) -> None:
         raise invalid("Too many items requested for the BatchWriteItem call")
 
 
-def _resolve(
-    room: Room, call: Call, requests: dict[str, Any]
-) -> tuple[list[_Write], dict[str, Any]]:
-    """The writes in order, and collection metrics by table name."""
+def _resolve(room: Room, call: Call, requests: dict[str, Any]) -> list[_Write]:
+    """The writes in order."""
     writes: list[_Write] = []
-    metrics: dict[str, Any] = {}
     for name, asked in requests.items():
         table = room.table(call, name)
         seen = set()
         for write in asked:
-            key, text, item = _one(table, write)
+            key, text = _one(table, write)
             if key in seen:
                 raise invalid("Provided list of item keys contains duplicates")
             seen.add(key)
             writes.append(_Write(name, write, table, [table.meta_key, table.id, key, text]))
-            found = collection_metrics(table, item)
-            if found is not None and found not in metrics.setdefault(name, []):
-                metrics[name].append(found)
-    return writes, metrics
+    return writes
 
 
-def _one(table: Table, write: dict[str, Any]) -> tuple[bytes, bytes | None, dict[str, Any]]:
+def _metrics(room: Room, writes: list[_Write]) -> dict[str, list[Any]]:
+    """ItemCollectionMetrics by table name."""
+    metrics: dict[str, list[Any]] = {}
+    for write in writes:
+        put, delete = write.asked.get("PutRequest"), write.asked.get("DeleteRequest")
+        item = put["Item"] if put is not None else delete["Key"] if delete is not None else {}
+        found = collection_metrics(room.store, write.table, item)
+        if found is not None and found not in metrics.setdefault(write.name, []):
+            metrics[write.name].append(found)
+    return metrics
+
+
+def _one(table: Table, write: dict[str, Any]) -> tuple[bytes, bytes | None]:
     if "DeleteRequest" in write:
         key = write["DeleteRequest"]["Key"]
-        return table.key_of(key), None, key
+        return table.key_of(key), None
     item = write["PutRequest"]["Item"]
     try:
-        return table.item_key(item), orjson.dumps(item), item
+        return table.item_key(item), orjson.dumps(item)
     except AwsError as error:
         if "Missing the key" in error.message or "Type mismatch for key" in error.message:
             raise invalid(MISMATCH) from None

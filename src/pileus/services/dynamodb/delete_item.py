@@ -31,7 +31,7 @@ def delete_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
     def finish(result: Any) -> HttpResponse:
         if result is None and len(params) == 2:
             return respond(call, b"{}")
-        return write_answer(call, table, params, key_item, result)
+        return write_answer(room, call, table, params, key_item, result)
 
     meter = room.throughput.meter(table, key, None) if table.metered else None
     return submission(room, call, "dynamodb.delete", entry, finish, meter)

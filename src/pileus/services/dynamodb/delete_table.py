@@ -69,7 +69,7 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         check_idle(row)
         draft.delete(table.meta_key)
         streams = (topic(table.id, s["label"]) for s in row.get("streams", ()))
-        for rows in (*(i.rows for i in table.indexes), *streams, *history.histories(row)):
+        for rows in (*table.kept_rows, *streams, *history.histories(row)):
             draft.put(gone_key(rows), b"")
         if row.pop("pitr", None):
             _keep(draft, table, row, backup_id, room.clock.now_ms())

@@ -40,9 +40,9 @@ def put_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
     entry = [table.meta_key, table.id, key, orjson.dumps(item), guard, flags]
 
     def finish(result: Any) -> HttpResponse:
-        if result is None and not flags:
+        if result is None and "ReturnItemCollectionMetrics" not in params:
             return respond(call, b"{}")
-        return write_answer(call, table, params, item, result)
+        return write_answer(room, call, table, params, item, result)
 
     meter = room.throughput.meter(table, key, item) if table.metered else None
     return submission(room, call, "dynamodb.put", entry, finish, meter)

@@ -48,14 +48,14 @@ def update_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission |
         return None
     spec, guard = expressions
     entry = (table.meta_key, table.id, key, key_item, spec, guard, returns, 0)
-    finish = partial(_updated, call, table, key_item)
+    finish = partial(_updated, room, call, table, key_item)
     return submission(room, call, "dynamodb.update", entry, finish)
 
 
-def _updated(call: Call, table: Table, key_item: Item, result: Any) -> HttpResponse:
+def _updated(room: Room, call: Call, table: Table, key_item: Item, result: Any) -> HttpResponse:
     if result is None:
         return respond(call, b"{}")
-    return write_answer(call, table, call.params, key_item, result)
+    return write_answer(room, call, table, call.params, key_item, result)
 
 
 def _expressions(

@@ -110,6 +110,7 @@ class Table:
     metered: bool = False  # the table or one of its indexes has an allowance
     active: bool = True  # not while it is being restored or imported
     history: str = ""  # the state table of its before-images, while they are kept
+    sizes: str = ""  # the state table of its collections' sizes, with local indexes
     plain: bool = False  # a write touches the item's row and nothing else
 
     @property
@@ -120,6 +121,11 @@ class Table:
     def key_attributes(self) -> tuple[tuple[str, str], ...]:
         first = ((self.hash_name, self.hash_type),)
         return (*first, (self.range_name, self.range_type)) if self.range_name else first
+
+    @property
+    def kept_rows(self) -> list[str]:
+        """The state tables it has beside that of its items, its history and its streams."""
+        return [*(i.rows for i in self.indexes), *filter(None, [self.sizes])]
 
     # -- keys ---------------------------------------------------------------------------------
 
@@ -248,6 +254,11 @@ def topic(table_id: str, label: str) -> str:
     return f"dynamodb/{table_id}/{label}"
 
 
+def sizes_of(table_id: str) -> str:
+    """The state table of the sizes of a table's item collections."""
+    return f"d:{table_id}:sizes"
+
+
 # -- parsing --------------------------------------------------------------------------------
 
 
@@ -290,6 +301,7 @@ def parse(meta_key: bytes, text: bytes) -> Table:
         metered=bool(own or any(i.allowance for i in indexes)),
         active=d["TableStatus"] != "CREATING",
         history=f"{rows}:{d['history']}" if "history" in d else "",
+        sizes=sizes_of(d["id"]) if any(i.local for i in indexes) else "",
         plain=not (indexes or view or "history" in d),
     )
 

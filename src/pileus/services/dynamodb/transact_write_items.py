@@ -15,6 +15,7 @@ from pileus.services.dynamodb.answers import assemble, member, respond
 from pileus.services.dynamodb.expressions.updates import compile_update
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
+from pileus.services.dynamodb.item_collections import collection_metrics
 from pileus.services.dynamodb.put_item import guard_of
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
@@ -22,7 +23,6 @@ from pileus.services.dynamodb.throughput import Price, reason
 from pileus.services.dynamodb.transacting import canceled
 from pileus.services.dynamodb.update_item import check_targets, nested_of, spec_of
 from pileus.services.dynamodb.values import ITEM_BYTES_MAX, Item, check_item
-from pileus.services.dynamodb.write_answer import collection_metrics
 from pileus.state import keys
 
 OPERATIONS_MAX = 100
@@ -60,7 +60,7 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
         report = _report(tables, prices, asked, repeated)
         members.append(member(b"ConsumedCapacity", report))
     if params.get("ReturnItemCollectionMetrics") == "SIZE":
-        members += _metrics(prepared)
+        members += _metrics(room, prepared)
     return respond(call, assemble(members))
 
 
@@ -192,10 +192,10 @@ def _report(
     return [capacity.report(t, asked, n, by_index, kind) for t, n, by_index in sums.values()]
 
 
-def _metrics(prepared: list[tuple[Table, Any, Any]]) -> list[bytes]:
+def _metrics(room: Room, prepared: list[tuple[Table, Any, Any]]) -> list[bytes]:
     out: dict[str, list[Any]] = {}
     for table, _, item in prepared:
-        found = collection_metrics(table, item)
+        found = collection_metrics(room.store, table, item)
         if found is not None and found not in out.setdefault(table.name, []):
             out[table.name].append(found)
     return [member(b"ItemCollectionMetrics", out)] if out else []

@@ -41,7 +41,13 @@ def transact(tx: Tx, args: list[Any]) -> Any:
         reasons.append(reason)
     if any(r is not NONE for r in reasons):
         raise canceled(reasons)
-    prices = [c if t is None else carry_out(tx, t, c, bool(flags)) for t, c in changes]
+    prices = []
+    for number, (table, change) in enumerate(changes):
+        try:
+            one = change if table is None else carry_out(tx, table, change, bool(flags))
+        except AwsError as error:
+            raise _too_large(error, number, len(changes)) from None
+        prices.append(one)
     answer = prices if flags else None
     if token is not None:
         tx.put(token[0], orjson.dumps([token[1], tx.now_ms, answer]))
@@ -56,6 +62,14 @@ def _repeated(digest: str, asked: str, prices: Any) -> Any:
             " client token",
         )
     return {"repeat": prices}
+
+
+def _too_large(error: AwsError, number: int, total: int) -> AwsError:
+    """The cancellation for an operation whose item collection is full."""
+    reasons = [NONE] * total
+    code = error.code.removesuffix("Exception")
+    reasons[number] = {"Code": code, "Message": error.message}
+    return canceled(reasons)
 
 
 def canceled(reasons: list[dict[str, Any]]) -> AwsError:

@@ -43,7 +43,7 @@ def update_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
     def finish(result: Any) -> HttpResponse:
         if result is None and "ReturnItemCollectionMetrics" not in params:
             return respond(call, b"{}")
-        return write_answer(call, table, params, key_item, result)
+        return write_answer(room, call, table, params, key_item, result)
 
     meter = None
     if table.metered:

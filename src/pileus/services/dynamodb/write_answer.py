@@ -7,12 +7,19 @@ from typing import Any
 from pileus.services.call import Call, HttpResponse
 from pileus.services.dynamodb import capacity
 from pileus.services.dynamodb.answers import assemble, member, respond
+from pileus.services.dynamodb.item_collections import collection_metrics
+from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import Item
 
 
 def write_answer(
-    call: Call, table: Table, params: dict[str, Any], item: Item, result: list[Any] | None
+    room: Room,
+    call: Call,
+    table: Table,
+    params: dict[str, Any],
+    item: Item,
+    result: list[Any] | None,
 ) -> HttpResponse:
     """Body from a rule's ``[attributes text or nil, price or nil]``; ``item`` holds the key."""
     attributes, price = result or (None, None)
@@ -23,18 +30,7 @@ def write_answer(
     if asked and price:
         report = capacity.report(table, asked, price[0], price[1])
         members.append(member(b"ConsumedCapacity", report))
-    metrics = collection_metrics(table, item)
-    if params.get("ReturnItemCollectionMetrics") == "SIZE" and metrics:
+    if params.get("ReturnItemCollectionMetrics") == "SIZE" and table.sizes:
+        metrics = collection_metrics(room.store, table, item)
         members.append(member(b"ItemCollectionMetrics", metrics))
     return respond(call, assemble(members))
-
-
-def collection_metrics(table: Table, item: Item) -> dict[str, Any] | None:
-    """ItemCollectionMetrics: only tables with local indexes have collections. The estimate's range
-    is the service's narrowest, one gigabyte."""
-    if not any(i.local for i in table.indexes):
-        return None
-    return {
-        "ItemCollectionKey": {table.hash_name: item[table.hash_name]},
-        "SizeEstimateRangeGB": [0.0, 1.0],
-    }

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from pileus.services.dynamodb.history import remember
+from pileus.services.dynamodb.item_collections import grow
 from pileus.services.dynamodb.schema import Index, Table
 from pileus.services.dynamodb.values import Item, item_size
 from pileus.state.tx import Tx
@@ -61,6 +62,8 @@ def carry_out(
         tx.put(change.key, change.new_text)
     elif change.old_text is not None:
         tx.delete(change.key)
+    if table.sizes:
+        grow(tx, table, change.old, change.new)
     if table.history:
         remember(tx, table, change.key, change.old_text)
     index_units: dict[str, float] = {}

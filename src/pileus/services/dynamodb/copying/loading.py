@@ -18,7 +18,7 @@ from pileus.services.dynamodb.copying.snapshot import Items, Walk
 from pileus.services.dynamodb.copying.taking import end_copy
 from pileus.services.dynamodb.delete_table import gone_key
 from pileus.services.dynamodb.history import mark_key, place_after
-from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.schema import Table, sizes_of
 
 ENTRY_BYTES = 256 * 1024
 REST = 1.0
@@ -150,4 +150,8 @@ def state_tables(row: dict[str, Any]) -> list[str]:
     """The state tables of a table's items and indexes."""
     rows = f"d:{row['id']}"
     members = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
-    return [rows, *(f"{rows}:{i['id']}" for m in members for i in row.get(m, ()))]
+    return [
+        rows,
+        sizes_of(row["id"]),
+        *(f"{rows}:{i['id']}" for m in members for i in row.get(m, ())),
+    ]
