@@ -6,17 +6,19 @@ full again (the virtual time of the generic cell rate algorithm, ITU-T I.371): u
 that moment n / rate further; a bucket is empty when it lies ``BURST_S`` ahead. A new one is full.
 
 Every process reads and writes the same eight bytes, so the budget is one, whoever serves a request,
-with no message and no lock. Two processes that use a bucket in the same instant may lose one of the
-two uses; a sum over a second is right within that. The numbers are of the machine's monotonic
+with no message. A use holds the file's lock (2 µs): without it a process that is preempted between
+reading and writing undoes what others used meanwhile. The numbers are of the machine's monotonic
 clock: a file of an earlier boot starts anew.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import mmap
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 SLOTS = 1 << 15
 PROBES = 8
@@ -29,16 +31,15 @@ class Buckets:
 
     def __init__(self, path: Path | None) -> None:
         size = 8 + 16 * SLOTS
+        self._file: BinaryIO | None = None  # also the lock of the buckets
         if path is None:
             self._map: mmap.mmap = mmap.mmap(-1, size)
         else:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            try:
-                os.ftruncate(fd, size)
-                self._map = mmap.mmap(fd, size)
-            finally:
-                os.close(fd)
+            self._file = os.fdopen(fd, "r+b", buffering=0)
+            os.ftruncate(fd, size)
+            self._map = mmap.mmap(fd, size)
         view = memoryview(self._map)
         boot, self._marks = view[:8].cast("Q"), view[8 : 8 + 8 * SLOTS].cast("Q")
         self._full_at = view[8 + 8 * SLOTS :].cast("d")
@@ -55,6 +56,16 @@ class Buckets:
     def use(self, name: str, seconds: float, now_s: float) -> None:
         """Take ``seconds`` of the bucket's rate (units / rate); the bucket may go below zero.
         Negative seconds give back."""
+        if self._file is None:
+            self._move(name, seconds, now_s)
+            return
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            self._move(name, seconds, now_s)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _move(self, name: str, seconds: float, now_s: float) -> None:
         slot = self._slot(name, now_s)
         self._full_at[slot] = max(self._full_at[slot], now_s) + seconds
 
