@@ -18,7 +18,7 @@ from pileus.config import Config
 from pileus.edge import caddy
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.http import serve
-from tests.edge.conftest import World
+from tests.edge.conftest import World, told_of
 
 
 def _free_port() -> int:
@@ -58,7 +58,7 @@ def test_caddy_serves_tls_and_survives_a_dead_front(run: Any, tmp_path: Path) ->
         id_ = await w.make()
 
         async def watched(request: HttpRequest) -> HttpResponse:
-            answer = await w.edge.serve_proxied(request)
+            answer = await told_of(w.edge.serve_proxied(request))
             seen.append(request)
             return answer
 
@@ -105,7 +105,8 @@ def test_viewers_are_limited_by_address(run: Any) -> None:
 
         async def visit(address: str) -> int:
             headers = {"host": host, "x-forwarded-for": address}
-            return (await w.edge.serve_proxied(HttpRequest("GET", "/a", "", headers))).status
+            asked = HttpRequest("GET", "/a", "", headers)
+            return (await told_of(w.edge.serve_proxied(asked))).status
 
         w.clock.monotonic = lambda: 5.0  # type: ignore[method-assign]
         told = [await visit("10.0.0.1") for _ in range(4200)]

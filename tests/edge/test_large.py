@@ -7,7 +7,7 @@ from typing import Any
 
 from pileus.edge import door
 from pileus.services.call import HttpRequest, HttpResponse
-from tests.edge.conftest import World, cached, told
+from tests.edge.conftest import World, cached, told, told_of
 from tests.edge.test_serving import LEGACY
 
 CHUNK = b"x" * 256 * 1024
@@ -41,7 +41,7 @@ def test_streamed_in_pieces_and_not_kept(run: Any) -> None:
         w.origin = large.answer
         await w.make(LEGACY, s3=False)
         told_host = {"host": f"{w.id.lower()}.cloudfront.localhost"}
-        answer = await w.edge.serve(HttpRequest("GET", "/big", "", dict(told_host)))
+        answer = await told_of(w.edge.serve(HttpRequest("GET", "/big", "", dict(told_host))))
         assert answer.status == 200 and not isinstance(answer.body, bytes)
         received = 0
         async for chunk in answer.body:
@@ -80,7 +80,7 @@ def test_one_address_cannot_take_every_place(run: Any, monkeypatch: Any) -> None
 
         async def visit(address: str) -> HttpResponse:
             headers = {"host": host, "x-forwarded-for": address}
-            return await w.edge.serve_proxied(HttpRequest("GET", "/big", "", headers))
+            return await told_of(w.edge.serve_proxied(HttpRequest("GET", "/big", "", headers)))
 
         held: list[Any] = [await visit("192.0.2.1") for _ in range(3)]
         assert [answer.status for answer in held] == [200] * 3

@@ -119,6 +119,11 @@ class Cache:
         for name in ("objects", "locks"):
             (home / name).mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    @property
+    def entries(self) -> OrderedDict[str, Entry]:
+        """What is in memory, the longest unused first."""
+        return self._ram
+
     def find(self, key: str) -> Entry | None:
         entry = self._ram.get(key)
         if entry is not None:

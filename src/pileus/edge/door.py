@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from collections.abc import Awaitable
 from typing import Protocol
 
 from pileus.edge import pages
 from pileus.edge.cache import Cache
 from pileus.edge.distribution import HOST_SUFFIX, Distribution, Distributions
 from pileus.edge.origins import Origins
+from pileus.edge.ready import ReadyAnswers
 from pileus.edge.serving import Serving
 from pileus.edge.watching import Leave, Watched
 from pileus.services.call import FileBody, HttpRequest, HttpResponse, Parts
@@ -43,15 +45,16 @@ class Edge:
         self._background = parts.background
         self._tidying: asyncio.Task[None] | None = None
         self._rates = Rates(parts.config.path("run", "rates"))
-        self._serving = Serving(parts, cache, Origins(parts))
+        self._ready = ReadyAnswers(parts.store, cache, parts.clock)
+        self._serving = Serving(parts, cache, Origins(parts), self._ready)
 
-    async def serve(self, request: HttpRequest) -> HttpResponse:
+    def serve(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """A request straight from a viewer: what it claims of itself is not believed."""
         for name in ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"):
             request.headers.pop(name, None)
-        return await self._route(request)
+        return self._ready.find(request) or self._route(request)
 
-    async def serve_proxied(self, request: HttpRequest) -> HttpResponse:
+    def serve_proxied(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """A request Caddy hands over (only it reaches that socket): the viewer's address and
         scheme are the last it added. Each address has a limit (E5)."""
         if request.path == "/_pileus/health" and "x-forwarded-for" not in request.headers:
@@ -65,7 +68,7 @@ class Edge:
             f"edge/{request.remote}", VIEWER_RATE, VIEWER_BURST, self._clock.monotonic()
         ):
             return HttpResponse(429, [("retry-after", "1")], b"Too many requests\n")
-        return await self._among_few(request)
+        return self._ready.find(request) or self._among_few(request)
 
     async def _among_few(self, request: HttpRequest) -> HttpResponse:
         """Serve, unless the address has too many requests under way; a body that is being
@@ -104,6 +107,7 @@ class Edge:
             await self._clock.sleep(TIDY_S)
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
+        asked = self._ready.asked(request)
         found = self._find(request)
         if found is None:
             if self._named is not None and self._named.owns(_host(request)):
@@ -113,7 +117,10 @@ class Edge:
             # ``/_cdn/{id}``: a page's relative names need the slash.
             query = f"?{request.query}" if request.query else ""
             return HttpResponse(301, [("location", f"{request.path}/{query}")])
-        return await self._serving.serve(*found)
+        host = _host(request)
+        if found[1] is request and not (_is_bare(host) or self._distributions.by_host(host)):
+            asked = None  # this name may be given to another door any time
+        return await self._serving.serve(*found, asked)
 
     def _own_page(self, request: HttpRequest) -> HttpResponse:
         """What the edge itself answers: no distribution has this host and path."""

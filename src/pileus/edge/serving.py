@@ -19,6 +19,7 @@ from pileus.edge.distribution import Behaviour, Distribution
 from pileus.edge.entries import UNCACHED, entry_of, renew
 from pileus.edge.keeping import chain, own_error
 from pileus.edge.origins import Fetched, OriginDown, Origins
+from pileus.edge.ready import Asked, ReadyAnswers
 from pileus.errors import Unavailable
 from pileus.services.call import Headers, HttpRequest, HttpResponse, Parts
 
@@ -39,17 +40,20 @@ def _wants_part(request: HttpRequest) -> bool:
 class Serving:
     """Serves distributions. One per process."""
 
-    def __init__(self, parts: Parts, cache: Cache, origins: Origins) -> None:
+    def __init__(self, parts: Parts, cache: Cache, origins: Origins, ready: ReadyAnswers) -> None:
         self._parts = parts
         self._cache = cache
         self._origins = origins
+        self._ready = ready
         self._invalidations = Invalidations(parts.store)
         self._fetching: dict[str, asyncio.Future[OriginDown | None]] = {}
         self._plain: dict[str, float] = {}  # key → until when it is not worth queueing
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def serve(self, d: Distribution, request: HttpRequest) -> HttpResponse:
-        """Answer a viewer's request to ``d``."""
+    async def serve(
+        self, d: Distribution, request: HttpRequest, asked: Asked | None = None
+    ) -> HttpResponse:
+        """Answer a viewer's request to ``d``; a hit's answer is kept ready for ``asked``."""
         path = request.path or "/"
         if path == "/" and d.root:
             path = "/" + d.root
@@ -77,11 +81,12 @@ class Serving:
         if entry is not None:
             now = self._parts.clock.now_ms()
             if now < entry.fresh_until_ms and not self._invalidations.ended(entry):
-                return (
-                    self._hit(b, request, entry, now, "Hit")
-                    if entry.status < 400
-                    else await self._give(d, b, request, path, entry)
-                )
+                if entry.status >= 400:
+                    return await self._give(d, b, request, path, entry)
+                response = self._hit(b, request, entry, now, "Hit")
+                if asked is not None and b.plain_key and b.signers is None:
+                    self._ready.keep(asked, entry, response)
+                return response
         return await self._miss(d, b, request, path, key)
 
     def _protocol(self, b: Behaviour, request: HttpRequest) -> HttpResponse:
