@@ -25,6 +25,7 @@ FILE_MAX = 5 * 1024**3
 _NAME = re.compile(rb'(?:^|;)\s*name="([^"]*)"', re.IGNORECASE)
 _FILENAME = re.compile(rb'(?:^|;)\s*filename="([^"]*)"', re.IGNORECASE)
 _DISPOSITION = re.compile(rb"content-disposition:\s*form-data\s*(;[^\r\n]*)", re.IGNORECASE)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z\Z")
 # Fields that sign the form need no condition.
 _SIGNING = ("policy", "file", "x-amz-signature", "signature", "awsaccesskeyid")
 
@@ -130,6 +131,8 @@ async def read_form(request: HttpRequest, bucket: str, directory: Directory, now
             buffer += await anext(chunks)
         except StopAsyncIteration:
             raise _malformed() from None
+    if "key" in fields:
+        fields["key"] = fields["key"].replace("${filename}", file_name)
     principal, policy = signed_policy({**fields, "bucket": bucket}, directory, now_ms)
     params = {"Fields": fields, "File": file, "FileName": file_name, "Policy": policy}
     return Form(principal, params)
@@ -197,6 +200,7 @@ def _fourth(fields: dict[str, str], text: str, directory: Directory, now_ms: int
 def _document(text: str) -> dict[str, Any]:
     try:
         policy = orjson.loads(base64.b64decode(text))
+        assert _MOMENT.match(policy["expiration"])
         datetime.fromisoformat(policy["expiration"])
         assert isinstance(policy["conditions"], list)
     except (binascii.Error, ValueError, KeyError, TypeError, AssertionError):

@@ -69,14 +69,28 @@ def canned(name: str, owner: str, bucket_owner: str) -> list[list[str]]:
     return own + _CANNED[name]
 
 
+def of_write(
+    headers: Mapping[str, str], bucket: Bucket, account: str
+) -> tuple[str, list[list[str]] | None]:
+    """Who owns what ``account`` writes, and the list it asks for (user guide, "Controlling
+    ownership of objects"). What the anonymous write is the bucket owner's."""
+    told = bucket.settings.get("ownership")
+    preferred = told is not None and told["Rules"][0]["ObjectOwnership"] == "BucketOwnerPreferred"
+    given = headers.get("x-amz-acl") == "bucket-owner-full-control"
+    own = not bucket.acls or not account or (preferred and given)
+    owner = bucket.owner if own else account
+    # Where lists are off only the writer's wish counts, not whose the object will be.
+    return owner, of_headers(headers, bucket, owner if bucket.acls else account)
+
+
 def asks(headers: Mapping[str, str]) -> bool:
     """Whether a write's headers ask for a list."""
     return "x-amz-acl" in headers or any(h in headers for h in _HEADERS)
 
 
 def of_headers(headers: Mapping[str, str], bucket: Bucket, owner: str) -> list[list[str]] | None:
-    """The list a write asks for, None for the default one. Checked against ownership controls and
-    public access block."""
+    """The list a write asks for, None for the default one; ``owner`` is the account that will own
+    the thing. Checked against ownership controls and public access block."""
     name = headers.get("x-amz-acl")
     granted = {p: headers[h] for h, p in _HEADERS.items() if h in headers}
     if name is None and not granted:
@@ -97,7 +111,7 @@ def permitted(grants: list[list[str]], bucket: Bucket, name: str = "") -> list[l
         if grantee not in GROUPS and grantee not in bucket.accounts:
             raise faults.invalid_argument("Invalid id", "CanonicalUser/ID", grantee)
     if not bucket.acls:
-        if name in ("bucket-owner-full-control",) or _only_owner(grants, bucket.owner):
+        if name == "bucket-owner-full-control" or (not name and _only_owner(grants, bucket.owner)):
             return None
         raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
     if bucket.blocks.get("BlockPublicAcls") and is_public(grants):
@@ -183,7 +197,8 @@ def allows(grants: list[list[str]], call: Call, action: str, bucket: Bucket, obj
 
 
 def shown(grants: list[list[str]], owner: str, bucket: Bucket) -> dict[str, Any]:
-    """A list as the API tells it."""
+    """A list as the API tells it: groups first. A list is a set: its order says nothing."""
+    grants = sorted(grants, key=lambda g: g[0] not in GROUPS)
     return {
         "Owner": owner_of(owner),
         "Grants": [{"Grantee": _shown_grantee(g, bucket), "Permission": p} for g, p in grants],

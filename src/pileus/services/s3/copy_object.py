@@ -74,9 +74,8 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
     bucket = room.bucket(name)
     meta = _described(source, params, headers)
     _refuse_noop(source, name, key, params, headers)
-    meta.grants = acl.of_headers(headers, bucket, call.account)
+    meta.owner, meta.grants = acl.of_write(headers, bucket, call.account)
     meta.lock = object_lock.of_headers(headers, bucket, room.clock.now_ms())
-    meta.owner = bucket.owner if not bucket.acls else call.account
     meta.modified_ms = room.clock.now_ms()
     body = await _bytes(room, source, params.get("ChecksumAlgorithm") or "")
     meta.etag, meta.size, meta.blob = body.etag, body.size, body.blob

@@ -37,15 +37,16 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
     algorithm = params.get("ChecksumAlgorithm") or ""
     if algorithm:
         algorithm = checksums.check_algorithm(algorithm)
+    owner, grants = acl.of_write(headers, bucket, call.account)
     meta = Meta(
         "",
         0,
         room.clock.now_ms(),
         kept(headers or given(params)),
-        bucket.owner if not bucket.acls else call.account,
+        owner,
         check_type=_check_type(algorithm, params.get("ChecksumType")),
         tags=tags_of(params.get("Tagging")),
-        grants=acl.of_headers(headers, bucket, call.account),
+        grants=grants,
         lock=object_lock.of_headers(headers, bucket, room.clock.now_ms()),
     )
     upload_id = base64.urlsafe_b64encode(room.clock.random_bytes(48)).decode()

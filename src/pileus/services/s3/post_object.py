@@ -46,7 +46,7 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
     headers = dict(fields)
     if "acl" in fields:
         headers["x-amz-acl"] = fields["acl"]
-    grants = acl.of_headers(headers, bucket, call.account)
+    owner, grants = acl.of_write(headers, bucket, call.account)
     lock = object_lock.of_headers(fields, bucket, room.clock.now_ms())
     body = await drain(room, params["File"], fields, algorithm_of(fields), limit=high)
     if body.size < low:
@@ -60,7 +60,7 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
         body.size,
         room.clock.now_ms(),
         told,
-        bucket.owner if not bucket.acls else call.account,
+        owner,
         body.blob,
         checks=body.checks or {},
         tags=_tags(fields.get("tagging")),

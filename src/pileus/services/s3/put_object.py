@@ -27,7 +27,7 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
     conditions = write_conditions(headers)
     told = kept(headers)
     tags = tags_of(headers.get("x-amz-tagging"))
-    grants = acl.of_headers(headers, bucket, call.account)
+    owner, grants = acl.of_write(headers, bucket, call.account)
     lock = object_lock.of_headers(headers, bucket, room.clock.now_ms())
     object_lock.require_digest(headers)
     body = await receive(room, request)
@@ -36,7 +36,7 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
         body.size,
         room.clock.now_ms(),
         told,
-        bucket.owner if not bucket.acls else call.account,
+        owner,
         body.blob,
         checks=body.checks or {},
         tags=tags,
