@@ -5,14 +5,16 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-ke
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 from pileus.policy.decide import Caller
-from pileus.services.call import Access, Call
+from pileus.services.call import Access, Call, HttpRequest
 
 TYPES = {"user": "User", "role": "AssumedRole", "root": "Account"}
+_DATE = re.compile(r"X-Amz-Date=(\d{8}T\d{6}Z)(?:&|$)")
 HEADERS = (("aws:useragent", "user-agent"), ("aws:referer", "referer"))
 
 
@@ -50,6 +52,8 @@ class RequestContext:
             for key, header in HEADERS:
                 if header in request.headers:
                     told[key] = request.headers[header]
+            if call.service == "s3":
+                told |= _of_signature(request, access.owner or call.account, now)
         for key, value in access.context.items():
             told[key.lower()] = value
         # What was sealed into a session or told by a service of ours outweighs the call's own.
@@ -82,3 +86,24 @@ class RequestContext:
         if principal.access_key_id.startswith("ASIA"):
             told["aws:multifactorauthpresent"] = "false"
         return told
+
+
+def _of_signature(request: HttpRequest, owner: str, now: float) -> dict[str, Any]:
+    """What a bucket's policy may ask of a signature ("Amazon S3 Signature Version 4
+    Authentication Specific Policy Keys")."""
+    query = request.query
+    told = {"s3:resourceaccount": owner}
+    if "authorization" in request.headers:
+        told["s3:authtype"] = "REST-HEADER"
+        fourth = request.headers["authorization"].startswith("AWS4-")
+    elif "X-Amz-Signature=" in query or "Signature=" in query:
+        told["s3:authtype"] = "REST-QUERY-STRING"
+        fourth = "X-Amz-Signature=" in query
+    else:
+        return told
+    told["s3:signatureversion"] = "AWS4-HMAC-SHA256" if fourth else "AWS"
+    signed = _DATE.search(query)
+    if signed is not None:
+        at = datetime.strptime(signed[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        told["s3:signatureage"] = str(max(0, int((now - at.timestamp()) * 1000)))
+    return told

@@ -234,3 +234,61 @@ def test_cross_origin_answers_errors_too(two: Cloud, mine: Any, bucket: str) -> 
         assert answer.headers["access-control-allow-origin"] == "https://app.test"
     answer = HTTP.request("GET", url, headers={"Origin": "https://other.test"})
     assert "access-control-allow-origin" not in answer.headers
+
+
+def _policy(bucket: str, *statements: dict[str, Any]) -> str:
+    common = {"Principal": "*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [common | s for s in statements]})
+
+
+def test_a_policy_asks_for_full_control_and_gets_it(mine: Any, theirs: Any, bucket: str) -> None:
+    """The policy of AWS's example allows PutObject only: whose list it is decides the rest."""
+    full = {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}
+    allow = {"Effect": "Allow", "Action": "s3:PutObject", "Condition": full}
+    mine.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket, allow))
+    put = {"Bucket": bucket, "Key": "k", "Body": b"x"}
+    assert refused(theirs.put_object, **put)["Code"] == "AccessDenied"
+    theirs.put_object(**put, ACL="bucket-owner-full-control")
+    assert mine.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    owners = {g["Grantee"]["ID"] for g in mine.get_object_acl(Bucket=bucket, Key="k")["Grants"]}
+    assert owners == {canonical_id(OTHER), mine.list_buckets()["Owner"]["ID"]}
+    deny = {"Effect": "Deny", "Action": "s3:PutObjectAcl"}
+    mine.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket, allow, deny))
+    error = refused(theirs.put_object, **put, ACL="bucket-owner-full-control")
+    assert error["Code"] == "AccessDenied"
+
+
+def test_preferred_owner_owns_what_is_written_for_him(mine: Any, theirs: Any, bucket: str) -> None:
+    rule = {"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]}
+    mine.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rule)
+    allow = {"Effect": "Allow", "Action": "s3:PutObject"}
+    mine.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket, allow))
+    theirs.put_object(Bucket=bucket, Key="his", ACL="bucket-owner-full-control")
+    theirs.put_object(Bucket=bucket, Key="own")
+    told = mine.list_objects_v2(Bucket=bucket, FetchOwner=True)["Contents"]
+    assert {o["Key"]: o["Owner"]["ID"] for o in told} == {
+        "his": mine.list_buckets()["Owner"]["ID"],
+        "own": canonical_id(OTHER),
+    }
+
+
+def test_policies_ask_for_new_tags_and_kinds_of_signature(
+    mine: Any, theirs: Any, bucket: str
+) -> None:
+    public = {"StringEquals": {"s3:RequestObjectTag/kind": "public"}}
+    puts = ["s3:PutObject", "s3:PutObjectTagging"]
+    allow = {"Effect": "Allow", "Action": puts, "Condition": public}
+    signed = {"StringNotEquals": {"s3:authType": "REST-HEADER"}}
+    deny = {"Effect": "Deny", "Action": "s3:GetObject", "Condition": signed}
+    old = {"NumericGreaterThan": {"s3:signatureAge": "600000"}}
+    aged = {"Effect": "Deny", "Action": "s3:DeleteObject", "Condition": old}
+    mine.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket, allow, deny, aged))
+    put = {"Bucket": bucket, "Key": "k", "Body": b"x"}
+    assert refused(theirs.put_object, **put, Tagging="kind=own")["Code"] == "AccessDenied"
+    theirs.put_object(**put, Tagging="kind=public&a=b")
+    where = {"Bucket": bucket, "Key": "k2"}
+    mine.put_object(**where, Body=b"x")
+    assert mine.get_object(**where)["Body"].read() == b"x"
+    assert HTTP.request("GET", mine.generate_presigned_url("get_object", where)).status == 403
+    url = mine.generate_presigned_url("delete_object", where)
+    assert HTTP.request("DELETE", url).status == 204

@@ -7,11 +7,12 @@ as one more statement of it. Block Public Access takes effect here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call, Principal
-from pileus.services.s3 import acl, faults, object_lock, requester
+from pileus.services.s3 import acl, condition_keys, faults, object_lock, requester
 from pileus.services.s3.actions import BUCKET_ACTIONS, HOT, OBJECT_ACTIONS, VERSIONED
 from pileus.services.s3.copy_source import parse_source
 from pileus.services.s3.names import bucket_arn, object_arn
@@ -21,27 +22,6 @@ from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
 _NONE: dict[str, Any] = {}
-_HEADER_CONTEXT = (
-    "x-amz-acl",
-    "x-amz-storage-class",
-    "x-amz-server-side-encryption",
-    "x-amz-metadata-directive",
-    "x-amz-copy-source",
-    "x-amz-content-sha256",
-    "x-amz-website-redirect-location",
-    "x-amz-grant-read",
-    "x-amz-grant-write",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write-acp",
-    "x-amz-grant-full-control",
-    "if-match",
-    "if-none-match",
-)
-_LOCK_CONTEXT = {  # condition keys without the x-amz- of their headers
-    object_lock.MODE: "s3:object-lock-mode",
-    object_lock.UNTIL: "s3:object-lock-retain-until-date",
-    object_lock.HOLD: "s3:object-lock-legal-hold",
-}
 
 
 def access(room: Room, call: Call) -> Sequence[Access]:
@@ -70,7 +50,7 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
     if call.operation in ("GetObject", "HeadObject"):
         meta = _look(room, call, name, key, version)
         if meta is not None and meta.tags:
-            context = {**context, **_existing_tags(meta)}
+            context = {**context, **condition_keys.of_tags(meta)}
     headers = call.request.headers if call.request is not None else _NONE
     if headers.get("x-amz-expected-bucket-owner", bucket.owner) != bucket.owner:
         raise faults.access_denied()
@@ -79,20 +59,29 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
         if object_lock.BYPASS in headers:
             out += _bypass(room, call, bucket, key)
         return out
-    context = {**context, **_header_context(headers)}
+    context = {**context, **condition_keys.of_headers(headers)}
     out = [need(room, call, action, bucket, key, context, meta)]
     if "x-amz-tagging" in headers:
         out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
     if acl.asks(headers) and call.principal.name != acl.DELIVERER:
-        out.append(need(room, call, "s3:PutObjectAcl", bucket, key, context))
+        out.append(_listing(room, call, bucket, key, context))
     return out + _locking(room, call, bucket, key, headers)
+
+
+def _listing(room: Room, call: Call, bucket: Bucket, key: str, context: dict[str, Any]) -> Access:
+    """To write with a list. What another account writes will be its own: the bucket's policy need
+    not allow it to say who else may read (bucket policy examples, "Granting cross-account
+    permissions to upload objects"), but may deny it."""
+    out = need(room, call, "s3:PutObjectAcl", bucket, key, context)
+    foreign = call.account not in ("", bucket.owner)
+    return replace(out, owner=call.account) if foreign else out
 
 
 def _locking(room: Room, call: Call, bucket: Bucket, key: str, headers: Any) -> list[Access]:
     """To write under a lock takes permission to set it."""
     if not object_lock.asked(headers):
         return []
-    context = {k: headers[h] for h, k in _LOCK_CONTEXT.items() if h in headers}
+    context = condition_keys.of_lock(headers)
     out = []
     if object_lock.MODE in headers:
         out.append(need(room, call, "s3:PutObjectRetention", bucket, key, context))
@@ -116,14 +105,6 @@ def _look(room: Room, call: Call, name: str, key: str, version: str | None) -> M
         return None
     meta: Meta = call.scratch[2]
     return meta
-
-
-def _existing_tags(meta: Meta) -> dict[str, str]:
-    return {f"s3:ExistingObjectTag/{k}": v for k, v in meta.tags.items()}
-
-
-def _header_context(headers: Any) -> dict[str, Any]:
-    return {f"s3:{h}": headers[h] for h in _HEADER_CONTEXT if h in headers}
 
 
 def need(
@@ -182,7 +163,7 @@ def _on_bucket(room: Room, call: Call, action: str) -> list[Access]:
         if params.get("MaxKeys") is not None:
             context["s3:max-keys"] = str(params["MaxKeys"])
     elif call.request is not None:
-        context = _header_context(call.request.headers)
+        context = condition_keys.of_headers(call.request.headers)
     return [need(room, call, action, bucket, None, context)]
 
 
@@ -202,10 +183,13 @@ def _on_object(room: Room, call: Call, action: str) -> list[Access]:
     if version is not None and action in VERSIONED:
         action, context = VERSIONED[action], {"s3:VersionId": version}
     if call.request is not None:
-        context.update(_header_context(call.request.headers))
+        context.update(condition_keys.of_headers(call.request.headers))
     meta = _look(room, call, params["Bucket"], params["Key"], version)
     if meta is not None and meta.tags:
-        context.update(_existing_tags(meta))
+        context.update(condition_keys.of_tags(meta))
+    if params.get("Tagging"):
+        told = params["Tagging"].get("TagSet") or []
+        context.update(condition_keys.of_new_tags({t["Key"]: t["Value"] for t in told}))
     out = [need(room, call, action, bucket, params["Key"], context, meta)]
     return out + _bypass(room, call, bucket, params["Key"])
 
@@ -216,7 +200,7 @@ def _copy(room: Room, call: Call) -> list[Access]:
     bucket = room.bucket(name)
     meta = _look(room, call, name, key, version)
     action = "s3:GetObject" if version is None else "s3:GetObjectVersion"
-    context = {} if meta is None else _existing_tags(meta)
+    context = {} if meta is None else condition_keys.of_tags(meta)
     out = [need(room, call, action, bucket, key, context, meta)]
     if params.get("ExpectedSourceBucketOwner") not in (None, bucket.owner):
         raise faults.access_denied()
@@ -228,19 +212,19 @@ def _on_object_write(room: Room, call: Call) -> list[Access]:
     bucket = room.bucket(params["Bucket"])
     expected(params, bucket)
     headers = call.request.headers if call.request is not None else {}
-    context = _header_context(headers)
+    context = condition_keys.of_headers(headers)
     key = params["Key"]
     out = [need(room, call, "s3:PutObject", bucket, key, context)]
     if params.get("Tagging"):
         out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
     if acl.asks(headers):
-        out.append(need(room, call, "s3:PutObjectAcl", bucket, key, context))
+        out.append(_listing(room, call, bucket, key, context))
     return out + _locking(room, call, bucket, key, headers)
 
 
 def _post(room: Room, call: Call) -> list[Access]:
     bucket = room.bucket(call.params["Bucket"])
-    context = _header_context(call.params["Fields"])
+    context = condition_keys.of_headers(call.params["Fields"])
     key = resolved_key(call.params)
     out = [need(room, call, "s3:PutObject", bucket, key, context)]
     return out + _locking(room, call, bucket, key, call.params["Fields"])
@@ -268,7 +252,7 @@ _SPECIAL: dict[str, Any] = {
 def _create_bucket(call: Call) -> list[Access]:
     resource = bucket_arn(call.params["Bucket"])
     headers = call.request.headers if call.request is not None else {}
-    context = _header_context(headers)
+    context = condition_keys.of_headers(headers)
     where = (call.params.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
     if where:
         context["s3:locationconstraint"] = where

@@ -197,8 +197,7 @@ def allows(grants: list[list[str]], call: Call, action: str, bucket: Bucket, obj
 
 
 def shown(grants: list[list[str]], owner: str, bucket: Bucket) -> dict[str, Any]:
-    """A list as the API tells it: groups first. A list is a set: its order says nothing."""
-    grants = sorted(grants, key=lambda g: g[0] not in GROUPS)
+    """A list as the API tells it."""
     return {
         "Owner": owner_of(owner),
         "Grants": [{"Grantee": _shown_grantee(g, bucket), "Permission": p} for g, p in grants],
