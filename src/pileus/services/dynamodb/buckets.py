@@ -17,6 +17,8 @@ import fcntl
 import hashlib
 import mmap
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,53 +43,70 @@ class Buckets:
             os.ftruncate(fd, size)
             self._map = mmap.mmap(fd, size)
         view = memoryview(self._map)
-        boot, self._marks = view[:8].cast("Q"), view[8 : 8 + 8 * SLOTS].cast("Q")
+        self._boot, self._marks = view[:8].cast("Q"), view[8 : 8 + 8 * SLOTS].cast("Q")
         self._full_at = view[8 + 8 * SLOTS :].cast("d")
         self._slots: dict[str, tuple[int, int]] = {}
-        this_boot = _mark(BOOT.read_text() if BOOT.exists() else "")
-        if boot[0] != this_boot:
-            self._map[8:] = bytes(size - 8)
-            boot[0] = this_boot
+        with self._locked():
+            self._forget_other_boots()
 
     def used_s(self, name: str, now_s: float) -> float:
         """What is missing from the bucket, in seconds of its rate; 0 when it is full."""
-        return max(0.0, self._full_at[self._slot(name, now_s)] - now_s)
+        slot = self._find(name)
+        return 0.0 if slot < 0 else max(0.0, self._full_at[slot] - now_s)
 
     def use(self, name: str, seconds: float, now_s: float) -> None:
         """Take ``seconds`` of the bucket's rate (units / rate); the bucket may go below zero.
         Negative seconds give back."""
+        with self._locked():
+            slot = self._find(name)
+            if slot < 0:
+                slot = self._take(name, now_s)
+            self._full_at[slot] = max(self._full_at[slot], now_s) + seconds
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         if self._file is None:
-            self._move(name, seconds, now_s)
+            yield
             return
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            self._move(name, seconds, now_s)
+            yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _move(self, name: str, seconds: float, now_s: float) -> None:
-        slot = self._slot(name, now_s)
-        self._full_at[slot] = max(self._full_at[slot], now_s) + seconds
+    def _forget_other_boots(self) -> None:
+        this_boot = _mark(BOOT.read_text() if BOOT.exists() else "")
+        if self._boot[0] != this_boot:
+            self._map[8:] = bytes(len(self._map) - 8)
+            self._boot[0] = this_boot
 
-    def _slot(self, name: str, now_s: float) -> int:
-        """The bucket's place: where it is known to be, else found or taken from a full one."""
+    def _find(self, name: str) -> int:
+        """The bucket's place; -1 when it has none (it is full)."""
         known = self._slots.get(name)
         if known is not None and self._marks[known[0]] == known[1]:
             return known[0]
-        mark, best = _mark(name), -1
-        for probe in range(PROBES):
-            slot = (mark + probe * 7919) % SLOTS
+        mark = _mark(name)
+        for slot in _places(mark):
             if self._marks[slot] == mark:
-                break
-            if best < 0 or self._full_at[slot] < self._full_at[best]:
-                best = slot
-        else:
-            slot = best
-            self._full_at[slot], self._marks[slot] = now_s, mark
+                return self._know(name, slot, mark)
+        return -1
+
+    def _take(self, name: str, now_s: float) -> int:
+        """A place for the bucket: that of the fullest other one it may have."""
+        mark = _mark(name)
+        slot = min(_places(mark), key=lambda place: self._full_at[place])
+        self._full_at[slot], self._marks[slot] = now_s, mark
+        return self._know(name, slot, mark)
+
+    def _know(self, name: str, slot: int, mark: int) -> int:
         if len(self._slots) > SLOTS:
             self._slots.clear()
         self._slots[name] = (slot, mark)
         return slot
+
+
+def _places(mark: int) -> list[int]:
+    return [(mark + probe * 7919) % SLOTS for probe in range(PROBES)]
 
 
 def _mark(name: str) -> int:
