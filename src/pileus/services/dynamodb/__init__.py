@@ -27,6 +27,11 @@ from pileus.services.dynamodb.delete_table import delete_table
 from pileus.services.dynamodb.describe_table import describe_table
 from pileus.services.dynamodb.execute_statement import execute_statement
 from pileus.services.dynamodb.execute_transaction import execute_transaction
+from pileus.services.dynamodb.export_table import (
+    describe_export,
+    export_table_to_point_in_time,
+    list_exports,
+)
 from pileus.services.dynamodb.get_item import get_item, get_plain
 from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
 from pileus.services.dynamodb.list_tables import list_tables
@@ -99,6 +104,9 @@ def build(parts: Parts) -> Service:
         "DeleteBackup": delete_backup,
         "RestoreTableFromBackup": restore_table_from_backup,
         "RestoreTableToPointInTime": restore_table_to_point_in_time,
+        "ExportTableToPointInTime": export_table_to_point_in_time,
+        "DescribeExport": describe_export,
+        "ListExports": list_exports,
     }
     return Service(
         name="dynamodb",

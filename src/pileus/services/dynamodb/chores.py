@@ -15,9 +15,11 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.services.dynamodb import transfers
 from pileus.services.dynamodb.backups import DAY_MS, expire_backups
 from pileus.services.dynamodb.catalog import META
 from pileus.services.dynamodb.copying import records
+from pileus.services.dynamodb.copying.exporting import Exporting
 from pileus.services.dynamodb.copying.jobs import Jobs, Kind
 from pileus.services.dynamodb.copying.loading import Loading
 from pileus.services.dynamodb.copying.taking import Taking
@@ -54,13 +56,14 @@ class Chores:
         self._tasks: list[asyncio.Task[None]] = []
         self._seen: tuple[int, int] = (-1, -1)
         self._counted: dict[str, int] = {}
-        taking, loading = Taking(room), Loading(room)
+        taking, loading, exporting = Taking(room), Loading(room), Exporting(room)
         self.jobs = Jobs(
             room,
             {
                 "backup": Kind(taking.take, taking.give_up),
                 "drop": Kind(taking.drop, taking.drop),
                 "restore": Kind(loading.restore, loading.give_up),
+                "export": Kind(exporting.export, exporting.give_up),
             },
         )
 
@@ -165,7 +168,7 @@ class Chores:
             await clock.sleep(min(1.0, PAUSE_FACTOR * (clock.monotonic() - began)))
 
     async def sweep(self) -> None:
-        """Delete items whose time is up, and tokens that are no longer needed."""
+        """Delete items whose time is up, and tokens and reports that are no longer needed."""
         for table in self.room.tables.all():
             attribute = table.description.get("ttl")
             if attribute:
@@ -173,6 +176,7 @@ class Chores:
             for stream in table.description.get("streams", ()):
                 await self._trim(topic(table.id, stream["label"]))
             await self._forget_streams(table)
+        await transfers.forget(self.room)
         prefix = keys.table_prefix(TOKENS)
         limit_ms = self.room.clock.now_ms() - TOKEN_MS
         async for rows in self._slices(prefix, keys.after_prefix(prefix)):

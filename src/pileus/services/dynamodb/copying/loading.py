@@ -13,11 +13,9 @@ from pileus.services.dynamodb import schema
 from pileus.services.dynamodb.catalog import meta_key
 from pileus.services.dynamodb.copying import chunks
 from pileus.services.dynamodb.copying.jobs import Failed, job_key
-from pileus.services.dynamodb.copying.records import place_at
-from pileus.services.dynamodb.copying.snapshot import Items, Walk
-from pileus.services.dynamodb.copying.taking import end_copy
+from pileus.services.dynamodb.copying.snapshot import Items
+from pileus.services.dynamodb.copying.taking import end_copy, walk_at
 from pileus.services.dynamodb.delete_table import gone_key
-from pileus.services.dynamodb.history import mark_key, place_after
 from pileus.services.dynamodb.schema import Table, sizes_of
 
 ENTRY_BYTES = 256 * 1024
@@ -104,15 +102,7 @@ class Loading:
         await self._room.store.transact(note)
 
     async def _walk(self, work: dict[str, Any]) -> AsyncIterator[Items]:
-        room, (scope, name, table_id) = self._room, work["table"]
-        row = room.store.get_json(meta_key(scope, name))
-        if row is None or row["id"] != table_id:
-            raise Failed("TableNotFoundException", f"Table not found: {name}")
-        rows = f"d:{table_id}"
-        history = f"{rows}:{row['history']}"
-        mark = room.store.row(mark_key(table_id, work["job"]))
-        place = await place_at(room, history, work["at_ms"], place_after(mark.version))
-        walk = Walk(room, rows, history, place)
+        walk = await walk_at(self._room, work, work["at_ms"])
         try:
             async for items in walk.items():
                 yield items

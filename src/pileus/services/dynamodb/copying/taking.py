@@ -14,6 +14,7 @@ from pileus.services.dynamodb.backups import backup_key
 from pileus.services.dynamodb.catalog import meta_key
 from pileus.services.dynamodb.copying import chunks
 from pileus.services.dynamodb.copying.jobs import Failed, job_key
+from pileus.services.dynamodb.copying.records import place_at
 from pileus.services.dynamodb.copying.snapshot import Walk
 from pileus.services.dynamodb.delete_table import gone_key
 
@@ -28,18 +29,28 @@ def end_copy(draft: Any, work: dict[str, Any]) -> None:
         draft.put_json(meta_key(scope, name), row)
 
 
-def walk(room: Any, work: dict[str, Any]) -> Walk:
-    """The source table as of the job's mark; of one that is gone as it was left."""
+def recorded(room: Any, work: dict[str, Any]) -> tuple[str, str, bytes]:
+    """The source table's rows, its history, and the place just after the job was promised."""
     scope, name, table_id = work["table"]
     row = room.store.get_json(meta_key(scope, name))
     rows = f"d:{table_id}"
     if row is None or row["id"] != table_id:
-        if "gone" not in work:
-            raise Failed("TableNotFoundException", f"Table not found: {name}")
-        return Walk(room, rows, "", b"")
+        raise Failed("TableNotFoundException", f"Table not found: {name}")
     mark = room.store.row(history.mark_key(table_id, work["job"]))
-    place = history.place_after(mark.version)
-    return Walk(room, rows, f"{rows}:{row['history']}", place)
+    return rows, f"{rows}:{row['history']}", history.place_after(mark.version)
+
+
+def walk(room: Any, work: dict[str, Any]) -> Walk:
+    """The source table as of the job's mark; of one that was deleted as it was left."""
+    if "gone" in work:
+        return Walk(room, f"d:{work['table'][2]}", "", b"")
+    return Walk(room, *recorded(room, work))
+
+
+async def walk_at(room: Any, work: dict[str, Any], at_ms: int) -> Walk:
+    """The source table as of a moment."""
+    rows, past, end = recorded(room, work)
+    return Walk(room, rows, past, await place_at(room, past, at_ms, end))
 
 
 class Taking:
