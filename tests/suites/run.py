@@ -33,6 +33,8 @@ def cloud() -> Iterator[Cloud]:
     home = Path(tempfile.mkdtemp(prefix="pileus-suites-"))
     os.environ["PILEUS_ACCOUNTS"] = f"{s3.ALT},{s3.TENANT}"
     os.environ["PILEUS_S3_LEGACY_DEFAULTS"] = "true"
+    os.environ["PILEUS_S3_DAY_S"] = str(s3.DAY_S)
+    os.environ["PILEUS_S3_TRANSITION_BYTES_MIN"] = "0"
     made = new_cloud(home)
     try:
         yield made.up()

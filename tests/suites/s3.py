@@ -19,6 +19,8 @@ from typing import Any
 from tests.conftest import Cloud
 
 ALT, TENANT = "111111111111", "222222222222"
+DAY_S = 5  # the suite waits for days of lifecycle rules to pass
+CLASSES = "INTELLIGENT_TIERING,GLACIER_IR"  # AWS lets rules move to them after a day
 FILES = ("s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py")
 # What the count of peers leaves out: features a service of this kind need not have at first.
 LATER = (
@@ -68,8 +70,9 @@ def configuration(made: Cloud, more: str = "") -> str:
     """The suite's configuration file for ``made``; ``more`` goes into the main user's section."""
     owners = json.loads((made.home / "credentials.json").read_text())
     main, alt, tenant = owners, owners["accounts"][ALT], owners["accounts"][TENANT]
+    lifecycle = f"lc_debug_interval = {DAY_S}\nstorage_classes = {CLASSES}\n"
     sections = (
-        ("s3 main", "main", main, f"api_name = default\n{more}"),
+        ("s3 main", "main", main, f"api_name = default\n{lifecycle}{more}"),
         ("s3 alt", "alt", alt, ""),
         ("s3 tenant", "tenant", tenant, "tenant = testx"),
         ("iam", "main", main, ""),

@@ -38,9 +38,9 @@ async def delete_object(room: Room, call: Call) -> HttpResponse:
 async def _delete(
     room: Room, call: Call, name: str, key: str, version: str | None, conditions: dict[str, Any]
 ) -> dict[str, Any]:
-    if version == "" or (
-        version is not None and version != "null" and rows.order_of(version) is None
-    ):
+    if version == "":
+        raise faults.invalid_argument("Version id cannot be the empty string", "versionId", version)
+    if version is not None and version != "null" and rows.order_of(version) is None:
         raise faults.invalid_argument("Invalid version id specified", "versionId", version)
     token = room.clock.random_bytes(16)
     owner = room.bucket(name).owner

@@ -69,6 +69,7 @@ def _answer(room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool
             405,
             fields={"Method": request.method, "ResourceType": "DeleteMarker"},
             headers=(
+                ("allow", "DELETE"),
                 ("x-amz-delete-marker", "true"),
                 ("x-amz-version-id", meta.version or "null"),
                 ("last-modified", http_date(meta.modified_ms)),

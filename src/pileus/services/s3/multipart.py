@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import msgspec
@@ -49,7 +48,8 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
         grants=grants,
         lock=object_lock.of_headers(headers, bucket, room.clock.now_ms()),
     )
-    upload_id = base64.urlsafe_b64encode(room.clock.random_bytes(48)).decode()
+    # Listings show the uploads of a key by the time they began: it leads the id.
+    upload_id = f"{meta.modified_ms:012x}" + room.clock.random_bytes(40).hex()
     record = msgspec.msgpack.encode(
         {"meta": rows.pack_meta(meta), "algorithm": algorithm, "initiator": call.principal.arn}
     )

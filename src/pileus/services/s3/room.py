@@ -142,6 +142,10 @@ class Room:
             if value is None:
                 raise faults.no_such_key(key, self._marker_headers(name, key))
             return at, value, rows.describe(value)
+        if version == "":
+            raise faults.invalid_argument(
+                "Version id cannot be the empty string", "versionId", version
+            )
         wanted = "" if version == "null" else version
         if value is not None:
             meta = rows.describe(value)

@@ -30,8 +30,15 @@ def get_versioning(room: Room, call: Call) -> dict[str, Any]:
 
 async def put_versioning(room: Room, call: Call) -> None:
     told = call.params.get("VersioningConfiguration") or {}
-    if told.get("MFADelete") == "Enabled" or call.params.get("MFA"):
-        raise AwsError("NotImplemented", "MFA Delete is not offered by Pileus yet.", 501)
+    if told.get("MFADelete") == "Enabled":
+        raise AwsError(
+            "NotImplemented",
+            "MFA Delete is not offered by Pileus: there are no MFA devices. Object Lock keeps"
+            " versions from being deleted.",
+            501,
+        )
+    if told.get("MFADelete") not in (None, "Disabled"):
+        raise faults.malformed_xml()
     if told.get("Status") not in ("Enabled", "Suspended"):
         raise AwsError(
             "IllegalVersioningConfigurationException",
