@@ -25,11 +25,13 @@ from pileus.services import (
     cloudfront,
     dynamodb,
     iam,
+    kms,
     kv,
     lambda_,
     logs,
     s3,
     sts,
+    vault,
 )
 from pileus.services.call import HttpRequest, HttpResponse, Parts, Service
 from pileus.services.dynamodb import streams as dynamodb_streams
@@ -53,7 +55,7 @@ BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed u
 RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
 BUILDERS = (
     *(iam, sts, dynamodb, dynamodb_streams, s3, s3_control, lambda_),
-    *(apigateway, cloudfront, logs, cloudformation),
+    *(apigateway, cloudfront, logs, kms, cloudformation),
 )
 
 
@@ -123,13 +125,14 @@ async def assemble(config: Config, index: int) -> Front:
     clock = SystemClock()
     if index == 0:
         store = await Store.open(config.home, RULES, clock)
+        await vault.prepare(store, clock, config)
         await bootstrap(store, clock, config)
     else:
         store = await Store.connect(config.home, clock)
-    sealed = seal(store)
-    while sealed is None:  # the writer records it at the very first start
+    sealed, opened = seal(store), vault.unlocked(store, config)
+    while sealed is None or opened is None:  # the writer records them at the very first start
         await clock.sleep(0.02)
-        sealed = seal(store)
+        sealed, opened = seal(store), vault.unlocked(store, config)
     identities = Identities(store, sealed)
     dispatch = Dispatcher()
     parts = Parts(
@@ -141,6 +144,7 @@ async def assemble(config: Config, index: int) -> Front:
         telemetry=Telemetry.open(config.home),
         runtime=Runtime(config.path("run", "runtime.sock")),
         credentials=Minter(identities, sealed, clock),
+        vault=opened,
         background=index == 0,
         outbound=Outbound(Allowed.parse([config.egress_allow])),
     )
@@ -187,6 +191,7 @@ def other_parts(config: Config) -> list[Part]:
     """The processes beside the fronts: the functions' runtime, and Caddy before the edge."""
     fronts = config.front_processes or os.cpu_count() or 1
     Allowed.parse([config.egress_allow])  # says what is wrong before anything is started
+    vault.check(config)
     return [
         Part("runtime", functools.partial(_runtime, config)),
         Part("caddy", functools.partial(caddy.run, config, fronts)),

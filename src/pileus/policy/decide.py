@@ -17,7 +17,8 @@ from pileus.policy.principals import Caller, Named, named
 
 __all__ = ["Caller", "Decision", "Policies", "decide"]
 Statements = Sequence[Statement]
-# What only the resource's own policy can grant: a role is assumed by its trust policy's leave.
+# What only the resource's own policy can grant: a role is assumed by its trust policy's leave, a
+# KMS key used by its key policy's, which may leave it to the account's identities.
 TRUST_ACTIONS = frozenset({"sts:assumerole", "sts:tagsession", "sts:setsourceidentity"})
 
 
@@ -68,8 +69,11 @@ def decide(
         where, statement = look.denial
         reason = f"with an explicit deny in {where}"
         return Decision(False, reason, look.contextual, [statement], denied=True)
+    bound = look.action in TRUST_ACTIONS or (
+        resource_policy is not None and look.action.startswith("kms:")
+    )
     lacking = _lacking(
-        caller, look.action, grant, bool(identity), boundary, session, owner or caller.account
+        caller, bound, grant, bool(identity), boundary, session, owner or caller.account
     )
     if not lacking:
         return Decision(True, "", look.contextual, by_resource + identity)
@@ -78,18 +82,19 @@ def decide(
 
 def _lacking(
     caller: Caller,
-    action: str,
+    bound: bool,
     grant: Named,
     identity: bool,
     boundary: bool,
     session: bool,
     owner: str,
 ) -> str:
-    """The kind of policy whose word is missing, or ''. Nothing denies."""
+    """The kind of policy whose word is missing, or ''. Nothing denies. ``bound``: nothing goes
+    without the resource's own policy, not even for its account."""
     same_account = owner == caller.account
     if caller.kind in ("anonymous", "service", "oai"):
         return "" if grant else "resource-based policy"
-    if not grant and (not same_account or action in TRUST_ACTIONS):
+    if not grant and (not same_account or bound):
         return "resource-based policy"
     if caller.kind == "root":
         return "" if session else "session policy"

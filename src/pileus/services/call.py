@@ -331,4 +331,5 @@ class Parts:
     runtime: Any = None  # pileus.runtime.client.Runtime
     credentials: Any = None  # services.sts.credentials.Minter: mint(role_arn, session_name, …)
     outbound: Any = None  # services.outbound.Outbound: HTTP to elsewhere under the egress policy
+    vault: Any = None  # services.vault.Vault: wraps keys under the root key
     background: bool = True  # this process runs the shared background work (consumers, sweeps)

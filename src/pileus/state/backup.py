@@ -25,7 +25,7 @@ from pileus.state.rules import Rule
 from pileus.state.verify import NOTHING, Say, blob_path, named_blobs
 
 CHECKPOINT_ENTRIES = 1_000_000
-KEPT_FILES = ("credentials.json", "pileus.toml")
+KEPT_FILES = ("credentials.json", "pileus.toml", "root.key")
 
 
 @dataclass

@@ -20,8 +20,9 @@ CACHED_MAX = 50_000
 POLICIES_MAX = 1_000
 # Services whose protocol says AccessDenied; the JSON ones say AccessDeniedException.
 PLAIN = {"s3", "s3control", "iam", "sts", "cloudformation", "cloudfront", "sns", "sqs"}
-# DynamoDB answers every refusal of a caller with 400 (Developer Guide, "Error handling").
-REFUSED_BY_400 = {"dynamodb", "dynamodbstreams"}
+# DynamoDB answers every refusal of a caller with 400 (Developer Guide, "Error handling"), and so
+# does KMS (API reference, "Common errors").
+REFUSED_BY_400 = {"dynamodb", "dynamodbstreams", "kms"}
 # A bucket policy cannot lock the account's owner out of the policy itself (S3, "Bucket policies").
 OWNERS_OWN = {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}
 

@@ -1,0 +1,137 @@
+"""The root key: what every key kept in the state is wrapped with, and itself never in the state.
+
+It is 32 random bytes in a file of its own (``Config.root_key_file``, else ``root.key`` in the home)
+that only the home's owner can read. Whoever holds the rest of the disk but not this file reads no
+encrypted byte. The state keeps a fingerprint, so that a wrong or missing file stops the start
+instead of being replaced by a new key under which nothing opens. decisions/0004 says what for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pileus.config import Config
+from pileus.errors import Unavailable
+from pileus.state import keys
+from pileus.state.database import VALUE, connect_reader
+
+MARK = keys.key("vault", "cluster", "root")
+KEY_BYTES, NONCE_BYTES = 32, 12
+
+
+class Vault:
+    """Wraps keys under the root key, each bound to its name."""
+
+    def __init__(self, root: bytes) -> None:
+        assert len(root) == KEY_BYTES
+        self._wrapping = AESGCM(_derived(root, b"pileus-wrap"))
+        self.fingerprint = _derived(root, b"pileus-mark").hex()[:32]
+
+    def wrap(self, secret: bytes, name: str, nonce: bytes) -> bytes:
+        """``secret`` sealed, to be opened under the same ``name``; ``nonce``: 12 random bytes."""
+        return nonce + self._wrapping.encrypt(nonce, secret, name.encode())
+
+    def unwrap(self, wrapped: bytes, name: str) -> bytes:
+        """The secret; ``Unavailable`` when the bytes are damaged or belong to another name."""
+        try:
+            nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+            return self._wrapping.decrypt(nonce, sealed, name.encode())
+        except (InvalidTag, ValueError) as error:
+            raise Unavailable(
+                f"the wrapped key {name} is damaged", "pileus verify; restore a backup"
+            ) from error
+
+
+def _derived(root: bytes, purpose: bytes) -> bytes:
+    return hashlib.blake2b(key=root, person=purpose, digest_size=KEY_BYTES).digest()
+
+
+def root_key_path(config: Config) -> Path:
+    """Where the root key lies."""
+    told = config.root_key_file
+    return Path(told).expanduser() if told else config.path("root.key")
+
+
+async def prepare(store: Any, clock: Any, config: Config) -> None:
+    """The first start makes the root key and records its fingerprint; later ones change nothing.
+    Run by the writer before ``unlocked``."""
+    if store.get(MARK) is not None:
+        return
+    path = root_key_path(config)
+    if not path.exists():
+        _write(path, clock.random_bytes(KEY_BYTES))
+    fingerprint = Vault(_read(path)).fingerprint
+    await store.transact(lambda draft: draft.put_json(MARK, {"fingerprint": fingerprint}))
+
+
+def unlocked(store: Any, config: Config) -> Vault | None:
+    """The vault of this cloud; None until ``prepare`` has run. ``Unavailable`` when the root key
+    is not there, cannot be read, or is another cloud's."""
+    mark = store.get_json(MARK)
+    return None if mark is None else _open(mark, config)
+
+
+def check(config: Config) -> None:
+    """``Unavailable`` where ``unlocked`` would raise it: to be asked before anything is started."""
+    state = config.path("state.db")
+    if not state.exists():
+        return
+    connection = connect_reader(state)
+    try:
+        found: list[Any] = connection.execute(VALUE, (MARK,)).fetchall()
+    finally:
+        connection.close()
+    if found:
+        _open(orjson.loads(found[0][0]), config)
+
+
+def _open(mark: dict[str, str], config: Config) -> Vault:
+    path = root_key_path(config)
+    vault = Vault(_read(path))
+    if vault.fingerprint != mark["fingerprint"]:
+        raise Unavailable(
+            f"{path} is not the root key of this cloud",
+            "put its own root key there: what is encrypted opens under no other",
+        )
+    return vault
+
+
+def _read(path: Path) -> bytes:
+    try:
+        root = base64.b64decode(path.read_bytes().strip(), validate=True)
+    except OSError as error:
+        raise Unavailable(
+            f"the root key {path} cannot be read ({error.strerror})",
+            "put the copy you kept there (docs/operations.md): without it nothing encrypted opens",
+        ) from error
+    except (binascii.Error, ValueError):
+        root = b""
+    if len(root) != KEY_BYTES:
+        raise Unavailable(f"{path} holds no root key", "put the copy you kept there")
+    return root
+
+
+def _write(path: Path, root: bytes) -> None:
+    """Durable before anything is wrapped with it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = path.with_name(path.name + ".new")
+    fd = os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(base64.b64encode(root) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
