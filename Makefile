@@ -32,8 +32,8 @@ test: .venv/.test ## all tests
 	$(BIN)/python -m pytest $(TESTS)
 
 check: .venv/.test ## format, lint, types, import contracts, tidiness
-	$(BIN)/ruff format --check src tests apps bench docs
-	$(BIN)/ruff check src tests apps bench docs
+	$(BIN)/ruff format --check src tests apps bench docs lab
+	$(BIN)/ruff check src tests apps bench docs lab
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.tidy
@@ -45,8 +45,10 @@ sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 	$(BIN)/python -m tests.simulation.run --seeds $(or $(SEED),0:1000)
 	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:300)
 	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:100) --engine embedded
+	$(BIN)/python -m tests.simulation.histories --seeds $(or $(SEED),0:200)
 
 soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
+	$(BIN)/python -m tests.soak.histories $(HISTORIES)
 	$(BIN)/python -m tests.soak.run $(SOAK)
 
 suites: .venv/.test ## outside suites, run from SUITES=DIR outside the tree

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from pathlib import Path
@@ -14,13 +13,15 @@ import pytest
 from tests.acceptance.aws_cli import http, within
 from tests.acceptance.functions import invoke
 from tests.conftest import Cloud, new_cloud
-from tests.soak.kill import FUNCTION, Acknowledged, Callers, check, lost_events, prepare
-
-
-def fronts(cloud: Cloud) -> dict[str, int]:
-    """Process ids of the front processes that are ready, by name; ``front-0`` is the writer."""
-    told = re.findall(r"(front-\d+) .*ready \(process (\d+)\)", cloud.log())
-    return {name: int(pid) for name, pid in told}
+from tests.soak.kill import (
+    FUNCTION,
+    Acknowledged,
+    Callers,
+    check,
+    fronts,
+    lost_events,
+    prepare,
+)
 
 
 def programs(cloud: Cloud) -> dict[str, int]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +64,12 @@ class Acknowledged:
     def count(self) -> int:
         kinds = (self.items, self.tokens, self.objects, self.users, self.lines, self.events)
         return sum(map(len, kinds)) + self.settings
+
+
+def fronts(cloud: Cloud) -> dict[str, int]:
+    """Process ids of the front processes that are ready, by name; ``front-0`` is the writer."""
+    told = re.findall(r"(front-\d+) .*ready \(process (\d+)\)", cloud.log())
+    return {name: int(pid) for name, pid in told}
 
 
 def kill_all(cloud: Cloud) -> None:

@@ -1,0 +1,178 @@
+"""Concurrent clients on an endpoint, recorded: registers, counters, objects, transactions.
+
+    AWS_ENDPOINT_URL=… python -m lab.history.load --seconds 10 --out history.jsonl
+
+makes a table and a bucket of its own, runs, checks and keeps the history. Some clients retry as
+SDKs do (an operation is then all its tries together), some never.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from lab.history.asking import Refused, ask
+from lab.history.check import anomalies
+from lab.history.lists import ListPlan, Lists, Steps
+from lab.history.records import Recorder
+from lab.history.registers import Items, Objects, RegisterPlan
+
+TRIES = (1, 6)
+PAUSE_S = 0.2  # after an answer that was lost: each one makes the search for an order longer
+Maker = Callable[[str, Config], Any]  # (service, settings) -> boto3 client
+
+
+def settings(tries: int) -> Config:
+    """``tries`` in all; an answer is waited for no longer than 3 s."""
+    retries: Any = {"total_max_attempts": tries, "mode": "standard"}
+    return Config(retries=retries, connect_timeout=2, read_timeout=3)
+
+
+def prepare(make: Maker, name: str) -> None:
+    """The table and the bucket, both called ``name``."""
+    make("dynamodb", settings(4)).create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    make("dynamodb", settings(4)).get_waiter("table_exists").wait(TableName=name)
+    make("s3", settings(4)).create_bucket(Bucket=name)
+
+
+class Load:
+    """Clients in threads, on keys of this load's own. ``failures``: what a client died of, which
+    is a finding too."""
+
+    def __init__(self, make: Maker, name: str, seed: int, each: int = 2) -> None:
+        self.recorder = Recorder()
+        self.failures: list[BaseException] = []
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        rng = random.Random(seed)
+        run = f"{seed}-{rng.randrange(10**9)}"
+        for number in range(each):
+            tries = TRIES[number % len(TRIES)]
+            clients = {s: make(s, settings(tries)) for s in ("dynamodb", "s3")}
+            for step in self._callers(name, run, number, clients, tries, rng):
+                self._threads.append(threading.Thread(target=self._run, args=(step,)))
+
+    def _callers(
+        self,
+        name: str,
+        run: str,
+        number: int,
+        clients: dict[str, Any],
+        tries: int,
+        rng: random.Random,
+    ) -> list[Callable[[], bool]]:
+        """Five callers: two of registers in items, two of lists, one of objects."""
+
+        def chance() -> random.Random:
+            return random.Random(rng.randrange(2**60))
+
+        keys = tuple(f"{run}/r{i}" for i in range(4))
+        counters = tuple(f"{run}/n{i}" for i in range(2))
+        lists = tuple(f"{run}/l{i}" for i in range(6))
+        made: list[Callable[[], bool]] = []
+        plans = [RegisterPlan(f"i{k}{number}", chance(), keys, counters) for k in "ab"]
+        for plan in plans:
+            made.append(partial(self._register, clients, tries, Items(name), plan))
+        for kind in "ab":
+            calling = ListPlan(f"t{kind}{number}", chance(), lists)
+            made.append(partial(self._list, clients, tries, Lists(name), calling))
+        plan = RegisterPlan(f"o{number}", chance(), tuple(f"{k}/object" for k in keys[:2]))
+        return [*made, partial(self._register, clients, tries, Objects(name), plan)]
+
+    def _register(
+        self, clients: Any, tries: int, store: Items | Objects, plan: RegisterPlan
+    ) -> bool:
+        kind, key, given = plan.next()
+
+        def call() -> tuple[Any, ...]:
+            try:
+                answer = ask(clients[store.service], *store.request(kind, key, given), tries)
+            except Refused as verdict:
+                return store.refused(kind, verdict)
+            return store.told(kind, given, answer)
+
+        told = self.recorder.operation(plan.process, key, kind, given, call)
+        if told is not None:
+            plan.note(kind, key, given, told)
+        return told is not None
+
+    def _list(self, clients: Any, tries: int, store: Lists, plan: ListPlan) -> bool:
+        kind, steps = plan.next()
+
+        def call() -> Steps | None:
+            done = None
+            try:
+                answer = ask(clients[store.service], *store.request(kind, steps), tries)
+                done = store.done(kind, steps, answer)
+            except Refused as verdict:
+                store.refused(kind, verdict)
+            plan.note(done)
+            return done
+
+        return self.recorder.transaction(plan.process, steps, call)
+
+    def _run(self, step: Callable[[], bool]) -> None:
+        try:
+            while not self._stop.is_set():
+                if not step():
+                    self._stop.wait(PAUSE_S)
+        except BaseException as error:
+            self.failures.append(error)
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wrong(self) -> list[str]:
+        """What no order explains, and what clients died of."""
+        died = [f"a client ended with {e!r}" for e in self.failures]
+        return died + anomalies(self.recorder.operations, self.recorder.transactions)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--clients", type=int, default=2, help="of each kind and two kinds of try")
+    parser.add_argument("--out", type=Path, default=Path("history.jsonl"))
+    wish = parser.parse_args()
+
+    def make(service: str, config: Config) -> Any:
+        return boto3.client(service, config=config)
+
+    name = f"history-{uuid.uuid4().hex[:12]}"
+    prepare(make, name)
+    load = Load(make, name, seed=time.time_ns(), each=wish.clients)
+    load.start()
+    time.sleep(wish.seconds)
+    load.stop()
+    load.recorder.save(wish.out)
+    wrong = load.wrong()
+    print("\n".join(wrong))
+    done = len(load.recorder.operations), len(load.recorder.transactions)
+    print(f"{done[0]} operations, {done[1]} transactions, {len(wrong)} anomalies: {wish.out}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
