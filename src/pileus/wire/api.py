@@ -28,6 +28,7 @@ from pileus.services.call import (
 from pileus.wire import refusals, tables_address
 from pileus.wire.claims import invocation
 from pileus.wire.failures import as_aws_error, not_offered, unknown_operation
+from pileus.wire.known_heads import KnownHead, KnownHeads
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
 from pileus.wire.plan import Pending, Plan
@@ -37,7 +38,7 @@ from pileus.wire.protocols.rest_xml import host_id
 from pileus.wire.router import STRAY, Route, Router
 from pileus.wire.short_way import ShortWay
 from pileus.wire.signed_door import Door, SignedDoor
-from pileus.wire.sigv4 import Caller, Verifier
+from pileus.wire.sigv4 import Caller, Evidence, Verifier
 from pileus.wire.strangers import UnknownService, refuse
 
 BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 16 * 1024 * 1024}
@@ -79,6 +80,7 @@ class Api:
         self._table_prefix = os.urandom(20).hex().upper()
         self._calls = 0
         self._plans: dict[tuple[str, str, str], Plan] = {}
+        self.heads = KnownHeads(directory, now_ms)
         objects = services["s3"].objects if "s3" in services else None
         self._short: ShortWay | None = None
         if objects is not None:
@@ -112,13 +114,15 @@ class Api:
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """The server's handler."""
+        if type(request.head) is tuple:
+            return self._again(request, *request.head)
         router = self.router
         if request.method == "POST":
             route = router.targets.get(request.headers.get("x-amz-target"))
             if route is not None and route.plan is not None and router.is_own(request):
-                caller = self._verifier.quick(request, route.plan.signing)
-                if caller is not None:
-                    return self._run_known(request, route, route.plan, caller, self.request_id())
+                evidence = self._verifier.proven(request, route.plan.signing)
+                if evidence is not None:
+                    return self._learn(request, route, route.plan, evidence)
         elif self._short is not None:
             plain = self._short.answer(request)
             if plain is not None:
@@ -129,6 +133,35 @@ class Api:
         if request.stream is not None:
             return self._handle_stream(request)
         return self._handle_buffered(request)
+
+    def _learn(
+        self, request: HttpRequest, route: Route, plan: Plan, evidence: Evidence
+    ) -> HttpResponse | Awaitable[HttpResponse]:
+        """A head that came before: the next time it is recognised before it is read."""
+        if plan.service.single is not None and plan.direct:
+            self.heads.learn(request, route, plan, evidence)
+        caller = Caller(evidence.held.principal, evidence.claim.region)
+        return self._run_known(request, route, plan, caller, self.request_id())
+
+    def _again(
+        self, request: HttpRequest, known: KnownHead, told: bytes
+    ) -> HttpResponse | Awaitable[HttpResponse]:
+        """A request by a known head; ``told`` is its SDK's retry id."""
+        plan, principal = known.plan, known.held.principal
+        repeated = b""
+        if told and not plan.reads:
+            repeated = invocation(told.decode(), principal.arn, plan.operation)
+        call = Call(
+            plan.service.name,
+            plan.operation,
+            principal,
+            known.region or self.region,
+            {},
+            self.request_id(),
+            repeated,
+            request,
+        )
+        return self._run_call(call, known.route, plan)
 
     def _plain(
         self, plain: HttpResponse | Submission, request: HttpRequest
@@ -181,16 +214,25 @@ class Api:
         """The call of a known caller: permission, operation, answer."""
         try:
             call = self._call(request, route, plan, caller, request_id)
-            if watch is not None:
-                watch.call = call
-            result = self._run(plan, call)
         except Exception as e:
             return self._failed(e, route, request, request_id)
+        if watch is not None:
+            watch.call = call
+        return self._run_call(call, route, plan)
+
+    def _run_call(
+        self, call: Call, route: Route, plan: Plan
+    ) -> HttpResponse | Awaitable[HttpResponse]:
+        request: HttpRequest = call.request  # type: ignore[assignment]
+        try:
+            result = self._run(plan, call)
+        except Exception as e:
+            return self._failed(e, route, request, call.request_id)
         if result is None or isinstance(result, _READY):
-            return self._finish(plan, result, request_id)
+            return self._finish(plan, result, call.request_id)
         if type(result) is Submission:
-            return Pending(self, plan, route, request, request_id, result)
-        return self._wait(result, plan, route, request, request_id)
+            return Pending(self, plan, route, request, call.request_id, result)
+        return self._wait(result, plan, route, request, call.request_id)
 
     async def _watched(self, request: HttpRequest, watch: Watch) -> HttpResponse:
         result = self._handle_buffered(request, watch)
