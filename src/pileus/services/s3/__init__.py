@@ -39,12 +39,13 @@ from pileus.services.s3.post_object import post_object
 from pileus.services.s3.put_object import put_object
 from pileus.services.s3.room import Room
 from pileus.services.s3.rules import RULES as OWN_RULES
+from pileus.services.s3.tally import RULES as TALLY_RULES
 from pileus.services.s3.watching import watch
 from pileus.services.s3.website import Website
 
 __all__ = ["RULES", "Website", "build"]
 
-RULES = {**OWN_RULES, **LIFECYCLE_RULES, "s3.noted": noting(OWN_RULES)}
+RULES = {**OWN_RULES, **LIFECYCLE_RULES, **TALLY_RULES, "s3.noted": noting(OWN_RULES)}
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateBucket": buckets.create_bucket,
     "HeadBucket": buckets.head_bucket,
@@ -135,6 +136,7 @@ def build(parts: Parts) -> Service:
         journal.start()
         if parts.background:
             await buckets.index_owners(room)
+            await buckets.count_held(room)
             teller.start()
             await chore.start()
 
