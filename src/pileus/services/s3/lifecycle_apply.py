@@ -1,4 +1,4 @@
-"""What a lifecycle run does, in ``apply``: every action is checked against the rows as they are.
+"""What a bucket's chores do, in ``apply``: every action is checked against the rows as they are.
 
 A version that changed since it was looked at is left alone; the next run looks again. A lock
 outlasts every rule.
@@ -107,6 +107,13 @@ def restore(tx: Tx, args: list[Any]) -> bool:
     return there
 
 
+def inventory_put(tx: Tx, args: list[Any]) -> None:
+    """``[bucket, id, moment in ms]``: a report was put, or refused."""
+    name, told, at_ms = args
+    if tx.get(rows.setting(name, "inventory")) is not None:
+        tx.put(rows.inventory_run(name, told), str(at_ms).encode())
+
+
 _ACTIONS: Mapping[str, Callable[..., bool]] = {
     "expire": _expire,
     "remove": _remove,
@@ -114,4 +121,8 @@ _ACTIONS: Mapping[str, Callable[..., bool]] = {
     "move": _move,
     "abort": _abort,
 }
-RULES: Mapping[str, Rule] = {"s3.lifecycle": lifecycle, "s3.restore": restore}
+RULES: Mapping[str, Rule] = {
+    "s3.lifecycle": lifecycle,
+    "s3.restore": restore,
+    "s3.inventory_put": inventory_put,
+}

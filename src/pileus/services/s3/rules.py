@@ -225,7 +225,8 @@ def delete_bucket(tx: Tx, args: list[Any]) -> None:
     for kind in rows.WATCHED_KINDS:
         tx.delete(rows.watched(name, kind))
     tx.delete(rows.owned(bucket["owner"], name))
-    tx.delete(rows.lifecycle_run(name))
+    for row in _all(tx, keys.partition_prefix(rows.LIFECYCLE, name)):
+        tx.delete(row.key)
     for kind in tally.read(tx, name):
         tx.delete(rows.tally(name, kind))
     tx.delete(rows.bucket(name))
@@ -233,48 +234,6 @@ def delete_bucket(tx: Tx, args: list[Any]) -> None:
 
 def _all(tx: Tx, prefix: bytes) -> list[Any]:
     return tx.range(prefix, keys.after_prefix(prefix), 1_000_000)
-
-
-def configure(tx: Tx, args: list[Any]) -> None:
-    """``[bucket, kind, value or nil]``: put or remove one setting."""
-    name, kind, value = args
-    bucket_of(tx, name)
-    at = rows.setting(name, kind)
-    if value is None:
-        tx.delete(at)
-    else:
-        tx.put(at, value)
-    if kind in rows.WATCHED_KINDS:
-        mark = rows.watched(name, kind)
-        tx.delete(mark) if value is None else tx.put(mark, b"")
-
-
-def configure_account(tx: Tx, args: list[Any]) -> None:
-    """``[account, kind, value or nil]``: put or remove one of an account's own settings."""
-    account, kind, value = args
-    at = rows.account_setting(account, kind)
-    tx.delete(at) if value is None else tx.put(at, value)
-
-
-def index_owned(tx: Tx, args: list[Any]) -> None:
-    """``[names]``: write the index of owners for buckets made before there was one."""
-    for name in args[0]:
-        value = tx.get(rows.bucket(name))
-        if value is not None:
-            tx.put(rows.owned(orjson.loads(value)["owner"], name), b"")
-    tx.put(rows.owned_mark(), b"")
-
-
-def update_bucket(tx: Tx, args: list[Any]) -> None:
-    """``[bucket, {member: value}]``: versioning and the like, in the bucket's own row."""
-    name, changes = args
-    bucket = bucket_of(tx, name)
-    if changes.get("versioning") == "Suspended" and "lock" in bucket:
-        raise locks.invalid_bucket_state(
-            "An Object Lock configuration is present on this bucket, so the versioning state"
-            " cannot be changed."
-        )
-    tx.put(rows.bucket(name), orjson.dumps({**bucket, **changes}))
 
 
 # -- multipart ---------------------------------------------------------------------------------
@@ -384,10 +343,6 @@ RULES: Mapping[str, Rule] = {
     "s3.edit": edit,
     "s3.create_bucket": create_bucket,
     "s3.delete_bucket": delete_bucket,
-    "s3.configure": configure,
-    "s3.configure_account": configure_account,
-    "s3.index_owned": index_owned,
-    "s3.update_bucket": update_bucket,
     "s3.create_upload": create_upload,
     "s3.put_part": put_part,
     "s3.complete_upload": complete_upload,
