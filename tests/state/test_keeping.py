@@ -102,20 +102,26 @@ def test_the_trimmed_log_is_archived_first_and_verifies(
     monkeypatch.setattr("pileus.state.duplicates.BUCKET", 16)
 
     async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
-        keeping = Housekeeping(store, blobs, clock, trim_entries=200, checkpoint_entries=700)
+        keeping = Housekeeping(store, blobs, clock, trim_entries=200, checkpoint_entries=1300)
         for _ in range(4):
             await write_some(store, 400)
-            await keeping.turn()
+            await keeping.trim()
         kept = await store.log.read(0, 10_000)  # type: ignore[union-attr]
         assert kept[0].sequence > 1000
         archived = groups.segments(tmp_path / "archive")
         assert archived[0].first == 1 and archived[-1].last == kept[0].sequence - 1
         assert verify(tmp_path, RULES).entries == 1600
-        # Without the first segment, a checkpoint must serve as the base.
-        for segment in archived[:-1]:
-            segment.path.unlink()
+        # The checkpoint stands for the segments below it, and is the base from now on.
+        await keeping.checkpoint()
+        assert groups.segments(tmp_path / "archive") == []
+        for _ in range(2):
+            await write_some(store, 400)
+            await keeping.turn()
+        assert len(checkpoint.every(tmp_path / "checkpoints")) == 1
+        segments = groups.segments(tmp_path / "archive")
+        assert segments and segments[0].first == 1601  # nothing below the checkpoint
         report = verify(tmp_path, RULES)
-        assert report.ok and report.base > 0 and report.applied == 1600, report
+        assert report.ok and report.base == 1600 and report.applied == 2400, report
 
     run(tmp_path, fill)
     damaged = groups.segments(tmp_path / "archive")[-1].path
@@ -123,6 +129,35 @@ def test_the_trimmed_log_is_archived_first_and_verifies(
     data[100] ^= 1
     damaged.write_bytes(data)
     assert "checksum" in verify(tmp_path, RULES).problems[0]
+
+
+def test_the_archive_is_kept_for_a_backup_and_dropped_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pileus.state.duplicates.WINDOW_ENTRIES", 100)
+    monkeypatch.setattr("pileus.state.duplicates.BUCKET", 16)
+    home, target = tmp_path / "home", tmp_path / "backup"
+
+    async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeping = Housekeeping(store, blobs, clock, trim_entries=200, checkpoint_entries=300)
+        await write_some(store, 400)
+        assert backup(home, target).last == 400
+        for _ in range(3):
+            await write_some(store, 400)
+            await keeping.trim()
+            await keeping.checkpoint()
+        assert backup(home, target).entries == 1200
+        (home / "backups.json").unlink()
+        await write_some(store, 700)
+        await keeping.trim()
+        await keeping.checkpoint()
+        assert groups.segments(home / "archive") == []
+        with pytest.raises(Unavailable, match="no longer goes back to entry 1600"):
+            backup(home, target)
+
+    run(home, fill)
+    restore(target, tmp_path / "again", RULES)
+    assert verify(tmp_path / "again", RULES).applied == 1600
 
 
 def test_backup_grows_and_restores_to_any_second(tmp_path: Path) -> None:

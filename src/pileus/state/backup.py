@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ from pathlib import Path
 import apsw
 
 from pileus.errors import Unavailable
-from pileus.state import checkpoint, groups
+from pileus.state import backups, checkpoint, groups
 from pileus.state import entry as codec
-from pileus.state.database import connect_reader
+from pileus.state.database import PAGE_BYTES, connect_reader
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.verify import NOTHING, Say, blob_path, named_blobs
@@ -75,6 +76,7 @@ def backup(home: Path, target: Path, say: Say = NOTHING) -> Backup:
         if (home / name).exists():
             groups.write_synced(target / name, (home / name).read_bytes())
             (target / name).chmod(0o600)
+    backups.note(home, target, result.last, int(time.time()))
     return result
 
 
@@ -102,6 +104,11 @@ def _since(
     if not before.last:
         return list(groups.history(home / "archive", connection, start))
     after = groups.boundary(home / "archive", connection, start)
+    if after < 0 and start <= checkpoint.position(home / "state.db")[0]:
+        raise Unavailable(
+            f"the log no longer goes back to entry {start}, where this backup ended",
+            "back up to an empty directory, and then at least once in thirty days",
+        )
     found = list(groups.history(home / "archive", connection, after)) if after >= 0 else []
     if not found or found[0].last != start or found[0].chain.hex() != before.chain:
         raise Unavailable(
@@ -176,7 +183,7 @@ def restore(
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = home / "restoring.db"
     state.unlink(missing_ok=True)
-    shutil.copyfile(base.path, state)
+    checkpoint.copy_state(base.path, state, PAGE_BYTES)
     kept = home / "checkpoints"  # so that the restored state can be verified, too
     kept.mkdir(exist_ok=True)
     _copy_synced(base.path, kept / base.path.name)

@@ -17,7 +17,9 @@ import apsw
 from pileus.state.database import connect_reader
 from pileus.state.groups import sync_directory, write_synced
 
-KEPT = 2
+KEPT = 1
+# Nobody writes to a copy: long pages waste least.
+PAGE_BYTES = 65536
 READ_BYTES = 1024 * 1024
 
 
@@ -33,12 +35,7 @@ def take(state: Path, directory: Path) -> Checkpoint:
     directory.mkdir(parents=True, exist_ok=True)
     aside = directory / "new.tmp"
     aside.unlink(missing_ok=True)
-    source = connect_reader(state)
-    try:
-        source.execute("PRAGMA query_only=0")  # VACUUM INTO writes, elsewhere
-        source.execute("VACUUM INTO ?", (str(aside),))
-    finally:
-        source.close()
+    copy_state(state, aside, PAGE_BYTES)
     sequence, log_ms = position(aside)
     path = directory / f"{sequence:016}.db"
     with open(aside, "rb+") as copy:
@@ -49,6 +46,17 @@ def take(state: Path, directory: Path) -> Checkpoint:
     told = {"sequence": sequence, "log_ms": log_ms, "sha256": made.sha256}
     write_synced(path.with_suffix(".json"), json.dumps(told).encode())
     return made
+
+
+def copy_state(state: Path, target: Path, page_bytes: int) -> None:
+    """A whole copy of ``state`` in a new file, not synced."""
+    source = connect_reader(state)
+    try:
+        source.execute("PRAGMA query_only=0")  # VACUUM INTO writes, elsewhere
+        source.execute(f"PRAGMA page_size={page_bytes}")
+        source.execute("VACUUM INTO ?", (str(target),))
+    finally:
+        source.close()
 
 
 def position(state: Path) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """How a state file is opened: one place for its settings and its tables.
 
-A rowid table with a UNIQUE binary key and 8 KB pages: WITHOUT ROWID stores a row longer than a
-quarter page in an overflow page of its own, up to 4.6 times the disk.
+A rowid table with a UNIQUE binary key: WITHOUT ROWID stores a row longer than a quarter page in an
+overflow page of its own, up to 4.6 times the disk. Pages of 4 KB: a small write copies half of what
+it does with 8 KB, and a value longer than a page fills its overflow pages (an object of 4 KB takes
+1.1 times its size, with 8 KB pages 1.9 times). Rows of just over 2 KB are worst, at 1.9 times.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import apsw
 from pileus.state.tx import Row
 
 CACHE_KIB = 65536
+PAGE_BYTES = 4096
 BUSY_MS = 10_000
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 TABLES = """
@@ -37,7 +40,7 @@ def connect(
     c.set_busy_timeout(BUSY_MS)
     _keep_plans(c)
     for setting in (
-        "page_size=8192",
+        f"page_size={PAGE_BYTES}",
         "journal_mode=WAL",
         f"synchronous={synchronous}",
         f"cache_size=-{CACHE_KIB}",

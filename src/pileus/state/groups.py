@@ -60,6 +60,14 @@ def segments(directory: Path) -> list[Segment]:
     return sorted(found)
 
 
+def forget(directory: Path, below: int) -> int:
+    """Remove the segments that end below ``below``; answers how many."""
+    old = [s for s in segments(directory) if s.last < below]
+    for segment in old:
+        segment.path.unlink()
+    return len(old)
+
+
 def read(segment: Segment) -> list[Group]:
     """A segment's groups; ``Corrupt`` when it is not what was written."""
     data = segment.path.read_bytes()

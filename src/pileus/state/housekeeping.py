@@ -4,13 +4,15 @@ blobs."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+from pathlib import Path
 from typing import Any
 
 import apsw
 
 from pileus.errors import AwsError, Unavailable
-from pileus.state import checkpoint, groups
+from pileus.state import backups, checkpoint, groups
 from pileus.state.collect import Collector
 from pileus.state.database import connect_reader
 from pileus.state.duplicates import window_start
@@ -20,8 +22,9 @@ from pileus.state.tablets import Tablet
 log = logging.getLogger("pileus.state.housekeeping")
 TURN_S = 30.0
 COLLECT_TURNS = 20
-TRIM_ENTRIES = 50_000
+TRIM_ENTRIES = 10_000
 CHECKPOINT_ENTRIES = 1_000_000
+ARCHIVE_BYTES_MIN = 256 * 1024**2
 TABLET_BYTES_MAX = 2 * 1024**3
 ROW_OVERHEAD_BYTES = 24
 
@@ -42,6 +45,7 @@ class Housekeeping:
     ) -> None:
         self._store = store
         self._blobs = blobs
+        self._clock = clock
         self._collector = Collector(store, blobs, clock)
         self._trim_entries = trim_entries
         self._checkpoint_entries = checkpoint_entries
@@ -70,8 +74,8 @@ class Housekeeping:
 
     async def turn(self, collect: bool = True) -> None:
         """All that is due now."""
+        await self.trim()  # first: what is trimmed need not be copied
         await self.checkpoint()
-        await self.trim()
         await self.split()
         if collect:
             await self._collector.sweep()
@@ -80,38 +84,71 @@ class Housekeeping:
     # -- log ---------------------------------------------------------------------------------
 
     async def trim(self) -> int:
-        """Archive the journal below the duplicate window, then drop it; answers the last entry
-        archived now (0: nothing was due)."""
+        """Archive the journal below the duplicate window, unless a checkpoint stands for it, then
+        drop it; answers the last entry dropped now (0: nothing was due)."""
         below = window_start(self._store.replica.applied)
-        archive = self._store.home / "archive"
-        done = await asyncio.to_thread(self._archived, archive)
-        if below - done < self._trim_entries:
-            return 0
-        last = await asyncio.to_thread(self._archive, archive, done, below)
-        await self._store.log.trim(last + 1)  # type: ignore[union-attr]
+        last = await asyncio.to_thread(self._archive, below)
+        if last:
+            await self._store.log.trim(last + 1)  # type: ignore[union-attr]
         return last
 
-    @staticmethod
-    def _archived(archive: Any) -> int:
-        found = groups.segments(archive)
-        return found[-1].last if found else 0
-
-    def _archive(self, archive: Any, after: int, below: int) -> int:
+    def _archive(self, below: int) -> int:
+        """Make sure the journal is not needed below ``below``, when enough of it is there; answers
+        the last entry of the last whole group."""
+        archive = self._store.home / "archive"
         connection = connect_reader(self._state)
         try:
-            wanted = (g for g in groups.journal(connection, after) if g.last < below)
-            return groups.write(archive, wanted)
+            last = self._last_whole(connection, below)
+            if not last:
+                return 0
+            needless = self._needless()
+            groups.forget(archive, needless)
+            found = groups.segments(archive)
+            done = max(found[-1].last if found else 0, needless)
+            wanted = itertools.takewhile(
+                lambda g: g.last <= last, groups.journal(connection, done)
+            )
+            groups.write(archive, wanted)
+            return last
         finally:
             connection.close()
 
+    def _last_whole(self, connection: apsw.Connection, below: int) -> int:
+        """The last entry of the last group that ends below ``below``; 0 when too few do."""
+        found: Any = connection.execute(
+            "SELECT (SELECT min(first) FROM log), last FROM log"
+            " WHERE first < ? AND last < ? ORDER BY first DESC LIMIT 1",
+            (below, below),
+        ).fetchall()
+        return int(found[0][1]) if found and below - found[0][0] >= self._trim_entries else 0
+
+    def _needless(self) -> int:
+        """The entry up to which nobody needs the log: the checkpoint stands for it and every backup
+        has it. 0 without a checkpoint."""
+        found = checkpoint.every(self._store.home / "checkpoints")
+        if not found:
+            return 0
+        oldest, now_s = found[0].sequence, self._clock.now_ms() // 1000
+        return min(oldest, backups.waited_for(self._store.home, now_s, oldest))
+
     async def checkpoint(self) -> None:
-        """Copy the state when enough was written since the last copy."""
-        directory = self._store.home / "checkpoints"
+        """Copy the state when enough was written since the last copy, then let go of what that
+        copy stands for: older copies, and archived segments that no backup waits for."""
+        directory, archive = self._store.home / "checkpoints", self._store.home / "archive"
+        if await asyncio.to_thread(self._checkpoint_due, directory, archive):
+            await asyncio.to_thread(checkpoint.take, self._state, directory)
+            await asyncio.to_thread(checkpoint.forget_old, directory)
+            await asyncio.to_thread(lambda: groups.forget(archive, self._needless()))
+
+    def _checkpoint_due(self, directory: Path, archive: Path) -> bool:
+        """After a number of entries, or when the archive has outgrown the state: then a copy takes
+        less room than what it replaces."""
         found = checkpoint.every(directory)
         behind = self._store.replica.applied - (found[-1].sequence if found else 0)
         if behind >= self._checkpoint_entries:
-            await asyncio.to_thread(checkpoint.take, self._state, directory)
-            await asyncio.to_thread(checkpoint.forget_old, directory)
+            return True
+        archived = sum(s.path.stat().st_size for s in groups.segments(archive))
+        return archived > max(self._state.stat().st_size, ARCHIVE_BYTES_MIN)
 
     # -- tablets -------------------------------------------------------------------------------
 

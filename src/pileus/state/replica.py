@@ -331,8 +331,8 @@ class SqliteReplica:
         self._c.close()
 
 
-WAL_PAGES = 1000
-WAL_PAGES_STOP = 20_000
+WAL_PAGES = 2000
+WAL_PAGES_STOP = 40_000
 
 
 class _Checkpointer:

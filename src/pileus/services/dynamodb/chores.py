@@ -20,7 +20,6 @@ from pileus.services.dynamodb.backups import DAY_MS, expire_backups
 from pileus.services.dynamodb.catalog import META
 from pileus.services.dynamodb.copying import records
 from pileus.services.dynamodb.copying.exporting import Exporting
-from pileus.services.dynamodb.copying.importing import Importing
 from pileus.services.dynamodb.copying.jobs import Jobs, Kind
 from pileus.services.dynamodb.copying.loading import Loading
 from pileus.services.dynamodb.copying.taking import Taking
@@ -57,8 +56,7 @@ class Chores:
         self._tasks: list[asyncio.Task[None]] = []
         self._seen: tuple[int, int] = (-1, -1)
         self._counted: dict[str, int] = {}
-        taking, loading = Taking(room), Loading(room)
-        exporting, importing = Exporting(room), Importing(room)
+        taking, loading, exporting = Taking(room), Loading(room), Exporting(room)
         self.jobs = Jobs(
             room,
             {
@@ -66,7 +64,6 @@ class Chores:
                 "drop": Kind(taking.drop, taking.drop),
                 "restore": Kind(loading.restore, loading.give_up),
                 "export": Kind(exporting.export, exporting.give_up),
-                "import": Kind(importing.run, importing.give_up),
             },
         )
 

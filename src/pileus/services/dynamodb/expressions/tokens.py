@@ -96,7 +96,8 @@ class Tokens:
         self.operators += 1
         if self.operators > OPERATORS_MAX:
             raise Fault(
-                f"The expression contains too many operators; operator count: {self.operators}"
+                "The expression contains too many operators; maximum allowed number of operators:"
+                f" {OPERATORS_MAX}"
             )
 
     def enter(self) -> None:
