@@ -3,7 +3,7 @@ PYTHON = $(shell python3 choose_python.py)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup up test check bench sim soak suites web clean
+.PHONY: setup up test check bench sim soak scale suites web clean
 
 PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
   $(shell find apps/*/web/src -type f 2>/dev/null)
@@ -50,6 +50,9 @@ sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
 	$(BIN)/python -m tests.soak.histories $(HISTORIES)
 	$(BIN)/python -m tests.soak.run $(SOAK)
+
+scale: .venv/.test ## a million items and a million objects beside an empty cloud, resumable, var/scale
+	$(BIN)/python -m tests.soak.scale $(SCALE)
 
 suites: .venv/.test ## outside suites, run from SUITES=DIR outside the tree
 	$(BIN)/python -m tests.suites.run --dir $(SUITES)

@@ -1,6 +1,7 @@
 """Which backups a home has, and how far each has come: what the archive is kept for.
 
-``backups.json`` in the home: ``{target: {"last": sequence, "at": seconds since 1970}}``. A backup that
+``backups.json`` in the home: ``{target: {"last": sequence, "at": seconds since 1970}}``. A backup
+that
 has not run for ``PATIENCE_S`` is waited for no longer: its next run has to begin anew.
 """
 

@@ -105,9 +105,7 @@ class Housekeeping:
             groups.forget(archive, needless)
             found = groups.segments(archive)
             done = max(found[-1].last if found else 0, needless)
-            wanted = itertools.takewhile(
-                lambda g: g.last <= last, groups.journal(connection, done)
-            )
+            wanted = itertools.takewhile(lambda g: g.last <= last, groups.journal(connection, done))
             groups.write(archive, wanted)
             return last
         finally:
