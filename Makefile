@@ -3,7 +3,7 @@ PYTHON = $(shell python3 choose_python.py)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup up test check bench sim soak scale suites web clean
+.PHONY: setup up test check bench sim soak scale fuzz suites web clean
 
 PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
   $(shell find apps/*/web/src -type f 2>/dev/null)
@@ -53,6 +53,9 @@ soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
 
 scale: .venv/.test ## a million items and a million objects beside an empty cloud, resumable, var/scale
 	$(BIN)/python -m tests.soak.scale $(SCALE)
+
+fuzz: .venv/.test ## changed requests at every parser: FUZZ=seconds; findings in var/fuzz
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(FUZZ),60)
 
 suites: .venv/.test ## outside suites, run from SUITES=DIR outside the tree
 	$(BIN)/python -m tests.suites.run --dir $(SUITES)

@@ -148,6 +148,8 @@ def list_stack_resources(parts: Parts, call: Call) -> Record:
 
 
 def get_template(parts: Parts, call: Call) -> Record:
+    if "StackName" not in call.params:  # its model does not require it: a change set would do
+        raise invalid("StackName must be specified")
     stack = rows.must_find(parts.store, stacks.place(call), call.params["StackName"])
     if call.params.get("TemplateStage") == "Processed":
         body = rows.orjson.dumps(stack["template"]).decode()

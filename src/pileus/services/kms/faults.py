@@ -21,6 +21,14 @@ def invalid(message: str) -> AwsError:
     return AwsError("ValidationException", message)
 
 
+def lacking(member: str) -> AwsError:
+    """A member KMS asks for though its model does not call it required."""
+    return invalid(
+        f"1 validation error detected: Value null at '{member}' failed to satisfy constraint:"
+        " Member must not be null"
+    )
+
+
 def disabled(arn: str) -> AwsError:
     return AwsError("DisabledException", f"{arn} is disabled.")
 

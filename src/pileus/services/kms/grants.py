@@ -143,7 +143,9 @@ def list_grants(room: Room, call: Call) -> dict[str, Any]:
 
 def list_retirable(room: Room, call: Call) -> dict[str, Any]:
     """Grants of the account's keys that a principal may retire."""
-    who = call.params["RetiringPrincipal"]
+    who = call.params.get("RetiringPrincipal")
+    if who is None:
+        raise faults.lacking("retiringPrincipal")
     found = _all(room, call, call.account, rows.GRANT)
     found = [(name, g) for name, g in found if g["told"].get("RetiringPrincipal") == who]
     return _page(call, call.account, found)

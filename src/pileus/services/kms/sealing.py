@@ -132,7 +132,9 @@ async def re_encrypt(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     check_algorithm(params.get("SourceEncryptionAlgorithm"))
     check_algorithm(params.get("DestinationEncryptionAlgorithm"))
-    blob = params["CiphertextBlob"]
+    blob = params.get("CiphertextBlob")
+    if blob is None:
+        raise faults.lacking("ciphertextBlob")
     old = source(room, call, blob, params.get("SourceKeyId"))
     check_usable(old)
     new = await room.ensured(call, params["DestinationKeyId"])

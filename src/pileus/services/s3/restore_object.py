@@ -11,6 +11,7 @@ from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import archive, faults, storage_classes
 from pileus.services.s3.room import Room
 
+DAYS_MAX = 2**31 - 1  # the schema's xs:int
 TIERS = ("Standard", "Bulk", "Expedited")
 
 
@@ -21,7 +22,7 @@ async def restore_object(room: Room, call: Call) -> HttpResponse:
     if told.get("Type") or told.get("SelectParameters") or told.get("OutputLocation"):
         raise faults.not_built("a restore by Select")
     days = told.get("Days")
-    if days is None:
+    if days is None or days > DAYS_MAX:
         raise faults.malformed_xml()
     if days < 1:
         raise faults.invalid_argument("Restoration days should be at least 1", "Days", days)
