@@ -84,7 +84,7 @@ class Front:
         self.ready = True
         limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
         where = (self.config.bind, self.config.port)
-        self.servers.append(await serve(self.api.handle, where, limits))
+        self.servers.append(await serve(self.api.handle, where, limits, self.api.heads.read))
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
         self.servers.append(await serve(self.edge.serve_proxied, viewers))

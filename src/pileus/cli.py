@@ -222,6 +222,30 @@ def logs(name: str, home: Path | None, follow: bool, since: str) -> None:
 @HOME
 @JSON
 @told
+def buckets(home: Path | None, as_json: bool) -> None:
+    """What each bucket holds: objects and bytes by storage class. May run while serving."""
+    import dataclasses
+
+    from pileus.services.s3.usage import usage
+
+    found = usage(_existing(home).home)
+    if as_json:
+        told = [
+            dataclasses.asdict(u) | {"held": {k: h._asdict() for k, h in u.held.items()}}
+            for u in found
+        ]
+        click.echo(json.dumps(told))
+        return
+    for each in found:
+        click.echo(f"{each.bucket:<40} {each.objects:>12,} {each.size:>20,} B")
+        for kind, held in sorted(each.held.items()):
+            click.echo(f"  {kind:<38} {held.objects:>12,} {held.size:>20,} B")
+
+
+@main.command()
+@HOME
+@JSON
+@told
 def verify(home: Path | None, as_json: bool) -> None:
     """Prove the state: replay the log, compare every row, check every blob. May run while
     serving."""

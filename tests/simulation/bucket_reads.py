@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from typing import Any
 
+from pileus.services.s3 import tally
 from tests.simulation.buckets import KEYS, Buckets
 from tests.simulation.tables import require
 
@@ -21,6 +24,22 @@ async def check(buckets: Buckets) -> None:
         await keys(buckets)
         await versions(buckets)
     await uploads(buckets)
+    counted(buckets)
+
+
+def counted(buckets: Buckets) -> None:
+    """What the bucket's figures say it holds."""
+    wanted: Counter[tuple[str, int]] = Counter()
+    for version in itertools.chain(*buckets.versions.values()):
+        kind = tally.MARKERS if version.marker else "STANDARD"
+        wanted[kind, 0] += 1
+        wanted[kind, 1] += len(version.body)
+    for upload in buckets.uploads:
+        wanted[tally.UPLOADS, 0] += len(upload.parts)
+        wanted[tally.UPLOADS, 1] += sum(map(len, upload.parts.values()))
+    told = tally.read(buckets.machine.life.store, buckets.name)
+    found = {(kind, n): held[n] for kind, held in told.items() for n in (0, 1)}
+    require(+wanted == +Counter(found), f"figures {told}, not {dict(wanted)}")
 
 
 def _asked(buckets: Buckets) -> tuple[str, str, dict[str, Any]]:

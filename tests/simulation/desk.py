@@ -90,7 +90,8 @@ class Desk:
             return dict(await self.bucket(operation, invocation_id, **params))
         query = {"versionId": params["VersionId"]} if params.get("VersionId") else {}
         named = (params["Bucket"], params["Key"])
-        _, headers, _ = await self.object(operation, invocation_id, *named, query)
+        body = params.get("Body", b"")
+        _, headers, _ = await self.object(operation, invocation_id, *named, query, body=body)
         return {
             "VersionId": headers.get("x-amz-version-id"),
             "DeleteMarker": headers.get("x-amz-delete-marker") == "true",

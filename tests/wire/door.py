@@ -107,7 +107,7 @@ class Door:
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.api = self.api_for()
-        server = await serve(self.api.handle, ("127.0.0.1", 0), self._limits)
+        server = await serve(self.api.handle, ("127.0.0.1", 0), self._limits, self.api.heads.read)
         self.port = server.port
         self._ready.set()
         await self._stop.wait()

@@ -257,7 +257,7 @@ def test_post_form(cloud):
         assert answer.status_code == 200 and answer.content == data
     call = last(cloud, "s3")
     assert call.operation == "PostObject" and call.principal.kind == "root"
-    assert call.params["Bucket"] == "bkt" and call.params["Fields"]["key"] == "up/${filename}"
+    assert call.params["Bucket"] == "bkt" and call.params["Fields"]["key"] == "up/name"
     made["fields"]["key"] = "other"
     answer = post(made["url"], made["fields"], file=b"x")
     assert answer.status_code == 403 and b"Policy Condition failed" in answer.content

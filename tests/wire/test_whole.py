@@ -46,7 +46,7 @@ def parsed(data: bytes) -> list[HttpRequest]:
             return HttpResponse()
 
         server = Server(handler, Limits())
-        server.whole.read = lambda data, remote: None  # type: ignore[method-assign]
+        server.read = lambda data, remote: None  # type: ignore[method-assign]
         door = Connection(server)
         door.connection_made(_Transport())  # type: ignore[arg-type]
         door.data_received(data)

@@ -28,7 +28,7 @@ class HttpRequest:
     """One HTTP request. ``path`` and ``query`` are raw (percent-encoded); header names are lower
     case,
     repeated headers are joined with ``,``. Exactly one of ``body`` and ``stream`` carries the
-    body."""
+    body. ``head`` is the door's: the bytes it came in, or what is known of them."""
 
     method: str
     path: str
@@ -38,6 +38,7 @@ class HttpRequest:
     stream: BodyStream | None = None
     remote: str = "127.0.0.1"
     scheme: str = "http"
+    head: Any = field(default=None, compare=False, repr=False)
 
     async def read(self, limit_bytes: int = 64 * 1024 * 1024) -> bytes:
         """The whole body in memory; ``AwsError`` RequestEntityTooLargeException over

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import binascii
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import unquote
 
-from pileus.errors import AwsError
 from pileus.services.call import (
     ANONYMOUS,
     Access,
@@ -26,19 +23,19 @@ from pileus.services.call import (
     Watch,
 )
 from pileus.wire import refusals, tables_address
+from pileus.wire.answers import Answers, object_ids
 from pileus.wire.claims import invocation
-from pileus.wire.failures import as_aws_error, not_offered, unknown_operation
+from pileus.wire.failures import not_offered, unknown_operation
+from pileus.wire.known_heads import KnownHead, KnownHeads
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
 from pileus.wire.plan import Pending, Plan
 from pileus.wire.post_form import read_form
 from pileus.wire.protocols.operation import plain_label
-from pileus.wire.protocols.rest_xml import host_id
 from pileus.wire.router import STRAY, Route, Router
 from pileus.wire.short_way import ShortWay
 from pileus.wire.signed_door import Door, SignedDoor
-from pileus.wire.sigv4 import Caller, Verifier
-from pileus.wire.strangers import UnknownService, refuse
+from pileus.wire.sigv4 import Caller, Evidence, Verifier
 
 BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 16 * 1024 * 1024}
 BODY_MAX_OTHER = 8 * 1024 * 1024
@@ -76,9 +73,10 @@ class Api:
         self._verifier = Verifier(directory, now_ms, owner if dev else None)
         seed = os.urandom(10).hex()
         self._id_prefix = f"{seed[:8]}-{seed[8:12]}-4{seed[12:15]}-a{seed[15:18]}-"
-        self._table_prefix = os.urandom(20).hex().upper()
         self._calls = 0
         self._plans: dict[tuple[str, str, str], Plan] = {}
+        self.heads = KnownHeads(directory, now_ms)
+        self.answers = Answers(self.models, self.router)
         objects = services["s3"].objects if "s3" in services else None
         self._short: ShortWay | None = None
         if objects is not None:
@@ -90,11 +88,6 @@ class Api:
         """Unique in the cloud: a random prefix per process and a counter."""
         self._calls += 1
         return f"{self._id_prefix}{self._calls:012x}"
-
-    def _told_id(self, request_id: str) -> str:
-        """A request id as DynamoDB tells it, 52 capitals and digits: the same counter at its
-        end."""
-        return self._table_prefix + request_id[-12:].upper()
 
     def signed(self, door: Door, service: str) -> SignedDoor:
         """``door`` behind this API's signatures (signing name ``service``) and permissions."""
@@ -112,13 +105,15 @@ class Api:
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """The server's handler."""
+        if type(request.head) is tuple:
+            return self._again(request, *request.head)
         router = self.router
         if request.method == "POST":
             route = router.targets.get(request.headers.get("x-amz-target"))
             if route is not None and route.plan is not None and router.is_own(request):
-                caller = self._verifier.quick(request, route.plan.signing)
-                if caller is not None:
-                    return self._run_known(request, route, route.plan, caller, self.request_id())
+                evidence = self._verifier.proven(request, route.plan.signing)
+                if evidence is not None:
+                    return self._learn(request, route, route.plan, evidence)
         elif self._short is not None:
             plain = self._short.answer(request)
             if plain is not None:
@@ -130,13 +125,42 @@ class Api:
             return self._handle_stream(request)
         return self._handle_buffered(request)
 
+    def _learn(
+        self, request: HttpRequest, route: Route, plan: Plan, evidence: Evidence
+    ) -> HttpResponse | Awaitable[HttpResponse]:
+        """A head that came before: the next time it is recognised before it is read."""
+        if plan.service.single is not None and plan.direct:
+            self.heads.learn(request, route, plan, evidence)
+        caller = Caller(evidence.held.principal, evidence.claim.region)
+        return self._run_known(request, route, plan, caller, self.request_id())
+
+    def _again(
+        self, request: HttpRequest, known: KnownHead, told: bytes
+    ) -> HttpResponse | Awaitable[HttpResponse]:
+        """A request by a known head; ``told`` is its SDK's retry id."""
+        plan, principal = known.plan, known.held.principal
+        repeated = b""
+        if told and not plan.reads:
+            repeated = invocation(told.decode(), principal.arn, plan.operation)
+        call = Call(
+            plan.service.name,
+            plan.operation,
+            principal,
+            known.region or self.region,
+            {},
+            self.request_id(),
+            repeated,
+            request,
+        )
+        return self._run_call(call, known.route, plan)
+
     def _plain(
         self, plain: HttpResponse | Submission, request: HttpRequest
     ) -> HttpResponse | Awaitable[HttpResponse]:
         """An answer of the short way gets its ids; a write is waited for."""
         request_id = self.request_id()
         if type(plain) is HttpResponse:
-            plain.ready += _object_ids(request_id)
+            plain.ready += object_ids(request_id)
             return plain
         assert type(plain) is Submission
         route = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
@@ -150,7 +174,7 @@ class Api:
         try:
             route = self.router.route(request)
             if route is STRAY:
-                told_id = self._told_id(request_id)
+                told_id = self.answers.told_id(request_id)
                 return tables_address.answer(request, told_id, self.region)
             plan = route.plan or self._plan(route)
             if watch is None and plan.service.watch is not None:
@@ -166,7 +190,7 @@ class Api:
             if route.operation == "PostObject":
                 return self._post_form(request, route, plan, request_id, watch)
         except Exception as e:
-            return self._failed(e, route, request, request_id)
+            return self.answers.failed(e, route, request, request_id)
         return self._run_known(request, route, plan, caller, request_id, watch)
 
     def _run_known(
@@ -181,16 +205,25 @@ class Api:
         """The call of a known caller: permission, operation, answer."""
         try:
             call = self._call(request, route, plan, caller, request_id)
-            if watch is not None:
-                watch.call = call
+        except Exception as e:
+            return self.answers.failed(e, route, request, request_id)
+        if watch is not None:
+            watch.call = call
+        return self._run_call(call, route, plan)
+
+    def _run_call(
+        self, call: Call, route: Route, plan: Plan
+    ) -> HttpResponse | Awaitable[HttpResponse]:
+        request: HttpRequest = call.request  # type: ignore[assignment]
+        try:
             result = self._run(plan, call)
         except Exception as e:
-            return self._failed(e, route, request, request_id)
+            return self.answers.failed(e, route, request, call.request_id)
         if result is None or isinstance(result, _READY):
-            return self._finish(plan, result, request_id)
+            return self.answers.finish(plan, result, call.request_id)
         if type(result) is Submission:
-            return Pending(self, plan, route, request, request_id, result)
-        return self._wait(result, plan, route, request, request_id)
+            return Pending(self, plan, route, request, call.request_id, result)
+        return self._wait(result, plan, route, request, call.request_id)
 
     async def _watched(self, request: HttpRequest, watch: Watch) -> HttpResponse:
         result = self._handle_buffered(request, watch)
@@ -210,7 +243,7 @@ class Api:
                 if not self._takes_stream(route):
                     await request.read(BODY_MAX.get(route.service.name, BODY_MAX_OTHER))
         except Exception as e:
-            return self._failed(e, route, request, self.request_id())
+            return self.answers.failed(e, route, request, self.request_id())
         result = self._handle_buffered(request)
         return result if isinstance(result, HttpResponse) else await result
 
@@ -302,9 +335,9 @@ class Api:
         self, result: Any, plan: Plan, route: Route, request: HttpRequest, request_id: str
     ) -> HttpResponse:
         try:
-            return self._finish(plan, await result, request_id)
+            return self.answers.finish(plan, await result, request_id)
         except Exception as e:
-            return self._failed(e, route, request, request_id)
+            return self.answers.failed(e, route, request, request_id)
 
     async def _post_form(
         self,
@@ -327,73 +360,6 @@ class Api:
             result = self._run(plan, call)
             if not (result is None or isinstance(result, _READY)):
                 result = await result
-            return self._finish(plan, result, request_id)
+            return self.answers.finish(plan, result, request_id)
         except Exception as e:
-            return self._failed(e, route, request, request_id)
-
-    # --- answers -----------------------------------------------------------------------------
-    def _finish(self, plan: Plan, result: Any, request_id: str) -> HttpResponse:
-        if not isinstance(result, HttpResponse):
-            if plan.codec is None:
-                return HttpResponse(200, self._ids(plan.name, request_id))
-            return plan.codec.serialise(result or {}, request_id)
-        if result.ready and plan.name.name == "s3":
-            result.ready += _object_ids(request_id)
-            return result
-        if result.ready and type(result.body) is bytes:
-            result.ready = b"%bx-amzn-RequestId: %b\r\nx-amz-crc32: %d\r\n" % (
-                result.ready,
-                request_id.encode(),
-                binascii.crc32(result.body),
-            )
-            return result
-        headers = [*result.headers, *self._ids(plan.name, request_id)]
-        if plan.name.target[:6] == "Dynamo" and type(result.body) is bytes:
-            headers.append(("x-amz-crc32", str(binascii.crc32(result.body))))
-        result.headers = headers
-        return result
-
-    def _ids(self, service: ServiceName, request_id: str) -> list[tuple[str, str]]:
-        if service.name == "s3":
-            return [("x-amz-request-id", request_id), ("x-amz-id-2", host_id(request_id))]
-        if service.target[:6] == "Dynamo":
-            return [("x-amzn-RequestId", self._told_id(request_id))]
-        return [("x-amzn-RequestId", request_id)]
-
-    def _failed(
-        self, error: Exception, route: Route | None, request: HttpRequest, request_id: str
-    ) -> HttpResponse:
-        if isinstance(error, UnknownService):
-            return refuse(request, error.service, request_id)
-        service = route.service if route is not None else self._guess(request)
-        operation = route.operation if route is not None else ""
-        told = as_aws_error(error, service, operation, request_id, bool(request.body))
-        protocol = route.protocol if route is not None else ""
-        codec = self.models.codec(service.name, protocol)
-        if service.target[:6] == "Dynamo":
-            return self._table_error(told, codec, request, request_id)
-        return codec.error(told, request_id, unquote(request.path))
-
-    def _table_error(
-        self, told: AwsError, codec: Any, request: HttpRequest, request_id: str
-    ) -> HttpResponse:
-        """DynamoDB's errors: in the JSON they were asked in, readable to any page."""
-        if told.code == "RequestEntityTooLargeException":
-            return tables_address.too_large()
-        answer: HttpResponse = codec.error(told, self._told_id(request_id), "/")
-        kind = ("content-type", tables_address.content_type(request))
-        kept = [h for h in answer.headers if h[0] != "content-type"]
-        answer.headers = [*kept, kind, *tables_address.cors(request)]
-        return answer
-
-    def _guess(self, request: HttpRequest) -> ServiceName:
-        """The service of a request that could not be routed."""
-        try:
-            return self.router.service_of(request)
-        except (AwsError, UnknownService):
-            return SERVICES["sts"]
-
-
-def _object_ids(request_id: str) -> bytes:
-    text = f"x-amz-request-id: {request_id}\r\nx-amz-id-2: {host_id(request_id)}\r\n"
-    return text.encode()
+            return self.answers.failed(e, route, request, request_id)

@@ -55,15 +55,15 @@ class Proof:
         self._inner, self._outer = key.halves()
         self._inner.update(head.encode())
 
-    def agrees(self, body_hash: str, signature: str) -> bool:
-        """Is this the signature of the head with a body of that hash? Both are ASCII."""
+    def agrees(self, body_hash: str, signature: bytes) -> bool:
+        """Is this the signature of the head with a body of that hash?"""
         request = self._request.copy()
         request.update(body_hash.encode())
         inner = self._inner.copy()
         inner.update(request.hexdigest().encode())
         outer = self._outer.copy()
         outer.update(inner.digest())
-        return hmac.compare_digest(outer.hexdigest(), signature)
+        return hmac.compare_digest(outer.hexdigest().encode(), signature)
 
 
 def path(raw: str, s3: bool) -> str:

@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         if not reader.in_message:
             if self._current is None and not self._queue and not self._write_paused:
-                request = server.whole.read(data, self.remote)
+                request = server.read(data, self.remote)
                 if request is not None:
                     self._answer_whole(server, request)
                     return

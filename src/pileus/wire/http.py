@@ -21,6 +21,7 @@ from pileus.wire.outbox import Outbox
 from pileus.wire.whole import WholeRequests
 
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
+Recognise = Callable[[bytes, str], "HttpRequest | None"]
 Where = socket.socket | tuple[str, int] | str
 
 SWEEP_S = 0.5
@@ -29,7 +30,9 @@ SWEEP_S = 0.5
 class Server:
     """A running listener. ``port`` is the bound one (0 for a Unix socket)."""
 
-    def __init__(self, handler: Handler, limits: Limits) -> None:
+    def __init__(
+        self, handler: Handler, limits: Limits, recognise: Recognise | None = None
+    ) -> None:
         self.handler = handler
         self.limits = limits
         self.loop = asyncio.get_running_loop()
@@ -42,7 +45,8 @@ class Server:
         self.requests = 0
         held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
         self.outbox = Outbox(self.loop)
-        self.whole = WholeRequests(limits.uri_bytes, held, limits.headers)
+        self._whole = WholeRequests(limits.uri_bytes, held, limits.headers)
+        self._recognise = recognise
         self._emptied = asyncio.Event()
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -62,6 +66,14 @@ class Server:
         self._listener = await self.loop.create_server(
             lambda: Connection(self), sock=sock, backlog=4096
         )
+
+    def read(self, data: bytes, remote: str) -> HttpRequest | None:
+        """The request that ``data`` is, when it is whole and plain; None: parse it."""
+        if self._recognise is not None:
+            request = self._recognise(data, remote)
+            if request is not None:
+                return request
+        return self._whole.read(data, remote)
 
     def _sweep(self) -> None:
         """Twice a second: the coarse clock, the Date header, and every connection's time limits."""
@@ -131,12 +143,18 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def serve(handler: Handler, where: Where, limits: Limits | None = None) -> Server:
+async def serve(
+    handler: Handler,
+    where: Where,
+    limits: Limits | None = None,
+    recognise: Recognise | None = None,
+) -> Server:
     """Start serving ``handler`` on a socket, a (host, port), or the path of a Unix socket.
 
     The handler gets one request at a time per connection, in the order they came; it answers an
     ``HttpResponse``, or an awaitable of one. What it raises becomes a 500 and a line in the log.
+    ``recognise`` is asked first for a request that may have come whole.
     """
-    server = Server(handler, limits or Limits())
+    server = Server(handler, limits or Limits(), recognise)
     await server.listen(where)
     return server

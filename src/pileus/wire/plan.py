@@ -63,9 +63,9 @@ class Pending:
 
         def settle(result: HttpResponse | Exception) -> None:
             if isinstance(result, Exception):
-                done(self._api._failed(result, self._route, self._request, self._request_id))
+                done(self._api.answers.failed(result, self._route, self._request, self._request_id))
             else:
-                done(self._api._finish(self._plan, result, self._request_id))
+                done(self._api.answers.finish(self._plan, result, self._request_id))
 
         try:
             self._submission.then(settle)

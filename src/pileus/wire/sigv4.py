@@ -54,6 +54,14 @@ class Caller(NamedTuple):
     signing_key: SigningKey | None = None
 
 
+class Evidence(NamedTuple):
+    """Why a request is believed: what it claims, its proven head, and whose key it was."""
+
+    claim: Claim
+    proof: Proof
+    held: Credential
+
+
 class Verifier:
     """Checks signatures against a ``Directory``. Caches parsed headers and signing keys, both
     bounded: the client chooses their text."""
@@ -93,6 +101,14 @@ class Verifier:
         return Caller(self._owner if self._owner and kind != "s3" else ANONYMOUS, "")
 
     def quick(self, request: HttpRequest, service: str) -> Caller | None:
+        """The caller by ``proven``."""
+        evidence = self.proven(request, service)
+        if evidence is None:
+            return None
+        claim, _, held = evidence
+        return Caller(held.principal, claim.region, claim.key)
+
+    def proven(self, request: HttpRequest, service: str) -> Evidence | None:
         """``verify`` for a POST to "/" whose head was proven before (same signed headers, same
         second, same key) around another body: only what the body changes is hashed. None: ask
         ``verify``."""
@@ -103,10 +119,12 @@ class Verifier:
             return None
         try:
             proof = claim.proofs[claim.values(headers)]
-            hashed = sha256(request.body).hexdigest()
-            if list(headers) != claim.checked or not proof.agrees(hashed, text[-64:]):
-                return None
-        except (KeyError, TypeError):  # a head not seen before, a signature that is no ASCII
+        except KeyError:  # a head not seen before
+            return None
+        if list(headers) != claim.checked:
+            return None
+        hashed = sha256(request.body).hexdigest()
+        if not proof.agrees(hashed, text[-64:].encode()):
             return None
         now_ms = self._now_ms()
         if not -SKEW_MS <= now_ms - proof.at_ms <= SKEW_MS:
@@ -118,7 +136,7 @@ class Verifier:
             return None
         if headers.get("x-amz-content-sha256", hashed) != hashed:
             return None
-        return Caller(held.principal, claim.region, claim.key)
+        return Evidence(claim, proof, held)
 
     def known(self, prefix: str) -> Claim | None:
         """What an Authorization text before ``Signature=`` claims, if it was met before."""
@@ -303,7 +321,7 @@ class Verifier:
         if request.path == "/" and not request.query and request.method == "POST":
             start = f"POST\n/\n\n{lines}\n{claim.signed_text}\n"
             proof = Proof(key, self.seconds(date, kind), head, start)
-            if not (hashed.isascii() and proof.agrees(hashed, given)):
+            if not (hashed.isascii() and proof.agrees(hashed, given.encode())):
                 raise refusals.mismatch(kind)
             if len(claim.proofs) >= PROOFS_MAX:
                 claim.proofs.clear()

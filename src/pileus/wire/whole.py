@@ -66,7 +66,7 @@ class WholeRequests:
             return None
         if headers.get("content-length", "0") != str(len(body)) or "host" not in headers:
             return None
-        return HttpRequest(method, path, query, headers, body, None, remote)
+        return HttpRequest(method, path, query, headers, body, None, remote, "http", head)
 
     def _target(self, line: str) -> tuple[str, str, str] | None:
         found = _TARGET.fullmatch(line)

@@ -85,3 +85,36 @@ def test_an_export_lies_in_the_bucket(cloud: Cloud, source: str) -> None:
     expected = db.scan(TableName="to-export")["Items"]
     assert sorted(i["p"]["S"] for i in items) == sorted(i["p"]["S"] for i in expected)
     assert told["ItemCount"] == len(items)
+
+
+def test_what_was_exported_can_be_imported(cloud: Cloud, source: str) -> None:
+    db, logs = cloud.client("dynamodb"), cloud.client("logs")
+    s3 = cloud.client("s3")
+    made = db.export_table_to_point_in_time(TableArn=source, S3Bucket=BUCKET, S3Prefix="round")
+    arn = made["ExportDescription"]["ExportArn"]
+    read = lambda: db.describe_export(ExportArn=arn)["ExportDescription"]  # noqa: E731
+    folder = until(read, "ExportStatus", "COMPLETED")["ExportManifest"].rpartition("/")[0]
+    s3.put_object(Bucket=BUCKET, Key=f"{folder}/data/z", Body=gzip.compress(b"no item\n"))
+    made = db.import_table(
+        S3BucketSource={"S3Bucket": BUCKET, "S3KeyPrefix": f"{folder}/data/"},
+        InputFormat="DYNAMODB_JSON",
+        InputCompressionType="GZIP",
+        TableCreationParameters={
+            "TableName": "imported",
+            "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+        },
+    )["ImportTableDescription"]
+    until(lambda: db.describe_table(TableName="imported")["Table"], "TableStatus", "ACTIVE")
+    told = db.describe_import(ImportArn=made["ImportArn"])["ImportTableDescription"]
+    assert (told["ErrorCount"], told["FailureCode"]) == (1, "ItemValidationError")
+    both = [db.scan(TableName=name)["Items"] for name in ("to-export", "imported")]
+    assert sorted(both[0], key=str) == sorted(both[1], key=str)
+    end = time.monotonic() + 5  # log lines may follow the answer by a second
+    found: list[str] = []
+    while not found and time.monotonic() < end:
+        lines = logs.filter_log_events(logGroupName="/aws-dynamodb/imports")["events"]
+        found = [e["message"] for e in lines if made["ImportArn"] in e["message"]]
+        time.sleep(0.1)
+    assert orjson.loads(found[0])["itemS3Pointer"]["key"] == f"{folder}/data/z"

@@ -33,6 +33,7 @@ from pileus.services.dynamodb.export_table import (
     list_exports,
 )
 from pileus.services.dynamodb.get_item import get_item, get_plain
+from pileus.services.dynamodb.import_table import describe_import, import_table, list_imports
 from pileus.services.dynamodb.limits import describe_endpoints, describe_limits
 from pileus.services.dynamodb.list_tables import list_tables
 from pileus.services.dynamodb.put_item import put_item, put_plain
@@ -107,6 +108,9 @@ def build(parts: Parts) -> Service:
         "ExportTableToPointInTime": export_table_to_point_in_time,
         "DescribeExport": describe_export,
         "ListExports": list_exports,
+        "ImportTable": import_table,
+        "DescribeImport": describe_import,
+        "ListImports": list_imports,
     }
     return Service(
         name="dynamodb",

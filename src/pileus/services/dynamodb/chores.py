@@ -20,6 +20,7 @@ from pileus.services.dynamodb.backups import DAY_MS, expire_backups
 from pileus.services.dynamodb.catalog import META
 from pileus.services.dynamodb.copying import records
 from pileus.services.dynamodb.copying.exporting import Exporting
+from pileus.services.dynamodb.copying.importing import Importing
 from pileus.services.dynamodb.copying.jobs import Jobs, Kind
 from pileus.services.dynamodb.copying.loading import Loading
 from pileus.services.dynamodb.copying.taking import Taking
@@ -56,7 +57,8 @@ class Chores:
         self._tasks: list[asyncio.Task[None]] = []
         self._seen: tuple[int, int] = (-1, -1)
         self._counted: dict[str, int] = {}
-        taking, loading, exporting = Taking(room), Loading(room), Exporting(room)
+        taking, loading = Taking(room), Loading(room)
+        exporting, importing = Exporting(room), Importing(room)
         self.jobs = Jobs(
             room,
             {
@@ -64,6 +66,7 @@ class Chores:
                 "drop": Kind(taking.drop, taking.drop),
                 "restore": Kind(loading.restore, loading.give_up),
                 "export": Kind(exporting.export, exporting.give_up),
+                "import": Kind(importing.run, importing.give_up),
             },
         )
 

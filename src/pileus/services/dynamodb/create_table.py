@@ -22,7 +22,7 @@ async def create_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
     check_new_table(p)
     check_tags(p.get("Tags"))
     name = p["TableName"].rsplit("/", 1)[-1]
-    description = _describe_new(room, call, name, p)
+    description = describe_new(room, call, name, p)
     key = meta_key(f"{call.account}/{call.region}", name)
 
     def create(draft: Any) -> None:
@@ -40,7 +40,8 @@ async def create_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
     return {"TableDescription": shown}
 
 
-def _describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[str, Any]:
+def describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[str, Any]:
+    """The metadata row of an empty table that is ready."""
     at_ms = room.clock.now_ms()
     arn = f"arn:aws:dynamodb:{call.region}:{call.account}:table/{name}"
     d: dict[str, Any] = {

@@ -24,8 +24,8 @@ from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import MISMATCH, Table
 from pileus.services.dynamodb.transact_get_items import admit as admit_reads
 from pileus.services.dynamodb.transact_get_items import snapshot
-from pileus.services.dynamodb.transact_write_items import BYTES_MAX, admit, charge, token_of
-from pileus.services.dynamodb.transacting import canceled
+from pileus.services.dynamodb.transact_write_items import admit, charge, token_of
+from pileus.services.dynamodb.transacting import canceled, check_payload
 from pileus.services.dynamodb.values import Item, Value, item_size
 
 NONE = {"Code": "None"}
@@ -211,8 +211,7 @@ def _prepare(room: Room, call: Call, parsed: list[Parsed]) -> list[Write]:
     reasons.check()
     if len({w.key for w in writes}) < len(writes):
         raise invalid(TWICE)
-    if sum(item_size(w.item) for w in writes) > BYTES_MAX:
-        raise invalid("Collection size exceeded: transaction payload is larger than 4 MB")
+    check_payload(sum(item_size(w.item) for w in writes))
     return writes
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.dynamodb.addresses import key_bytes
+from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.schema import Table
-from pileus.services.dynamodb.values import Item, item_size
+from pileus.services.dynamodb.values import ITEM_BYTES_MAX, Item, item_size
 from pileus.state import keys
 from pileus.state.tx import Tx
 
@@ -40,8 +41,12 @@ def weigh(table: Table, item: Item | None) -> int:
 
 def grow(tx: Tx, table: Table, old: Item | None, new: Item | None) -> None:
     """Count a change. One that makes a collection larger than it may be is refused:
-    ``AwsError`` ItemCollectionSizeLimitExceededException."""
-    more = weigh(table, new) - weigh(table, old)
+    ``AwsError`` ItemCollectionSizeLimitExceededException. So is an item that is larger than one may
+    be with its entries in local indexes (Developer Guide, "Quotas", item size)."""
+    weight = weigh(table, new)
+    if weight > ITEM_BYTES_MAX:
+        raise invalid("Item size has exceeded the maximum allowed size")
+    more = weight - weigh(table, old)
     source = new if new is not None else old
     if not more or source is None:
         return

@@ -16,7 +16,12 @@ from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import OLD, PRICE, SHOW
-from pileus.services.dynamodb.values import ITEM_BYTES_MAX, check_item, check_shape
+from pileus.services.dynamodb.values import (
+    ITEM_BYTES_MAX,
+    NAME_BYTES_MAX,
+    check_item,
+    check_shape,
+)
 from pileus.services.dynamodb.write_answer import write_answer
 
 PLAIN = frozenset({"TableName", "Item"})
@@ -53,8 +58,8 @@ def put_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission | No
     table, item = call.scratch, params.get("Item")
     if len(params) != 2 or type(item) is not dict or table.index_types:
         return None
-    if call.request is None or len(call.request.body) > ITEM_BYTES_MAX:
-        return None  # an item is never larger than its text
+    if call.request is None or len(call.request.body) > NAME_BYTES_MAX:
+        return None  # an item, or a name in it, is never larger than its text
     check_shape(item)
     key = table.plain_key(item, whole=True)
     if key is None:

@@ -19,7 +19,7 @@ from pileus.services.dynamodb.expressions.updates import compile_update
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.update_item import check_targets
-from pileus.services.dynamodb.values import Item, Misshapen, Value, check
+from pileus.services.dynamodb.values import NAME_BYTES_MAX, Item, Misshapen, Value, check
 from pileus.services.dynamodb.write_answer import write_answer
 
 MEMBERS = frozenset(
@@ -42,6 +42,8 @@ def update_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission |
         return None
     if not params.keys() <= MEMBERS:
         return None
+    if call.request is None or len(call.request.body) > NAME_BYTES_MAX:
+        return None  # names and values may be too large only in a larger text
     key = table.plain_key(key_item)
     expressions = None if key is None else _expressions(table, text, params)
     if expressions is None:
@@ -94,4 +96,4 @@ def _expressions(
 
 
 def _are_names(names: Any) -> bool:
-    return type(names) is dict and bool(names) and all(type(n) is str for n in names.values())
+    return type(names) is dict and bool(names) and all(type(n) is str and n for n in names.values())

@@ -14,11 +14,19 @@ import orjson
 
 from pileus.services.dynamodb.addresses import index_sort, key_bytes
 from pileus.services.dynamodb.faults import bad_parameter, invalid
-from pileus.services.dynamodb.values import Item, text_size, type_of
+from pileus.services.dynamodb.values import Item, size_of, type_of
 from pileus.state import keys
 
 HASH_BYTES_MAX = 2048
 RANGE_BYTES_MAX = 1024
+HASH_LIMIT = (
+    HASH_BYTES_MAX,
+    "Size of hashkey has exceeded the maximum size limit of2048 bytes",
+)
+RANGE_LIMIT = (
+    RANGE_BYTES_MAX,
+    "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
+)
 TEXT_MAX = 256  # characters, so certainly fewer bytes than either
 SINGLE_ACTIONS = {
     name: "dynamodb:" + name
@@ -196,7 +204,7 @@ class Table:
             raise _empty_key("invalid: ", self.hash_name, self.hash_type)
         data = key_bytes(self.hash_type, content)
         if len(data) > HASH_BYTES_MAX and self.hash_type != "N":
-            raise bad_parameter("Size of hashkey has exceeded the maximum size limit of2048 bytes")
+            raise bad_parameter(HASH_LIMIT[1])
         return data
 
     def _range(self, value: dict[str, Any]) -> bytes:
@@ -205,9 +213,7 @@ class Table:
             raise _empty_key("invalid: ", self.range_name, self.range_type)
         data = key_bytes(self.range_type, content)
         if len(data) > RANGE_BYTES_MAX and self.range_type != "N":
-            raise bad_parameter(
-                "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
-            )
+            raise bad_parameter(RANGE_LIMIT[1])
         return data
 
     def check_index_keys(self, item: Item) -> None:
@@ -216,6 +222,11 @@ class Table:
             value = item.get(name)
             if value is not None:
                 check_index_key(name, kind, index, value)
+        for made in self.indexes:
+            for part, bytes_max, text in ((made.hash, *HASH_LIMIT), (made.range, *RANGE_LIMIT)):
+                values = [item[name] for name, _ in part if name in item]
+                if values and sum(map(size_of, values)) > bytes_max:
+                    raise bad_parameter(text)
 
     def key_image(self, item: Item) -> Item:
         """The key attributes of ``item``."""
@@ -236,8 +247,6 @@ def check_index_key(name: str, kind: str, index: str, value: dict[str, Any]) -> 
             f" key is not supported. The AttributeValue for a key attribute cannot contain an"
             f" empty {noun} value. IndexName: {index}, IndexKey: {name}"
         )
-    if kind == "S" and text_size(value["S"]) > HASH_BYTES_MAX:
-        raise bad_parameter("Size of hashkey has exceeded the maximum size limit of2048 bytes")
 
 
 def _empty_key(verdict: str, name: str, kind: str) -> Exception:

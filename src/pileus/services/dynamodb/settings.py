@@ -14,6 +14,8 @@ UNITS_MAX = 1_000_000_000_000
 GLOBAL_MAX = 20
 LOCAL_MAX = 5
 PROJECTED_MAX = 100
+KEY_PARTS_MAX = 4
+INDEXES = ("LocalSecondaryIndexes", "GlobalSecondaryIndexes")
 NEITHER = (
     "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is"
     " PAY_PER_REQUEST"
@@ -39,6 +41,7 @@ def check_new_table(p: dict[str, Any]) -> None:
         _check_global(p, definitions, names)
     if has_indexes:
         check_all_used(p, definitions)
+        check_projected(p)
     check_stream(p.get("StreamSpecification"))
 
 
@@ -184,10 +187,17 @@ def check_index_schema(schema: list[dict[str, str]]) -> None:
     kinds = [k["KeyType"] for k in schema]
     if kinds[0] != "HASH":
         raise invalid("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
-    if kinds != sorted(kinds) or kinds.count("HASH") > 4 or kinds.count("RANGE") > 4:
-        raise invalid("Invalid KeySchema: HASH attributes come first, at most 4 of each key type")
+    if kinds != sorted(kinds):
+        raise bad_parameter(
+            "All HASH key attributes must precede RANGE key attributes in the KeySchema"
+        )
+    for kind in ("HASH", "RANGE"):
+        if kinds.count(kind) > KEY_PARTS_MAX:
+            raise bad_parameter(
+                f"The KeySchema exceeds the maximum allowed number of {kind} key attributes"
+            )
     if len({k["AttributeName"] for k in schema}) != len(schema):
-        raise invalid("Invalid KeySchema: an attribute appears more than once")
+        raise bad_parameter("The KeySchema contains multiple key attributes with the same name")
 
 
 def check_projection(projection: dict[str, Any]) -> None:
@@ -200,6 +210,21 @@ def check_projection(projection: dict[str, Any]) -> None:
         raise bad_parameter(f"ProjectionType is {kind}, but NonKeyAttributes is specified")
     if kind == "INCLUDE" and not listed:
         raise bad_parameter("ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    for number, name in enumerate(listed or ()):
+        if name in listed[:number]:  # type: ignore[index]
+            raise bad_parameter(f"Duplicate element in NonKeyAttributes: {name}")
+
+
+def check_projected(table: dict[str, Any]) -> None:
+    """All indexes of a table together list at most 100 attributes; one that two of them list counts
+    twice (Developer Guide, "Quotas", secondary indexes)."""
+    indexes = [i for m in INDEXES for i in table.get(m) or ()]
+    listed = sum(len(i["Projection"].get("NonKeyAttributes") or ()) for i in indexes)
+    if listed > PROJECTED_MAX:
+        raise bad_parameter(
+            "Number of attributes projected into secondary indexes exceeds the per-table limit of"
+            f" {PROJECTED_MAX}"
+        )
 
 
 def _check_name(name: str, names: set[str]) -> None:

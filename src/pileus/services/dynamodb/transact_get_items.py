@@ -17,7 +17,7 @@ from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.throughput import reason
-from pileus.services.dynamodb.transacting import canceled
+from pileus.services.dynamodb.transacting import BYTES_MAX, canceled, check_payload
 from pileus.services.dynamodb.values import check_item, item_size
 
 ATTEMPTS_MAX = 20
@@ -97,7 +97,10 @@ def snapshot(room: Room, row_keys: list[bytes]) -> list[bytes | None]:
     for _ in range(ATTEMPTS_MAX):
         again = [room.store.row(k) for k in row_keys]
         if [r and r.version for r in rows] == [r and r.version for r in again]:
-            return [r.value if r else None for r in again]
+            texts = [r.value if r else None for r in again]
+            if sum(len(t or b"") for t in texts) > BYTES_MAX:
+                check_payload(sum(item_size(orjson.loads(t)) for t in texts if t is not None))
+            return texts
         rows = again
     raise canceled([CONFLICT for _ in row_keys])
 

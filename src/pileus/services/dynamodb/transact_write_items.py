@@ -20,13 +20,12 @@ from pileus.services.dynamodb.put_item import guard_of
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.throughput import Price, reason
-from pileus.services.dynamodb.transacting import canceled
+from pileus.services.dynamodb.transacting import canceled, check_payload
 from pileus.services.dynamodb.update_item import check_targets, nested_of, spec_of
 from pileus.services.dynamodb.values import ITEM_BYTES_MAX, Item, check_item
 from pileus.state import keys
 
 OPERATIONS_MAX = 100
-BYTES_MAX = 4 * 1024 * 1024
 READ_PER_WRITE = 4  # kilobytes in a read unit
 TOKENS = "dynamodb.tokens"
 KINDS = ("Put", "Update", "Delete", "ConditionCheck")
@@ -37,8 +36,7 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
     """Up to a hundred writes of any tables, all or nothing; idempotent by ClientRequestToken."""
     requests = params["TransactItems"]
     sizes = [_check(r) for r in requests]
-    if sum(sizes) > BYTES_MAX:
-        raise invalid("Collection size exceeded: transaction payload is larger than 4 MB")
+    check_payload(sum(sizes))
     prepared = _prepare_all(room, call, requests)
     tables = [t for t, _, _ in prepared]
     asked = capacity.wanted(params)

@@ -15,11 +15,13 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
+from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.values import Item
 from pileus.services.dynamodb.writing import Change, carry_out, write_price
 from pileus.state.tx import Tx
 
 TOKEN_MS = 10 * 60 * 1000
+BYTES_MAX = 4 * 1024 * 1024
 NONE = {"Code": "None"}
 FAILED = "The conditional request failed"
 
@@ -70,6 +72,12 @@ def _too_large(error: AwsError, number: int, total: int) -> AwsError:
     code = error.code.removesuffix("Exception")
     reasons[number] = {"Code": code, "Message": error.message}
     return canceled(reasons)
+
+
+def check_payload(size_bytes: int) -> None:
+    """All items of a transaction together have at most 4 MB."""
+    if size_bytes > BYTES_MAX:
+        raise invalid("Collection size exceeded: transaction payload is larger than 4 MB")
 
 
 def canceled(reasons: list[dict[str, Any]]) -> AwsError:

@@ -23,7 +23,6 @@ TOKENS = "dynamodb.transfers"
 TOKEN_MS = 8 * 3600 * 1000
 KEPT_MS = 90 * 86_400_000
 PAGE = 25
-RUNNING_MAX = 50
 
 
 class Kind(NamedTuple):

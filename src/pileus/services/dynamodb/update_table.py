@@ -27,6 +27,7 @@ from pileus.services.dynamodb.settings import (
     NEITHER,
     UNITS_MAX,
     check_global_index,
+    check_projected,
     check_stream,
     check_units,
 )
@@ -266,10 +267,14 @@ def _create_index(
             f"One or more parameter values were invalid: Duplicate index name: {part['IndexName']}",
         )
     if len(present) >= GLOBAL_MAX:
-        raise bad_parameter("GlobalSecondaryIndex count exceeds the per-table limit of 20")
+        raise limit_exceeded(
+            "Subscriber limit exceeded: Number of global secondary indexes exceeds per-table limit"
+            f" of {GLOBAL_MAX}"
+        )
     index = new_index(room, row["TableArn"], part, is_global=True)
     index |= {"IndexStatus": "CREATING", "Backfilling": True}
     row.setdefault(GLOBAL, []).append(index)
+    check_projected(row)
 
 
 def _update_stream(row: Row, spec: dict[str, Any], at_ms: int) -> None:

@@ -17,6 +17,7 @@ Value = dict[str, Any]
 Item = dict[str, Value]
 
 ITEM_BYTES_MAX = 400 * 1024
+NAME_BYTES_MAX = 65535
 DEPTH_MAX = 32
 EMPTY = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
 SEVERAL = (
@@ -44,12 +45,26 @@ def check_item(item: Any) -> int:
         raise Misshapen
     size = 0
     for name, value in item.items():
-        size += (len(name) if name.isascii() else len(name.encode())) + check(value, 1)
+        length = len(name) if name.isascii() else len(name.encode())
+        if not 0 < length <= NAME_BYTES_MAX:
+            check_name(name)
+        size += length + check(value, 1)
     return size
 
 
+def check_name(name: str) -> None:
+    """An attribute's name: not empty, less than 64 KB."""
+    if not name:
+        raise invalid("Empty attribute name")
+    if text_size(name) > NAME_BYTES_MAX:
+        raise invalid("Attribute name is too large, must be less than 65536 bytes")
+
+
 def check_shape(item: Item) -> None:
-    """``check_item`` without the size, for an item whose text is known to be short enough."""
+    """``check_item`` without the size, for an item whose text is known to be short enough that
+    neither it nor a name in it can be too large."""
+    if "" in item:
+        check_name("")
     for value in item.values():
         if type(value) is dict and len(value) == 1:
             ((kind, content),) = value.items()

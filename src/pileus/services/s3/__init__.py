@@ -18,6 +18,7 @@ from pileus.services.s3 import (
     copy_object,
     cors,
     delete_object,
+    inventory,
     lifecycle,
     list_objects,
     logging_config,
@@ -32,6 +33,7 @@ from pileus.services.s3.access import access
 from pileus.services.s3.access_log import Journal
 from pileus.services.s3.events import Teller, noting, told
 from pileus.services.s3.get_object import get_object, head_object
+from pileus.services.s3.inventory_run import Inventories
 from pileus.services.s3.lifecycle_apply import RULES as LIFECYCLE_RULES
 from pileus.services.s3.lifecycle_run import Lifecycle
 from pileus.services.s3.plain import Plain
@@ -39,12 +41,20 @@ from pileus.services.s3.post_object import post_object
 from pileus.services.s3.put_object import put_object
 from pileus.services.s3.room import Room
 from pileus.services.s3.rules import RULES as OWN_RULES
+from pileus.services.s3.settings_apply import RULES as SETTING_RULES
+from pileus.services.s3.tally import RULES as TALLY_RULES
 from pileus.services.s3.watching import watch
 from pileus.services.s3.website import Website
 
 __all__ = ["RULES", "Website", "build"]
 
-RULES = {**OWN_RULES, **LIFECYCLE_RULES, "s3.noted": noting(OWN_RULES)}
+RULES = {
+    **OWN_RULES,
+    **SETTING_RULES,
+    **LIFECYCLE_RULES,
+    **TALLY_RULES,
+    "s3.noted": noting(OWN_RULES),
+}
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateBucket": buckets.create_bucket,
     "HeadBucket": buckets.head_bucket,
@@ -110,6 +120,10 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "GetBucketLifecycleConfiguration": lifecycle.get_lifecycle,
     "PutBucketLifecycleConfiguration": lifecycle.put_lifecycle,
     "DeleteBucketLifecycle": lifecycle.delete_lifecycle,
+    "GetBucketInventoryConfiguration": inventory.get_inventory,
+    "ListBucketInventoryConfigurations": inventory.list_inventories,
+    "PutBucketInventoryConfiguration": inventory.put_inventory,
+    "DeleteBucketInventoryConfiguration": inventory.delete_inventory,
     "RestoreObject": restore_object.restore_object,
 }
 DIRECT: dict[str, Callable[[Room, Call], Any]] = {
@@ -127,7 +141,7 @@ def build(parts: Parts) -> Service:
     room = Room(parts)
     room.told = told
     journal = Journal(room)
-    chore = Lifecycle(room)
+    chores = (Lifecycle(room), Inventories(room))
     teller = Teller(parts, f"{socket.gethostname()}:{parts.config.home}")
     operations: dict[str, Operation] = {n: partial(f, room) for n, f in OPERATIONS.items()}
 
@@ -135,12 +149,15 @@ def build(parts: Parts) -> Service:
         journal.start()
         if parts.background:
             await buckets.index_owners(room)
+            await buckets.count_held(room)
             teller.start()
-            await chore.start()
+            for chore in chores:
+                await chore.start()
 
     async def stop() -> None:
         if parts.background:
-            await chore.stop()
+            for chore in chores:
+                await chore.stop()
             await teller.stop()
         await journal.stop()
 

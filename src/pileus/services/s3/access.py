@@ -63,7 +63,7 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
     out = [need(room, call, action, bucket, key, context, meta)]
     if "x-amz-tagging" in headers:
         out.append(need(room, call, "s3:PutObjectTagging", bucket, key, context))
-    if acl.asks(headers) and call.principal.name != acl.DELIVERER:
+    if acl.asks(headers) and call.principal.kind != "service":  # logs, inventories
         out.append(_listing(room, call, bucket, key, context))
     return out + _locking(room, call, bucket, key, headers)
 

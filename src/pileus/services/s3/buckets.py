@@ -124,6 +124,15 @@ async def index_owners(room: Room) -> None:
     await room.store.submit("s3.index_owned", [names])
 
 
+async def count_held(room: Room) -> None:
+    """Once per home: what lies in buckets of a cloud that did not count is counted."""
+    if room.store.get(rows.tally_mark()) is not None:
+        return
+    for row in room.store.partition(rows.TABLE, "buckets"):
+        await room.store.submit("s3.recount", [keys.split(row.key)[2].decode()])
+    await room.store.submit("s3.recounted", [])
+
+
 def list_buckets(room: Room, call: Call) -> dict[str, Any]:
     """The account's buckets, by name; pages where MaxBuckets asks for them."""
     params = call.params

@@ -109,9 +109,19 @@ def expiration_headers(bucket: Bucket, key: str, meta: Meta) -> Headers:
 
 def expiration(bucket: Bucket, key: str, meta: Meta) -> str | None:
     """The header's text."""
-    calendar = _calendar(bucket)
-    found = calendar.expiry(key, meta) if calendar is not None else None
+    found = _expiry(bucket, key, meta)
     return f'expiry-date="{http_date(found[0])}", rule-id="{found[1]}"' if found else None
+
+
+def expiry_ms(bucket: Bucket, key: str, meta: Meta) -> int | None:
+    """The midnight at which a current version expires."""
+    found = _expiry(bucket, key, meta)
+    return found[0] if found else None
+
+
+def _expiry(bucket: Bucket, key: str, meta: Meta) -> tuple[int, str] | None:
+    calendar = _calendar(bucket)
+    return calendar.expiry(key, meta) if calendar is not None else None
 
 
 def abort_members(bucket: Bucket, key: str, begun_ms: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a lifecycle run does, in ``apply``: every action is checked against the rows as they are.
+"""What a bucket's chores do, in ``apply``: every action is checked against the rows as they are.
 
 A version that changed since it was looked at is left alone; the next run looks again. A lock
 outlasts every rule.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pileus.services.s3 import archive, locks, rows, storage_classes
+from pileus.services.s3 import archive, locks, rows, storage_classes, tally
 from pileus.services.s3.placing import drop
 from pileus.services.s3.rules import bucket_of, delete, forget_parts, version_of
 from pileus.state.rules import Rule
@@ -47,7 +47,7 @@ def _remove(tx: Tx, name: str, key: str, order: int, version: int) -> bool:
     meta = rows.describe(row.value)
     if locks.holds(meta.lock, tx.now_ms):
         return False
-    drop(tx, meta)
+    drop(tx, name, meta)
     tx.delete(at)
     if not meta.version:
         tx.delete(rows.null_version(name, key))
@@ -64,6 +64,7 @@ def _unmark(tx: Tx, name: str, key: str, order: int) -> bool:
     meta = rows.describe(found[0].value)
     if not meta.marker:
         return False
+    drop(tx, name, meta)
     tx.delete(found[0].key)
     if not meta.version:
         tx.delete(rows.null_version(name, key))
@@ -77,7 +78,9 @@ def _move(tx: Tx, name: str, key: str, order: int, version: int, target: str) ->
     if row is None or row.version != version:
         return False
     meta, body = rows.unpack(row.value)
+    tally.went(tx, name, meta)
     storage_classes.put_into(meta.headers, target)
+    tally.came(tx, name, meta)
     meta.restore = None
     tx.put(at, rows.pack(meta, body))
     return True
@@ -88,7 +91,7 @@ def _abort(tx: Tx, name: str, key: str, upload_id: str) -> bool:
     at = rows.upload(name, key, upload_id)
     if tx.get(at) is None:
         return False
-    forget_parts(tx, upload_id)
+    forget_parts(tx, name, upload_id)
     tx.delete(at)
     return True
 
@@ -104,6 +107,13 @@ def restore(tx: Tx, args: list[Any]) -> bool:
     return there
 
 
+def inventory_put(tx: Tx, args: list[Any]) -> None:
+    """``[bucket, id, moment in ms]``: a report was put, or refused."""
+    name, told, at_ms = args
+    if tx.get(rows.setting(name, "inventory")) is not None:
+        tx.put(rows.inventory_run(name, told), str(at_ms).encode())
+
+
 _ACTIONS: Mapping[str, Callable[..., bool]] = {
     "expire": _expire,
     "remove": _remove,
@@ -111,4 +121,8 @@ _ACTIONS: Mapping[str, Callable[..., bool]] = {
     "move": _move,
     "abort": _abort,
 }
-RULES: Mapping[str, Rule] = {"s3.lifecycle": lifecycle, "s3.restore": restore}
+RULES: Mapping[str, Rule] = {
+    "s3.lifecycle": lifecycle,
+    "s3.restore": restore,
+    "s3.inventory_put": inventory_put,
+}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.s3 import locks, rows
+from pileus.services.s3 import locks, rows, tally
 from pileus.services.s3.rows import Meta
 from pileus.state import keys
 from pileus.state.tx import Row, Tx
@@ -30,6 +30,7 @@ def place(
     if meta.blob:
         tx.put(rows.blob_ref(meta.blob, meta.order), b"")
     tx.put(rows.current(name, key), rows.pack(meta, body))
+    tally.came(tx, name, meta)
     return meta.version or None
 
 
@@ -45,7 +46,7 @@ def retire(tx: Tx, name: str, key: str, state: str) -> None:
             if not meta.version:
                 _point_null(tx, name, key, meta.order)
         else:
-            drop(tx, meta)
+            drop(tx, name, meta)
         tx.delete(at)
     if state == "Suspended":
         _drop_null(tx, name, key)
@@ -54,6 +55,7 @@ def retire(tx: Tx, name: str, key: str, state: str) -> None:
 def shelve_marker(tx: Tx, name: str, key: str, marker: Meta) -> None:
     """Write a delete marker."""
     tx.put(rows.version(name, key, marker.order), rows.pack(marker))
+    tally.came(tx, name, marker)
     if not marker.version:
         _point_null(tx, name, key, marker.order)
 
@@ -79,16 +81,27 @@ def promote(tx: Tx, name: str, key: str) -> None:
         tx.delete(rows.null_version(name, key))
 
 
-def drop(tx: Tx, meta: Meta) -> None:
+def drop(tx: Tx, name: str, meta: Meta) -> None:
     """A version is no more: nobody needs its blobs."""
+    tally.went(tx, name, meta)
     if meta.blob:
         tx.delete(rows.blob_ref(meta.blob, meta.order))
     if meta.upload:
-        prefix = keys.partition_prefix(rows.PARTS, meta.upload)
-        for row in tx.range(prefix, keys.after_prefix(prefix), PARTS_MAX):
-            number = int.from_bytes(keys.split(row.key)[2], "big")
-            tx.delete(rows.part_ref(rows.unpack_part(row.value).blob, meta.upload, number))
-            tx.delete(row.key)
+        drop_parts(tx, meta.upload)
+
+
+def drop_parts(tx: Tx, upload_id: str) -> tally.Held:
+    """Remove the parts of an upload, unfinished or not; answers what they were."""
+    prefix = keys.partition_prefix(rows.PARTS, upload_id)
+    found = tx.range(prefix, keys.after_prefix(prefix), PARTS_MAX)
+    size = 0
+    for row in found:
+        number = int.from_bytes(keys.split(row.key)[2], "big")
+        part = rows.unpack_part(row.value)
+        size += part.size
+        tx.delete(rows.part_ref(part.blob, upload_id, number))
+        tx.delete(row.key)
+    return tally.Held(len(found), size)
 
 
 def _point_null(tx: Tx, name: str, key: str, order: int) -> None:
@@ -102,6 +115,6 @@ def _drop_null(tx: Tx, name: str, key: str) -> None:
     at = rows.version(name, key, int.from_bytes(pointer, "big"))
     value = tx.get(at)
     if value is not None:
-        drop(tx, rows.describe(value))
+        drop(tx, name, rows.describe(value))
         tx.delete(at)
     tx.delete(rows.null_version(name, key))

@@ -35,7 +35,10 @@ KEY_CHARS_MAX = 1024
 # Settings of a bucket that change no answer to a plain request (rules for origins count only
 # where the request names one, a policy is judged by the door).
 _HARMLESS = frozenset(
-    {"policy", "public-access-block", "ownership", "cors", "tagging", "website", "accelerate"}
+    {
+        *("policy", "public-access-block", "ownership", "cors", "tagging", "website"),
+        *("accelerate", "inventory"),
+    }
 )
 # What the short way knows of a version; all else must be as it is by default.
 _KNOWN = frozenset(

@@ -20,7 +20,8 @@ OBJECTS = "s3o"  # the current version of each key, never a delete marker
 VERSIONS = "s3v"  # older versions, and every delete marker; newest first within a key
 NULLS = "s3n"  # where a key's null version lies when it is in VERSIONS
 UPLOADS = "s3u"  # multipart uploads under way, by key
-LIFECYCLE = "s3l"  # how far the run over a bucket's lifecycle rules has come
+LIFECYCLE = "s3l"  # how far the chores of a bucket have come
+TALLIES = "s3c"  # how many versions and bytes of each class a bucket holds
 PARTS = "s3p"  # parts by upload; a completed object's parts stay here
 WATCHED = "watched"
 WATCHED_KINDS = ("logging", "request-payment")
@@ -170,6 +171,22 @@ def upload(name: str, key: str, upload_id: str) -> bytes:
 def lifecycle_run(name: str) -> bytes:
     """The run under way, or the last one, of a bucket's lifecycle rules."""
     return keys.key(LIFECYCLE, name, "run")
+
+
+@lru_cache(maxsize=256)
+def tally(name: str, kind: str) -> bytes:
+    """How much of a kind a bucket holds."""
+    return keys.key(TALLIES, name, kind)
+
+
+def tally_mark() -> bytes:
+    """There when every bucket's tally is right."""
+    return keys.key(TABLE, "marks", "tallied")
+
+
+def inventory_run(name: str, told: str) -> bytes:
+    """When the last report of an inventory configuration was put, in ms."""
+    return keys.key(LIFECYCLE, name, f"inventory/{told}")
 
 
 def part(upload_id: str, number: int) -> bytes:

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError, Conflict
-from pileus.services.s3 import faults, locks, rows
-from pileus.services.s3.placing import drop, place, promote, retire, shelve_marker
+from pileus.services.s3 import faults, locks, rows, tally
+from pileus.services.s3.placing import drop, drop_parts, place, promote, retire, shelve_marker
 from pileus.services.s3.rows import Meta
 from pileus.state import keys
 from pileus.state.rules import Rule, range_digest
@@ -78,7 +78,7 @@ def delete(tx: Tx, args: list[Any]) -> dict[str, Any]:
     state = bucket.get("versioning", "")
     if not state:
         if old is not None:
-            drop(tx, old)
+            drop(tx, name, old)
             tx.delete(rows.current(name, key))
         return {"marker": False, "version": None}
     retire(tx, name, key, state)
@@ -96,7 +96,7 @@ def _delete_version(
     if old is not None and old.version == wanted:
         _hold(conditions, old, key)
         locks.guard(old, tx.now_ms, conditions)
-        drop(tx, old)
+        drop(tx, name, old)
         tx.delete(rows.current(name, key))
         promote(tx, name, key)
         return {"marker": False, "version": version}
@@ -106,7 +106,7 @@ def _delete_version(
     place_key, meta = found
     _hold(conditions, meta, key)
     locks.guard(meta, tx.now_ms, conditions)
-    drop(tx, meta)
+    drop(tx, name, meta)
     tx.delete(place_key)
     if not wanted:
         tx.delete(rows.null_version(name, key))
@@ -218,61 +218,22 @@ def delete_bucket(tx: Tx, args: list[Any]) -> None:
                 fields={"BucketName": name},
             )
     for row in _all(tx, keys.partition_prefix(rows.UPLOADS, name)):
-        forget_parts(tx, rows.compound_of(row.key)[1].decode())
+        drop_parts(tx, rows.compound_of(row.key)[1].decode())
         tx.delete(row.key)
     for row in _all(tx, keys.partition_prefix(rows.TABLE, rows.settings_partition(name))):
         tx.delete(row.key)
     for kind in rows.WATCHED_KINDS:
         tx.delete(rows.watched(name, kind))
     tx.delete(rows.owned(bucket["owner"], name))
-    tx.delete(rows.lifecycle_run(name))
+    for row in _all(tx, keys.partition_prefix(rows.LIFECYCLE, name)):
+        tx.delete(row.key)
+    for kind in tally.read(tx, name):
+        tx.delete(rows.tally(name, kind))
     tx.delete(rows.bucket(name))
 
 
 def _all(tx: Tx, prefix: bytes) -> list[Any]:
     return tx.range(prefix, keys.after_prefix(prefix), 1_000_000)
-
-
-def configure(tx: Tx, args: list[Any]) -> None:
-    """``[bucket, kind, value or nil]``: put or remove one setting."""
-    name, kind, value = args
-    bucket_of(tx, name)
-    at = rows.setting(name, kind)
-    if value is None:
-        tx.delete(at)
-    else:
-        tx.put(at, value)
-    if kind in rows.WATCHED_KINDS:
-        mark = rows.watched(name, kind)
-        tx.delete(mark) if value is None else tx.put(mark, b"")
-
-
-def configure_account(tx: Tx, args: list[Any]) -> None:
-    """``[account, kind, value or nil]``: put or remove one of an account's own settings."""
-    account, kind, value = args
-    at = rows.account_setting(account, kind)
-    tx.delete(at) if value is None else tx.put(at, value)
-
-
-def index_owned(tx: Tx, args: list[Any]) -> None:
-    """``[names]``: write the index of owners for buckets made before there was one."""
-    for name in args[0]:
-        value = tx.get(rows.bucket(name))
-        if value is not None:
-            tx.put(rows.owned(orjson.loads(value)["owner"], name), b"")
-    tx.put(rows.owned_mark(), b"")
-
-
-def update_bucket(tx: Tx, args: list[Any]) -> None:
-    """``[bucket, {member: value}]``: versioning and the like, in the bucket's own row."""
-    name, changes = args
-    bucket = bucket_of(tx, name)
-    if changes.get("versioning") == "Suspended" and "lock" in bucket:
-        raise locks.invalid_bucket_state(
-            "An Object Lock configuration is present on this bucket, so the versioning state"
-            " cannot be changed."
-        )
-    tx.put(rows.bucket(name), orjson.dumps({**bucket, **changes}))
 
 
 # -- multipart ---------------------------------------------------------------------------------
@@ -297,9 +258,14 @@ def put_part(tx: Tx, args: list[Any]) -> None:
             raise Conflict(source)
     at = rows.part(upload_id, number)
     old = tx.get(at)
+    part, objects = rows.unpack_part(told), 1
+    size = part.size
     if old is not None:
-        tx.delete(rows.part_ref(rows.unpack_part(old).blob, upload_id, number))
-    tx.put(rows.part_ref(rows.unpack_part(told).blob, upload_id, number), b"")
+        before = rows.unpack_part(old)
+        objects, size = 0, size - before.size
+        tx.delete(rows.part_ref(before.blob, upload_id, number))
+    tally.add(tx, name, tally.UPLOADS, objects, size)
+    tx.put(rows.part_ref(part.blob, upload_id, number), b"")
     tx.put(at, told)
 
 
@@ -318,11 +284,15 @@ def complete_upload(tx: Tx, args: list[Any]) -> str | None:
     value = tx.get(rows.current(name, key))
     _hold(conditions, rows.describe(value) if value is not None else None, key)
     kept = set(numbers)
+    size = 0
     for row in parts:
         number = int.from_bytes(keys.split(row.key)[2], "big")
+        part = rows.unpack_part(row.value)
+        size += part.size
         if number not in kept:
-            tx.delete(rows.part_ref(rows.unpack_part(row.value).blob, upload_id, number))
+            tx.delete(rows.part_ref(part.blob, upload_id, number))
             tx.delete(row.key)
+    tally.add(tx, name, tally.UPLOADS, -len(parts), -size)
     tx.delete(at)
     return place(tx, bucket, name, key, rows.unpack_meta(told), b"", token)
 
@@ -333,13 +303,14 @@ def abort_upload(tx: Tx, args: list[Any]) -> None:
     at = rows.upload(name, key, upload_id)
     if tx.get(at) is None:
         raise faults.no_such_upload(upload_id)
-    forget_parts(tx, upload_id)
+    forget_parts(tx, name, upload_id)
     tx.delete(at)
 
 
-def forget_parts(tx: Tx, upload_id: str) -> None:
-    """Remove an upload's part rows; their blobs are collected later."""
-    drop(tx, Meta("", 0, 0, {}, upload=upload_id))
+def forget_parts(tx: Tx, name: str, upload_id: str) -> None:
+    """Remove the parts of an unfinished upload; their blobs are collected later."""
+    went = drop_parts(tx, upload_id)
+    tally.add(tx, name, tally.UPLOADS, -went.objects, -went.size)
 
 
 # -- object lock -------------------------------------------------------------------------------
@@ -372,10 +343,6 @@ RULES: Mapping[str, Rule] = {
     "s3.edit": edit,
     "s3.create_bucket": create_bucket,
     "s3.delete_bucket": delete_bucket,
-    "s3.configure": configure,
-    "s3.configure_account": configure_account,
-    "s3.index_owned": index_owned,
-    "s3.update_bucket": update_bucket,
     "s3.create_upload": create_upload,
     "s3.put_part": put_part,
     "s3.complete_upload": complete_upload,

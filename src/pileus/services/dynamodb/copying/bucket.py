@@ -6,7 +6,7 @@ what it cannot do now is tried again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
@@ -61,7 +61,7 @@ class Bucket:
                 return
             params["ContinuationToken"] = answer["NextContinuationToken"]
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """An object's bytes, some at a time."""
         answer = await self._ask("GetObject", {"Key": key})
         body, _ = await body_of(answer["Body"], -1)

@@ -6,17 +6,21 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from pileus.errors import AwsError
 from pileus.services.dynamodb.expressions.conditions import Condition, compile_condition
 from pileus.services.dynamodb.expressions.projections import Projection, compile_projection
 from pileus.services.dynamodb.expressions.tokens import Fault, refuse
 from pileus.services.dynamodb.expressions.updates import Update, compile_update
 from pileus.services.dynamodb.faults import invalid
-from pileus.services.dynamodb.values import Value, check
+from pileus.services.dynamodb.values import Value, check, check_name, text_size
 
 _ALIAS = re.compile(r"#[0-9a-zA-Z_]+\Z")
 _VALUE = re.compile(r":[0-9a-zA-Z_]+\Z")
 NAMES = "ExpressionAttributeNames"
 VALUES = "ExpressionAttributeValues"
+KEY_BYTES_MAX = 255
+TOO_LONG = "The expression attribute map contains a key that is too long"
+SUBSTITUTES_BYTES_MAX = 2 * 1024 * 1024
 NO_VALUES: dict[str, Value] = {}
 COMPILERS = {"UpdateExpression": compile_update, "ProjectionExpression": compile_projection}
 ORDER = (
@@ -98,8 +102,13 @@ def bind(params: dict[str, Any]) -> Bound:
         _check_names(names)
         bound.names = names
     if values is not None:
-        _check_values(values)
+        size = _check_values(values)
         bound.values = values
+        if size + sum(map(text_size, (names or {}).values())) > SUBSTITUTES_BYTES_MAX:
+            raise invalid(
+                "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds"
+                " max size"
+            )
     used_names: set[str] = set()
     used_values: set[str] = set()
     for which in ORDER:
@@ -142,9 +151,18 @@ def _check_names(names: dict[str, str]) -> None:
             raise invalid(
                 f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{alias}"'
             )
+        if len(alias) > KEY_BYTES_MAX:
+            raise invalid(f"ExpressionAttributeNames contains invalid key: {TOO_LONG}")
+        try:
+            check_name(names[alias])
+        except AwsError as error:
+            raise invalid(
+                f"ExpressionAttributeNames contains invalid value: {error.message} for key {alias}"
+            ) from None
 
 
-def _check_values(values: dict[str, Value]) -> None:
+def _check_values(values: dict[str, Value]) -> int:
+    """The values' size in bytes."""
     if not values:
         raise invalid("ExpressionAttributeValues must not be empty")
     for name in values:
@@ -152,16 +170,15 @@ def _check_values(values: dict[str, Value]) -> None:
             raise invalid(
                 f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{name}"'
             )
-    for name, value in values.items():
-        check_named(name, value)
+        if len(name) > KEY_BYTES_MAX:
+            raise invalid(f"ExpressionAttributeValues contains invalid key: {TOO_LONG}")
+    return sum(check_named(name, value) for name, value in values.items())
 
 
-def check_named(name: str, value: Value) -> None:
-    """One expression value; its fault names it."""
-    from pileus.errors import AwsError
-
+def check_named(name: str, value: Value) -> int:
+    """One expression value, and its size in bytes; its fault names it."""
     try:
-        check(value)
+        return check(value)
     except AwsError as error:
         if error.code != "ValidationException":
             raise

@@ -11,6 +11,7 @@ from pileus.services.dynamodb.expressions.tokens import Fault
 from pileus.services.dynamodb.values import Item, Value
 
 Path = tuple[str | int, ...]
+STEPS_MAX = 32
 
 
 class Names:
@@ -33,6 +34,10 @@ class Names:
             elif isinstance(step, str) and not self.reserved and step.upper() in RESERVED:
                 self.reserved = f"Attribute name is a reserved keyword; reserved keyword: {step}"
             out.append(step)
+        if len(out) > STEPS_MAX:
+            raise Fault(
+                f"The document path has too many nesting elements; nesting levels: {len(out)}"
+            )
         head = str(out[0])
         self.heads.add(head)
         if len(out) > 1:

@@ -96,8 +96,7 @@ class Tokens:
         self.operators += 1
         if self.operators > OPERATORS_MAX:
             raise Fault(
-                "The expression contains too many operators; maximum allowed number of operators:"
-                f" {OPERATORS_MAX}"
+                f"The expression contains too many operators; operator count: {self.operators}"
             )
 
     def enter(self) -> None:
