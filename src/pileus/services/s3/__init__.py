@@ -53,7 +53,7 @@ RULES = {
     **SETTING_RULES,
     **LIFECYCLE_RULES,
     **TALLY_RULES,
-    "s3.noted": noting(OWN_RULES),
+    "s3.noted": noting({**OWN_RULES, **LIFECYCLE_RULES}),
 }
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateBucket": buckets.create_bucket,

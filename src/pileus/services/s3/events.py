@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -19,7 +19,7 @@ from pileus.hub.consumer import Consumer, Record, trim
 from pileus.services.call import Call, Parts
 from pileus.services.s3 import rows
 from pileus.services.s3.names import bucket_arn, canonical_id
-from pileus.services.s3.notifications import KIND, affixes, call_function, covers, teller
+from pileus.services.s3.notifications import KIND, TELLER, affixes, call_function, covers, teller
 from pileus.services.s3.room import Bucket
 from pileus.services.s3.rows import Meta
 from pileus.state.rules import Rule
@@ -49,21 +49,31 @@ def told(bucket: Bucket, rule: str, args: Any, call: Call) -> list[Any]:
     name = _name(rule, args, call)
     if not name:
         return []
-    meta = _meta(rule, args)
+    # Whether a delete leaves a marker is known only when it is applied.
+    kinds = [name] if name != "s3:ObjectRemoved:*" else [f"{name[:-1]}Delete", MARKER]
+    return _wanted(bucket, kinds, args[1], lambda: _event(bucket, args[1], _meta(rule, args), call))
+
+
+def by_service(bucket: Bucket, kinds: Sequence[str], key: str, meta: Meta) -> list[Any]:
+    """The same, for what the service itself does to a version in its own time."""
+    return _wanted(bucket, kinds, key, lambda: _own_event(bucket, key, meta))
+
+
+def _wanted(
+    bucket: Bucket, kinds: Sequence[str], key: str, make: Callable[[], dict[str, Any]]
+) -> list[Any]:
     out = []
-    for each in rules:
+    for each in bucket.settings.get(KIND) or []:
         prefix, suffix = affixes(each)
-        wanted = each["Events"]
-        # Whether a delete leaves a marker is known only when it is applied.
-        kinds = [name] if name != "s3:ObjectRemoved:*" else [f"{name[:-1]}Delete", MARKER]
-        kinds = [k for k in kinds if covers(wanted, k)]
-        if kinds and args[1].startswith(prefix) and args[1].endswith(suffix):
-            event = _event(bucket, args[1], meta, call)
+        found = [k for k in kinds if covers(each["Events"], k)]
+        if found and key.startswith(prefix) and key.endswith(suffix):
+            event = make()
             event["s3"]["configurationId"] = each["Id"]
-            out.append([kinds, each["LambdaFunctionArn"], bucket.owner, event])
+            out.append([found, each["LambdaFunctionArn"], bucket.owner, event])
     return out
 
 
+RESTORE = "s3:ObjectRestore:Post"
 MARKER = "s3:ObjectRemoved:DeleteMarkerCreated"
 
 
@@ -74,6 +84,8 @@ def _name(rule: str, args: Any, call: Call) -> str:
         return "s3:ObjectCreated:CompleteMultipartUpload"
     if rule == "s3.delete":
         return "s3:ObjectRemoved:Delete" if args[2] is not None else "s3:ObjectRemoved:*"
+    if rule == "s3.restore":
+        return RESTORE
     return _EDITED.get(call.operation, "") if rule == "s3.edit" else ""
 
 
@@ -83,20 +95,33 @@ def _meta(rule: str, args: Any) -> Meta | None:
 
 
 def _event(bucket: Bucket, key: str, meta: Meta | None, call: Call) -> dict[str, Any]:
+    principal = call.principal
+    who = principal.id or principal.account
+    event = _of(bucket, key, meta, f"AWS:{who}" if who else "Anonymous")
+    event["requestParameters"]["sourceIPAddress"] = (
+        call.request.remote if call.request is not None else "127.0.0.1"
+    )
+    event["responseElements"]["x-amz-request-id"] = call.request_id
+    return event
+
+
+def _own_event(bucket: Bucket, key: str, meta: Meta) -> dict[str, Any]:
+    event = _of(bucket, key, meta, TELLER)
+    event["requestParameters"]["sourceIPAddress"] = TELLER
+    return event
+
+
+def _of(bucket: Bucket, key: str, meta: Meta | None, who: str) -> dict[str, Any]:
     thing: dict[str, Any] = {"key": quote_plus(key, safe="/")}
     if meta is not None:
         thing |= {"size": meta.size, "eTag": meta.etag}
-    principal = call.principal
-    who = principal.id or principal.account
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": bucket.region,
-        "userIdentity": {"principalId": f"AWS:{who}" if who else "Anonymous"},
-        "requestParameters": {
-            "sourceIPAddress": call.request.remote if call.request is not None else "127.0.0.1"
-        },
-        "responseElements": {"x-amz-request-id": call.request_id, "x-amz-id-2": ""},
+        "userIdentity": {"principalId": who},
+        "requestParameters": {},
+        "responseElements": {"x-amz-request-id": "", "x-amz-id-2": ""},
         "s3": {
             "s3SchemaVersion": "1.0",
             "bucket": {
@@ -124,6 +149,15 @@ def noting(rules: Mapping[str, Rule]) -> Rule:
     return noted
 
 
+def tell(tx: Tx, events: list[Any], kind: str, version: str, more: dict[str, Any]) -> None:
+    """Record what the service did of its own, for those events that ask for ``kind``; ``more``:
+    further members of the event."""
+    for kinds, arn, owner, event in events:
+        if kind in kinds:
+            record = {**finished(event, kind, version, tx), **more}
+            tx.change(TOPIC, orjson.dumps({"arn": arn, "owner": owner, "event": record}))
+
+
 def _finished(
     kinds: list[str], event: dict[str, Any], rule: str, inner: Any, result: Any, tx: Tx
 ) -> dict[str, Any] | None:
@@ -135,6 +169,15 @@ def _finished(
         version = result["version"]
         if kind not in kinds:
             return None
+    if rule == "s3.restore":
+        if result:  # a copy that was there lasts longer: nothing began
+            return None
+        version = inner[2]
+    return finished(event, kind, version, tx)
+
+
+def finished(event: dict[str, Any], kind: str, version: str | None, tx: Tx) -> dict[str, Any]:
+    """An event with its kind, its version and its place among others."""
     at_ms = tx.now_ms
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000))
     thing = {**event["s3"]["object"], "sequencer": f"{tx.sequence:016X}"}

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.services.s3 import rows
+from pileus.services.s3 import events, lifecycle_apply, notifications, rows
 from pileus.services.s3.lifecycle import KIND, terms
 from pileus.services.s3.lifecycle_terms import Terms
 from pileus.services.s3.locks import DAY_MS
@@ -31,6 +31,11 @@ ACTIONS_MAX = 200
 PARTS_MAX = 2000  # part rows that one entry may remove
 SAVE_ROWS = 25_000
 PAUSE_FACTOR = 4  # a run rests this many times as long as it works
+_KINDS = {
+    "expire": (lifecycle_apply.EXPIRED, lifecycle_apply.MARKED),
+    "remove": (lifecycle_apply.EXPIRED,),
+    "move": (lifecycle_apply.MOVED,),
+}
 PHASES = (rows.OBJECTS, rows.VERSIONS, rows.UPLOADS)
 
 log = logging.getLogger("pileus.s3.lifecycle")
@@ -50,6 +55,7 @@ class Walk:
     newer: int = 0
     unsaved: int = 0
     actions: list[Action] = field(default_factory=list)
+    told: dict[int, list[Any]] = field(default_factory=dict)
     parts: int = 0
 
     @property
@@ -95,10 +101,20 @@ class Lifecycle:
 
     async def turn(self) -> bool:
         """Go on with every run that is due."""
-        more = False
+        more = await self._tell_restores()
         for name in self._due():
             more |= await self._advance(name)
         return more
+
+    async def _tell_restores(self) -> bool:
+        """Who asked for it hears that a restored copy is ready, or gone."""
+        store = self._room.store
+        start = keys.partition_prefix(rows.RESTORES, "due")
+        end = rows.restore_due(self._room.clock.now_ms() + 1, 0, "")
+        found = store.range(start, end, ACTIONS_MAX)
+        if found:
+            await store.submit("s3.restore_told", [[row.key for row in found]])
+        return len(found) == ACTIONS_MAX
 
     def _due(self) -> list[str]:
         store = self._room.store
@@ -156,10 +172,11 @@ class Lifecycle:
 
     async def _flush(self, walk: Walk, name: str) -> bool:
         """Submit what was found, with the position; False when the rules changed."""
-        actions, walk.actions, walk.parts, walk.unsaved = walk.actions, [], 0, 0
+        actions, told = walk.actions, walk.told
+        walk.actions, walk.told, walk.parts, walk.unsaved = [], {}, 0, 0
         if walk.finished and not actions and self._day_ms != DAY_MS:
             return True  # a run every few seconds need not leave a trace
-        args = [name, walk.rules, walk.position(name), actions]
+        args = [name, walk.rules, walk.position(name), actions, told]
         done = await self._room.store.submit("s3.lifecycle", args)
         if done > 0:
             log.info("%s: %d versions and uploads", name, done)
@@ -177,7 +194,7 @@ class Lifecycle:
             action = due(walk, bucket, told, row, now_ms)
             walk.unsaved += 1
             if action is not None:
-                walk.actions.append(action)
+                self._note(walk, bucket, action, row)
             if len(walk.actions) >= ACTIONS_MAX or walk.parts >= PARTS_MAX:
                 walk.at = row.key + b"\x00"
                 return
@@ -185,6 +202,15 @@ class Lifecycle:
             walk.phase, walk.at, walk.key = walk.phase + 1, b"", ""
         else:
             walk.at = found[-1].key + b"\x00"
+
+    def _note(self, walk: Walk, bucket: Bucket, action: Action, row: Row) -> None:
+        """An action, and who wants to be told of it."""
+        kinds = _KINDS.get(action[0])
+        if kinds and notifications.KIND in bucket.settings:
+            told = events.by_service(bucket, kinds, action[1], rows.describe(row.value))
+            if told:
+                walk.told[len(walk.actions)] = told
+        walk.actions.append(action)
 
     def _current(
         self, walk: Walk, bucket: Bucket, told: Terms, row: Row, now_ms: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.services.call import Call, HttpResponse
-from pileus.services.s3 import archive, faults, storage_classes
+from pileus.services.s3 import archive, events, faults, lifecycle_apply, storage_classes
 from pileus.services.s3.room import Room
 
 DAYS_MAX = 2**31 - 1  # the schema's xs:int
@@ -29,7 +29,10 @@ async def restore_object(room: Room, call: Call) -> HttpResponse:
     version = params.get("VersionId")
     meta = room.find(params["Bucket"], params["Key"], version)[2]
     delay_ms = _delay_ms(room, told, storage_classes.of(meta))
-    args = [params["Bucket"], params["Key"], version, delay_ms, days, room.config.s3_day_s * 1000]
+    kinds = (lifecycle_apply.RESTORED, lifecycle_apply.LAPSED)
+    told = events.by_service(room.bucket(params["Bucket"]), kinds, params["Key"], meta)
+    day_ms = room.config.s3_day_s * 1000
+    args = [params["Bucket"], params["Key"], version, delay_ms, days, day_ms, told]
     there = await room.submit("s3.restore", args, call)
     return HttpResponse(200 if there else 202)
 

@@ -20,7 +20,7 @@ from pileus.state import keys
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 ATTEMPTS_MAX = 10
 # Rules that change an object; a bucket's notifications may ask for them.
-NOTED = frozenset({"s3.put", "s3.delete", "s3.edit", "s3.complete_upload"})
+NOTED = frozenset({"s3.put", "s3.delete", "s3.edit", "s3.complete_upload", "s3.restore"})
 Told = Callable[["Bucket", str, Any, Call], list[Any]]
 
 

@@ -22,6 +22,7 @@ NULLS = "s3n"  # where a key's null version lies when it is in VERSIONS
 UPLOADS = "s3u"  # multipart uploads under way, by key
 LIFECYCLE = "s3l"  # how far the chores of a bucket have come
 TALLIES = "s3c"  # how many versions and bytes of each class a bucket holds
+RESTORES = "s3r"  # restores whose beginning or end somebody is to be told of
 PARTS = "s3p"  # parts by upload; a completed object's parts stay here
 WATCHED = "watched"
 WATCHED_KINDS = ("logging", "request-payment")
@@ -187,6 +188,13 @@ def tally_mark() -> bytes:
 def inventory_run(name: str, told: str) -> bytes:
     """When the last report of an inventory configuration was put, in ms."""
     return keys.key(LIFECYCLE, name, f"inventory/{told}")
+
+
+def restore_due(at_ms: int, order: int, kind: str) -> bytes:
+    """Somebody is to be told at a moment."""
+    return keys.key(
+        RESTORES, "due", at_ms.to_bytes(8, "big") + order.to_bytes(8, "big") + kind.encode()
+    )
 
 
 def part(upload_id: str, number: int) -> bytes:
