@@ -58,10 +58,12 @@ class Complaints(logging.Handler):
 
 
 class Server:
-    """Started, it answers in three ways: handed a request, handed one that streams, by a port."""
+    """Started, it answers in three ways: handed a request, handed one that streams, by a port.
+    ``echoes``: services that are not built, made up, for the sake of their protocol."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, echoes: tuple[str, ...] = ("cloudwatch",)) -> None:
         self._home = home
+        self._echoes = echoes
         self.complaints = Complaints()
         self.cpu_s = 0.0
         self._prepared: set[str] = set()
@@ -70,9 +72,9 @@ class Server:
         logging.getLogger().addHandler(self.complaints)
         asyncio.get_running_loop().set_exception_handler(self._lost)
         self._front = await assembly.assemble(Config(home=self._home, port=0), 0)
-        self._front.services.update(services({"cloudwatch": Echo("cloudwatch")}))
+        self._front.services.update(services({name: Echo(name) for name in self._echoes}))
         self._front.ready = True
-        self._built = {
+        self.built = {
             name: frozenset({*service.operations, *service.direct})
             for name, service in self._front.services.items()
         }
@@ -110,7 +112,7 @@ class Server:
                 await self._sure(Sent(operation, "dynamodb", "POST", "/", "", headers, body))
             await self._sure(Sent("bucket", "s3", "PUT", f"/{name}"))
             await self._sure(Sent("object", "s3", "PUT", f"/{name}/a", "", {}, b"hello"))
-        return Corpus(name, self.key, self._built)
+        return Corpus(name, self.key, self.built)
 
     async def _sure(self, sent: Sent) -> None:
         status, _, body = await self.handed(signed(sent, self.key), streams=False)

@@ -133,7 +133,10 @@ def _walk(
             return found
         values.pop()
     if node.greedy is not None:
-        for end in range(len(segments), at, -1):
+        ends = [len(segments)]
+        if node.greedy.literal:  # what the path names after the label wins over a longer label
+            ends = [*range(len(segments) - 1, at, -1), *ends]
+        for end in ends:
             rest = "/".join(segments[at:end])
             if end == len(segments) and path.endswith("/"):
                 rest += "/"
