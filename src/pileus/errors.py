@@ -54,6 +54,14 @@ class Conflict(Exception):
     """A transaction's reads no longer hold; its author reads again and retries."""
 
 
+class WrongDigest(ValueError):
+    """The bytes of a blob hash to ``found`` (SHA-256, hex), not to what its writer was told."""
+
+    def __init__(self, found: str, told: str) -> None:
+        super().__init__(f"the bytes hash to {found or 'nothing known'}, not to {told}")
+        self.found = found
+
+
 def access_denied(principal: str, action: str, resource: str, why: str = "") -> AwsError:
     """AWS's wording of a refused call (IAM user guide, "Troubleshoot access denied error
     messages")."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,47 @@ def test_two_blobs_of_the_same_bytes_at_once(tmp_path: Path) -> None:
         assert not await blobs.delete(digests[0], idle_s=60)  # just written
         assert blobs.size(digests[0]) == 4000
         assert await blobs.delete(digests[0])
+        blobs.close()
+
+    asyncio.run(body())
+
+
+class SlowFiles(Files):
+    """A disk whose next write waits for ``go``."""
+
+    def __init__(self) -> None:
+        self.writing, self.go = threading.Event(), threading.Event()
+        self.steps: list[str] = []
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        self.writing.set()
+        assert self.go.wait(10)
+        super().write(fd, data)
+        self.steps.append("written")
+
+    def close(self, fd: int) -> None:
+        self.steps.append("closed")
+        super().close(fd)
+
+
+def test_a_write_given_up_keeps_its_descriptor_to_its_end(tmp_path: Path) -> None:
+    """Its number would by then be another file's."""
+
+    async def body() -> None:
+        files = SlowFiles()
+        blobs = FileBlobs(tmp_path / "blobs", files)
+        writer = blobs.create()
+        writing = asyncio.ensure_future(writer.write(b"x" * 2_000_000))
+        await asyncio.to_thread(files.writing.wait, 10)
+        writing.cancel()
+        giving_up = asyncio.ensure_future(writer.abort())
+        await asyncio.sleep(0.05)
+        files.go.set()
+        await giving_up
+        assert files.steps == ["written", "closed"]
+        with pytest.raises(ValueError, match="given up"):
+            await writer.commit()
+        assert os.listdir(tmp_path / "blobs" / "tmp") == [] and blobs.list() == []
         blobs.close()
 
     asyncio.run(body())

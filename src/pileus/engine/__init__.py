@@ -80,7 +80,7 @@ class BlobWriter(Protocol):
     async def write(self, chunk: bytes) -> None: ...
     async def commit(self, digest: str = "") -> str:
         """Make the bytes durable (file and directory) and answer their SHA-256 in hex: the blob's
-        name. ``digest``: what the bytes must hash to (``ValueError`` otherwise), or, for a writer
+        name. ``digest``: what the bytes must hash to (``WrongDigest`` otherwise), or, for a writer
         made with ``hashed=False``, the digest the caller has computed itself."""
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Headers = list[tuple[str, str]]
 
@@ -21,6 +21,17 @@ class BodyStream(Protocol):
     length: int
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@runtime_checkable
+class SignedStream(BodyStream, Protocol):
+    """A stream that compares its SHA-256 with the signed one at its end, unless its reader wants
+    to hash beside other work."""
+
+    def unchecked(self) -> tuple[BodyStream, str, Callable[[str], None]]:
+        """The bytes alone, the signed SHA-256 in hex, and what to tell the true one: it raises
+        where they differ."""
+        ...
 
 
 @dataclass(slots=True)
@@ -256,6 +267,7 @@ class PlainObjects(Protocol):
     None: the request is not so plain, it goes the usual way. Answers lack their request ids."""
 
     changes: Callable[[], int]  # grows when a bucket or a setting of one changes
+    bytes_max: int  # of a body that ``put`` takes
 
     def bucket(self, name: str, principal: Principal) -> PlainBucket | None: ...
     def get(self, bucket: Any, key: str, head: bool) -> HttpResponse | None: ...

@@ -18,7 +18,7 @@ class Limits:
     headers: int = 200
     uri_bytes: int = 32 * 1024
     body_bytes: int = 5 * 1024**3 + 64 * 1024**2
-    buffered_bytes: int = 1024 * 1024
+    buffered_bytes: int = 256 * 1024
     stream_high_bytes: int = 1024 * 1024
     write_high_bytes: int = 256 * 1024
     pipelined: int = 32

@@ -156,6 +156,10 @@ class ShortWay:
         wish = (signer.shape(names) if shape is None else shape) & _METHODS.get(method, 0)
         if not wish or (request.query and request.query != _HINTS[method]):
             return None
+        if (
+            len(request.body) > self._objects.bytes_max
+        ):  # before it is hashed: the usual way hashes too
+            return None
         place = self._places.get((headers["host"], request.path)) or self._place(request)
         if place is None:
             return None

@@ -31,6 +31,7 @@ class Spy:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self.changes, self.bucket = inner.changes, inner.bucket
+        self.bytes_max = inner.bytes_max
         self.answered = 0
 
     def get(self, *args: Any) -> Any:

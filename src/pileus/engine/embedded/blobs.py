@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pileus.engine.embedded.log import unavailable
+from pileus.errors import WrongDigest
 
 T = TypeVar("T")
 THREADS = 8
 CHUNK_BYTES = 1024 * 1024
+WRITE_BYTES = 512 * 1024
 STALE_TMP_S = 24 * 3600
 
 
@@ -180,7 +183,10 @@ class FileBlobs:
 
 class FileBlobWriter:
     """One blob being written. ``write`` returns when the bytes are with the system; chunks are
-    gathered, so that small ones cost no thread hop each."""
+    gathered, so that small ones cost no thread hop each.
+
+    A caller that is cancelled leaves its step running: the lock keeps ``abort`` from closing the
+    descriptor under it, which another file may have by the next write."""
 
     def __init__(self, blobs: FileBlobs, tmp: str, hashed: bool) -> None:
         self.size = 0
@@ -190,29 +196,38 @@ class FileBlobWriter:
         self._hash = hashlib.sha256() if hashed else None
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
+        self._step = threading.Lock()
+        self._over = False
 
     async def write(self, chunk: bytes) -> None:
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
         self.size += len(chunk)
-        if self._gathered_bytes >= CHUNK_BYTES:
+        if self._gathered_bytes >= WRITE_BYTES:
             await self._on_thread(self._drain)
 
     async def commit(self, digest: str = "") -> str:
         return await self._on_thread(self._finish, digest)
 
     async def abort(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._blobs.threads, self._discard)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._blobs.threads, self._alone, self._discard)
 
     async def _on_thread(self, step: Callable[..., T], *args: Any) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._blobs.threads, step, *args)
+            return await loop.run_in_executor(self._blobs.threads, self._alone, step, *args)
         except OSError as e:
             await self.abort()
             raise unavailable(e) from e
 
+    def _alone(self, step: Callable[..., T], *args: Any) -> T:
+        with self._step:
+            return step(*args)
+
     def _drain(self) -> None:
+        if self._over:
+            return
         if self._fd < 0:
             self._fd = self._blobs.files.create(self._tmp)
         gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
@@ -222,16 +237,19 @@ class FileBlobWriter:
             self._blobs.files.write(self._fd, chunk)
 
     def _finish(self, digest: str) -> str:
+        if self._over:
+            raise ValueError("the blob was given up")
         self._drain()
         computed = self._hash.hexdigest() if self._hash is not None else digest
         if not computed or (digest and digest != computed):
             self._discard()
-            raise ValueError(f"the bytes hash to {computed or 'nothing known'}, not to {digest}")
+            raise WrongDigest(computed, digest)
         fd, self._fd = self._fd, -1
         self._blobs.publish(self._tmp, fd, computed)
         return computed
 
     def _discard(self) -> None:
+        self._over = True
         self._gathered = []
         if self._fd >= 0:
             fd, self._fd = self._fd, -1

@@ -6,6 +6,8 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 
+from pileus.errors import WrongDigest
+
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -69,7 +71,7 @@ class SimulatedBlobWriter:
         data = bytes(self._data)
         computed = hashlib.sha256(data).hexdigest() if self._hashed else digest
         if not computed or (digest and digest != computed):
-            raise ValueError(f"the bytes hash to {computed or 'nothing known'}, not to {digest}")
+            raise WrongDigest(computed, digest)
         self._content[computed] = data
         return computed
 

@@ -1,6 +1,8 @@
 """Bytes coming in: small ones stay in memory, the rest goes to a blob while it is hashed.
 
-MD5 (the ETag needs it) and the checksum run on a thread beside the blob's own hash and write.
+MD5 (the ETag needs it) and the checksum run on a thread beside the blob's own hash and write, on
+one block while the next one arrives. The blob's hash is the signed one, too. Where the client told
+no other digest the sync need not wait for them.
 """
 
 from __future__ import annotations
@@ -9,11 +11,11 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from hashlib import md5
+from hashlib import md5, sha256
 from typing import Any
 
-from pileus.errors import AwsError
-from pileus.services.call import HttpRequest
+from pileus.errors import AwsError, WrongDigest
+from pileus.services.call import HttpRequest, SignedStream
 from pileus.services.s3.checksums import (
     HEADERS,
     Digest,
@@ -26,7 +28,7 @@ from pileus.services.s3.room import Room
 from pileus.services.s3.rows import INLINE_BYTES_MAX
 
 OBJECT_BYTES_MAX = 5 * 1024**3
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 512 * 1024
 DIGEST_HEADERS = frozenset(
     {*HEADERS, "content-md5", "x-amz-trailer", "x-amz-sdk-checksum-algorithm"}
 )
@@ -120,7 +122,43 @@ async def _whole(
 
 async def _write(writer: Any, body: bytes, known: str) -> str:
     await writer.write(body)
-    return str(await (writer.commit(known) if known else writer.commit()))
+    return str(await writer.commit(known))
+
+
+class _Intake:
+    """Digest and file, beside each other on one block while the next one arrives."""
+
+    def __init__(self, writer: Any, digest: Digest) -> None:
+        self._writer, self._digest = writer, digest
+        self._hashing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
+
+    async def take(self, block: bytes) -> None:
+        """Begin with ``block`` when all is done with the one before."""
+        await self.hashed()
+        await self.written()
+        loop = asyncio.get_running_loop()
+        self._hashing = loop.run_in_executor(None, self._digest.update, block)
+        self._writing = loop.create_task(self._writer.write(block))
+
+    async def hashed(self) -> None:
+        """The digest has seen all blocks."""
+        hashing, self._hashing = self._hashing, None
+        if hashing is not None:
+            await hashing
+
+    async def written(self) -> None:
+        """So has the file; raises what it raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+    async def abort(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.cancel()
+            await asyncio.wait([writing])
+        await self._writer.abort()
 
 
 async def drain(
@@ -133,8 +171,11 @@ async def drain(
     limit: int = OBJECT_BYTES_MAX,
 ) -> Body:
     """Take a stream; a failed one leaves nothing behind. ``headers`` may gain trailers."""
-    digest = Digest(algorithm)
+    digest, told, check = Digest(algorithm), "", None
+    if isinstance(chunks, SignedStream):
+        chunks, told, check = chunks.unchecked()
     writer = room.blobs.create()
+    intake = _Intake(writer, digest)
     size = 0
     small = b""
     try:
@@ -147,30 +188,45 @@ async def drain(
                 continue
             if small:
                 block, small = small + block, b""
-            await asyncio.gather(asyncio.to_thread(digest.update, block), writer.write(block))
+            await intake.take(block)
         if length >= 0 and size != length:
-            raise AwsError(
-                "IncompleteBody",
-                "You did not provide the number of bytes specified by the Content-Length HTTP"
-                " header",
-            )
+            raise _incomplete()
         if small or not size:
+            if check is not None:
+                check(sha256(small).hexdigest())
             digest.update(small)
             checks = verify(headers, algorithm, digest)
             if inline:
                 await writer.abort()
                 return Body(size, digest.md5.hex(), small, checks=checks)
             await writer.write(small)
+        await intake.written()
+        if not DIGEST_HEADERS.isdisjoint(headers):  # only what is as it was told gets a name
+            await intake.hashed()
+            verify(headers, algorithm, digest)
+        try:
+            blob = str(await writer.commit(told))
+        except WrongDigest as error:
+            if check is not None:
+                check(error.found)
+            raise
+        await intake.hashed()
         checks = verify(headers, algorithm, digest)
-        blob = await writer.commit()
     except BaseException:
-        await writer.abort()
+        await intake.abort()
         raise
     return Body(size, digest.md5.hex(), blob=blob, checks=checks)
 
 
+def _incomplete() -> AwsError:
+    return AwsError(
+        "IncompleteBody",
+        "You did not provide the number of bytes specified by the Content-Length HTTP header",
+    )
+
+
 async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Chunks gathered to about a megabyte: one thread hop each, not one per packet."""
+    """Chunks gathered: a few thread hops each, not some per packet."""
     gathered: list[bytes] = []
     size = 0
     async for chunk in chunks:

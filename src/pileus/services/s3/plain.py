@@ -92,6 +92,7 @@ class Plain:
         self._now_ms = room.clock.now_ms
         self._random = room.clock.random_bytes
         self.changes = room.store.counter(rows.TABLE)
+        self.bytes_max = INLINE_BYTES_MAX
         self._heads: dict[tuple[bytes, bool], Described | None] = {}
 
     def bucket(self, name: str, principal: Principal) -> PlainBucket | None:
@@ -153,7 +154,7 @@ class Plain:
     ) -> Submission | None:
         """Store a small body; None also where a header is wrong: the usual way says how."""
         data, headers = request.body, request.headers
-        if len(data) > INLINE_BYTES_MAX or len(key) > KEY_CHARS_MAX:
+        if len(data) > self.bytes_max or len(key) > KEY_CHARS_MAX:
             return None
         try:
             if _NOT_KEPT.issuperset(headers):

@@ -1,0 +1,105 @@
+"""Bodies on their way to a blob (B1): what is stored is what was signed and told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+import random
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pileus.engine.embedded.blobs import FileBlobs
+from pileus.errors import AwsError
+from pileus.services.s3.checksums import algorithm_of
+from pileus.services.s3.ingest import Body, drain
+from pileus.wire.payload import HashedStream
+
+SIZES = [0, 1, 16 * 1024, 16 * 1024 + 1, 511 * 1024, 1024 * 1024, 1_700_000]
+
+
+class Pieces:
+    """A body as a connection hands it on, in pieces of any size."""
+
+    def __init__(self, data: bytes, fails: bool = False) -> None:
+        self.length = len(data)
+        self._data, self._fails = data, fails
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        at, dice = 0, random.Random(len(self._data))
+        while at < len(self._data):
+            size = dice.randrange(1, 300_000)
+            yield self._data[at : at + size]
+            at += size
+            await asyncio.sleep(0)
+        if self._fails:
+            raise ConnectionResetError("the client went away")
+
+
+def drained(home: Path, stream: Any, headers: dict[str, str], inline: bool = True) -> Any:
+    """The body, or the error; nothing may be left in the blobs' working directory."""
+
+    async def run() -> Any:
+        blobs = FileBlobs(home / "blobs")
+        room: Any = SimpleNamespace(blobs=blobs)
+        try:
+            body = await drain(room, stream, headers, algorithm_of(headers), inline)
+            if body.blob:
+                body.data = b"".join([chunk async for chunk in blobs.read(body.blob)])
+            return body
+        except (AwsError, ConnectionResetError) as error:
+            return error
+        finally:
+            assert os.listdir(home / "blobs" / "tmp") == []
+            blobs.close()
+
+    (home / "blobs").mkdir(exist_ok=True)
+    return asyncio.run(run())
+
+
+def digests(data: bytes) -> dict[str, str]:
+    def text(raw: bytes) -> str:
+        return base64.b64encode(raw).decode()
+
+    return {
+        "content-md5": text(hashlib.md5(data).digest()),
+        "x-amz-checksum-crc32": text(zlib.crc32(data).to_bytes(4, "big")),
+        "x-amz-checksum-sha256": text(hashlib.sha256(data).digest()),
+    }
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("inline", [True, False])
+def test_stored_as_it_came(tmp_path: Path, size: int, inline: bool) -> None:
+    data = os.urandom(size)
+    signed = HashedStream(Pieces(data), hashlib.sha256(data).hexdigest())
+    for stream in (Pieces(data), signed):
+        told: list[dict[str, str]] = [{}, *({n: v} for n, v in digests(data).items())]
+        for headers in told:
+            body = drained(tmp_path, stream, headers, inline)
+            assert isinstance(body, Body)
+            assert (body.size, body.data, body.etag) == (size, data, hashlib.md5(data).hexdigest())
+            assert bool(body.blob) == (not inline or size > 16 * 1024)
+            assert not body.blob or body.blob == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_what_is_not_as_told_gets_no_name(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    other = hashlib.sha256(b"other").hexdigest()
+    for inline in (True, False):
+        refused = drained(tmp_path, HashedStream(Pieces(data), other), {}, inline)
+        assert isinstance(refused, AwsError) and refused.code == "XAmzContentSHA256Mismatch"
+        assert refused.fields["S3ComputedContentSHA256"] == hashlib.sha256(data).hexdigest()
+        for name, value in digests(b"other").items():
+            refused = drained(tmp_path, Pieces(data), {name: value}, inline)
+            assert isinstance(refused, AwsError) and refused.code == "BadDigest"
+        gone = drained(tmp_path, Pieces(data, fails=True), {}, inline)
+        assert isinstance(gone, ConnectionResetError)
+    assert not list((tmp_path / "blobs").glob("??/*"))
