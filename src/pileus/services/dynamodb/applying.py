@@ -48,7 +48,8 @@ def update(table: Table, item: Item, spec: list[Any]) -> list[Path]:
         compiled = compile_update(spec[1], spec[2])
         compiled.apply(item, spec[3])
         paths = compiled.paths
-        _check_index_types(table, item, compiled.heads)
+        touched = compiled.heads
+        _check_index_types(table, item, touched)
         if compiled.nested:
             for head in compiled.nested:
                 if head in item:
@@ -57,7 +58,9 @@ def update(table: Table, item: Item, spec: list[Any]) -> list[Path]:
         for action in spec[1]:
             _act(item, *action)
         paths = [(a[0],) for a in spec[1]]
-    table.check_index_keys(item)
+        touched = frozenset(a[0] for a in spec[1])
+    if table.indexes:
+        table.check_index_keys(item, touched)
     return paths
 
 

@@ -43,7 +43,6 @@ COUNT_EVERY_S = 600.0
 SLICE_ROWS = 200
 STREAM_MS = 24 * 3600 * 1000
 PURGE_ROWS = 500
-FILL_ROWS = 200
 PAUSE_FACTOR = 20  # a walk rests this many times as long as it works
 
 log = logging.getLogger(__name__)
@@ -110,23 +109,32 @@ class Chores:
         self._seen = now
 
     async def _fill(self, table: Table, index: Index) -> None:
-        start: bytes | None = table.rows_prefix
-        while start is not None:
-            args = [table.meta_key, table.id, index.name, start, FILL_ROWS]
-            start = await self.room.store.submit("dynamodb.fill", args)
-            await self.room.clock.sleep(0)
+        """Fill what is left of an index, slice by slice, resting as long as it works."""
+        clock = self.room.clock
+        await self._show(table, index, {"Backfilling": True})
+        more = True
+        while more:
+            began = clock.monotonic()
+            args = [table.meta_key, table.id, index.rows]
+            more = await self.room.store.submit("dynamodb.fill", args)
+            await clock.sleep(min(1.0, clock.monotonic() - began))
+        await self._show(table, index, {"IndexStatus": "ACTIVE"})
 
-        def activate(draft: Any) -> None:
+    async def _show(self, table: Table, index: Index, state: dict[str, Any]) -> None:
+        """Let the index's description say so."""
+
+        def show(draft: Any) -> None:
             row = draft.get_json(table.meta_key)
             if row is None or row["id"] != table.id:
                 return
             for member in row.get("GlobalSecondaryIndexes", ()):
-                if member["IndexName"] == index.name:
-                    member["IndexStatus"] = "ACTIVE"
+                here = index.rows == f"{table.rows}:{member['id']}"
+                if here and any(member.get(k) != v for k, v in state.items()):
                     member.pop("Backfilling", None)
-            draft.put_json(table.meta_key, row)
+                    member.update(state)
+                    draft.put_json(table.meta_key, row)
 
-        await self.room.store.transact(activate)
+        await self.room.store.transact(show)
 
     async def _purge(self) -> None:
         store = self.room.store

@@ -7,6 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pileus.services.call import Call
+from pileus.services.dynamodb.billing import (
+    GLOBAL,
+    set_maxima,
+    set_on_demand,
+    set_warm,
+    throughput,
+)
 from pileus.services.dynamodb.catalog import meta_key
 from pileus.services.dynamodb.describe_table import describe
 from pileus.services.dynamodb.faults import in_use
@@ -31,13 +38,21 @@ async def create_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         draft.put_json(key, description)
 
     await room.store.transact(create, call.invocation_id)
-    shown = describe(room, description)
+    return {"TableDescription": _shown(describe(room, description), p)}
+
+
+def _shown(shown: dict[str, Any], p: dict[str, Any]) -> dict[str, Any]:
+    """The answer: warmth is in DescribeTable's only, unless one was asked for."""
     shown["TableStatus"] = "CREATING"
     for member in ("BillingModeSummary", "TableThroughputModeSummary"):
         shown.get(member, {}).pop("LastUpdateToPayPerRequestDateTime", None)
+    del shown["WarmThroughput"]
+    if "WarmThroughput" in p:
+        shown["WarmThroughput"] = {**p["WarmThroughput"], "Status": "UPDATING"}
     for index in shown.get("GlobalSecondaryIndexes", ()):
         index["IndexStatus"] = "CREATING"
-    return {"TableDescription": shown}
+        del index["WarmThroughput"]
+    return shown
 
 
 def describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[str, Any]:
@@ -51,22 +66,19 @@ def describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[s
         "KeySchema": p["KeySchema"],
         "TableStatus": "ACTIVE",
         "CreationDateTime": at_ms / 1000,
-        "ProvisionedThroughput": throughput(p.get("ProvisionedThroughput")),
         "TableArn": arn,
         "TableId": str(uuid.UUID(bytes=room.clock.random_bytes(16), version=4)),
         "DeletionProtectionEnabled": bool(p.get("DeletionProtectionEnabled")),
         "tags": {t["Key"]: t["Value"] for t in p.get("Tags") or ()},
     }
-    if p.get("BillingMode") == "PAY_PER_REQUEST":
+    billing = p.get("BillingMode") or "PROVISIONED"
+    if billing == "PAY_PER_REQUEST":
         set_on_demand(d, at_ms)
+    _set_capacity(d, p, billing)
     for member in INDEXES:
         if p.get(member):
-            d[member] = [
-                new_index(room, arn, i, member == "GlobalSecondaryIndexes") for i in p[member]
-            ]
-    for member in ("OnDemandThroughput", "WarmThroughput"):
-        if member in p:
-            d[member] = p[member]
+            mode = billing if member == GLOBAL else ""
+            d[member] = [new_index(room, arn, i, mode) for i in p[member]]
     if "TableClass" in p:
         d["TableClassSummary"] = {"TableClass": p["TableClass"]}
     set_stream(d, p.get("StreamSpecification"), at_ms)
@@ -74,36 +86,28 @@ def describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[s
     return d
 
 
-def throughput(units: dict[str, Any] | None) -> dict[str, Any]:
-    """A ProvisionedThroughputDescription."""
-    given = units or {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0}
-    return {"NumberOfDecreasesToday": 0, **given}
-
-
-def set_on_demand(d: dict[str, Any], at_ms: int) -> None:
-    """Mark a description as pay per request since ``at_ms``."""
-    since = {"LastUpdateToPayPerRequestDateTime": at_ms / 1000}
-    d["BillingModeSummary"] = {"BillingMode": "PAY_PER_REQUEST", **since}
-    d["TableThroughputModeSummary"] = {"TableThroughputMode": "PAY_PER_REQUEST", **since}
-
-
-def new_index(room: Room, table_arn: str, p: dict[str, Any], is_global: bool) -> dict[str, Any]:
+def new_index(room: Room, table_arn: str, p: dict[str, Any], billing: str = "") -> dict[str, Any]:
     """An index's description from its definition; its ``id`` tells it from one of the same name
-    before or after it."""
+    before or after it. ``billing``: of the table of a global index."""
+    name = p["IndexName"]
     d = {
         "id": room.clock.random_bytes(3).hex(),
-        "IndexName": p["IndexName"],
+        "IndexName": name,
         "KeySchema": p["KeySchema"],
         "Projection": p["Projection"],
-        "IndexArn": f"{table_arn}/index/{p['IndexName']}",
+        "IndexArn": f"{table_arn}/index/{name}",
     }
-    if is_global:
+    if billing:
         d["IndexStatus"] = "ACTIVE"
-        d["ProvisionedThroughput"] = throughput(p.get("ProvisionedThroughput"))
-        for member in ("OnDemandThroughput", "WarmThroughput"):
-            if member in p:
-                d[member] = p[member]
+        _set_capacity(d, p, billing, name)
     return d
+
+
+def _set_capacity(d: dict[str, Any], p: dict[str, Any], billing: str, index: str = "") -> None:
+    """The capacity of a new table or index."""
+    d["ProvisionedThroughput"] = throughput(p.get("ProvisionedThroughput"))
+    set_maxima(d, p.get("OnDemandThroughput") or {}, billing == "PAY_PER_REQUEST", index, new=True)
+    set_warm(d, p.get("WarmThroughput") or {}, index, new=True)
 
 
 def set_stream(d: dict[str, Any], spec: dict[str, Any] | None, at_ms: int) -> None:

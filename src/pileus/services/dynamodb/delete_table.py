@@ -41,6 +41,16 @@ def check_idle(row: dict[str, Any]) -> None:
         )
 
 
+def check_indexes(row: dict[str, Any]) -> None:
+    """ResourceInUseException for a table of which an index is being made."""
+    for index in row.get("GlobalSecondaryIndexes", ()):
+        if index["IndexStatus"] != "ACTIVE":
+            raise in_use(
+                "Attempt to change a resource which is still in use: Cannot delete table while"
+                " indexes are being created, updated, or deleted."
+            )
+
+
 def _keep(draft: Any, table: Table, row: dict[str, Any], backup_id: str, at_ms: int) -> None:
     """A table with point-in-time recovery leaves a backup for 35 days, as on AWS. Its items go
     when that is made."""
@@ -67,6 +77,7 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
                 " Disable deletion protection first."
             )
         check_idle(row)
+        check_indexes(row)
         draft.delete(table.meta_key)
         streams = (topic(table.id, s["label"]) for s in row.get("streams", ()))
         for rows in (*table.kept_rows, *streams, *history.histories(row)):

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from pileus.services.call import Call
+from pileus.services.dynamodb.billing import GLOBAL, show_capacity
 from pileus.services.dynamodb.counting import count
 from pileus.services.dynamodb.room import Room
 
@@ -23,8 +24,14 @@ def describe(room: Room, description: dict[str, Any]) -> dict[str, Any]:
     out = {n: copy.deepcopy(v) for n, v in description.items() if n[0].isupper()}
     rows = "d:" + description["id"]
     out["ItemCount"], out["TableSizeBytes"] = count(room, rows)
+    now_s = room.clock.now_ms() / 1000
+    show_capacity(out, now_s)
     for member in INDEXES:
         for index in out.get(member, ()):
             index_rows = f"{rows}:{index.pop('id')}"
             index["ItemCount"], index["IndexSizeBytes"] = count(room, index_rows)
+            if member == GLOBAL:
+                show_capacity(index, now_s)
+            if index.get("Backfilling") is False:  # its resources are being allocated
+                out["TableStatus"] = "UPDATING"
     return out

@@ -11,7 +11,8 @@ import uuid
 from typing import Any
 
 from pileus.services.call import Call
-from pileus.services.dynamodb.create_table import set_encryption, set_on_demand, throughput
+from pileus.services.dynamodb.billing import set_on_demand, throughput
+from pileus.services.dynamodb.create_table import set_encryption
 from pileus.services.dynamodb.faults import bad_parameter, invalid
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.settings import check_units

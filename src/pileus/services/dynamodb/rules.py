@@ -17,6 +17,7 @@ from pileus.services.dynamodb import history
 from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
 from pileus.services.dynamodb.expressions.paths import gather
 from pileus.services.dynamodb.faults import condition_failed
+from pileus.services.dynamodb.filling import fill
 from pileus.services.dynamodb.transacting import transact
 from pileus.services.dynamodb.writing import Change, carry_out, write_price
 from pileus.state import keys
@@ -148,24 +149,6 @@ def purge(tx: Tx, args: list[Any]) -> int:
     for row in rows:
         tx.delete(row.key)
     return len(rows)
-
-
-def fill(tx: Tx, args: list[Any]) -> bytes | None:
-    """``[meta_key, id, index, start, limit]``: index rows for a stretch of items. Answers where to
-    go on, or nil at the end."""
-    meta_key, incarnation, name, start, limit = args
-    table = table_of(tx, meta_key, incarnation)
-    index = table.by_name.get(name)
-    if index is None:
-        return None
-    rows = tx.range(start, keys.after_prefix(table.rows_prefix), limit)
-    for row in rows:
-        item = orjson.loads(row.value)
-        address = index.address(item, table.sort_of(item))
-        if address is not None:
-            whole = index.projected is None
-            tx.put(address, row.value if whole else orjson.dumps(index.image(item)))
-    return rows[-1].key + b"\x00" if len(rows) == limit else None
 
 
 def load(tx: Tx, args: list[Any]) -> None:

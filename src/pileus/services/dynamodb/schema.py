@@ -65,8 +65,14 @@ class Index:
     def key_attributes(self) -> tuple[tuple[str, str], ...]:
         return self.hash + self.range
 
+    @property
+    def names(self) -> list[str]:
+        """The names of its key attributes."""
+        return [name for name, _ in self.key_attributes]
+
     def address(self, item: Item, item_sort: bytes) -> bytes | None:
-        """The index row's key for ``item``, or None when the item has not all index keys."""
+        """The index row's key for ``item``, or None when the item has not all index keys, or (it
+        is older than the index) not such as fit."""
         parts = []
         for name, kind in self.hash + self.range:
             value = item.get(name)
@@ -74,6 +80,8 @@ class Index:
                 return None
             parts.append(key_bytes(kind, value[kind]))
         n = len(self.hash)
+        if sum(map(len, parts)) > RANGE_BYTES_MAX and too_long(self, item):
+            return None
         partition = joined(parts[:n])
         tail = joined(parts[n:]) if self.range else None
         return keys.key(self.rows, partition, index_sort(tail, item_sort))
@@ -83,6 +91,16 @@ class Index:
         if self.projected is None:
             return item
         return {n: v for n, v in item.items() if n in self.projected}
+
+
+def too_long(index: Index, item: Item) -> str:
+    """What is said of an item whose key in ``index`` is too long; '' when it is not. The parts of a
+    composite key count together."""
+    for part, bytes_max, text in ((index.hash, *HASH_LIMIT), (index.range, *RANGE_LIMIT)):
+        values = [item[name] for name, _ in part if name in item]
+        if values and sum(map(size_of, values)) > bytes_max:
+            return text
+    return ""
 
 
 def joined(parts: list[bytes]) -> bytes:
@@ -216,16 +234,17 @@ class Table:
             raise bad_parameter(RANGE_LIMIT[1])
         return data
 
-    def check_index_keys(self, item: Item) -> None:
-        """Index key attributes of ``item`` must have their declared types and sizes."""
+    def check_index_keys(self, item: Item, touched: frozenset[str] | None = None) -> None:
+        """Index key attributes of ``item`` must have their declared types and sizes; ``touched``:
+        of an update that touches these alone (others may be older than the index)."""
         for name, kind, index in self.index_types:
             value = item.get(name)
-            if value is not None:
+            if value is not None and (touched is None or name in touched):
                 check_index_key(name, kind, index, value)
         for made in self.indexes:
-            for part, bytes_max, text in ((made.hash, *HASH_LIMIT), (made.range, *RANGE_LIMIT)):
-                values = [item[name] for name, _ in part if name in item]
-                if values and sum(map(size_of, values)) > bytes_max:
+            if touched is None or not touched.isdisjoint(made.names):
+                text = too_long(made, item)
+                if text:
                     raise bad_parameter(text)
 
     def key_image(self, item: Item) -> Item:
