@@ -57,8 +57,8 @@ scale: .venv/.test ## a million items and a million objects beside an empty clou
 fuzz: .venv/.test ## changed requests at every parser: FUZZ=seconds; findings in var/fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(FUZZ),60)
 
-suites: .venv/.test ## outside suites, run from SUITES=DIR outside the tree
-	$(BIN)/python -m tests.suites.run --dir $(SUITES)
+suites: .venv/.test ## outside suites from SUITES=DIR (ONLY=one); counts to docs/suites.json
+	$(BIN)/python -m tests.suites.run --record --dir $(SUITES) $(if $(ONLY),--only "$(ONLY)")
 
 clean:
 	rm -rf .venv build web/dist apps/*/web/dist

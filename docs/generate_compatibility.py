@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore import xform_name
 
+from docs import suites_page
 from pileus import assembly
 from pileus.config import Config
 from pileus.wire.models import Models
@@ -116,7 +117,7 @@ def page() -> str:
         rows.append(f"| [{service}](#{service}) | {count} of {len(names)} |")
         parts.append(section(service, names, mine, words))
     table = "\n".join(["| service | offered |", "|---|---|", *rows, "", ""])
-    return HEAD + table + "\n".join(parts)
+    return HEAD + table + "\n".join(parts) + suites_page.section()
 
 
 def states(text: str) -> list[str]:

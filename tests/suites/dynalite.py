@@ -22,19 +22,26 @@ SKIP = ("helpers.js", "bench.js")
 def run(directory: Path, made: Cloud) -> dict[str, Any]:
     """The counts, and the names of the cases that did not pass; each file's counts are printed."""
     passed = failed = 0
-    names: set[str] = set()
+    not_passed: dict[str, str] = {}
+    groups: dict[str, dict[str, int]] = {}
     for file in sorted((directory / "test").glob("*.js")):
         if file.name in SKIP:
             continue
         told = _mocha(directory, made, file)
         stats = told["stats"]
         passed, failed = passed + stats["passes"], failed + stats["failures"]
+        groups[file.stem] = tally(stats["passes"], stats["failures"])
         print(f"  {file.name}: {stats['passes']} passed, {stats['failures']} failed", flush=True)
         for case in told["failures"]:
-            names.add(case["fullTitle"])
-            print(f"    {case['fullTitle']}: {case['err'].get('message', '')[:300]}", flush=True)
-    of = passed + failed
-    return {"of": of, "passed": passed, "failed": failed, "not_passed": sorted(names)}
+            error = case["err"].get("message", "")[:300]
+            not_passed[case["fullTitle"]] = error.partition("\n")[0]
+            print(f"    {case['fullTitle']}: {error}", flush=True)
+    told = {n: not_passed[n] for n in sorted(not_passed)}
+    return {**tally(passed, failed), "groups": groups, "not_passed": told}
+
+
+def tally(passed: int, failed: int) -> dict[str, int]:
+    return {"of": passed + failed, "passed": passed, "failed": failed}
 
 
 def _mocha(directory: Path, made: Cloud, file: Path) -> dict[str, Any]:

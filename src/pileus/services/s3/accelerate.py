@@ -22,10 +22,10 @@ def get_accelerate(room: Room, call: Call) -> dict[str, Any]:
 async def put_accelerate(room: Room, call: Call) -> None:
     name = call.params["Bucket"]
     status = (call.params.get("AccelerateConfiguration") or {}).get("Status")
-    if status not in ("Enabled", "Suspended"):
-        raise faults.malformed_xml()
     if "." in name:
         raise faults.invalid_request(
             "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names"
         )
+    if status not in ("Enabled", "Suspended"):
+        raise faults.malformed_xml()
     await room.configure(call, name, KIND, {"Status": status})

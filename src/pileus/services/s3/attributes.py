@@ -56,7 +56,7 @@ def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
     return {
         **out,
         "PartNumberMarker": marker,
-        "NextPartNumberMarker": page[-1][0] if page else marker,
+        "NextPartNumberMarker": page[-1][0] if page else 0,
         "MaxParts": limit,
         "IsTruncated": len(parts) > len(page),
         "Parts": [

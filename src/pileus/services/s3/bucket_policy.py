@@ -53,6 +53,8 @@ def _checked(text: str, name: str) -> dict[str, Any]:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise _malformed("This policy contains invalid Json") from None
+    if not document.get("Statement"):
+        raise _malformed("Missing required field Statement")
     for statement in listed(document.get("Statement") or []):
         if not isinstance(statement, dict):
             raise _malformed("Missing required field Statement")

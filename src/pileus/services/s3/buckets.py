@@ -31,10 +31,10 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     name = check_bucket(params["Bucket"])
     region = _region(call)
     default = "ObjectWriter" if room.config.s3_legacy_defaults else "BucketOwnerEnforced"
-    ownership = params.get("ObjectOwnership") or default
+    ownership = params.get("ObjectOwnership", default)
     if ownership not in OWNERSHIPS:
         raise faults.invalid_argument(
-            "Invalid x-amz-object-ownership header", "x-amz-object-ownership", ownership
+            f"Invalid x-amz-object-ownership header: {ownership}", "x-amz-object-ownership", None
         )
     settings = {
         "ownership": {"Rules": [{"ObjectOwnership": ownership}]},
@@ -179,7 +179,11 @@ def _names(room: Room, account: str, prefix: str, after: str) -> Iterator[str]:
 
 
 def _shown(name: str, record: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    out = {"Name": name, "CreationDate": moment(record["created_ms"])}
+    out = {
+        "Name": name,
+        "CreationDate": moment(record["created_ms"]),
+        "BucketArn": bucket_arn(name),
+    }
     if any(p in params for p in ("MaxBuckets", "Prefix", "BucketRegion", "ContinuationToken")):
         out["BucketRegion"] = record["region"]
     return out

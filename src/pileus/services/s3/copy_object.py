@@ -13,7 +13,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import acl, archive, checksums, faults, object_lock, rows, storage_classes
-from pileus.services.s3.conditions import check_read
+from pileus.services.s3.conditions import check_source
 from pileus.services.s3.copy_source import parse_source
 from pileus.services.s3.get_object import read_chunks
 from pileus.services.s3.headers import kept, moment, tags_of
@@ -43,8 +43,7 @@ class Source:
         found = room.store.row(self.row)
         self.guard = [[self.row, found.version]] if found is not None else [[self.row, -1]]
         headers = call.request.headers if call.request is not None else {}
-        if check_read(headers, self.meta, "x-amz-copy-source-"):
-            raise faults.precondition_failed("x-amz-copy-source-If-None-Match")
+        check_source(headers, self.meta, room.clock.now_ms())
         if not archive.readable(self.meta, room.clock.now_ms()):
             raise AwsError(
                 "ObjectNotInActiveTierError",
@@ -85,6 +84,7 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
         "ETag": f'"{meta.etag}"',
         "LastModified": moment(meta.modified_ms),
         **checksums.members(meta.checks),
+        **({"ChecksumType": "FULL_OBJECT"} if meta.checks else {}),
     }
     return {
         "CopyObjectResult": result,
@@ -193,13 +193,16 @@ def _span(told: str | None, size: int) -> tuple[int, int]:
             told,
         )
     first, last = int(found[1]), int(found[2])
+    if first >= size:
+        raise faults.invalid_request(
+            "The specified copy range is invalid for the source object size"
+        )
     if last >= size:
-        error = faults.invalid_argument(
+        raise faults.invalid_argument(
             f"Range specified is not valid for source object of size: {size}",
             "x-amz-copy-source-range",
             told,
         )
-        raise error
     return first, last - first + 1
 
 

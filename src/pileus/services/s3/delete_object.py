@@ -13,7 +13,7 @@ from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import faults, object_lock, rows
 from pileus.services.s3.headers import parse_date
 from pileus.services.s3.query import query_of
-from pileus.services.s3.room import Room
+from pileus.services.s3.room import Bucket, Room
 
 BATCH_MAX = 1000
 AT_ONCE = 50
@@ -24,9 +24,9 @@ async def delete_object(room: Room, call: Call) -> HttpResponse:
     request = call.request
     assert request is not None
     version = query_of(call).get("versionId")
-    result = await _delete(
-        room, call, call.params["Bucket"], call.params["Key"], version, _conditions(request.headers)
-    )
+    bucket = room.bucket(call.params["Bucket"])
+    conditions = _conditions(request.headers, bucket)
+    result = await _delete(room, call, bucket.name, call.params["Key"], version, conditions)
     answer: Headers = []
     if result["version"] is not None:
         answer.append(("x-amz-version-id", result["version"]))
@@ -50,10 +50,11 @@ async def _delete(
     return result
 
 
-def _conditions(headers: dict[str, str]) -> dict[str, Any]:
+def _conditions(headers: dict[str, str], bucket: Bucket) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    if headers.get(object_lock.BYPASS, "").lower() == "true":
-        out["bypass"] = True
+    if object_lock.BYPASS in headers:
+        object_lock.require_lock(bucket)
+        out["bypass"] = headers[object_lock.BYPASS].lower() == "true"
     if "if-match" in headers:
         out["match"] = headers["if-match"].strip().strip('"')
     size = headers.get("x-amz-if-match-size")
@@ -73,6 +74,8 @@ def _conditions(headers: dict[str, str]) -> dict[str, Any]:
 async def delete_objects(room: Room, call: Call) -> dict[str, Any]:
     """Up to a thousand keys, each permitted and answered on its own."""
     told = call.params["Delete"]
+    if call.params.get("BypassGovernanceRetention") is not None:
+        object_lock.require_lock(room.bucket(call.params["Bucket"]))
     objects = told.get("Objects") or []
     if not objects or len(objects) > BATCH_MAX:
         raise faults.malformed_xml()
@@ -120,6 +123,8 @@ async def _one_of_many(room: Room, call: Call, number: int, item: dict[str, Any]
             invocation_id=_part_id(call.invocation_id, number),
         )
     except AwsError as error:
+        if error.fields.get("ArgumentName") == "versionId":  # so among several, told otherwise
+            error = faults.no_such_version(item["Key"], item["VersionId"])
         return {**asked, "Code": error.code, "Message": error.message}
     out = dict(asked)
     if answer.get("DeleteMarker"):

@@ -48,6 +48,7 @@ def precondition_failed(condition: str) -> AwsError:
 
 
 def invalid_argument(message: str, name: str = "", value: Any = "") -> AwsError:
+    """``value`` None: not told."""
     fields = {"ArgumentName": name, "ArgumentValue": value} if name else {}
     return AwsError("InvalidArgument", message, 400, fields=fields)
 
@@ -81,10 +82,22 @@ def access_denied(message: str = "Access Denied") -> AwsError:
     return AwsError("AccessDenied", message, 403)
 
 
-def not_built(what: str) -> AwsError:
+def not_built(header: str, more: str | None = None) -> AwsError:
     """A header that asks for something this service has not: refused by name, never ignored."""
     return AwsError(
         "NotImplemented",
-        f"A header you provided implies functionality that is not implemented: {what}",
+        "A header you provided implies functionality that is not implemented",
         501,
+        fields={"Header": header, "additionalMessage": more},
+    )
+
+
+def marker_in_the_way(method: str) -> AwsError:
+    """What is asked for is a delete marker."""
+    return AwsError(
+        "MethodNotAllowed",
+        "The specified method is not allowed against this resource.",
+        405,
+        fields={"Method": method, "ResourceType": "DeleteMarker"},
+        headers=(("allow", "DELETE"), ("x-amz-delete-marker", "true")),
     )

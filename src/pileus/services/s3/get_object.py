@@ -77,7 +77,7 @@ def _answer(room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool
         )
     bucket = room.bucket(call.params["Bucket"])
     headers = described(meta, bool(bucket.versioning))
-    if check_read(request.headers, meta):
+    if check_read(request.headers, meta, room.clock.now_ms()):
         return HttpResponse(304, [h for h in headers if h[0] != "content-type"])
     if found[0] == rows.current(bucket.name, call.params["Key"]):
         headers += expiration_headers(bucket, call.params["Key"], meta)

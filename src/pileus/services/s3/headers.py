@@ -132,6 +132,10 @@ def tags_of(told: str | None) -> dict[str, str]:
         return {}
     try:
         pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=50)
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise ValueError(told)
+        if not all(_TAG.match(text) for pair in pairs for text in pair):
+            raise ValueError(told)
     except ValueError:
         raise faults.invalid_argument(
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query"
@@ -154,7 +158,11 @@ def check_tags(pairs: list[tuple[str, str]], limit: int = _TAGS_MAX) -> dict[str
     out: dict[str, str] = {}
     for name, value in pairs:
         if name in out:
-            raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key")
+            raise AwsError(
+                "InvalidTag",
+                "Cannot provide multiple Tags with the same key",
+                fields={"TagKey": name},
+            )
         if not name or len(name) > _TAG_KEY_MAX or not _TAG.match(name):
             raise AwsError(
                 "InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": name}
@@ -166,6 +174,12 @@ def check_tags(pairs: list[tuple[str, str]], limit: int = _TAGS_MAX) -> dict[str
                 fields={"TagKey": name, "TagValue": value},
             )
         if name.lower().startswith("aws:"):
-            raise AwsError("InvalidTag", "System tags cannot be added/updated by requester")
+            raise AwsError(
+                "InvalidTag",
+                "Your TagKey cannot be prefixed with aws:"
+                if limit == _TAGS_MAX
+                else "System tags cannot be added/updated by requester",
+                fields={"TagKey": name},
+            )
         out[name] = value
     return out

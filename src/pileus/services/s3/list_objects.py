@@ -38,7 +38,7 @@ class Encoding:
 
     def __init__(self, params: dict[str, Any]) -> None:
         self.kind = params.get("EncodingType")
-        if self.kind not in (None, "", "url"):
+        if self.kind not in (None, "url"):
             raise faults.invalid_argument(
                 "Invalid Encoding Method specified in Request", "encoding-type", self.kind
             )
@@ -99,7 +99,7 @@ def list_objects(room: Room, call: Call) -> dict[str, Any]:
     prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
     marker = params.get("Marker") or ""
     item = _items(room, params, bucket.owner, encode)
-    page = list_keys(room.store, bucket.name, prefix, delimiter, marker, limit)
+    page = list_keys(room.store, bucket.name, prefix, delimiter, marker, limit, inside=True)
     answer: dict[str, Any] = {
         "Name": bucket.name,
         "Prefix": encode(prefix),
@@ -140,7 +140,7 @@ def list_objects_v2(room: Room, call: Call) -> dict[str, Any]:
     }
     if delimiter:
         answer["Delimiter"] = encode(delimiter)
-    if after:
+    if after and token is None:
         answer["StartAfter"] = encode(after)
     if page.truncated:
         answer["NextContinuationToken"] = _token(page.last)
@@ -159,7 +159,7 @@ def _untoken(token: str) -> str:
         return raw[1:].decode()
     except (binascii.Error, ValueError):
         raise faults.invalid_argument(
-            "The continuation token provided is incorrect", "continuation-token", token
+            "The continuation token provided is incorrect", "continuation-token", None
         ) from None
 
 
@@ -235,8 +235,9 @@ def _seek(
         )
     if not key:
         return ""
-    if delimiter and rolled_up(key, prefix, delimiter) == key:
-        merged.skip(key)
+    shared = rolled_up(key, prefix, delimiter) if key.startswith(prefix) else ""
+    if shared:  # nor the rest of the prefix it lies in
+        merged.skip(shared)
         return ""
     if not version:
         merged.seek(key, None)

@@ -31,24 +31,37 @@ def rolled_up(key: str, prefix: str, delimiter: str) -> str:
     return "" if at < 0 else key[: at + len(delimiter)]
 
 
-def first_after(start: bytes, name: str, marker: str, prefix: str, delimiter: str) -> bytes:
-    """Where reading goes on after ``marker``: past all of it when it is a common prefix."""
+def first_after(
+    start: bytes, name: str, marker: str, prefix: str, delimiter: str, inside: bool
+) -> bytes:
+    """Where reading goes on after ``marker``: past all of the common prefix that it is, or
+    (``inside``) that it lies in."""
     if not marker:
         return start
-    if delimiter and rolled_up(marker, prefix, delimiter) == marker:
-        _, past = rows.prefix_range(rows.OBJECTS, name, marker)
+    shared = rolled_up(marker, prefix, delimiter) if marker.startswith(prefix) else ""
+    if shared and (inside or shared == marker):
+        _, past = rows.prefix_range(rows.OBJECTS, name, shared)
     else:
         past = rows.current(name, marker) + b"\x00"
     return max(start, past)
 
 
-def list_keys(store: Any, name: str, prefix: str, delimiter: str, marker: str, limit: int) -> Page:
-    """At most ``limit`` keys and common prefixes above ``marker``."""
+def list_keys(
+    store: Any,
+    name: str,
+    prefix: str,
+    delimiter: str,
+    marker: str,
+    limit: int,
+    inside: bool = False,
+) -> Page:
+    """At most ``limit`` keys and common prefixes above ``marker``; ``inside``: nor the prefix the
+    marker lies in."""
     page = Page()
     if limit <= 0:
         return page
     start, end = rows.prefix_range(rows.OBJECTS, name, prefix)
-    start = first_after(start, name, marker, prefix, delimiter)
+    start = first_after(start, name, marker, prefix, delimiter, inside)
     while start < end:
         step = min(STEP, limit - len(page.items) - len(page.prefixes) + 1)
         found = store.range(start, end, step)
@@ -91,8 +104,12 @@ class Merged:
         self._heads: list[list[Any]] = [[], []]
 
     def seek(self, key: str, order: int | None) -> None:
-        """Start after ``key`` (all its versions), or after its version at ``order``."""
-        past = rows.current(self._name, key) + b"\x00"
+        """Start after ``key`` (all its versions), or after its version at ``order``: the current
+        one too may be older, when what was above it is gone."""
+        past = rows.current(self._name, key)
+        value = None if order is None else self._store.get(past)
+        if value is None or order is None or rows.describe(value).order >= order:
+            past += b"\x00"
         self._current = (max(self._current[0], past), self._current[1])
         if order is None:
             older = rows.versions_of(self._name, key)[1]

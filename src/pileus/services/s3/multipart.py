@@ -166,11 +166,11 @@ def list_parts(room: Room, call: Call) -> dict[str, Any]:
         "PartNumberMarker": marker,
         "MaxParts": limit,
         "IsTruncated": len(found) > len(page),
-        "Parts": [_part(number, part) for number, part in page],
+        "Parts": [_part(number, part, bool(record["algorithm"])) for number, part in page],
         "Initiator": _initiator(record, meta),
         "Owner": owner_of(meta.owner),
         "StorageClass": storage_classes.of(meta),
-        "NextPartNumberMarker": page[-1][0] if page else marker,
+        "NextPartNumberMarker": page[-1][0] if page else 0,
         **abort_members(room.bucket(params["Bucket"]), params["Key"], meta.modified_ms),
     }
     if record["algorithm"]:
@@ -184,13 +184,13 @@ def _initiator(record: dict[str, Any], meta: Meta) -> dict[str, str]:
     return initiator_of(account, arn)
 
 
-def _part(number: int, part: Part) -> dict[str, Any]:
+def _part(number: int, part: Part, checked: bool) -> dict[str, Any]:
     return {
         "PartNumber": number,
         "LastModified": moment(part.modified_ms),
         "ETag": f'"{part.etag}"',
         "Size": part.size,
-        **checksums.members(part.checks),
+        **(checksums.members(part.checks) if checked else {}),
     }
 
 
@@ -204,7 +204,7 @@ def list_uploads(room: Room, call: Call) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "Bucket": name,
         "KeyMarker": encode(params.get("KeyMarker") or ""),
-        "UploadIdMarker": params.get("UploadIdMarker") or "",
+        "UploadIdMarker": (params.get("KeyMarker") and params.get("UploadIdMarker")) or "",
         "Prefix": encode(prefix),
         "MaxUploads": limit,
         "IsTruncated": more,
@@ -214,8 +214,8 @@ def list_uploads(room: Room, call: Call) -> dict[str, Any]:
     }
     if delimiter:
         answer["Delimiter"] = encode(delimiter)
-    if more:
-        answer["NextKeyMarker"], answer["NextUploadIdMarker"] = encode(last[0]), last[1]
+    told = last if more or last[1] else ("", "")  # a prefix only where there is more
+    answer["NextKeyMarker"], answer["NextUploadIdMarker"] = encode(told[0]), told[1]
     return answer
 
 
@@ -228,7 +228,10 @@ def _collect(
     prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
     start, end = rows.prefix_range(rows.UPLOADS, name, prefix)
     key, upload_id = params.get("KeyMarker") or "", params.get("UploadIdMarker") or ""
-    if key and upload_id:
+    shared = rolled_up(key, prefix, delimiter) if key.startswith(prefix) else ""
+    if shared:  # nor the rest of the prefix the marker lies in
+        start = max(start, rows.prefix_range(rows.UPLOADS, name, shared)[1])
+    elif key and upload_id:
         start = max(start, rows.upload(name, key, upload_id) + b"\x00")
     elif key:
         start = max(start, rows.uploads_of(name, key)[1])
@@ -247,9 +250,8 @@ def _collect(
             shared = rolled_up(at, prefix, delimiter)
             if shared:
                 start = rows.prefix_range(rows.UPLOADS, name, shared)[1]
-                if shared != key:
-                    prefixes.append(shared)
-                    last = (shared, "")
+                prefixes.append(shared)
+                last = (shared, "")
                 break
             last = (at, told.decode())
             out.append((at, told.decode(), rows.upload_record(row.value)))

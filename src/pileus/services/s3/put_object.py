@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import acl, checksums, faults, object_lock, rows
 from pileus.services.s3.headers import kept, tags_of
@@ -75,11 +76,23 @@ def write_conditions(headers: dict[str, str]) -> dict[str, Any]:
     """If-Match and If-None-Match of a write (S3 user guide, "Conditional requests")."""
     out: dict[str, Any] = {}
     none_match = headers.get("if-none-match")
-    if none_match is not None:
-        out["none_match"] = none_match.strip().strip('"')  # S3 itself knows only "*"
     match = headers.get("if-match")
+    if none_match is not None and match is not None:
+        raise faults.not_built(
+            "If-Match,If-None-Match", "Multiple conditional request headers present in the request"
+        )
+    if none_match is not None:
+        out["none_match"] = none_match.strip().strip('"')
+        if out["none_match"] != "*":
+            raise _refused("If-None-Match")
     if match is not None:
         out["match"] = match.strip().strip('"')
-    if len(out) == 2:
-        raise faults.not_built("If-Match with If-None-Match")
+        if out["match"] == "*":
+            raise _refused("If-Match")
     return out
+
+
+def _refused(name: str) -> AwsError:
+    return faults.not_built(
+        name, f"We don't accept the provided value of {name} header for this API"
+    )

@@ -28,6 +28,7 @@ WATCHED = "watched"
 WATCHED_KINDS = ("logging", "request-payment")
 INLINE_BYTES_MAX = 16 * 1024
 ORDER_MAX = 2**64 - 1
+FOREIGN = 2**48  # no log has so many entries: a version id that tells such a place is not ours
 
 
 class Lock(msgspec.Struct, array_like=True):
@@ -257,18 +258,20 @@ def compound_of(row_key: bytes) -> tuple[str, bytes]:
 
 def version_id(order: int, token: bytes) -> str:
     """32 characters: 16 random bytes of the caller's and the place in the log."""
-    return base64.urlsafe_b64encode(token + order.to_bytes(8, "big")).decode()
+    return base64.b64encode(token + order.to_bytes(8, "big"), b"._").decode()
 
 
 def order_of(told: str) -> int | None:
-    """The place a version id names, None when it is not one of ours."""
+    """The place a version id names, None when it is not one of ours: entries are counted from one,
+    so a place is a small number."""
     if len(told) != 32:
         return None
     try:
-        raw = base64.b64decode(told.encode("ascii"), b"-_", validate=True)
+        raw = base64.b64decode(told.replace("-", ".").encode("ascii"), b"._", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         return None
-    return int.from_bytes(raw[16:], "big")
+    order = int.from_bytes(raw[16:], "big")
+    return order if order < FOREIGN else None
 
 
 def upload_record(value: bytes) -> dict[str, Any]:

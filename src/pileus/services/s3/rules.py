@@ -211,9 +211,12 @@ def delete_bucket(tx: Tx, args: list[Any]) -> None:
     for table in (rows.OBJECTS, rows.VERSIONS):
         prefix = keys.partition_prefix(table, name)
         if tx.range(prefix, keys.after_prefix(prefix), 1):
+            more = (
+                ". You must delete all versions in the bucket." if bucket.get("versioning") else ""
+            )
             raise AwsError(
                 "BucketNotEmpty",
-                "The bucket you tried to delete is not empty",
+                f"The bucket you tried to delete is not empty{more}",
                 409,
                 fields={"BucketName": name},
             )

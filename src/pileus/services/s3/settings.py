@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.errors import AwsError
-from pileus.services.call import Call
+from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import faults
 from pileus.services.s3.headers import check_tags
 from pileus.services.s3.room import Room
+from pileus.services.s3.rows import Meta
 
 BUCKET_TAGS_MAX = 50
 
@@ -39,7 +40,9 @@ async def put_versioning(room: Room, call: Call) -> None:
         )
     if told.get("MFADelete") not in (None, "Disabled"):
         raise faults.malformed_xml()
-    if told.get("Status") not in ("Enabled", "Suspended"):
+    if told.get("Status") not in (None, "Enabled", "Suspended"):
+        raise faults.malformed_xml()
+    if not told.get("Status"):
         raise AwsError(
             "IllegalVersioningConfigurationException",
             "The Versioning element must be specified",
@@ -52,9 +55,9 @@ async def put_versioning(room: Room, call: Call) -> None:
 
 
 def _pairs(tagging: dict[str, Any] | None) -> list[tuple[str, str]]:
-    if tagging is None or tagging.get("TagSet") is None:
+    if tagging is None:
         raise faults.malformed_xml()
-    return [(t["Key"], t["Value"]) for t in tagging["TagSet"]]
+    return [(t["Key"], t["Value"]) for t in tagging.get("TagSet") or []]
 
 
 def _tag_set(tags: dict[str, str]) -> dict[str, Any]:
@@ -69,9 +72,11 @@ def get_bucket_tagging(room: Room, call: Call) -> dict[str, Any]:
     return _tag_set(tags)
 
 
-async def put_bucket_tagging(room: Room, call: Call) -> None:
+async def put_bucket_tagging(room: Room, call: Call) -> HttpResponse:
+    """No tags: none are kept. (204, though the model says nothing of it.)"""
     tags = check_tags(_pairs(call.params.get("Tagging")), BUCKET_TAGS_MAX)
-    await room.configure(call, call.params["Bucket"], "tagging", tags)
+    await room.configure(call, call.params["Bucket"], "tagging", tags or None)
+    return HttpResponse(204, [])
 
 
 async def delete_bucket_tagging(room: Room, call: Call) -> None:
@@ -80,7 +85,7 @@ async def delete_bucket_tagging(room: Room, call: Call) -> None:
 
 def get_object_tagging(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
-    _, _, meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
+    _, _, meta = _found(room, call, "GET")
     answer = _tag_set(meta.tags)
     if room.bucket(params["Bucket"]).versioning:
         answer["VersionId"] = meta.version or "null"
@@ -95,8 +100,23 @@ async def delete_object_tagging(room: Room, call: Call) -> dict[str, Any]:
     return await _retag(room, call, {})
 
 
+def _found(room: Room, call: Call, method: str) -> tuple[bytes, bytes, Meta]:
+    """The version whose tags are meant; a delete marker has none."""
+    params = call.params
+    try:
+        found = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
+    except AwsError as error:
+        if ("x-amz-delete-marker", "true") in error.headers:
+            raise faults.marker_in_the_way(method) from error
+        raise
+    if found[2].marker:
+        raise faults.marker_in_the_way(method)
+    return found
+
+
 async def _retag(room: Room, call: Call, tags: dict[str, str]) -> dict[str, Any]:
     params = call.params
+    _found(room, call, "PUT" if call.operation == "PutObjectTagging" else "DELETE")
     args = [params["Bucket"], params["Key"], params.get("VersionId"), {"tags": tags}]
     version = await room.submit("s3.edit", args, call)
     versioned = room.bucket(params["Bucket"]).versioning

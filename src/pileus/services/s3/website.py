@@ -59,6 +59,7 @@ class Website:
         self._store = parts.store
         self._dispatch: Dispatch = parts.dispatch
         self._region = parts.config.region
+        self.clock = parts.clock
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
         """One page, redirect or error page."""
@@ -156,7 +157,9 @@ class _Visit:
         etag = str(found.get("ETag", "")).strip('"')
         when = found.get("LastModified")
         stamp = int(float(when or 0) * 1000)
-        return check_read(self._request.headers, Meta(etag, 0, stamp, {}))
+        return check_read(
+            self._request.headers, Meta(etag, 0, stamp, {}), self._door.clock.now_ms()
+        )
 
     async def _object(self, key: str, more: dict[str, Any], status: int = 200) -> HttpResponse:
         operation = "HeadObject" if self._request.method == "HEAD" else "GetObject"

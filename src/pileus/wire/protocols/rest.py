@@ -238,6 +238,10 @@ def _query_taker(wire: str, shape: Any) -> Take:
 
         return rest
     convert = READ_TEXT[kind]
+    if kind in ("integer", "long"):  # ``max-keys=`` tells as much as no max-keys
+        return lambda request, labels, query: (
+            convert(query[wire][0]) if query.get(wire, ("",))[0] else None
+        )
     return lambda request, labels, query: convert(query[wire][0]) if wire in query else None
 
 

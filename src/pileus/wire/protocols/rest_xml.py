@@ -53,9 +53,9 @@ class RestXml(Rest):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self._xml = XmlCodec()
-        self._namespace = _NAMESPACES.get(model.service_name, "")
         self._s3 = model.service_name == "s3"
+        self._xml = XmlCodec("milliseconds" if self._s3 else "iso8601")
+        self._namespace = _NAMESPACES.get(model.service_name, "")
 
     def request_headers(self, request_id: str) -> list[tuple[str, str]]:
         if self._s3:
@@ -119,15 +119,14 @@ class RestXml(Rest):
         headers.extend(error.headers)
         if status == 304:
             return HttpResponse(304, headers, b"")
-        body = self._s3_error(error, request_id, resource) if self._s3 else None
+        body = self._s3_error(error, request_id) if self._s3 else None
         return HttpResponse(status, headers, body or self._error(error, status, request_id))
 
-    def _s3_error(self, error: AwsError, request_id: str, resource: str) -> bytes:
-        more = {"Resource": resource, **error.fields}
+    def _s3_error(self, error: AwsError, request_id: str) -> bytes:
         members = "".join(
             f"<{name}>{text_of(str(value))}</{name}>"
-            for name, value in more.items()
-            if value not in (None, "")
+            for name, value in error.fields.items()
+            if value is not None
         )
         return (
             f"{_DECLARATION}<Error><Code>{text_of(error.code)}</Code>"

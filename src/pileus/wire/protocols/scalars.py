@@ -57,6 +57,12 @@ def to_iso(value: Any) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def to_iso_milliseconds(value: Any) -> str:
+    """``2026-11-21T05:06:07.000Z``, as S3 writes every time."""
+    at = datetime.fromtimestamp(round(seconds(value), 3), UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
 def to_rfc822(value: Any) -> str:
     return formatdate(math.floor(seconds(value)), usegmt=True)
 
@@ -68,6 +74,7 @@ def to_unix(value: Any) -> float | int:
 
 WRITE_TIME: dict[str, Callable[[Any], Any]] = {
     "iso8601": to_iso,
+    "milliseconds": to_iso_milliseconds,
     "rfc822": to_rfc822,
     "unixtimestamp": to_unix,
 }

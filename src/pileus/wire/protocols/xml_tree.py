@@ -75,7 +75,8 @@ def parse(body: bytes) -> Node:
 class XmlCodec:
     """Compiles the shapes of one service."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: str = "iso8601") -> None:
+        self._times = times
         self._readers: dict[str, Reader] = {}
         self._writers: dict[str, Writer] = {}
 
@@ -179,7 +180,7 @@ class XmlCodec:
             open_tag = f"<{tag} xmlns{prefix}={quoteattr(namespace['uri'])}>"
         close_tag = f"</{tag}>"
         if kind not in ("structure", "list", "map"):
-            told = shape.serialization.get("timestampFormat", "iso8601").lower()
+            told = shape.serialization.get("timestampFormat", self._times).lower()
             convert = text_writer(kind, told)
 
             def scalar(value: Any, out: list[str]) -> None:
