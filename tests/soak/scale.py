@@ -35,8 +35,8 @@ TABLE, BUCKET = "scale", "scale-objects"
 ITEM_BYTES, OBJECT_BYTES = 1024, 4096
 EMPTY_ITEMS = 1000
 CHUNK = 20_000
-BURST_SECONDS = 0.7
-BURSTS = 7
+BURST_SECONDS = 0.25
+BURSTS = 21
 Request = Callable[[], bytes]
 
 

@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from botocore.awsrequest import HeadersDict
-from botocore.parsers import ResponseParserFactory
-from botocore.serialize import create_serializer
-
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpRequest, HttpResponse, Principal
 from pileus.wire.api import Api
@@ -26,8 +22,7 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._api: Api | None = None
-        self._parsers = ResponseParserFactory()
-        self._parsers.set_parser_defaults(timestamp_parser=read_time)
+        self._parsers: Any = None
 
     def connect(self, api: Api) -> None:
         """Services are built with the dispatcher before the door that knows them all exists."""
@@ -78,6 +73,8 @@ class Dispatcher:
         self, service: str, operation: str, params: dict[str, Any]
     ) -> tuple[HttpRequest, dict[str, Any]]:
         """The request botocore would send, and the path labels a direct operation is given."""
+        from botocore.serialize import create_serializer  # at its first use: see wire.models
+
         assert self._api is not None
         model = self._api.models.service(service)
         serializer = create_serializer(model.metadata["protocol"], include_validation=False)
@@ -106,6 +103,17 @@ class Dispatcher:
                 labels[name] = params[name]
         return request, labels
 
+    def _parser(self, answer: HttpResponse, protocol: str) -> tuple[Any, Any]:
+        """The answer's headers as botocore has them, and what parses it."""
+        from botocore.awsrequest import HeadersDict
+
+        if self._parsers is None:
+            from botocore.parsers import ResponseParserFactory
+
+            self._parsers = ResponseParserFactory()
+            self._parsers.set_parser_defaults(timestamp_parser=read_time)
+        return HeadersDict(answer.headers), self._parsers.create_parser(protocol)
+
     def _parsed(self, service: str, operation: str, answer: HttpResponse) -> dict[str, Any]:
         assert self._api is not None
         model = self._api.models.service(service)
@@ -115,8 +123,7 @@ class Dispatcher:
         # botocore would decode a blob body as text: it gets the headers only.
         raw = answer.body if isinstance(answer.body, bytes) else b""
         raw = b"" if blob and answer.status < 400 else raw
-        headers = HeadersDict(answer.headers)
-        parser = self._parsers.create_parser(model.metadata["protocol"])
+        headers, parser = self._parser(answer, model.metadata["protocol"])
         parsed = parser.parse(
             {"status_code": answer.status, "headers": headers, "body": raw, "context": {}}, shape
         )

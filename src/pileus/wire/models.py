@@ -1,11 +1,11 @@
-"""botocore's service models, loaded when a service is first asked for, and their codecs."""
+"""botocore's service models, loaded when a service is first asked for, and their codecs.
+
+botocore itself is imported then, too: it is a third of everything a start would import.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
-from botocore.loaders import Loader
-from botocore.model import OperationNotFoundError, ServiceModel
+from typing import TYPE_CHECKING, Any
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpResponse
@@ -14,6 +14,9 @@ from pileus.wire.protocols.operation import OperationCodec, ProtocolCodec
 from pileus.wire.protocols.query import Query
 from pileus.wire.protocols.rest_json import RestJson
 from pileus.wire.protocols.rest_xml import RestXml
+
+if TYPE_CHECKING:
+    from botocore.model import ServiceModel
 
 _CODECS: dict[str, Any] = {
     "json": JsonRpc,
@@ -37,6 +40,8 @@ class ServiceCodec:
         """The operation's codec, or None where the service's model has no such operation."""
         found = self._operations.get(name)
         if found is None:
+            from botocore.model import OperationNotFoundError
+
             try:
                 found = self._codec.compile(self.model.operation_model(name))
             except OperationNotFoundError:
@@ -53,8 +58,6 @@ class Models:
     """The models of one process. Loading a model costs tens of milliseconds: only on demand."""
 
     def __init__(self) -> None:
-        self._loader = Loader(include_default_search_paths=False)
-        self._loader.search_paths.append(self._loader.BUILTIN_DATA_PATH)
         self._models: dict[str, ServiceModel] = {}
         self._codecs: dict[tuple[str, str], ServiceCodec] = {}
 
@@ -62,7 +65,12 @@ class Models:
         """botocore's model of a service. Raises botocore's UnknownServiceError."""
         found = self._models.get(name)
         if found is None:
-            found = ServiceModel(self._loader.load_service_model(name, "service-2"), name)
+            from botocore.loaders import Loader
+            from botocore.model import ServiceModel
+
+            loader = Loader(include_default_search_paths=False)
+            loader.search_paths.append(loader.BUILTIN_DATA_PATH)
+            found = ServiceModel(loader.load_service_model(name, "service-2"), name)
             self._models[name] = found
         return found
 

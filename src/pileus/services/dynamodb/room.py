@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.loaders import Loader
-
 from pileus.services.call import Call
 from pileus.services.dynamodb.catalog import Catalog
 from pileus.services.dynamodb.schema import Table
@@ -28,6 +26,8 @@ class Room:
     def parse(self, operation: str, body: Any) -> dict[str, Any]:
         """The exact reader: typed parameters or the service's error."""
         if self._shapes is None:
+            from botocore.loaders import Loader  # costs a third of a start
+
             self._shapes = Shapes(Loader().load_service_model(self._model, "service-2"))
         return self._shapes.parse(operation, body)
 
