@@ -23,6 +23,7 @@ import boto3
 from botocore.config import Config
 
 from lab.history.asking import Refused, ask
+from lab.history.cells import CellClient, Cells
 from lab.history.check import anomalies
 from lab.history.lists import ListPlan, Lists, Steps
 from lab.history.records import Recorder
@@ -52,10 +53,17 @@ def prepare(make: Maker, name: str) -> None:
 
 
 class Load:
-    """Clients in threads, on keys of this load's own. ``failures``: what a client died of, which
-    is a finding too."""
+    """Clients in threads, on keys of this load's own. ``cells`` makes clients of the wide table.
+    ``failures``: what a client died of, which is a finding too."""
 
-    def __init__(self, make: Maker, name: str, seed: int, each: int = 2) -> None:
+    def __init__(
+        self,
+        make: Maker,
+        name: str,
+        seed: int,
+        each: int = 2,
+        cells: Callable[[], CellClient] | None = None,
+    ) -> None:
         self.recorder = Recorder()
         self.failures: list[BaseException] = []
         self._stop = threading.Event()
@@ -65,6 +73,8 @@ class Load:
         for number in range(each):
             tries = TRIES[number % len(TRIES)]
             clients = {s: make(s, settings(tries)) for s in ("dynamodb", "s3")}
+            if cells is not None:
+                clients["cells"] = cells()
             for step in self._callers(name, run, number, clients, tries, rng):
                 self._threads.append(threading.Thread(target=self._run, args=(step,)))
 
@@ -77,7 +87,8 @@ class Load:
         tries: int,
         rng: random.Random,
     ) -> list[Callable[[], bool]]:
-        """Five callers: two of registers in items, two of lists, one of objects."""
+        """Callers: two of registers in items, two of lists, one of objects, perhaps one of
+        cells."""
 
         def chance() -> random.Random:
             return random.Random(rng.randrange(2**60))
@@ -93,10 +104,14 @@ class Load:
             calling = ListPlan(f"t{kind}{number}", chance(), lists)
             made.append(partial(self._list, clients, tries, Lists(name), calling))
         plan = RegisterPlan(f"o{number}", chance(), tuple(f"{k}/object" for k in keys[:2]))
-        return [*made, partial(self._register, clients, tries, Objects(name), plan)]
+        made.append(partial(self._register, clients, tries, Objects(name), plan))
+        if "cells" in clients:
+            plan = RegisterPlan(f"c{number}", chance(), tuple(f"{k}/cell" for k in keys[:2]))
+            made.append(partial(self._register, clients, 1, Cells(), plan))
+        return made
 
     def _register(
-        self, clients: Any, tries: int, store: Items | Objects, plan: RegisterPlan
+        self, clients: Any, tries: int, store: Items | Objects | Cells, plan: RegisterPlan
     ) -> bool:
         kind, key, given = plan.next()
 

@@ -30,6 +30,7 @@ def test_one_order_explains_every_answer(busy: Cloud, killed: str, tmp_path: Pat
     assert wrong == [], f"kept in {tmp_path}"
     done, transactions = recorder.operations, recorder.transactions
     assert {"committed", "aborted"} <= {t.outcome for t in transactions}
+    assert any(o.key.endswith("/cell") and o.ended is not None for o in done)
     assert {"read", "write", "swap", "add"} == {o.kind for o in done if o.ended is not None}
     assert any(o.told[:1] == ("refused",) for o in done)
     for records in (done, transactions):

@@ -12,7 +12,7 @@ import cbor2
 import orjson
 
 from pileus.wire.names import SERVICES
-from tests.fuzz import buckets, documents, mutate, tables
+from tests.fuzz import buckets, documents, doors, mutate, tables
 from tests.fuzz.sent import Key, Sent
 from tests.wire.test_codecs import Maker, operations, request_of
 
@@ -177,5 +177,5 @@ def _form(rng: random.Random, corpus: Corpus) -> Sent:
 
 GROUPS: tuple[Callable[[random.Random, Corpus], Sent], ...] = (
     _table, _expression, _expression, _modelled, _modelled, _documented, _of(buckets.documents),
-    _of(buckets.objects), _of(buckets.chunked), _presigned, _form,
+    _of(doors.requests), _of(buckets.objects), _of(buckets.chunked), _presigned, _form,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 import re
 from collections.abc import Callable
@@ -121,6 +122,16 @@ def in_markup(text: str, rng: random.Random) -> str:
     return "".join(parts)
 
 
+def in_text(text: str, rng: random.Random) -> str:
+    """A text that may hold a JSON document of its own."""
+    if text[:1] != "{" or rng.random() < 0.2:
+        return in_words(text, rng)
+    try:
+        return json.dumps(in_tree(json.loads(text), rng))
+    except (ValueError, RecursionError):
+        return in_words(text, rng)
+
+
 def in_tree(value: Any, rng: random.Random) -> Any:
     """JSON-like trees: one to three places are replaced, dropped, doubled, wrapped, renamed."""
     holder = [value]
@@ -142,7 +153,7 @@ def in_tree(value: Any, rng: random.Random) -> Any:
                 for _ in range(rng.choice((1, 2, 40, 150))):
                     at[key] = [at[key]] if rng.random() < 0.5 else {"M": at[key]}
             case 4 if isinstance(at[key], str):
-                at[key] = in_words(at[key], rng)
+                at[key] = in_text(at[key], rng)
             case 5 if isinstance(at[key], list):
                 at[key] = at[key] * rng.choice((0, 2, 30))
             case _:
@@ -163,11 +174,11 @@ def _walk(value: Any, places: list[tuple[Any, Any]]) -> None:
 def in_pairs(pairs: list[tuple[str, str]], rng: random.Random) -> list[tuple[str, str]]:
     """Names and values of a form, a query or headers."""
     pairs = list(pairs) or [("", "")]
-    change: Callable[[str, random.Random], str] = rng.choice((in_words, in_header))
+    change: Callable[[str, random.Random], str] = rng.choice((in_text, in_text, in_header))
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(pairs))
         name, value = pairs[at]
-        match rng.randint(0, 4):
+        match rng.randint(0, 6):
             case 0:
                 del pairs[at]
             case 1:

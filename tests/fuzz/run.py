@@ -83,7 +83,8 @@ class Fuzz:
             found = await server.through(sent)
             return self._judged(sent.method, found, True) or ("" if found else "no answer")
         answer = await server.handed(sent, streams=kept["way"] == "streamed")
-        return self._judged(sent.method, [answer], False)
+        beside = sent.path.startswith("/_") or not sent.headers["host"].startswith("localhost")
+        return self._judged(sent.method, [answer], beside)
 
     def _judged(self, method: str, found: list[Answer], at_the_door: bool) -> str:
         self.statuses.update(answer[0] for answer in found)

@@ -86,7 +86,7 @@ def _canonical_query(query: str) -> str:
 
 
 def _canonical_path(sent: Sent) -> str:
-    if sent.service == "s3":
+    if sent.service in ("s3", "pileus"):
         return quote(unquote_to_bytes(sent.path), safe="/-_.~")
     return quote(sent.path, safe="/-_.~")
 

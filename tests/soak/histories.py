@@ -15,11 +15,13 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
 
+from lab.history.cells import CellClient
 from lab.history.load import Load, prepare
 from lab.history.records import Recorder
 from tests.conftest import Cloud, new_cloud
@@ -48,7 +50,9 @@ def one_round(
     """Load, a kill in the middle, load: what was recorded, when the kill was, what is wrong. The
     history is kept where something is."""
     rng = random.Random(seed)
-    load = Load(opened(cloud), NAME, seed)
+    keys = (cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"])
+    told = (cloud.endpoint, *keys, cloud.env["AWS_REGION"], NAME)
+    load = Load(opened(cloud), NAME, seed, cells=partial(CellClient, *told))
     load.start()
     try:
         time.sleep(seconds * rng.uniform(0.3, 0.7))
