@@ -26,7 +26,7 @@ from typing import Any
 import uvloop
 
 from bench.load import signed
-from bench.run import ITEM, _key
+from bench.run import ITEM, _key, four_puts
 from pileus import assembly
 from pileus.config import Config
 from pileus.wire.connection import Connection
@@ -186,6 +186,9 @@ async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, 
             True,
             32,
         ),
+        "TransactWrite of 4": Route(
+            server, [dynamo("TransactWriteItems", four_puts(i)) for i in range(0, 800, 4)], True, 32
+        ),
         "GET 1 KB": Route(server, [s3("GET", "/bench/o") for _ in range(100)], True, 1),
     }
 
@@ -228,7 +231,7 @@ async def _main(told: argparse.Namespace, home: Path) -> None:
             continue
         best = min([await path.once(told.requests) for _ in range(told.rounds)])
         reference = min(reference_us(2000) for _ in range(5))
-        print(f"{name:<12} {best:6.1f} µs   reference {reference:.2f} µs", flush=True)
+        print(f"{name:<18} {best:6.1f} µs   reference {reference:.2f} µs", flush=True)
     await server.stop(0)
     for service in front.services.values():
         if service.stop is not None and service.name in ("s3", "dynamodb"):

@@ -33,6 +33,7 @@ ITEM = {"v": {"S": "x" * 220}, "n": {"N": "42"}, "t": {"S": "2026-11-21T00:00:00
 ITEMS = 1000
 BARS_US = {
     "GetItem": 40, "PutItem": 90, "Query of 10": 80, "GET 1 KB": 50, "edge hit, 10 KB": 20,
+    "UpdateItem": 75, "TransactWrite of 4": 250, "PUT 1 KB": 100,
 }  # fmt: skip
 Operations = dict[str, list[bytes]]
 
@@ -83,7 +84,16 @@ def dynamodb(target: Target) -> Operations:
         ),
         "PutItem": requests("PutItem", lambda i: {"Item": _key(i) | ITEM}),
         "UpdateItem": requests("UpdateItem", lambda i: {"Key": _key(i)} | update),
+        "TransactWrite of 4": [
+            _json(target, "TransactWriteItems", four_puts(i)) for i in range(0, ITEMS, 4)
+        ],
     }
+
+
+def four_puts(first: int) -> dict[str, Any]:
+    """A transaction of four puts."""
+    puts = [{"TableName": "bench", "Item": _key(first + n) | ITEM} for n in range(4)]
+    return {"TransactItems": [{"Put": put} for put in puts]}
 
 
 def _key(i: int) -> dict[str, Any]:
