@@ -273,6 +273,24 @@ def test_answers_tell_when_a_version_expires() -> None:
     timed(work)
 
 
+def test_the_longest_time_can_be_told() -> None:
+    async def work(s3: Clocked) -> None:
+        longest = 2**31 - 1
+        abort = {"DaysAfterInitiation": longest}
+        ever = {"Expiration": {"Days": longest}, "AbortIncompleteMultipartUpload": abort}
+        await s3.rules(ever)
+        told = (await s3.put("a", x_amz_storage_class="GLACIER"))["x-amz-expiration"]
+        assert told == 'expiry-date="Fri, 31 Dec 9999 00:00:00 GMT", rule-id="r0"'
+        made = await s3.bucket("CreateMultipartUpload", Key="b")
+        assert made["AbortDate"].year == 9999
+        days = {"Key": "a", "RestoreRequest": {"Days": longest}}
+        await s3.bucket("RestoreObject", **days)
+        await s3.days(1)
+        assert "31 Dec 9999" in (await s3.object("HeadObject", "a"))[1]["x-amz-restore"]
+
+    timed(work)
+
+
 def test_a_run_goes_on_where_a_dead_process_left_it() -> None:
     async def work(s3: Clocked) -> None:
         for number in range(450):
@@ -320,6 +338,9 @@ IA = {"Days": 30, "StorageClass": "STANDARD_IA"}
         ({"Status": "enabled", **DAYS}, "MalformedXML"),
         ({}, "InvalidRequest"),
         ({"Expiration": {"Days": 0}}, "InvalidArgument"),
+        ({"Expiration": {"Days": 2**31}}, "MalformedXML"),
+        ({"Transitions": [{"Days": 10**30, "StorageClass": "GLACIER"}]}, "MalformedXML"),
+        ({"Expiration": {"Date": 86_400e12}}, "InvalidArgument"),
         ({"Expiration": {"Date": 1_700_000_001.0}}, "InvalidArgument"),
         ({"Expiration": {"Days": 1, "Date": 86_400.0}}, "MalformedXML"),
         ({"Filter": {"Prefix": "a", "Tag": {"Key": "a", "Value": "b"}}, **DAYS}, "MalformedXML"),

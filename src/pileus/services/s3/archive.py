@@ -11,7 +11,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Headers
 from pileus.services.s3 import storage_classes
 from pileus.services.s3.headers import http_date, moment
-from pileus.services.s3.locks import DAY_MS
+from pileus.services.s3.locks import DAY_MS, LATEST_MS
 from pileus.services.s3.rows import Meta
 
 HEADER = "x-amz-restore"
@@ -74,7 +74,7 @@ def restored(meta: Meta, delay_ms: int, days: int, day_ms: int, now_ms: int) -> 
     ready_ms = meta.restore[0] if there and meta.restore else now_ms + delay_ms
     if ongoing(meta, now_ms) and meta.restore and ready_ms >= meta.restore[0]:
         raise AwsError("RestoreAlreadyInProgress", "Object restore is already in progress", 409)
-    until_ms = max(ready_ms, now_ms) + days * day_ms
+    until_ms = min(max(ready_ms, now_ms) + days * day_ms, LATEST_MS)
     if day_ms == DAY_MS:  # real days end at midnight UTC
         until_ms = -(-until_ms // DAY_MS) * DAY_MS
     meta.restore = [ready_ms, until_ms]

@@ -14,12 +14,13 @@ from pileus.services.call import Call, Headers
 from pileus.services.s3 import faults, storage_classes
 from pileus.services.s3.headers import http_date
 from pileus.services.s3.lifecycle_terms import ALL_128K, VARIES, Terms, terms_of
-from pileus.services.s3.locks import DAY_MS
+from pileus.services.s3.locks import DAY_MS, LATEST_MS
 from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
 KIND = "lifecycle"
 RULES_MAX, ID_CHARS_MAX, KEEP_MAX = 1000, 255, 100
+DAYS_MAX = 2**31 - 1
 DAY_S = DAY_MS // 1000
 INFREQUENT = ("STANDARD_IA", "ONEZONE_IA")
 INFREQUENT_DAYS_MIN = 30
@@ -272,6 +273,8 @@ def _check_moves(rule: Rule, moves: list[Rule], unit: str, action: str) -> None:
         if name not in storage_classes.RANKS or storage_classes.RANKS[name] == 0:
             raise faults.malformed_xml()
         days = move.get(unit, INFREQUENT_DAYS_MIN)
+        if days > DAYS_MAX:
+            raise faults.malformed_xml()
         if days < 0:
             raise faults.invalid_argument(
                 f"'{unit}' in {action} action must be nonnegative", unit, days
@@ -311,7 +314,7 @@ def _of(rule: Rule) -> str:
 
 def _positive(action: Rule, unit: str, name: str) -> int:
     days = action.get(unit)
-    if days is None:
+    if days is None or days > DAYS_MAX:
         raise faults.malformed_xml()
     if days <= 0:
         raise faults.invalid_argument(
@@ -322,5 +325,5 @@ def _positive(action: Rule, unit: str, name: str) -> int:
 
 def _midnight(action: Rule) -> None:
     date = action.get("Date")
-    if date is not None and (date % DAY_S or date < 0):
+    if date is not None and (date % DAY_S or not 0 <= date <= LATEST_MS // 1000):
         raise faults.invalid_argument("'Date' must be at midnight GMT", "Date", date)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pileus.services.s3 import storage_classes
-from pileus.services.s3.locks import DAY_MS
+from pileus.services.s3.locks import DAY_MS, LATEST_MS
 from pileus.services.s3.rows import Meta
 
 TRANSITION_BYTES_MIN = 128 * 1024
@@ -30,7 +30,7 @@ class When:
         """The moment an action falls due for what began at ``from_ms``."""
         if self.days is None:
             return self.date_ms
-        at = from_ms + self.days * day_ms
+        at = min(from_ms + self.days * day_ms, LATEST_MS)
         return -(-at // DAY_MS) * DAY_MS if day_ms == DAY_MS else at
 
 

@@ -13,6 +13,7 @@ from pileus.services.s3.rows import Lock, Meta
 
 MODES = ("GOVERNANCE", "COMPLIANCE")
 DAY_MS = 24 * 3600 * 1000
+LATEST_MS = 253_402_214_400_000  # 9999-12-31: no later moment can be written
 YEAR_DAYS = 365
 
 
