@@ -17,6 +17,7 @@ from pileus.services.call import Call, FileBody, HttpRequest, HttpResponse, Part
 from pileus.services.dynamodb import streams
 from pileus.services.dynamodb.chores import Chores
 from pileus.services.dynamodb.room import Room
+from pileus.services.vault import Vault
 from pileus.state.collect import Collector
 
 ACCOUNT = "000000000000"
@@ -31,6 +32,7 @@ class Desk:
         self.blobs = blobs
         config = Config(home=Path("/nonexistent"))
         parts = Parts(store, blobs, clock, config, self.dispatch, background=False)
+        parts.vault = Vault(bytes(32))
         self._dynamodb = dynamodb.build(parts)
         self._streams = streams.build(parts)
         self._s3 = s3.build(parts)

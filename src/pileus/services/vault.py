@@ -34,11 +34,16 @@ class Vault:
     def __init__(self, root: bytes) -> None:
         assert len(root) == KEY_BYTES
         self._wrapping = AESGCM(_derived(root, b"pileus-wrap"))
+        self._marking = _derived(root, b"pileus-etag")
         self.fingerprint = _derived(root, b"pileus-mark").hex()[:32]
 
     def wrap(self, secret: bytes, name: str, nonce: bytes) -> bytes:
         """``secret`` sealed, to be opened under the same ``name``; ``nonce``: 12 random bytes."""
         return nonce + self._wrapping.encrypt(nonce, secret, name.encode())
+
+    def mark(self, data: bytes) -> bytes:
+        """32 bytes that stand for ``data`` and tell nothing of it to who has not the root key."""
+        return hashlib.blake2b(data, key=self._marking, digest_size=32).digest()
 
     def unwrap(self, wrapped: bytes, name: str) -> bytes:
         """The secret; ``Unavailable`` when the bytes are damaged or belong to another name."""

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from pileus.config import Config
 from pileus.services import s3
 from pileus.services.call import Call, FileBody, HttpRequest, HttpResponse, Parts, Principal
+from pileus.services.vault import Vault
 from pileus.state.store import Store
 
 OWNER = Principal("root", "111111111111", "arn:aws:iam::111111111111:root", id="111111111111")
@@ -21,6 +22,7 @@ class Stand:
 
     def __init__(self, store: Store, blobs: Any, clock: Any, home: Path) -> None:
         parts = Parts(store, blobs, clock, Config(home=home), self.dispatch)
+        parts.vault = Vault(bytes(32))
         self.store = store
         self.service = s3.build(parts)
 

@@ -19,6 +19,7 @@ from pileus.services.call import Parts
 from pileus.services.s3.lifecycle_run import Lifecycle
 from pileus.services.s3.locks import DAY_MS
 from pileus.services.s3.room import Room
+from pileus.services.vault import Vault
 from tests.simulation.desk import Desk
 from tests.simulation.store import SimulatedStore
 
@@ -37,6 +38,7 @@ class Clocked:
         self._parts = Parts(
             self.store, self.desk.blobs, self.clock, config, self.desk.dispatch, background=False
         )
+        self._parts.vault = Vault(bytes(32))
         self.chore = self.restarted()
 
     def restarted(self) -> Lifecycle:

@@ -95,6 +95,8 @@ class Cloud:
         if isinstance(body, FileBody):
             with open(body.fd, "rb") as file:
                 body = file.read()
+        elif not isinstance(body, bytes):
+            body = b"".join([chunk async for chunk in body])
         assert isinstance(body, bytes)
         return answer.status, kept, body
 

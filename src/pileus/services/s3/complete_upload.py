@@ -11,7 +11,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.s3 import checksums, faults, rows
+from pileus.services.s3 import checksums, encryption, faults, rows
 from pileus.services.s3.crc_combine import Combiner
 from pileus.services.s3.lifecycle import expiration
 from pileus.services.s3.multipart import PART_MAX, upload_of
@@ -73,6 +73,7 @@ def _answer(
         "VersionId": version,
         "Expiration": expiration(room.bucket(name), key, meta),
         **checksums.members(meta.checks),
+        **encryption.members(meta.seal),
     }
     if meta.checks:
         answer["ChecksumType"] = meta.check_type

@@ -12,13 +12,23 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.s3 import acl, archive, checksums, faults, object_lock, rows, storage_classes
+from pileus.services.s3 import (
+    acl,
+    archive,
+    checksums,
+    customer_keys,
+    encryption,
+    faults,
+    object_lock,
+    reading,
+    rows,
+    storage_classes,
+)
 from pileus.services.s3.conditions import check_source
 from pileus.services.s3.copy_source import parse_source
-from pileus.services.s3.get_object import read_chunks
+from pileus.services.s3.encryption import Sealer, Secrets
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import OBJECT_BYTES_MAX, Body, drain
-from pileus.services.s3.layout import pieces
 from pileus.services.s3.lifecycle import expiration
 from pileus.services.s3.multipart import given, part_number, upload_of
 from pileus.services.s3.names import check_key
@@ -54,6 +64,13 @@ class Source:
         versioned = bool(room.bucket(self.name).versioning)
         self.version_id = (self.meta.version or "null") if versioned else None
 
+    async def unlock(self, room: Room, call: Call) -> Secrets:
+        """What opens the source: the caller's own key, or one it may use."""
+        headers = call.request.headers if call.request is not None else given(call.params)
+        seal = self.meta.seal
+        customer = encryption.check_key(call, seal, headers, customer_keys.OF_SOURCE)
+        return await encryption.unlock(room, call, room.bucket(self.name), seal, customer)
+
 
 async def copy_object(room: Room, call: Call) -> dict[str, Any]:
     return dict(await again(lambda: _copy(room, call)))
@@ -76,9 +93,11 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
     meta.owner, meta.grants = acl.of_write(headers, bucket, call.account)
     meta.lock = object_lock.of_headers(headers, bucket, room.clock.now_ms())
     meta.modified_ms = room.clock.now_ms()
-    body = await _bytes(room, source, params.get("ChecksumAlgorithm") or "")
+    secrets = await source.unlock(room, call)
+    sealer = await encryption.for_write(room, call, bucket, key, headers)
+    body = await _bytes(room, source, params.get("ChecksumAlgorithm") or "", secrets, sealer)
     meta.etag, meta.size, meta.blob = body.etag, body.size, body.blob
-    meta.checks = body.checks or {}
+    meta.checks, meta.seal = body.checks or {}, body.seal
     version = await commit(room, call, name, key, meta, body, conditions, source.guard)
     result = {
         "ETag": f'"{meta.etag}"',
@@ -91,6 +110,7 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
         "VersionId": version,
         "CopySourceVersionId": source.version_id,
         "Expiration": expiration(bucket, key, meta),
+        **encryption.members(meta.seal, headers),
     }
 
 
@@ -130,6 +150,8 @@ def _refuse_noop(
         or params.get("TaggingDirective") == "REPLACE"
         or "x-amz-storage-class" in headers
         or "x-amz-website-redirect-location" in headers
+        or encryption.METHOD in headers
+        or customer_keys.told(headers)
     )
     if not changes:
         raise faults.invalid_request(
@@ -139,17 +161,21 @@ def _refuse_noop(
         )
 
 
-async def _bytes(room: Room, source: Source, algorithm: str) -> Body:
-    """The source's bytes as a new version's body: shared where they lie in one place."""
+async def _bytes(
+    room: Room, source: Source, algorithm: str, secrets: Secrets, sealer: Sealer
+) -> Body:
+    """The source's bytes as a new version's body: shared where they lie in one place and are
+    encrypted alike."""
     meta = source.meta
     algorithm = checksums.check_algorithm(algorithm) if algorithm else ""
     same = not algorithm or algorithm in meta.checks
-    if not meta.upload and same:
+    if not meta.upload and same and encryption.shares(meta.seal, sealer):
         inline = b"" if meta.blob else source.value[4 + int.from_bytes(source.value[:4], "big") :]
-        return Body(meta.size, meta.etag, inline, meta.blob, dict(meta.checks))
+        return Body(meta.size, meta.etag, inline, meta.blob, dict(meta.checks), meta.seal)
     if not algorithm:
         algorithm = next(iter(meta.checks), "")
-    return await drain(room, read_chunks(room, meta, source.value), {}, algorithm)
+    told = reading.chunks(room, meta, source.value, 0, meta.size, secrets)
+    return await drain(room, told, {}, algorithm, sealer)
 
 
 async def upload_part_copy(room: Room, call: Call) -> dict[str, Any]:
@@ -165,12 +191,18 @@ async def _copy_part(room: Room, call: Call) -> dict[str, Any]:
     start, length = _span(params.get("CopySourceRange"), source.meta.size)
     algorithm = record["algorithm"]
     meta = source.meta
-    if meta.blob and length == meta.size and (not algorithm or algorithm in meta.checks):
-        body = Body(meta.size, meta.etag, b"", meta.blob, dict(meta.checks))
+    whole = rows.unpack_meta(record["meta"])
+    headers = call.request.headers if call.request is not None else given(params)
+    secrets = await source.unlock(room, call)
+    sealer = await encryption.for_part(room, call, room.bucket(name), whole, headers)
+    alike = encryption.shares(meta.seal, sealer) and (not algorithm or algorithm in meta.checks)
+    if meta.blob and length == meta.size and alike:
+        body = Body(meta.size, meta.etag, b"", meta.blob, dict(meta.checks), meta.seal)
     else:
-        chunks = _slice(room, source, start, length)
-        body = await drain(room, chunks, {}, algorithm, inline=False)
-    part = Part(body.etag, body.size, room.clock.now_ms(), body.blob, body.checks or {})
+        chunks = reading.chunks(room, meta, source.value, start, length, secrets)
+        body = await drain(room, chunks, {}, algorithm, sealer, inline=False)
+    now_ms = room.clock.now_ms()
+    part = Part(body.etag, body.size, now_ms, body.blob, body.checks or {}, body.seal)
     args = [name, key, upload_id, number, rows.pack_part(part), source.guard]
     await room.submit("s3.put_part", args, call)
     result = {
@@ -178,7 +210,11 @@ async def _copy_part(room: Room, call: Call) -> dict[str, Any]:
         "LastModified": moment(part.modified_ms),
         **checksums.members(part.checks),
     }
-    return {"CopyPartResult": result, "CopySourceVersionId": source.version_id}
+    return {
+        "CopyPartResult": result,
+        "CopySourceVersionId": source.version_id,
+        **encryption.members(whole.seal, headers),
+    }
 
 
 def _span(told: str | None, size: int) -> tuple[int, int]:
@@ -204,14 +240,3 @@ def _span(told: str | None, size: int) -> tuple[int, int]:
             told,
         )
     return first, last - first + 1
-
-
-async def _slice(room: Room, source: Source, start: int, length: int) -> Any:
-    meta = source.meta
-    if not meta.blob and not meta.upload:
-        body = 4 + int.from_bytes(source.value[:4], "big")
-        yield source.value[body + start : body + start + length]
-        return
-    for piece in pieces(room, meta, start, length):
-        async for chunk in room.blobs.read(piece.blob, piece.offset, piece.length):
-            yield chunk

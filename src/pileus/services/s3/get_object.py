@@ -6,21 +6,23 @@ Small objects are answered from their row; larger ones are sent from the blob's 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
 
 from pileus.errors import AwsError
-from pileus.services.call import Call, FileBody, Headers, HttpRequest, HttpResponse
-from pileus.services.s3 import archive, checksums, faults, object_lock, rows
+from pileus.services.call import Call, Headers, HttpRequest, HttpResponse
+from pileus.services.s3 import archive, checksums, encryption, faults, object_lock, rows
 from pileus.services.s3.conditions import check_read
+from pileus.services.s3.encryption import Secrets
 from pileus.services.s3.headers import http_date
-from pileus.services.s3.layout import Piece, pieces, span_of_part
+from pileus.services.s3.layout import span_of_part
 from pileus.services.s3.lifecycle import expiration_headers
 from pileus.services.s3.query import query_of
 from pileus.services.s3.ranges import parse_range
-from pileus.services.s3.room import Room
+from pileus.services.s3.reading import body_of
+from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
+_NONE: dict[str, str] = {}
 _OVERRIDES = {
     "response-content-type": "content-type",
     "response-content-language": "content-language",
@@ -54,10 +56,13 @@ async def _search(room: Room, call: Call, head: bool) -> HttpResponse:
             if error.code == "NoSuchKey" and not await room.may_list(call, name, key):
                 raise faults.access_denied() from error
             raise
-    return _answer(room, call, found, head)
+    answer = _answer(room, call, found, head)
+    return answer if isinstance(answer, HttpResponse) else await answer
 
 
-def _answer(room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool) -> HttpResponse:
+def _answer(
+    room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool
+) -> HttpResponse | Awaitable[HttpResponse]:
     request = call.request
     assert request is not None
     query = query_of(call)
@@ -76,7 +81,8 @@ def _answer(room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool
             ),
         )
     bucket = room.bucket(call.params["Bucket"])
-    headers = described(meta, bool(bucket.versioning))
+    customer = encryption.check_read(call, meta, request.headers)
+    headers = described(meta, bool(bucket.versioning), request.headers)
     if check_read(request.headers, meta, room.clock.now_ms()):
         return HttpResponse(304, [h for h in headers if h[0] != "content-type"])
     if found[0] == rows.current(bucket.name, call.params["Key"]):
@@ -89,16 +95,36 @@ def _answer(room: Room, call: Call, found: tuple[bytes, bytes, Meta], head: bool
         headers.append(("x-amz-tagging-count", str(len(meta.tags))))
     if query:
         headers = _overridden(headers, query, call)
-    return _bytes(room, request, query, value, meta, headers, head)
+    rest = (request, query, value, meta, headers)
+    secrets = encryption.quick_unlock(room, meta.seal, customer)
+    if secrets is None and not head:
+        return _unlocked(room, call, bucket, *rest)
+    return _bytes(room, secrets, *rest)
 
 
-def described(meta: Meta, versioned: bool) -> Headers:
-    """What an answer tells of a version, its length aside."""
+async def _unlocked(
+    room: Room,
+    call: Call,
+    bucket: Bucket,
+    request: HttpRequest,
+    query: Mapping[str, str],
+    value: bytes,
+    meta: Meta,
+    headers: Headers,
+) -> HttpResponse:
+    """The same after the key service was asked."""
+    secrets = await encryption.unlock(room, call, bucket, meta.seal, None)
+    return _bytes(room, secrets, request, query, value, meta, headers)
+
+
+def described(meta: Meta, versioned: bool, asked: Mapping[str, str] = _NONE) -> Headers:
+    """What an answer tells of a version, its length aside; ``asked``: the request's headers."""
     headers: Headers = [
         ("last-modified", http_date(meta.modified_ms)),
         ("etag", f'"{meta.etag}"'),
         ("accept-ranges", "bytes"),
         *meta.headers.items(),
+        *encryption.answer_headers(meta.seal, asked),
     ]
     if versioned:
         headers.append(("x-amz-version-id", meta.version or "null"))
@@ -121,13 +147,14 @@ def _overridden(headers: Headers, query: Mapping[str, str], call: Call) -> Heade
 
 def _bytes(
     room: Room,
+    secrets: Secrets | None,
     request: HttpRequest,
     query: Mapping[str, str],
     value: bytes,
     meta: Meta,
     headers: Headers,
-    head: bool,
 ) -> HttpResponse:
+    """``secrets`` None: for a HEAD, whose answer has no body."""
     start, length, status = 0, meta.size, 200
     part: Mapping[str, str] = {}
     told = request.headers.get("range")
@@ -155,35 +182,7 @@ def _bytes(
     elif asked and meta.checks and length == meta.size:
         headers += checksums.answer_headers(meta.checks, meta.check_type)
     headers.append(("content-length", str(length)))
-    if head:
+    if secrets is None or request.method == "HEAD":
         return HttpResponse(status, headers)
-    return HttpResponse(status, headers, body_of(room, meta, value, start, length), length)
-
-
-def body_of(room: Room, meta: Meta, value: bytes, start: int, length: int) -> Any:
-    """``length`` bytes of a version from ``start``: bytes, a slice of a file, or an iterator."""
-    if not meta.blob and not meta.upload:
-        body = 4 + int.from_bytes(value[:4], "big")
-        return value[body + start : body + start + length]
-    if length == 0:
-        return b""
-    found = pieces(room, meta, start, length)
-    if len(found) == 1:
-        piece = found[0]
-        return FileBody(room.blobs.open(piece.blob), piece.offset, piece.length)
-    return _several(room, found)
-
-
-async def _several(room: Room, found: list[Piece]) -> AsyncIterator[bytes]:
-    for piece in found:
-        async for chunk in room.blobs.read(piece.blob, piece.offset, piece.length):
-            yield chunk
-
-
-async def read_chunks(room: Room, meta: Meta, value: bytes) -> AsyncIterator[bytes]:
-    """All bytes of a version, for copies."""
-    if not meta.blob and not meta.upload:
-        yield value[4 + int.from_bytes(value[:4], "big") :]
-        return
-    async for chunk in _several(room, pieces(room, meta, 0, meta.size)):
-        yield chunk
+    body = body_of(room, meta, value, start, length, secrets)
+    return HttpResponse(status, headers, body, length)

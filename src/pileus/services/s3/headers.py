@@ -18,12 +18,7 @@ from pileus.services.s3 import faults, storage_classes
 KEPT = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 DEFAULT_TYPE = "binary/octet-stream"
 METADATA_BYTES_MAX = 2048
-UNBUILT = (
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-server-side-encryption-customer-key",
-    "x-amz-server-side-encryption-customer-key-md5",
-    "x-amz-write-offset-bytes",
-)
+UNBUILT = ("x-amz-write-offset-bytes",)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
     "",
@@ -59,7 +54,6 @@ def kept(headers: Mapping[str, str]) -> dict[str, str]:
     if redirect:
         out["x-amz-website-redirect-location"] = check_redirect(redirect)
     storage_classes.put_into(out, storage_classes.check(headers.get(storage_classes.HEADER)))
-    check_encryption(headers.get("x-amz-server-side-encryption"))
     return out
 
 
@@ -86,19 +80,6 @@ def check_redirect(told: str) -> str:
             "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
         )
     return told
-
-
-def check_encryption(told: str | None) -> None:
-    """Nothing is encrypted at rest yet: no answer claims it, and a key service is refused.
-
-    AES256 must be accepted, since stock tools (``aws cloudformation package``) always ask for it.
-    """
-    if told is not None and told != "AES256":
-        raise AwsError(
-            "NotImplemented",
-            f"Server-side encryption ({told}) is not offered by Pileus yet: encrypt the disk.",
-            501,
-        )
 
 
 @lru_cache(maxsize=4096)

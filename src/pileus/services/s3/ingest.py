@@ -24,8 +24,10 @@ from pileus.services.s3.checksums import (
     check_value,
     verify,
 )
+from pileus.services.s3.encryption import Sealer
 from pileus.services.s3.room import Room
-from pileus.services.s3.rows import INLINE_BYTES_MAX
+from pileus.services.s3.rows import INLINE_BYTES_MAX, Seal
+from pileus.services.s3.segments import SealedWriter, seal_small
 
 OBJECT_BYTES_MAX = 5 * 1024**3
 BLOCK_BYTES = 512 * 1024
@@ -44,10 +46,14 @@ class Body:
     data: bytes = b""
     blob: str = ""
     checks: dict[str, str] | None = None
+    seal: Seal | None = None
 
 
-async def receive(room: Room, request: HttpRequest, inline: bool = True) -> Body:
-    """Take the request's body, checked against Content-MD5 and checksum; a blob is durable."""
+async def receive(
+    room: Room, request: HttpRequest, sealer: Sealer | None, inline: bool = True
+) -> Body:
+    """Take the request's body, checked against Content-MD5 and checksum, and encrypt it; a blob is
+    durable. ``sealer`` None: into an upload that was begun before anything was encrypted."""
     headers = request.headers
     algorithm = algorithm_of(headers)
     _check_told(headers, algorithm)
@@ -57,15 +63,15 @@ async def receive(room: Room, request: HttpRequest, inline: bool = True) -> Body
     if stream is None:
         body = request.body
         if inline and len(body) <= INLINE_BYTES_MAX:
-            return small(headers, body)
-        return await _whole(room, body, headers, algorithm, Digest(algorithm))
+            return sealed(small(headers, body), sealer)
+        return await _whole(room, body, headers, sealer)
     if stream.length < 0:
         raise AwsError(
             "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
         )
     if stream.length > OBJECT_BYTES_MAX:
         raise too_large(stream.length)
-    return await drain(room, stream, headers, algorithm, inline, stream.length)
+    return await drain(room, stream, headers, algorithm, sealer, inline, stream.length)
 
 
 def small(headers: dict[str, str], body: bytes) -> Body:
@@ -78,6 +84,29 @@ def small(headers: dict[str, str], body: bytes) -> Body:
     digest.update(body)
     checks = verify(headers, algorithm, digest)
     return Body(len(body), digest.md5.hex(), body, checks=checks)
+
+
+def sealed(body: Body, sealer: Sealer | None) -> Body:
+    """A body in memory, encrypted."""
+    if sealer is not None:
+        body.data = seal_small(sealer.cipher(), body.data)
+        body.etag, body.seal = sealer.etag(bytes.fromhex(body.etag)), sealer.seal
+    return body
+
+
+def _writer(room: Room, sealer: Sealer | None, hashed: bool = True, signed: bool = False) -> Any:
+    """A new blob's writer. What is encrypted is named by its ciphertext; ``signed``: the digest
+    told at the end is that of the plain bytes."""
+    if sealer is None:
+        return room.blobs.create(hashed=hashed)
+    return SealedWriter(room.blobs.create(), sealer.cipher(), signed)
+
+
+def _stored(body: Body, sealer: Sealer | None) -> Body:
+    """``body`` with a blob that ``_writer`` wrote."""
+    if sealer is not None:
+        body.etag, body.seal = sealer.etag(bytes.fromhex(body.etag)), sealer.seal
+    return body
 
 
 def too_large(size: int) -> AwsError:
@@ -103,12 +132,12 @@ def _signed_sha256(headers: dict[str, str]) -> str:
     return told if "authorization" in headers and _SHA256.match(told) else ""
 
 
-async def _whole(
-    room: Room, body: bytes, headers: dict[str, str], algorithm: str, digest: Digest
-) -> Body:
+async def _whole(room: Room, body: bytes, headers: dict[str, str], sealer: Sealer | None) -> Body:
     """A body that is here already."""
-    known = _signed_sha256(headers)
-    writer = room.blobs.create(hashed=not known)
+    algorithm = algorithm_of(headers)
+    digest = Digest(algorithm)
+    known = _signed_sha256(headers) if sealer is None else ""
+    writer = _writer(room, sealer, hashed=not known)
     try:
         _, blob = await asyncio.gather(
             asyncio.to_thread(digest.update, body), _write(writer, body, known)
@@ -117,7 +146,7 @@ async def _whole(
     except BaseException:
         await writer.abort()
         raise
-    return Body(len(body), digest.md5.hex(), blob=blob, checks=checks)
+    return _stored(Body(len(body), digest.md5.hex(), blob=blob, checks=checks), sealer)
 
 
 async def _write(writer: Any, body: bytes, known: str) -> str:
@@ -166,6 +195,7 @@ async def drain(
     chunks: Any,
     headers: dict[str, str],
     algorithm: str,
+    sealer: Sealer | None,
     inline: bool = True,
     length: int = -1,
     limit: int = OBJECT_BYTES_MAX,
@@ -174,7 +204,7 @@ async def drain(
     digest, told, check = Digest(algorithm), "", None
     if isinstance(chunks, SignedStream):
         chunks, told, check = chunks.unchecked()
-    writer = room.blobs.create()
+    writer = _writer(room, sealer, signed=bool(told))
     intake = _Intake(writer, digest)
     size = 0
     small = b""
@@ -198,7 +228,7 @@ async def drain(
             checks = verify(headers, algorithm, digest)
             if inline:
                 await writer.abort()
-                return Body(size, digest.md5.hex(), small, checks=checks)
+                return sealed(Body(size, digest.md5.hex(), small, checks=checks), sealer)
             await writer.write(small)
         await intake.written()
         if not DIGEST_HEADERS.isdisjoint(headers):  # only what is as it was told gets a name
@@ -215,7 +245,7 @@ async def drain(
     except BaseException:
         await intake.abort()
         raise
-    return Body(size, digest.md5.hex(), blob=blob, checks=checks)
+    return _stored(Body(size, digest.md5.hex(), blob=blob, checks=checks), sealer)
 
 
 def _incomplete() -> AwsError:

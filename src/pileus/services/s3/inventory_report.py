@@ -19,12 +19,11 @@ from pileus.services.s3.inventory import ARN, FIELDS
 from pileus.services.s3.lifecycle import expiry_ms
 from pileus.services.s3.names import canonical_id
 from pileus.services.s3.room import Bucket
-from pileus.services.s3.rows import Meta
+from pileus.services.s3.rows import AES256, CUSTOMER, KMS, Meta
 
 VERSION = "2016-11-30"
-_ENCRYPTED = {"AES256": "SSE-S3", "aws:kms": "SSE-KMS", "aws:kms:dsse": "DSSE-KMS"}
+_ENCRYPTED = {AES256: "SSE-S3", KMS: "SSE-KMS", CUSTOMER: "SSE-C"}
 _OF_MARKERS = ("LastModifiedDate", "ObjectOwner")
-_CUSTOMER = "x-amz-server-side-encryption-customer-algorithm"
 
 
 def moment(ms: int) -> str:
@@ -37,8 +36,7 @@ def _lock(meta: Meta, name: str) -> str:
 
 
 def _encryption(meta: Meta) -> str:
-    told = meta.headers.get("x-amz-server-side-encryption", "")
-    return "SSE-C" if _CUSTOMER in meta.headers else _ENCRYPTED.get(told, "NOT-SSE")
+    return "NOT-SSE" if meta.seal is None else _ENCRYPTED[meta.seal.kind]
 
 
 def _expiration(bucket: Bucket, key: str, meta: Meta) -> str:

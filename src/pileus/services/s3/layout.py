@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 from pileus.services.s3 import faults, rows
 from pileus.services.s3.room import Room
-from pileus.services.s3.rows import Meta, Part
+from pileus.services.s3.rows import Meta, Part, Seal
 from pileus.state import keys
 
 
 class Piece(NamedTuple):
-    """A slice of a blob."""
+    """A slice of a blob's plain bytes, of which it has ``size``, sealed as ``seal`` says."""
 
     blob: str
     offset: int
     length: int
+    size: int
+    seal: Seal | None
 
 
 def parts_of(room: Room, upload_id: str) -> list[tuple[int, Part]]:
@@ -30,7 +32,7 @@ def parts_of(room: Room, upload_id: str) -> list[tuple[int, Part]]:
 def pieces(room: Room, meta: Meta, start: int, length: int) -> list[Piece]:
     """The slices that hold ``length`` bytes from ``start``."""
     if meta.blob:
-        return [Piece(meta.blob, start, length)]
+        return [Piece(meta.blob, start, length, meta.size, meta.seal)]
     parts = [part for _, part in parts_of(room, meta.upload)]
     starts = [0]
     for part in parts:
@@ -41,7 +43,8 @@ def pieces(room: Room, meta: Meta, start: int, length: int) -> list[Piece]:
         offset = start - starts[at]
         take = min(length, parts[at].size - offset)
         if take > 0:
-            out.append(Piece(parts[at].blob, offset, take))
+            part = parts[at]
+            out.append(Piece(part.blob, offset, take, part.size, part.seal))
         start, length, at = start + take, length - take, at + 1
     return out
 

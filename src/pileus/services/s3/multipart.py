@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 
 from pileus.services.call import Call, HttpResponse
-from pileus.services.s3 import acl, checksums, faults, object_lock, rows, storage_classes
+from pileus.services.s3 import (
+    acl,
+    checksums,
+    encryption,
+    faults,
+    object_lock,
+    rows,
+    storage_classes,
+)
+from pileus.services.s3.customer_keys import OF_SOURCE
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import receive
 from pileus.services.s3.layout import parts_of
@@ -37,16 +46,19 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
     if algorithm:
         algorithm = checksums.check_algorithm(algorithm)
     owner, grants = acl.of_write(headers, bucket, call.account)
+    told = headers or given(params)
+    sealer = await encryption.for_write(room, call, bucket, key, told)
     meta = Meta(
         "",
         0,
         room.clock.now_ms(),
-        kept(headers or given(params)),
+        kept(told),
         owner,
         check_type=_check_type(algorithm, params.get("ChecksumType")),
         tags=tags_of(params.get("Tagging")),
         grants=grants,
         lock=object_lock.of_headers(headers, bucket, room.clock.now_ms()),
+        seal=sealer.seal,
     )
     # Listings show the uploads of a key by the time they began: it leads the id.
     upload_id = f"{meta.modified_ms:012x}" + room.clock.random_bytes(40).hex()
@@ -56,6 +68,7 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
     args = [bucket.name, key, upload_id, record]
     upload_id = await room.submit("s3.create_upload", args, call)  # a repeat's: the first one's id
     answer = {"Bucket": bucket.name, "Key": key, "UploadId": upload_id}
+    answer |= encryption.members(meta.seal, told)
     answer |= abort_members(bucket, key, meta.modified_ms)
     if algorithm:
         answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": meta.check_type}
@@ -73,6 +86,15 @@ def given(params: dict[str, Any]) -> dict[str, str]:
         "WebsiteRedirectLocation": "x-amz-website-redirect-location",
         "StorageClass": "x-amz-storage-class",
         "ServerSideEncryption": "x-amz-server-side-encryption",
+        "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+        "SSEKMSEncryptionContext": "x-amz-server-side-encryption-context",
+        "BucketKeyEnabled": "x-amz-server-side-encryption-bucket-key-enabled",
+        "SSECustomerAlgorithm": "x-amz-server-side-encryption-customer-algorithm",
+        "SSECustomerKey": "x-amz-server-side-encryption-customer-key",
+        "SSECustomerKeyMD5": "x-amz-server-side-encryption-customer-key-md5",
+        "CopySourceSSECustomerAlgorithm": f"{OF_SOURCE}server-side-encryption-customer-algorithm",
+        "CopySourceSSECustomerKey": f"{OF_SOURCE}server-side-encryption-customer-key",
+        "CopySourceSSECustomerKeyMD5": f"{OF_SOURCE}server-side-encryption-customer-key-md5",
     }
     out = {wire: str(params[name]) for name, wire in names.items() if params.get(name)}
     for name, value in (params.get("Metadata") or {}).items():
@@ -127,7 +149,9 @@ async def upload_part(room: Room, call: Call) -> HttpResponse:
     name, key, upload_id = call.params["Bucket"], call.params["Key"], query.get("uploadId", "")
     number = part_number(query.get("partNumber", ""))
     record = upload_of(room, name, key, upload_id)
-    body = await receive(room, request, inline=False)
+    whole = rows.unpack_meta(record["meta"])
+    sealer = await encryption.for_part(room, call, room.bucket(name), whole, request.headers)
+    body = await receive(room, request, sealer, inline=False)
     algorithm = record["algorithm"]
     checks = body.checks or {}
     if algorithm and checks and algorithm not in checks:
@@ -135,10 +159,11 @@ async def upload_part(room: Room, call: Call) -> HttpResponse:
             f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, actual"
             f" checksum Type: {next(iter(checks)).lower()}"
         )
-    part = Part(body.etag, body.size, room.clock.now_ms(), body.blob, checks)
+    part = Part(body.etag, body.size, room.clock.now_ms(), body.blob, checks, body.seal)
     args = [name, key, upload_id, number, rows.pack_part(part), []]
     await room.submit("s3.put_part", args, call)
     answer = [("etag", f'"{body.etag}"')]
+    answer += encryption.answer_headers(whole.seal, request.headers)
     answer += [(f"x-amz-checksum-{a.lower()}", v) for a, v in checks.items()]
     return HttpResponse(200, answer)
 

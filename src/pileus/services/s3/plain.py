@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from pileus.errors import AwsError
 from pileus.services.call import (
     Access,
@@ -19,14 +21,15 @@ from pileus.services.call import (
     Principal,
     Submission,
 )
-from pileus.services.s3 import checksums, rows, storage_classes
+from pileus.services.s3 import checksums, encryption, rows, storage_classes
 from pileus.services.s3.access import effective_policy
 from pileus.services.s3.get_object import described
 from pileus.services.s3.headers import DEFAULT_TYPE, kept
 from pileus.services.s3.ingest import small
 from pileus.services.s3.names import object_arn
 from pileus.services.s3.room import Bucket, Room
-from pileus.services.s3.rows import INLINE_BYTES_MAX, Meta
+from pileus.services.s3.rows import AES256, INLINE_BYTES_MAX, Meta, Seal
+from pileus.services.s3.segments import SALT_BYTES, Opened, cipher, open_small, seal_small
 from pileus.state import keys
 
 HEADS_MAX = 8192
@@ -38,15 +41,17 @@ _HARMLESS = frozenset(
     {
         *("policy", "public-access-block", "ownership", "cors", "tagging", "website"),
         *("accelerate", "inventory"),
+        "encryption",  # S3's own keys; any other way is not plain
     }
 )
 # What the short way knows of a version; all else must be as it is by default.
 _KNOWN = frozenset(
     {
         *("etag", "size", "modified_ms", "headers", "owner", "blob", "order", "version"),
-        *("checks", "check_type", "grants"),
+        *("checks", "check_type", "grants", "seal"),
     }
 )
+_ENCRYPTED = "x-amz-server-side-encryption: AES256\r\n"
 _DEFAULT = Meta("", 0, 0, {})
 _OTHERS = tuple(f for f in Meta.__struct_fields__ if f not in _KNOWN)
 # Headers of which a write keeps nothing.
@@ -58,7 +63,8 @@ _NOT_KEPT = frozenset(
         *("content-type", "content-md5", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-crc32"),
     }
 )
-Described = tuple[bytes, str, int]  # header lines, blob, size
+# Header lines, blob, size, and what opens the bytes (None: they lie in the clear).
+Described = tuple[bytes, str, int, AESGCM | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Plain:
         self._open = room.blobs.open
         self._now_ms = room.clock.now_ms
         self._random = room.clock.random_bytes
+        self._secret = room.keys.secret
         self.changes = room.store.counter(rows.TABLE)
         self.bytes_max = INLINE_BYTES_MAX
         self._heads: dict[tuple[bytes, bool], Described | None] = {}
@@ -102,6 +109,8 @@ class Plain:
         except AwsError:
             return None
         if bucket.acls or not _HARMLESS.issuperset(bucket.settings):
+            return None
+        if encryption.default_of(bucket).kind != AES256:
             return None
         prefix = keys.partition_prefix(rows.OBJECTS, name)
         policy = effective_policy(bucket, principal)
@@ -121,9 +130,14 @@ class Plain:
             known = self._describe(*told)
         if known is None:
             return None
-        lines, blob, size = known
+        lines, blob, size, opener = known
         if head:
             return HttpResponse(200, [("content-length", str(size))], b"", -1, lines)
+        if opener is not None:
+            if not blob:
+                return HttpResponse(200, [], open_small(opener, value[end:]), -1, lines)
+            body = Opened(self._open(blob), opener, size, 0, size)
+            return HttpResponse(200, [], body, size, lines)
         if not blob:
             return HttpResponse(200, [], value[end:], -1, lines)
         return HttpResponse(200, [], FileBody(self._open(blob), 0, size), size, lines)
@@ -134,10 +148,13 @@ class Plain:
         plain = all(getattr(meta, f) == getattr(_DEFAULT, f) for f in _OTHERS)
         plain = plain and storage_classes.of(meta) not in storage_classes.ARCHIVES
         found: Described | None = None
+        seal = meta.seal
+        plain = plain and (seal is None or seal.kind == AES256)
         if plain and (not meta.blob or meta.size):
             text = "".join(f"{name}: {value}\r\n" for name, value in described(meta, versioned))
             if text.count("\n") == text.count("\r") == text.count("\r\n"):
-                found = (_encoded(text), meta.blob, meta.size)
+                key = None if seal is None else cipher(self._secret(seal.key.decode()), seal.salt)
+                found = (_encoded(text), meta.blob, meta.size, key)
         if len(packed) <= HEAD_BYTES_MAX:  # clients choose the text
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()
@@ -154,7 +171,8 @@ class Plain:
     ) -> Submission | None:
         """Store a small body; None also where a header is wrong: the usual way says how."""
         data, headers = request.body, request.headers
-        if len(data) > self.bytes_max or len(key) > KEY_CHARS_MAX:
+        key_id = bucket.bucket.data_key
+        if len(data) > self.bytes_max or len(key) > KEY_CHARS_MAX or not key_id:
             return None
         try:
             if _NOT_KEPT.issuperset(headers):
@@ -166,8 +184,11 @@ class Plain:
             return None
         checks = body.checks or {}
         owner = bucket.bucket.owner
-        meta = Meta(body.etag, body.size, self._now_ms(), told, owner, checks=checks)
-        lines = f'etag: "{body.etag}"\r\n'
+        random = self._random(16 + SALT_BYTES)
+        seal = Seal(AES256, random[16:], key_id.encode())
+        data = seal_small(cipher(self._secret(key_id), seal.salt), data)
+        meta = Meta(body.etag, body.size, self._now_ms(), told, owner, checks=checks, seal=seal)
+        lines = f'etag: "{body.etag}"\r\n{_ENCRYPTED}'
         if checks:
             more = checksums.answer_headers(checks, "")
             lines += "".join(f"{name}: {value}\r\n" for name, value in more)
@@ -176,7 +197,7 @@ class Plain:
             text = lines if version is None else f"{lines}x-amz-version-id: {version}\r\n"
             return HttpResponse(200, [], b"", -1, text.encode())
 
-        args = [bucket.name, key, rows.pack_meta(meta), data, {}, self._random(16), []]
+        args = [bucket.name, key, rows.pack_meta(meta), data, {}, random[:16], []]
         return Submission(self._room.store, "s3.put", args, invocation_id, answer)
 
 

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse
-from pileus.services.s3 import acl, checksums, faults, object_lock
+from pileus.services.s3 import acl, checksums, encryption, faults, object_lock
 from pileus.services.s3.checksums import algorithm_of
 from pileus.services.s3.headers import check_tags, kept
 from pileus.services.s3.ingest import OBJECT_BYTES_MAX, drain
@@ -42,13 +42,15 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
         )
     bucket = room.bucket(name)
     low, high = _limits(params.get("Policy"))
-    told = kept({k: v for k, v in fields.items() if k != "x-amz-server-side-encryption-context"})
+    told = kept(fields)
     headers = dict(fields)
     if "acl" in fields:
         headers["x-amz-acl"] = fields["acl"]
     owner, grants = acl.of_write(headers, bucket, call.account)
     lock = object_lock.of_headers(fields, bucket, room.clock.now_ms())
-    body = await drain(room, params["File"], fields, algorithm_of(fields), limit=high)
+    sealer = await encryption.for_write(room, call, bucket, key, fields)
+    algorithm = algorithm_of(fields)
+    body = await drain(room, params["File"], fields, algorithm, sealer, limit=high)
     if body.size < low:
         raise AwsError(
             "EntityTooSmall",
@@ -66,6 +68,7 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
         tags=_tags(fields.get("tagging")),
         grants=grants,
         lock=lock,
+        seal=body.seal,
     )
     version = await commit(room, call, name, key, meta, body, {})
     return _answer(room, call, name, key, meta, version)
@@ -105,6 +108,7 @@ def _answer(
     location = f"/{name}/{quote(key)}"
     headers = [("etag", etag), ("location", location)]
     headers += checksums.answer_headers(meta.checks, "")
+    headers += encryption.answer_headers(meta.seal, fields)
     if version is not None:
         headers.append(("x-amz-version-id", version))
     redirect = fields.get("success_action_redirect") or fields.get("redirect")

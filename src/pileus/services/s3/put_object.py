@@ -9,7 +9,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
-from pileus.services.s3 import acl, checksums, faults, object_lock, rows
+from pileus.services.s3 import acl, checksums, encryption, faults, object_lock, rows
 from pileus.services.s3.headers import kept, tags_of
 from pileus.services.s3.ingest import Body, receive
 from pileus.services.s3.lifecycle import expiration_headers
@@ -31,7 +31,8 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
     owner, grants = acl.of_write(headers, bucket, call.account)
     lock = object_lock.of_headers(headers, bucket, room.clock.now_ms())
     object_lock.require_digest(headers)
-    body = await receive(room, request)
+    sealer = await encryption.for_write(room, call, bucket, key, headers)
+    body = await receive(room, request, sealer)
     meta = Meta(
         body.etag,
         body.size,
@@ -43,9 +44,11 @@ async def put_object(room: Room, call: Call) -> HttpResponse:
         tags=tags,
         grants=grants,
         lock=lock,
+        seal=body.seal,
     )
     version = await commit(room, call, name, key, meta, body, conditions)
     answer: Headers = [("etag", f'"{body.etag}"')]
+    answer += encryption.answer_headers(meta.seal, headers)
     if version is not None:
         answer.append(("x-amz-version-id", version))
     answer += expiration_headers(bucket, key, meta)

@@ -11,6 +11,7 @@ import orjson
 from pileus.errors import AwsError, Conflict
 from pileus.services.call import Call, Parts
 from pileus.services.s3 import faults, rows
+from pileus.services.s3.datakeys import DataKeys
 from pileus.services.s3.names import canonical_id, check_bucket
 from pileus.services.s3.publicness import is_public
 from pileus.services.s3.rows import Meta
@@ -40,6 +41,7 @@ class Bucket:
     public: bool = False
     blocks: dict[str, bool] = field(default_factory=dict)
     acls: bool = False
+    data_key: str = ""  # the id of the key of S3's own encryption, '' before the first object
     lock: dict[str, Any] | None = None  # None: no locks; else the default retention
     accounts: Mapping[str, str] = field(default_factory=dict)
     parsed: dict[str, Any] = field(default_factory=dict)  # settings as their readers parsed them
@@ -61,6 +63,7 @@ class Room:
         self.clock = parts.clock
         self.config = parts.config
         self.dispatch = parts.dispatch
+        self.keys = DataKeys(parts.store, parts.clock, parts.vault)
         self.told: Told | None = None
         self.accounts = {canonical_id(a): a for a in parts.config.all_accounts()}
         self._buckets: dict[str, Bucket] = {}
@@ -96,6 +99,7 @@ class Room:
             accounts=self.accounts,
         )
         bucket.lock = record.get("lock")
+        bucket.data_key = record.get("data_key", "")
         told = settings.get("policy")
         bucket.policy = orjson.loads(told["text"]) if told else None
         bucket.public = is_public(bucket.policy)

@@ -23,10 +23,12 @@ UPLOADS = "s3u"  # multipart uploads under way, by key
 LIFECYCLE = "s3l"  # how far the chores of a bucket have come
 TALLIES = "s3c"  # how many versions and bytes of each class a bucket holds
 RESTORES = "s3r"  # restores whose beginning or end somebody is to be told of
+DATA_KEYS = "s3k"  # the keys of S3's own encryption, wrapped
 PARTS = "s3p"  # parts by upload; a completed object's parts stay here
 WATCHED = "watched"
 WATCHED_KINDS = ("logging", "request-payment")
 INLINE_BYTES_MAX = 16 * 1024
+AES256, KMS, CUSTOMER = "AES256", "aws:kms", "C"
 ORDER_MAX = 2**64 - 1
 FOREIGN = 2**48  # no log has so many entries: a version id that tells such a place is not ours
 
@@ -40,10 +42,24 @@ class Lock(msgspec.Struct, array_like=True):
     hold: str = ""
 
 
+class Seal(msgspec.Struct, array_like=True):
+    """How bytes are encrypted: ``kind`` AES256, KMS or CUSTOMER; ``salt`` of the body's own key.
+    ``key``: the id of a data key (AES256), a wrapped one (KMS; '' in parts: the object's), or what
+    knows the customer's key again. ``kms``: the KMS key's ARN."""
+
+    kind: str
+    salt: bytes
+    key: bytes = b""
+    kms: str = ""
+    context: dict[str, str] = {}
+    bucket_key: bool = False
+
+
 class Meta(msgspec.Struct, array_like=True):
     """What is known of one version. ``etag`` without quotes; ``headers`` are answered as stored
     (lower-case names). ``version`` is '' for the null version; ``order`` the entry that made it.
     ``restore``: from when and until when (ms) a copy of an archived version can be read.
+    ``seal``: how they are encrypted; None for bytes older than encryption.
     The bytes are inline (neither ``blob`` nor ``upload``), in one blob, or in an upload's parts."""
 
     etag: str
@@ -63,6 +79,7 @@ class Meta(msgspec.Struct, array_like=True):
     grants: list[list[str]] | None = None
     lock: Lock | None = None
     restore: list[int] | None = None
+    seal: Seal | None = None
 
 
 class Part(msgspec.Struct, array_like=True):
@@ -73,6 +90,7 @@ class Part(msgspec.Struct, array_like=True):
     modified_ms: int
     blob: str
     checks: dict[str, str] = {}
+    seal: Seal | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -205,6 +223,11 @@ def part(upload_id: str, number: int) -> bytes:
 def blob_ref(digest: str, order: int) -> bytes:
     """Who needs a blob: one version of one object."""
     return keys.key("blobrefs", digest, b"s3" + order.to_bytes(8, "big"))
+
+
+def data_key(key_id: str) -> bytes:
+    """A data key of S3's own encryption."""
+    return keys.key(DATA_KEYS, key_id)
 
 
 def part_ref(digest: str, upload_id: str, number: int) -> bytes:

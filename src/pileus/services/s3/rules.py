@@ -239,6 +239,17 @@ def _all(tx: Tx, prefix: bytes) -> list[Any]:
     return tx.range(prefix, keys.after_prefix(prefix), 1_000_000)
 
 
+def data_key(tx: Tx, args: list[Any]) -> str:
+    """``[bucket, key id, wrapped key]`` → the id of the bucket's key: this one, or an earlier."""
+    name, key_id, wrapped = args
+    bucket = bucket_of(tx, name)
+    if "data_key" not in bucket:
+        tx.put(rows.data_key(key_id), wrapped)
+        tx.put(rows.bucket(name), orjson.dumps({**bucket, "data_key": key_id}))
+        return str(key_id)
+    return str(bucket["data_key"])
+
+
 # -- multipart ---------------------------------------------------------------------------------
 
 
@@ -346,6 +357,7 @@ RULES: Mapping[str, Rule] = {
     "s3.edit": edit,
     "s3.create_bucket": create_bucket,
     "s3.delete_bucket": delete_bucket,
+    "s3.data_key": data_key,
     "s3.create_upload": create_upload,
     "s3.put_part": put_part,
     "s3.complete_upload": complete_upload,

@@ -1,0 +1,152 @@
+"""Encrypted bytes: segments of 64 KiB, each sealed alone, so that a range opens only what it needs.
+
+AES-256-GCM under a key of the body's own: BLAKE2b (RFC 7693), keyed with the secret, over the
+body's 16-byte salt. A segment's nonce is its place and whether it is the last (STREAM; Hoang,
+Reyhanitabar, Rogaway, Vizár 2015), so that none can be moved, repeated or cut off unnoticed, and no
+nonce is used twice under a key. A body of n bytes has max(1, ceil(n / 64 KiB)) segments of 16 bytes
+more each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pileus.errors import Unavailable, WrongDigest
+
+SEGMENT_BYTES = 64 * 1024
+TAG_BYTES = 16
+SALT_BYTES = 16
+SEALED_BYTES = SEGMENT_BYTES + TAG_BYTES
+BATCH = 16  # segments read and opened in one step: a megabyte
+_LAST, _MORE = b"\x01", b"\x00"
+_ONLY = bytes(11) + _LAST
+
+
+def cipher(secret: bytes, salt: bytes) -> AESGCM:
+    """The key of one body."""
+    return AESGCM(
+        hashlib.blake2b(salt, key=secret, digest_size=32, person=b"pileus-s3-data").digest()
+    )
+
+
+def seal_small(key: AESGCM, data: bytes) -> bytes:
+    """A body of one segment."""
+    return key.encrypt(_ONLY, data, None)
+
+
+def open_small(key: AESGCM, sealed: bytes) -> bytes:
+    """Its bytes; ``Unavailable`` when a bit of them is not as it was written."""
+    try:
+        return key.decrypt(_ONLY, sealed, None)
+    except InvalidTag as error:
+        raise damaged() from error
+
+
+def damaged() -> Unavailable:
+    return Unavailable("an object's bytes are damaged on the disk", "restore them from a backup")
+
+
+def _nonce(index: int, last: bool) -> bytes:
+    return index.to_bytes(11, "big") + (_LAST if last else _MORE)
+
+
+class SealedWriter:
+    """A blob writer that encrypts. The last segment is known only at the end, so one is held
+    back. ``signed``: the SHA-256 of the plain bytes will be told to ``commit``."""
+
+    def __init__(self, inner: Any, key: AESGCM, signed: bool = False) -> None:
+        self._inner, self._key = inner, key
+        self._plain = hashlib.sha256() if signed else None
+        self._held = b""
+        self._index = 0
+
+    async def write(self, chunk: bytes) -> None:
+        data = self._held + chunk if self._held else chunk
+        count = (len(data) - 1) // SEGMENT_BYTES if data else 0
+        if count:
+            await self._inner.write(await asyncio.to_thread(self._sealed, data, count))
+        self._held = bytes(data[count * SEGMENT_BYTES :])
+
+    def _sealed(self, data: bytes, count: int) -> bytes:
+        view, encrypt, first = memoryview(data), self._key.encrypt, self._index
+        if self._plain is not None:
+            self._plain.update(view[: count * SEGMENT_BYTES])
+        self._index += count
+        return b"".join(
+            encrypt(
+                _nonce(first + i, False), view[i * SEGMENT_BYTES : (i + 1) * SEGMENT_BYTES], None
+            )
+            for i in range(count)
+        )
+
+    async def commit(self, told: str = "") -> str:
+        """The ciphertext's name; ``WrongDigest`` when the plain bytes do not hash to ``told``."""
+        if self._plain is not None:
+            self._plain.update(self._held)
+            if self._plain.hexdigest() != told:
+                raise WrongDigest(self._plain.hexdigest(), told)
+        await self._inner.write(self._key.encrypt(_nonce(self._index, True), self._held, None))
+        return str(await self._inner.commit())
+
+    async def abort(self) -> None:
+        await self._inner.abort()
+
+
+def opened(fd: int, key: AESGCM, size: int, start: int, length: int) -> bytes:
+    """``length`` bytes from ``start`` of a body of ``size`` bytes, out of the segments they lie
+    in."""
+    first, last = start // SEGMENT_BYTES, (start + length - 1) // SEGMENT_BYTES
+    end = max(size - 1, 0) // SEGMENT_BYTES
+    wanted = (last - first + 1) * SEALED_BYTES
+    raw = memoryview(os.pread(fd, wanted, first * SEALED_BYTES))
+    out = []
+    try:
+        for i in range(first, last + 1):
+            at = (i - first) * SEALED_BYTES
+            out.append(key.decrypt(_nonce(i, i == end), raw[at : at + SEALED_BYTES], None))
+    except (InvalidTag, ValueError) as error:
+        raise damaged() from error
+    skip = start - first * SEGMENT_BYTES
+    if len(out) == 1:
+        found = out[0] if not skip and len(out[0]) == length else out[0][skip : skip + length]
+    else:
+        out[0] = out[0][skip:]
+        out[-1] = out[-1][: start + length - last * SEGMENT_BYTES]
+        found = b"".join(out)
+    if len(found) != length:
+        raise damaged()
+    return found
+
+
+class Opened(AsyncIterator[bytes]):
+    """The same, a megabyte at a time, off the loop. Closes ``fd`` at its end, or when nobody wants
+    it any more."""
+
+    def __init__(self, fd: int, key: AESGCM, size: int, start: int, length: int) -> None:
+        self._fd, self._key, self._size = fd, key, size
+        self._start, self._left = start, length
+
+    async def __anext__(self) -> bytes:
+        if self._left <= 0:
+            await self.aclose()
+            raise StopAsyncIteration
+        step = BATCH * SEGMENT_BYTES - self._start % SEGMENT_BYTES
+        take, start = min(self._left, step), self._start
+        self._start, self._left = start + take, self._left - take
+        return await asyncio.to_thread(opened, self._fd, self._key, self._size, start, take)
+
+    async def aclose(self) -> None:
+        fd, self._fd, self._left = self._fd, -1, 0
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
