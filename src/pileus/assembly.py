@@ -84,10 +84,12 @@ class Front:
         self.ready = True
         limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
         where = (self.config.bind, self.config.port)
-        self.servers.append(await serve(self.api.handle, where, limits, self.api.heads.read))
+        known = self.api.heads.read, self.edge.direct.answer
+        self.servers.append(await serve(self.api.handle, where, limits, *known))
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
-        self.servers.append(await serve(self.edge.serve_proxied, viewers))
+        known_viewers = self.edge.proxied.answer
+        self.servers.append(await serve(self.edge.serve_proxied, viewers, instant=known_viewers))
 
     async def stop(self) -> None:
         """Doors first: finish what was begun; then services, then the store."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from pileus.edge.door import Edge
 from pileus.services.call import HttpResponse
-from tests.edge.conftest import World, cached
+from pileus.wire.respond import ready
+from pileus.wire.whole import WholeRequests
+from tests.edge.conftest import World, cached, told_of
 
 ASKED: list[dict[str, str]] = [
     {},
@@ -135,5 +137,99 @@ def test_bounded(run: Any, monkeypatch: Any) -> None:
         known = kept(w)
         long = f"/a?n={'x' * 3000}"
         assert {(await w.get(long)).body for _ in range(3)} == {b"1"} and kept(w) == known
+
+    run(body)
+
+
+DATE = b"date: today\r\n"
+
+
+def unlike(raw: bytes) -> tuple[list[bytes], bytes]:
+    """Header lines but for age and id, and the body."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    per_answer = (b"age", b"x-amz-cf-id")
+    lines = head.split(b"\r\n")
+    return sorted(line for line in lines if not line.startswith(per_answer)), body
+
+
+def request_bytes(path: str, headers: dict[str, str], method: str = "GET") -> bytes:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode()
+
+
+def test_by_their_bytes_as_when_they_are_read(run: Any) -> None:
+    """What is answered before it is read is what is answered after."""
+
+    async def body(w: World) -> None:
+        reader = WholeRequests(8192)
+        w.put("a", b"<p>" + b"text " * 500, ContentType="text/html")
+        w.put("b", b"other")
+        await w.make({"ViewerProtocolPolicy": "redirect-to-https"})
+        secure_id = w.id
+        await w.make()
+        known = 0
+
+        async def both(raw: bytes, proxied: bool) -> None:
+            nonlocal known
+            edge = w.edge
+            instant = (edge.proxied if proxied else edge.direct).answer(raw, DATE)
+            request = reader.read(raw, "192.0.2.1")
+            assert request is not None
+            serve = edge.serve_proxied if proxied else edge.serve
+            plain_answer = serve(request)
+            if not isinstance(plain_answer, HttpResponse):
+                plain_answer = await plain_answer
+            if instant is None:
+                return
+            known += 1
+            read = ready(plain_answer, DATE)
+            assert read is not None
+            assert unlike(read) == unlike(instant)
+
+        hosts = [f"{id_.lower()}.cloudfront.localhost" for id_ in (w.id, secure_id)]
+        viewers: list[dict[str, str]] = [
+            {},
+            {"X-Forwarded-Proto": "https"},
+            {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"},
+            {"Accept-Encoding": "gzip"},
+            {"Range": "bytes=1-3"},
+            {"If-None-Match": '"e1"'},
+            {"Authorization": "x"},
+            {"Connection": "keep-alive", "User-Agent": "x"},
+        ]
+        for _ in range(4):
+            for proxied, host, more in itertools.product((False, True), hosts, viewers):
+                for method in ("GET", "HEAD"):
+                    for path in ("/a", "/b?x=1", f"/_cdn/{w.id}/b"):
+                        await both(request_bytes(path, {"Host": host} | more, method), proxied)
+        assert known > 40
+        # The same bytes through the other door: a viewer's word for its scheme is not believed.
+        https = request_bytes("/a", {"Host": hosts[1]} | viewers[1])
+        assert w.edge.proxied.answer(https, DATE) and not w.edge.direct.answer(https, DATE)
+        asked = request_bytes("/a", {"Host": hosts[0]})
+        assert w.edge.direct.answer(asked, DATE)
+        for raw in (asked + b"x", asked[:-2], asked + asked, asked.replace(b"GET", b"PUT")):
+            assert w.edge.direct.answer(raw, DATE) is None
+        await w.forget("/a")
+        assert w.edge.direct.answer(asked, DATE) is None
+
+    run(body)
+
+
+def test_an_address_has_its_limit_here_too(run: Any) -> None:
+    async def body(w: World) -> None:
+        w.put("a", b"1")
+        await w.make()
+        w.clock.monotonic = lambda: 5.0  # type: ignore[method-assign]
+        reader = WholeRequests(8192)
+        host = f"{w.id.lower()}.cloudfront.localhost"
+        raw = request_bytes("/a", {"Host": host, "X-Forwarded-For": "192.0.2.9"})
+        for _ in range(3):
+            request = reader.read(raw, "127.0.0.1")
+            assert request is not None
+            await told_of(w.edge.serve_proxied(request))
+        answers = [w.edge.proxied.answer(raw, DATE) for _ in range(4200)]
+        assert answers[0] and answers[-1] is None
+        assert sum(answer is not None for answer in answers) == 3997
 
     run(body)

@@ -46,13 +46,17 @@ class Edge:
         self._tidying: asyncio.Task[None] | None = None
         self._rates = Rates(parts.config.path("run", "rates"))
         self._ready = ReadyAnswers(parts.store, cache, parts.clock)
+        self.direct = self._ready.instant()
+        self.proxied = self._ready.instant(self._allow)
         self._serving = Serving(parts, cache, Origins(parts), self._ready)
 
     def serve(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """A request straight from a viewer: what it claims of itself is not believed."""
         for name in ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"):
             request.headers.pop(name, None)
-        return self._ready.find(request) or self._route(request)
+        # Elsewhere another door may come before this one some day.
+        own = request.path.startswith("/_cdn/") or _host(request).endswith(HOST_SUFFIX)
+        return self._ready.find(request, self.direct if own else None) or self._route(request)
 
     def serve_proxied(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """A request Caddy hands over (only it reaches that socket): the viewer's address and
@@ -64,11 +68,13 @@ class Edge:
             request.remote = chain.rpartition(",")[2].strip()
         if request.headers.pop("x-forwarded-proto", "http") == "https":
             request.scheme = "https"
-        if not self._rates.allow(
-            f"edge/{request.remote}", VIEWER_RATE, VIEWER_BURST, self._clock.monotonic()
-        ):
+        if not self._allow(request.remote):
             return HttpResponse(429, [("retry-after", "1")], b"Too many requests\n")
-        return self._ready.find(request) or self._among_few(request)
+        return self._ready.find(request, self.proxied) or self._among_few(request)
+
+    def _allow(self, address: str) -> bool:
+        now_s = self._clock.monotonic()
+        return self._rates.allow(f"edge/{address}", VIEWER_RATE, VIEWER_BURST, now_s)
 
     async def _among_few(self, request: HttpRequest) -> HttpResponse:
         """Serve, unless the address has too many requests under way; a body that is being

@@ -3,11 +3,15 @@
 A hit's way is long only the first time: host, behaviour, key, entry, headers. What it found is
 remembered by all of the request that it depended on, and holds while the entry is in memory and
 fresh, no invalidation was added, and no distribution changed. The rest goes the whole way.
+
+A viewer repeats its header lines word for word from page to page, so they are looked at once:
+``instant`` knows them by their bytes, and the page by its request line.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,12 +21,15 @@ from pileus.services.cloudfront import rows
 from pileus.state.store import Store
 
 READY_MAX = 4096
+READY_BYTES_MAX = 32 * 1024 * 1024  # of bodies, which the cache may have let go meanwhile
+BODY_BYTES_MAX = 1024 * 1024
 SPELLING_CHARS_MAX = 2048
 # Headers that may change a hit's answer.
 TELLING = frozenset(
     {"range", "if-range", "if-none-match", "if-modified-since", "authorization", "origin"}
 )
 Spelling = tuple[str | None, str, str, str, bool]
+Allow = Callable[[str], bool]
 
 
 class Asked(NamedTuple):
@@ -42,6 +49,35 @@ class Ready:
     body: bytes
     distributions: int
     invalidations: int
+    head: bytes
+
+
+Pages = dict[bytes, Ready]  # by request line
+Viewers = dict[bytes, tuple[Pages, str]]  # pages and address, by all header lines
+
+
+@dataclass(slots=True, eq=False)
+class Instant:
+    """The answers of one door to requests known by their bytes."""
+
+    ready: ReadyAnswers
+    allow: Allow | None  # whether an address may ask once more
+    viewers: Viewers
+
+    def answer(self, data: bytes, date: bytes) -> bytes | None:
+        """The whole answer to a request that came in these very bytes before, ``date`` among its
+        lines; None where it must be read."""
+        line, _, rest = data.partition(b"\r\n")
+        viewer = self.viewers.get(rest)
+        if viewer is None:
+            return None
+        known = viewer[0].get(line)
+        if known is None:
+            return None
+        age_s = self.ready.age_s(known)
+        if age_s < 0 or (self.allow is not None and not self.allow(viewer[1])):
+            return None
+        return self.ready.raw(known, age_s, date)
 
 
 class ReadyAnswers:
@@ -53,15 +89,46 @@ class ReadyAnswers:
         self._distributions = store.counter(rows.TABLE)
         self._invalidations = store.counter(rows.INVALIDATIONS)
         self._known: dict[Spelling, Ready] = {}
+        self._pages: dict[tuple[str | None, str, bool], Pages] = {}  # by what viewers differ in
+        self._viewers: list[Viewers] = []  # of each door
+        self._bytes = 0
         self._prefix = base64.urlsafe_b64encode(clock.random_bytes(30))
         self._count = 0
 
-    def find(self, request: HttpRequest) -> HttpResponse | None:
-        """The answer, if this was asked before and still holds."""
-        headers = request.headers
-        known = self._known.get(_spelling(request))
-        if known is None or request.method != "GET" or not TELLING.isdisjoint(headers):
+    def instant(self, allow: Allow | None = None) -> Instant:
+        """For one more door."""
+        viewers: Viewers = {}
+        self._viewers.append(viewers)
+        return Instant(self, allow, viewers)
+
+    def raw(self, known: Ready, age_s: int, date: bytes) -> bytes:
+        """The answer as it goes to the viewer."""
+        self._count = count = self._count + 1
+        told = (known.head, age_s, self._prefix, count, date, known.body)
+        return b"%bage: %d\r\nx-amz-cf-id: %b%014x==\r\n%b\r\n%b" % told
+
+    def find(self, request: HttpRequest, door: Instant | None = None) -> HttpResponse | None:
+        """The answer, if this was asked before and still holds. ``door`` knows it from now on."""
+        spelling = _spelling(request)
+        known = self._known.get(spelling)
+        if known is None or request.method != "GET" or not TELLING.isdisjoint(request.headers):
             return None
+        age_s = self.age_s(known)
+        if age_s < 0:
+            return None
+        if door is not None and type(request.head) is bytes and not request.body:
+            self._recognise(door, request, spelling, known)
+        self._count = count = self._count + 1
+        told = b"%bage: %d\r\nx-amz-cf-id: %b%014x==\r\n" % (
+            known.lines,
+            age_s,
+            self._prefix,
+            count,
+        )
+        return HttpResponse(200, [], known.body, -1, told)
+
+    def age_s(self, known: Ready) -> int:
+        """Its age in seconds, -1 where it no longer holds."""
         entry, now_ms = known.entry, self._now_ms()
         if (
             now_ms >= entry.fresh_until_ms
@@ -69,13 +136,21 @@ class ReadyAnswers:
             or known.distributions != self._distributions()
             or self._entries.get(entry.key) is not entry
         ):
-            return None
+            return -1
         self._entries.move_to_end(entry.key)
-        age_s = max(0, (now_ms - entry.stored_ms) // 1000)
-        self._count = count = self._count + 1
-        lines = (known.lines, age_s, self._prefix, count)
-        told = b"%bage: %d\r\nx-amz-cf-id: %b%014x==\r\n" % lines
-        return HttpResponse(200, [], known.body, -1, told)
+        return max(0, (now_ms - entry.stored_ms) // 1000)
+
+    def _recognise(
+        self, door: Instant, request: HttpRequest, spelling: Spelling, known: Ready
+    ) -> None:
+        line, _, rest = request.head.partition(b"\r\n")
+        if len(rest) > SPELLING_CHARS_MAX:
+            return
+        if len(door.viewers) >= READY_MAX:
+            door.viewers.clear()
+        pages = self._pages.setdefault((spelling[0], *spelling[3:]), {})
+        pages[line] = known
+        door.viewers[rest + b"\r\n\r\n"] = (pages, request.remote)
 
     def asked(self, request: HttpRequest) -> Asked | None:
         """What ``keep`` needs; None where the answer may hang on more than the spelling."""
@@ -93,11 +168,20 @@ class ReadyAnswers:
         text = "".join(f"{name}: {value}\r\n" for name, value in told)
         if response.status != 200 or not isinstance(body, bytes) or not text.isascii():
             return
+        if len(body) > BODY_BYTES_MAX:
+            return
         if text.count("\n") != len(told) or text.count("\r") != len(told):
             return
-        if len(self._known) >= READY_MAX:
+        self._bytes += len(body)
+        if len(self._known) >= READY_MAX or self._bytes > READY_BYTES_MAX:
+            self._bytes = len(body)
             self._known.clear()
-        self._known[asked.spelling] = Ready(entry, text.encode(), body, *asked[1:])
+            self._pages.clear()
+            for viewers in self._viewers:
+                viewers.clear()
+        lines = text.encode()
+        head = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n" % (lines, len(body))
+        self._known[asked.spelling] = Ready(entry, lines, body, *asked[1:], head)
 
 
 def _spelling(request: HttpRequest) -> Spelling:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse
-from pileus.wire.framing import BUSY, INCOMPLETE, TIMEOUT, UNSENT, broken, plain_error
+from pileus.wire.framing import BUSY, GET_BYTE, INCOMPLETE, TIMEOUT, UNSENT, broken, plain_error
 from pileus.wire.reader import Inbound, Reader
 from pileus.wire.respond import BrokenBody, discard, plain, ready, send
 
@@ -108,15 +108,16 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             self._linger_on(len(data))
             return
-        reader = self._reader
-        if not reader.in_message:
+        if not self._reader.in_message:
             if self._current is None and not self._queue and not self._write_paused:
+                if data[0] == GET_BYTE and server.answered(data, self.transport):
+                    return
                 request = server.read(data, self.remote)
                 if request is not None:
                     self._answer_whole(server, request)
                     return
             self._begin_mark = self._read_mark
-        refusal = reader.feed(data)
+        refusal = self._reader.feed(data)
         if refusal is not None:
             self._refuse(*refusal)
         if self._queue and self._current is None:

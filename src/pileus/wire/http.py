@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from typing import Any
 
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.connection import Connection
@@ -22,6 +23,7 @@ from pileus.wire.whole import WholeRequests
 
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 Recognise = Callable[[bytes, str], "HttpRequest | None"]
+Instant = Callable[[bytes, bytes], "bytes | None"]
 Where = socket.socket | tuple[str, int] | str
 
 SWEEP_S = 0.5
@@ -31,7 +33,11 @@ class Server:
     """A running listener. ``port`` is the bound one (0 for a Unix socket)."""
 
     def __init__(
-        self, handler: Handler, limits: Limits, recognise: Recognise | None = None
+        self,
+        handler: Handler,
+        limits: Limits,
+        recognise: Recognise | None = None,
+        instant: Instant | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits
@@ -47,6 +53,7 @@ class Server:
         self.outbox = Outbox(self.loop)
         self._whole = WholeRequests(limits.uri_bytes, held, limits.headers)
         self._recognise = recognise
+        self._instant = instant
         self._emptied = asyncio.Event()
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -66,6 +73,15 @@ class Server:
         self._listener = await self.loop.create_server(
             lambda: Connection(self), sock=sock, backlog=4096
         )
+
+    def answered(self, data: bytes, transport: Any) -> bool:
+        """Whether the request that ``data`` is got its answer, known for these very bytes."""
+        raw = None if self._instant is None or self.stopping else self._instant(data, self.date)
+        if raw is None:
+            return False
+        self.requests += 1
+        self.outbox.put(transport, raw)
+        return True
 
     def read(self, data: bytes, remote: str) -> HttpRequest | None:
         """The request that ``data`` is, when it is whole and plain; None: parse it."""
@@ -148,13 +164,15 @@ async def serve(
     where: Where,
     limits: Limits | None = None,
     recognise: Recognise | None = None,
+    instant: Instant | None = None,
 ) -> Server:
     """Start serving ``handler`` on a socket, a (host, port), or the path of a Unix socket.
 
     The handler gets one request at a time per connection, in the order they came; it answers an
     ``HttpResponse``, or an awaitable of one. What it raises becomes a 500 and a line in the log.
-    ``recognise`` is asked first for a request that may have come whole.
+    ``recognise`` is asked first for a request that may have come whole; before it, for a GET,
+    ``instant`` (told the bytes and the Date line) for its whole answer.
     """
-    server = Server(handler, limits or Limits(), recognise)
+    server = Server(handler, limits or Limits(), recognise, instant)
     await server.listen(where)
     return server
