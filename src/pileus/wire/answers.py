@@ -43,7 +43,7 @@ class Answers:
         if result.ready and type(result.body) is bytes:
             result.ready = b"%bx-amzn-RequestId: %b\r\nx-amz-crc32: %d\r\n" % (
                 result.ready,
-                request_id.encode(),
+                self.told_id(request_id).encode(),  # only DynamoDB's answers come like this
                 binascii.crc32(result.body),
             )
             return result

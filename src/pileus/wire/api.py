@@ -29,6 +29,7 @@ from pileus.wire.failures import not_offered, unknown_operation
 from pileus.wire.known_heads import KnownHead, KnownHeads
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
+from pileus.wire.payload import expand
 from pileus.wire.plan import Pending, Plan
 from pileus.wire.post_form import read_form
 from pileus.wire.protocols.operation import plain_label
@@ -204,6 +205,8 @@ class Api:
     ) -> HttpResponse | Awaitable[HttpResponse]:
         """The call of a known caller: permission, operation, answer."""
         try:
+            if "content-encoding" in request.headers and route.protocol[:4] != "rest":
+                expand(request, BODY_MAX.get(plan.name.name, BODY_MAX_OTHER))
             call = self._call(request, route, plan, caller, request_id)
         except Exception as e:
             return self.answers.failed(e, route, request, request_id)

@@ -7,6 +7,7 @@ aws-chunked bodies are unwrapped.
 from __future__ import annotations
 
 import hmac
+import zlib
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from typing import Any
@@ -97,6 +98,25 @@ def _unwrap(
     decoder.finish()
     request.body = b"".join(data)
     request.headers.update(decoder.trailers)
+
+
+def expand(request: HttpRequest, bytes_max: int) -> None:
+    """Unpack a body that was sent compressed (the SDKs' request compression: gzip). ``AwsError``
+    when it is none, or would be larger than ``bytes_max``."""
+    coding = request.headers["content-encoding"].strip().lower()
+    if coding != "gzip":
+        return
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        body = inflater.decompress(request.body, bytes_max + 1)
+    except zlib.error:
+        raise AwsError("SerializationException", "") from None
+    if len(body) > bytes_max:
+        raise AwsError("RequestEntityTooLargeException", "Request body is too large", 413)
+    if not inflater.eof:
+        raise AwsError("SerializationException", "")
+    request.body = body
+    del request.headers["content-encoding"]
 
 
 def _strip_coding(request: HttpRequest) -> None:

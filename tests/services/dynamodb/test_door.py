@@ -1,0 +1,97 @@
+"""What belongs to the transport: request ids, checksums, compressed bodies (boto3's signer)."""
+
+from __future__ import annotations
+
+import binascii
+import gzip
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.conftest import Cloud
+
+ID = re.compile(r"[0-9A-Z]{52}\Z")
+
+
+@pytest.fixture(scope="module")
+def name(cloud: Cloud) -> Iterator[str]:
+    made = f"door-{uuid.uuid4().hex[:8]}"
+    client = cloud.client("dynamodb")
+    client.create_table(
+        TableName=made,
+        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    yield made
+    client.delete_table(TableName=made)
+
+
+def send(cloud: Cloud, operation: str, body: bytes, coding: str = "") -> Any:
+    """The door's answer to a signed request with these bytes."""
+    env = cloud.env
+    headers = {
+        "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+        "Content-Type": "application/x-amz-json-1.0",
+    }
+    if coding:
+        headers["Content-Encoding"] = coding
+    request = AWSRequest("POST", cloud.endpoint + "/", headers, body)
+    keys = Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+    SigV4Auth(keys, "dynamodb", env["AWS_REGION"]).add_auth(request)
+    return urllib3.request(
+        "POST", cloud.endpoint + "/", body=body, headers=dict(request.headers), retries=False
+    )
+
+
+def check(answer: Any, status: int) -> Any:
+    assert answer.status == status, answer.data
+    assert ID.match(answer.headers["x-amzn-requestid"])
+    assert answer.headers["x-amz-crc32"] == str(binascii.crc32(answer.data))
+    return orjson.loads(answer.data)
+
+
+def test_ids_and_checksums_of_answers_and_errors(cloud: Cloud, name: str) -> None:
+    item = {"p": {"S": "ä"}, "v": {"S": "x" * 5000}}
+    asked = {"TableName": name, "Key": {"p": item["p"]}}
+    ids = set()
+    for operation, params, status in (
+        ("PutItem", {"TableName": name, "Item": item}, 200),
+        ("GetItem", asked, 200),
+        ("GetItem", asked, 200),
+        ("DescribeTable", {"TableName": name}, 200),
+        ("GetItem", {"TableName": name, "Key": {}}, 400),
+        ("GetItem", {"TableName": "absent-" + name, "Key": {"p": item["p"]}}, 400),
+    ):
+        answer = send(cloud, operation, orjson.dumps(params))
+        check(answer, status)
+        ids.add(answer.headers["x-amzn-requestid"])
+    assert len(ids) == 6
+
+
+def test_a_compressed_body_is_read_as_if_it_were_not(cloud: Cloud, name: str) -> None:
+    for n in range(4):  # the same head soon after: no short way may skip the unpacking
+        item = {"p": {"S": f"zipped{n}"}, "v": {"S": "v" * 300_000}}
+        body = gzip.compress(orjson.dumps({"TableName": name, "Item": item}))
+        check(send(cloud, "PutItem", body, "gzip"), 200)
+        asked = orjson.dumps({"TableName": name, "Key": {"p": item["p"]}})
+        assert check(send(cloud, "GetItem", gzip.compress(asked), "gzip"), 200) == {"Item": item}
+        assert check(send(cloud, "GetItem", asked), 200) == {"Item": item}
+
+
+def test_compressed_bodies_that_are_none_or_too_large(cloud: Cloud, name: str) -> None:
+    asked = orjson.dumps({"TableName": name, "Key": {"p": {"S": "a"}}})
+    for body in (asked, gzip.compress(asked)[:-9], b"\x1f\x8b", b""):
+        told = check(send(cloud, "GetItem", body, "gzip"), 400)
+        assert told["__type"].endswith("#SerializationException")
+    bomb = gzip.compress(b" " * (17 * 1024 * 1024) + asked)
+    assert len(bomb) < 20_000
+    assert send(cloud, "GetItem", bomb, "gzip").status == 413
