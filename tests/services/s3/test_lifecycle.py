@@ -377,3 +377,16 @@ def test_rules_that_make_no_sense_are_refused(rule: dict[str, Any], code: str) -
             await s3.bucket("GetBucketLifecycleConfiguration")
 
     timed(work)
+
+
+def test_a_thousand_rules_are_kept_and_one_more_is_refused() -> None:
+    async def work(s3: Clocked) -> None:
+        many = [{"Filter": {"Prefix": f"{n:04}/"}, "Expiration": {"Days": 1}} for n in range(1001)]
+        assert await refused(s3.rules(*many)) == "InvalidRequest"
+        await s3.rules(*many[:1000])
+        for n in range(0, 1100, 4):
+            await s3.put(f"{n:04}/a")
+        await s3.days(2.1)
+        assert await s3.keys() == [f"{n:04}/a" for n in range(1000, 1100, 4)]
+
+    timed(work)

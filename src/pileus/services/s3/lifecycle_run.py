@@ -131,13 +131,15 @@ class Lifecycle:
         """Some slices of a bucket; True when its run is not at its end."""
         room = self._room
         setting = room.store.row(rows.setting(name, KIND))
-        bucket = room.bucket(name)
-        told = terms(room, bucket)
-        if setting is None or told is None:
+        if setting is None:
             return False
         now_ms = room.clock.now_ms()
         walk = self._walk(name, setting.version, now_ms)
         if walk.finished:
+            return False
+        bucket = room.bucket(name)
+        told = terms(room, bucket)
+        if told is None:
             return False
         for _ in range(SLICES_PER_TURN):
             began = room.clock.monotonic()

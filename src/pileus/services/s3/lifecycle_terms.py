@@ -6,7 +6,7 @@ A day lasts ``day_ms``; where it is a real day, what falls due within one waits 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -43,10 +43,8 @@ class Filter:
     over: int | None = None
     under: int | None = None
 
-    def matches(self, key: str, meta: Meta) -> bool:
-        """Delete markers have neither tags nor a size."""
-        if not key.startswith(self.prefix):
-            return False
+    def matches(self, meta: Meta) -> bool:
+        """Of a key with this prefix. Delete markers have neither tags nor a size."""
         if meta.marker:
             return not self.tags and not self.sized
         if any(meta.tags.get(k) != v for k, v in self.tags):
@@ -92,14 +90,20 @@ class Terms:
     varies: bool = False
     day_ms: int = DAY_MS
     least_bytes: int = TRANSITION_BYTES_MIN
-    prefixes: tuple[str, ...] = field(default=())
+    by_prefix: Mapping[str, Sequence[Term]] = field(default_factory=dict)
+    lengths: Sequence[int] = ()  # of the prefixes that occur
+
+    def about(self, key: str) -> list[Term]:
+        """The rules whose prefix fits a key."""
+        starts = (key[:length] for length in self.lengths if length <= len(key))
+        return [rule for start in starts for rule in self.by_prefix.get(start, ())]
 
     def expiry(self, key: str, meta: Meta) -> tuple[int, str] | None:
         """(moment, rule) at which a current version expires first; None: never."""
         found = [
             (rule.expiration.due_ms(meta.modified_ms, self.day_ms), rule.name)
-            for rule in self.rules
-            if rule.expiration is not None and rule.filter.matches(key, meta)
+            for rule in self.about(key)
+            if rule.expiration is not None and rule.filter.matches(meta)
         ]
         return min(found, default=None)
 
@@ -114,10 +118,10 @@ class Terms:
             meta,
             [
                 (rule, name)
-                for rule in self.rules
+                for rule in self.about(key)
                 for when, name in rule.transitions
                 if when.due_ms(meta.modified_ms, self.day_ms) <= now_ms
-                and rule.filter.matches(key, meta)
+                and rule.filter.matches(meta)
             ],
         )
         if target:
@@ -131,11 +135,11 @@ class Terms:
         noncurrent ones: ``("remove",)``, ``("move", class)`` or nothing."""
         due = [
             (rule, action.target)
-            for rule in self.rules
+            for rule in self.about(key)
             for action in rule.noncurrent
             if newer >= action.keep
             and When(action.days).due_ms(since_ms, self.day_ms) <= now_ms
-            and rule.filter.matches(key, meta)
+            and rule.filter.matches(meta)
         ]
         if any(not target for _, target in due):
             return ("remove",)
@@ -144,8 +148,8 @@ class Terms:
 
     def marker(self, key: str, meta: Meta, now_ms: int) -> bool:
         """Whether a delete marker that is all there is of its key goes."""
-        for rule in self.rules:
-            if not rule.filter.matches(key, meta):
+        for rule in self.about(key):
+            if not rule.filter.matches(meta):
                 continue
             aged = rule.expiration is not None and rule.expiration.days is not None
             if rule.markers or (
@@ -165,8 +169,8 @@ class Terms:
         """(moment, rule) at which an unfinished upload is aborted."""
         found = [
             (When(rule.abort_days).due_ms(begun_ms, self.day_ms), rule.name)
-            for rule in self.rules
-            if rule.abort_days is not None and key.startswith(rule.filter.prefix)
+            for rule in self.about(key)
+            if rule.abort_days is not None
         ]
         return min(found, default=None)
 
@@ -186,7 +190,11 @@ class Terms:
 def terms_of(setting: dict[str, Any], day_ms: int, least_bytes: int) -> Terms:
     """The enabled rules of a stored configuration."""
     rules = tuple(_term(r) for r in setting["rules"] if r["Status"] == "Enabled")
-    return Terms(rules, setting["least"] == VARIES, day_ms, least_bytes)
+    by_prefix: dict[str, list[Term]] = {}
+    for rule in rules:
+        by_prefix.setdefault(rule.filter.prefix, []).append(rule)
+    lengths = sorted({len(prefix) for prefix in by_prefix})
+    return Terms(rules, setting["least"] == VARIES, day_ms, least_bytes, by_prefix, lengths)
 
 
 def _term(rule: dict[str, Any]) -> Term:
