@@ -33,6 +33,8 @@ def read_all(streams: Any, arn: str, kind: str = "TRIM_HORIZON", **more: Any) ->
         if not page["Records"]:
             return out
         out += page["Records"]
+        if "NextShardIterator" not in page:
+            return out
         iterator = page["NextShardIterator"]
 
 
@@ -68,8 +70,12 @@ def test_every_change_appears_once_in_order(cloud: Cloud) -> None:
     listed = streams.list_streams(TableName=name)["Streams"]
     assert [s["StreamArn"] for s in listed] == [arn]
     tables.delete_table(TableName=name)
+    assert [r["eventID"] for r in read_all(streams, arn)] == [r["eventID"] for r in records]
+    described = streams.describe_stream(StreamArn=arn)["StreamDescription"]
+    assert described["StreamStatus"] == "DISABLED"
+    assert "EndingSequenceNumber" in described["Shards"][0]["SequenceNumberRange"]
     with pytest.raises(streams.exceptions.ResourceNotFoundException):
-        streams.describe_stream(StreamArn=arn)
+        streams.describe_stream(StreamArn=arn + "0")
 
 
 @pytest.mark.parametrize(

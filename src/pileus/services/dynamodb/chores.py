@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.services.dynamodb import transfers
+from pileus.services.dynamodb import stream_rows, transfers
 from pileus.services.dynamodb.backups import DAY_MS, expire_backups
 from pileus.services.dynamodb.catalog import META
 from pileus.services.dynamodb.copying import records
@@ -29,7 +29,7 @@ from pileus.services.dynamodb.delete_table import GONE
 from pileus.services.dynamodb.history import past
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import expired
-from pileus.services.dynamodb.schema import Index, Table, topic
+from pileus.services.dynamodb.schema import Index, Table
 from pileus.services.dynamodb.transact_write_items import TOKENS
 from pileus.services.dynamodb.transacting import TOKEN_MS
 from pileus.services.dynamodb.values import item_size
@@ -41,7 +41,6 @@ SWEEP_EVERY_S = 60.0
 HISTORY_EVERY_S = 2.0
 COUNT_EVERY_S = 600.0
 SLICE_ROWS = 200
-STREAM_MS = 24 * 3600 * 1000
 PURGE_ROWS = 500
 PAUSE_FACTOR = 20  # a walk rests this many times as long as it works
 
@@ -184,9 +183,7 @@ class Chores:
             attribute = table.description.get("ttl")
             if attribute:
                 await self._expire(table, attribute)
-            for stream in table.description.get("streams", ()):
-                await self._trim(topic(table.id, stream["label"]))
-            await self._forget_streams(table)
+        await stream_rows.keep(self.room)
         await transfers.forget(self.room)
         prefix = keys.table_prefix(TOKENS)
         limit_ms = self.room.clock.now_ms() - TOKEN_MS
@@ -194,35 +191,6 @@ class Chores:
             old = [[r.key, None] for r in rows if orjson.loads(r.value)[1] < limit_ms]
             if old:
                 await self.room.store.submit("write", old)
-
-    async def _trim(self, name: str) -> None:
-        """Remove a stream's records that are older than a day."""
-        limit_ms = self.room.clock.now_ms() - STREAM_MS
-        prefix = keys.partition_prefix("changes", name)
-        async for rows in self._slices(prefix, keys.after_prefix(prefix)):
-            old = [r for r in rows if orjson.loads(r.value)["time"] < limit_ms]
-            if old:
-                await self.room.store.submit("write", [[r.key, None] for r in old])
-            if len(old) < len(rows):
-                return
-
-    async def _forget_streams(self, table: Table) -> None:
-        """A stream that was switched off more than a day ago is no longer listed."""
-        limit_ms = self.room.clock.now_ms() - STREAM_MS
-
-        def ended(stream: dict[str, Any]) -> bool:
-            return bool(stream.get("until_ms", limit_ms) < limit_ms)
-
-        if not any(map(ended, table.description.get("streams", ()))):
-            return
-
-        def forget(draft: Any) -> None:
-            row = draft.get_json(table.meta_key)
-            if row is not None:
-                row["streams"] = [s for s in row.get("streams", ()) if not ended(s)]
-                draft.put_json(table.meta_key, row)
-
-        await self.room.store.transact(forget)
 
     async def _expire(self, table: Table, attribute: str) -> None:
         end = keys.after_prefix(table.rows_prefix)

@@ -16,10 +16,11 @@ from pileus.services.dynamodb.backups import (
 from pileus.services.dynamodb.describe_table import describe
 from pileus.services.dynamodb.faults import in_use, invalid, table_not_found
 from pileus.services.dynamodb.room import Room
-from pileus.services.dynamodb.schema import Table, topic
+from pileus.services.dynamodb.schema import Table
 from pileus.state import keys
 
 GONE = "dynamodb.gone"
+CLOSED = "dynamodb.streams"
 
 
 def gone_key(rows: str) -> bytes:
@@ -60,6 +61,15 @@ def _keep(draft: Any, table: Table, row: dict[str, Any], backup_id: str, at_ms: 
     record(draft, keys.split(table.meta_key)[1].decode(), details, row, gone=[table.rows])
 
 
+def _close_streams(draft: Any, table: Table, row: dict[str, Any], at_ms: int) -> None:
+    """A deleted table's streams are closed and can be read for a day more."""
+    scope = keys.split(table.meta_key)[1]
+    for stream in row.get("streams", ()):
+        left = {m: row[m] for m in ("TableName", "TableArn", "KeySchema", "id")}
+        left["streams"] = [{"until_ms": at_ms, **stream}]
+        draft.put_json(keys.key(CLOSED, scope, f"{table.name}/{stream['label']}"), left)
+
+
 async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Delete a table with its items and indexes."""
     name = p["TableName"]
@@ -79,8 +89,8 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         check_idle(row)
         check_indexes(row)
         draft.delete(table.meta_key)
-        streams = (topic(table.id, s["label"]) for s in row.get("streams", ()))
-        for rows in (*table.kept_rows, *streams, *history.histories(row)):
+        _close_streams(draft, table, row, room.clock.now_ms())
+        for rows in (*table.kept_rows, *history.histories(row)):
             draft.put(gone_key(rows), b"")
         if row.pop("pitr", None):
             _keep(draft, table, row, backup_id, room.clock.now_ms())

@@ -2,7 +2,8 @@
 
 A stream is a topic of change records, one open shard each. A record's sequence number is its
 place in the log, as 21 digits. Records live for 24 hours (the chores trim them); an iterator for 15
-minutes. A table keeps the labels of its streams, so that one switched off can be read out.
+minutes. A stream switched off, or of a deleted table, can be read out for a day: its shard is
+closed then (``stream_rows.py``).
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ from pileus.services.dynamodb.access import owner_of, read_body
 from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.faults import invalid, not_found
 from pileus.services.dynamodb.room import Room
-from pileus.services.dynamodb.schema import Table, topic
-from pileus.state import keys
+from pileus.services.dynamodb.stream_rows import (
+    BEGINNING,
+    Place,
+    Stream,
+    every,
+    find,
+    latest,
+    trimmed,
+)
 
 ITERATOR_MS = 15 * 60 * 1000
 RECORDS_MAX = 1000
 ANSWER_BYTES_MAX = 1024 * 1024
 SEQUENCE_BASE = 10**20
 INDEX_SPAN = 10**5
-BEGINNING = (0, -1)
 Handler = Callable[[Room, Call, dict[str, Any]], dict[str, Any]]
 
 
@@ -66,41 +73,21 @@ def _access(call: Call) -> list[Access]:
 # -- finding ------------------------------------------------------------------------------------
 
 
-def _find(room: Room, call: Call, arn: str) -> tuple[Table, dict[str, Any]]:
-    """The table of a stream's ARN and the stream's own record."""
-    name, _, label = arn.partition("/stream/")
-    table = room.tables.find(call.account, call.region, name) if name.startswith("arn:") else None
-    for stream in table.description.get("streams", ()) if table else ():
-        if stream["label"] == label and table is not None:
-            return table, stream
-    raise not_found(f"Requested resource not found: Stream: {arn} not found")
-
-
-def shard_id(stream: dict[str, Any]) -> str:
+def shard_id(stream: Stream) -> str:
     """The one shard of a stream."""
-    digest = hashlib.sha256(stream["label"].encode()).hexdigest()[:8]
-    return f"shardId-{stream['from_ms']:020d}-{digest}"
+    digest = hashlib.sha256(stream.label.encode()).hexdigest()[:8]
+    return f"shardId-{stream.from_ms:020d}-{digest}"
 
 
-def sequence_number(place: tuple[int, int]) -> str:
+def sequence_number(place: Place) -> str:
     """A place in the log as the API shows it."""
     return str(SEQUENCE_BASE + place[0] * INDEX_SPAN + place[1])
 
 
-def _place(text: str) -> tuple[int, int]:
+def _place(text: str) -> Place:
     if not text.isascii() or not text.isdigit() or int(text) < SEQUENCE_BASE:
         raise invalid(f"Invalid SequenceNumber: {text}")
     return divmod(int(text) - SEQUENCE_BASE, INDEX_SPAN)
-
-
-def _latest(room: Room, name: str) -> tuple[int, int]:
-    """The place of the newest record of a topic."""
-    prefix = keys.partition_prefix("changes", name)
-    rows = room.store.range(prefix, keys.after_prefix(prefix), 1, True)
-    if not rows:
-        return BEGINNING
-    at = keys.split(rows[0].key)[2]
-    return int.from_bytes(at[:8], "big"), int.from_bytes(at[8:], "big")
 
 
 # -- operations -----------------------------------------------------------------------------------
@@ -110,45 +97,44 @@ def list_streams(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Streams of all tables, or of one, in pages of up to a hundred."""
     wanted = p.get("TableName")
     limit = p.get("Limit", 100)
-    found = []
-    for table in room.tables.all(f"{call.account}/{call.region}"):
-        if wanted in (None, table.name, table.description["TableArn"]):
-            found += [_summary(table, s) for s in table.description.get("streams", ())]
-    found.sort(key=lambda s: s["StreamArn"])
     after = p.get("ExclusiveStartStreamArn", "")
-    rest = [s for s in found if s["StreamArn"] > after]
-    out: dict[str, Any] = {"Streams": rest[:limit]}
-    if len(rest) > limit:
-        out["LastEvaluatedStreamArn"] = rest[limit - 1]["StreamArn"]
+    found = [
+        s
+        for s in every(room, f"{call.account}/{call.region}")
+        if wanted in (None, s.table_name, s.table_arn) and s.arn > after
+    ]
+    out: dict[str, Any] = {"Streams": [_summary(s) for s in found[:limit]]}
+    if len(found) > limit:
+        out["LastEvaluatedStreamArn"] = found[limit - 1].arn
     return out
 
 
-def _summary(table: Table, stream: dict[str, Any]) -> dict[str, Any]:
+def _summary(stream: Stream) -> dict[str, Any]:
     return {
-        "StreamArn": f"{table.description['TableArn']}/stream/{stream['label']}",
-        "TableName": table.name,
-        "StreamLabel": stream["label"],
+        "StreamArn": stream.arn,
+        "TableName": stream.table_name,
+        "StreamLabel": stream.label,
     }
 
 
 def describe_stream(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
-    """A stream, its view and its shard."""
-    table, stream = _find(room, call, p["StreamArn"])
-    numbers = {"StartingSequenceNumber": sequence_number((0, 0))}
-    ended = "until_ms" in stream
+    """A stream, its view and its shard. What was trimmed is no longer in the shard's range."""
+    stream = find(room, p["StreamArn"])
+    first, ended = trimmed(room, stream.topic), stream.until_ms is not None
+    start = max((0, 0), (first[0], first[1] + 1))
+    numbers = {"StartingSequenceNumber": sequence_number(start)}
     if ended:
-        numbers["EndingSequenceNumber"] = sequence_number(
-            max(_latest(room, topic(table.id, stream["label"])), (0, 0))
-        )
+        last = max(latest(room, stream.topic), start)
+        numbers["EndingSequenceNumber"] = sequence_number(last)
     shard = {"ShardId": shard_id(stream), "SequenceNumberRange": numbers}
     after = p.get("ExclusiveStartShardId")
     return {
         "StreamDescription": {
-            **_summary(table, stream),
+            **_summary(stream),
             "StreamStatus": "DISABLED" if ended else "ENABLED",
-            "StreamViewType": stream["view"],
-            "CreationRequestDateTime": stream["from_ms"] / 1000,
-            "KeySchema": table.description["KeySchema"],
+            "StreamViewType": stream.view,
+            "CreationRequestDateTime": stream.from_ms / 1000,
+            "KeySchema": stream.key_schema,
             "Shards": [] if after is not None and after >= shard["ShardId"] else [shard],
         }
     }
@@ -157,30 +143,40 @@ def describe_stream(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]
 def get_shard_iterator(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """A place in the shard to read on from."""
     arn, kind = p["StreamArn"], p["ShardIteratorType"]
-    table, stream = _find(room, call, arn)
+    stream = find(room, arn)
     if p["ShardId"] != shard_id(stream):
         raise not_found(
             f"Requested resource not found: Shard: {p['ShardId']} in stream {arn} not found"
         )
     after = BEGINNING
     if kind == "LATEST":
-        after = _latest(room, topic(table.id, stream["label"]))
+        after = latest(room, stream.topic)
     elif kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
         if "SequenceNumber" not in p:
             raise invalid(f"SequenceNumber is required for ShardIteratorType {kind}")
         sequence, index = _place(p["SequenceNumber"])
         after = (sequence, index - 1 if kind[:2] == "AT" else index)
+        _check_there(room, stream, after)
     elif "SequenceNumber" in p:
         raise invalid(f"SequenceNumber must not be given for ShardIteratorType {kind}")
     return {"ShardIterator": _iterator(room, arn, after)}
 
 
-def _iterator(room: Room, arn: str, after: tuple[int, int]) -> str:
+def _check_there(room: Room, stream: Stream, after: Place) -> None:
+    """TrimmedDataAccessException for a place below what was trimmed."""
+    if after < trimmed(room, stream.topic):
+        raise AwsError(
+            "TrimmedDataAccessException",
+            "The operation attempted to read past the oldest stream record in a shard.",
+        )
+
+
+def _iterator(room: Room, arn: str, after: Place) -> str:
     told = orjson.dumps([*after, room.clock.now_ms()])
     return f"{arn}|1|{base64.b64encode(told).decode()}"
 
 
-def _open_iterator(room: Room, text: str) -> tuple[str, tuple[int, int]]:
+def _open_iterator(room: Room, text: str) -> tuple[str, Place]:
     try:
         arn, _, told = text.split("|")
         sequence, index, at_ms = orjson.loads(base64.b64decode(told, validate=True))
@@ -201,25 +197,26 @@ def _open_iterator(room: Room, text: str) -> tuple[str, tuple[int, int]]:
 def get_records(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Records after the iterator's place, up to 1,000 or one megabyte."""
     arn, after = _open_iterator(room, p["ShardIterator"])
-    table, stream = _find(room, call, arn)
+    stream = find(room, arn)
+    if after != BEGINNING:
+        _check_there(room, stream, after)
     limit = p.get("Limit", RECORDS_MAX)
-    name = topic(table.id, stream["label"])
     records: list[dict[str, Any]] = []
     size = 0
-    for sequence, index, payload in room.store.changes(name, after, limit):
+    for sequence, index, payload in room.store.changes(stream.topic, after, limit):
         size += len(payload)
         if records and size > ANSWER_BYTES_MAX:
             break
         after = (sequence, index)
         records.append(_record(call.region, after, orjson.loads(payload)))
     out: dict[str, Any] = {"Records": records}
-    drained = "until_ms" in stream and not records
+    drained = stream.until_ms is not None and not records
     if not drained:
         out["NextShardIterator"] = _iterator(room, arn, after)
     return out
 
 
-def _record(region: str, place: tuple[int, int], change: dict[str, Any]) -> dict[str, Any]:
+def _record(region: str, place: Place, change: dict[str, Any]) -> dict[str, Any]:
     """A change record as the API shows it (DynamoDB Streams API, ``Record``)."""
     number = sequence_number(place)
     told: dict[str, Any] = {
