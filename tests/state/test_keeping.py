@@ -102,7 +102,9 @@ def test_the_trimmed_log_is_archived_first_and_verifies(
     monkeypatch.setattr("pileus.state.duplicates.BUCKET", 16)
 
     async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
-        keeping = Housekeeping(store, blobs, clock, trim_entries=200, checkpoint_entries=1300)
+        keeping = Housekeeping(
+            store, blobs, clock, trim_entries=200, journal_entries=100, checkpoint_entries=1300
+        )
         for _ in range(4):
             await write_some(store, 400)
             await keeping.trim()
@@ -131,6 +133,29 @@ def test_the_trimmed_log_is_archived_first_and_verifies(
     assert "checksum" in verify(tmp_path, RULES).problems[0]
 
 
+def test_a_repeat_is_known_after_its_entry_has_left_the_journal(tmp_path: Path) -> None:
+    answers = []
+
+    async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeping = Housekeeping(store, blobs, clock, trim_entries=50, journal_entries=20)
+        answers.append(await store.submit("test.add", 5, b"r" * 16))
+        for _ in range(30):
+            await write_some(store, 10, 5000)
+        assert await keeping.trim() > 250 and await keeping.trim() == 0
+        left = await store.log.read(0, 1000)  # type: ignore[union-attr]
+        assert [e.sequence for e in left] == list(range(left[0].sequence, 302))
+        assert left[0].sequence > 250
+
+    async def again(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        answers.append(await store.submit("test.add", 5, b"r" * 16))
+
+    run(tmp_path, fill)
+    run(tmp_path, again)
+    assert answers == [5, 5]
+    report = verify(tmp_path, RULES)
+    assert report.ok and report.entries == 302, report
+
+
 def test_the_archive_is_kept_for_a_backup_and_dropped_without_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +164,9 @@ def test_the_archive_is_kept_for_a_backup_and_dropped_without_one(
     home, target = tmp_path / "home", tmp_path / "backup"
 
     async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
-        keeping = Housekeeping(store, blobs, clock, trim_entries=200, checkpoint_entries=300)
+        keeping = Housekeeping(
+            store, blobs, clock, trim_entries=200, journal_entries=100, checkpoint_entries=300
+        )
         await write_some(store, 400)
         assert backup(home, target).last == 400
         for _ in range(3):
@@ -212,7 +239,7 @@ def test_a_backup_of_a_trimmed_log_restores_and_verifies(
     home, target, restored = tmp_path / "home", tmp_path / "backup", tmp_path / "restored"
 
     async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
-        keeping = Housekeeping(store, blobs, clock, trim_entries=100)
+        keeping = Housekeeping(store, blobs, clock, trim_entries=100, journal_entries=100)
         for _ in range(3):
             await write_some(store, 400)
             await keeping.trim()

@@ -58,6 +58,9 @@ def backup(home: Path, target: Path, say: Say = NOTHING) -> Backup:
     kept = checkpoint.every(target / "checkpoints")
     connection = connect_reader(home / "state.db")
     try:
+        # From here on the log is kept: it would be dropped below the next checkpoint otherwise.
+        at = before.last or checkpoint.position(home / "state.db")[0]
+        backups.note(home, target, at, int(time.time()))
         made = not kept or checkpoint.position(home / "state.db")[0] - kept[-1].sequence > (
             CHECKPOINT_ENTRIES
         )

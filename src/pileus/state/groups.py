@@ -41,9 +41,10 @@ class Segment(NamedTuple):
 
 
 def journal(connection: apsw.Connection, after: int) -> Iterator[Group]:
-    """Groups above ``after`` that the state file still holds."""
+    """Groups above ``after`` whose entries the state file still holds."""
     found: Any = connection.execute(
-        "SELECT first, last, log_ms, chain, entries FROM log WHERE first > ? ORDER BY first",
+        "SELECT first, last, log_ms, chain, entries FROM log"
+        " WHERE first > ? AND length(entries) > 0 ORDER BY first",
         (after,),
     )
     for first, last, log_ms, chain, entries in found:
@@ -142,7 +143,8 @@ def boundary(archive: Path, connection: apsw.Connection, sequence: int) -> int:
         if segment.first <= sequence <= segment.last:
             return next(g.first - 1 for g in read(segment) if g.last >= sequence)
     found: Any = connection.execute(
-        "SELECT first - 1 FROM log WHERE first <= ? AND last >= ?", (sequence, sequence)
+        "SELECT first - 1 FROM log WHERE first <= ? AND last >= ? AND length(entries) > 0",
+        (sequence, sequence),
     ).fetchall()
     return int(found[0][0]) if found else -1
 

@@ -15,14 +15,14 @@ from pileus.errors import AwsError, Unavailable
 from pileus.state import backups, checkpoint, groups
 from pileus.state.collect import Collector
 from pileus.state.database import connect_reader
-from pileus.state.duplicates import window_start
 from pileus.state.store import STATE_FILE, Store
 from pileus.state.tablets import Tablet
 
 log = logging.getLogger("pileus.state.housekeeping")
-TURN_S = 30.0
-COLLECT_TURNS = 20
+TURN_S = 5.0
+COLLECT_TURNS = 120
 TRIM_ENTRIES = 10_000
+JOURNAL_ENTRIES = 10_000
 CHECKPOINT_ENTRIES = 1_000_000
 ARCHIVE_BYTES_MIN = 256 * 1024**2
 TABLET_BYTES_MAX = 2 * 1024**3
@@ -40,6 +40,7 @@ class Housekeeping:
         clock: Any,
         *,
         trim_entries: int = TRIM_ENTRIES,
+        journal_entries: int = JOURNAL_ENTRIES,
         checkpoint_entries: int = CHECKPOINT_ENTRIES,
         tablet_bytes_max: int = TABLET_BYTES_MAX,
     ) -> None:
@@ -48,6 +49,8 @@ class Housekeeping:
         self._clock = clock
         self._collector = Collector(store, blobs, clock)
         self._trim_entries = trim_entries
+        self._journal_entries = journal_entries
+        self._trimmed = 0
         self._checkpoint_entries = checkpoint_entries
         self._tablet_bytes_max = tablet_bytes_max
         self._state = store.home / STATE_FILE
@@ -84,12 +87,13 @@ class Housekeeping:
     # -- log ---------------------------------------------------------------------------------
 
     async def trim(self) -> int:
-        """Archive the journal below the duplicate window, unless a checkpoint stands for it, then
-        drop it; answers the last entry dropped now (0: nothing was due)."""
-        below = window_start(self._store.replica.applied)
+        """Archive all but the end of the journal, unless a checkpoint stands for it, then drop it;
+        answers the last entry dropped now (0: nothing was due)."""
+        below = self._store.replica.applied - self._journal_entries
         last = await asyncio.to_thread(self._archive, below)
         if last:
             await self._store.log.trim(last + 1)  # type: ignore[union-attr]
+            self._trimmed = last
         return last
 
     def _archive(self, below: int) -> int:
@@ -114,11 +118,13 @@ class Housekeeping:
     def _last_whole(self, connection: apsw.Connection, below: int) -> int:
         """The last entry of the last group that ends below ``below``; 0 when too few do."""
         found: Any = connection.execute(
-            "SELECT (SELECT min(first) FROM log), last FROM log"
+            "SELECT last, (SELECT first FROM log WHERE first > ? AND length(entries) > 0"
+            " ORDER BY first LIMIT 1) FROM log"
             " WHERE first < ? AND last < ? ORDER BY first DESC LIMIT 1",
-            (below, below),
+            (self._trimmed, below, below),
         ).fetchall()
-        return int(found[0][1]) if found and below - found[0][0] >= self._trim_entries else 0
+        last, oldest = found[0] if found else (0, None)
+        return int(last) if oldest and below - oldest >= self._trim_entries else 0
 
     def _needless(self) -> int:
         """The entry up to which nobody needs the log: the checkpoint stands for it and every backup

@@ -102,6 +102,7 @@ class SqliteReplica:
         self._chain: bytes
         self._applied, self._log_ms, self._chain = last[0] if last else (0, 0, GENESIS)
         self._recent.clear()
+        self._hollow = 0  # the last group whose entries are known to be gone
         self._duplicates = Duplicates()
         tail: Any = self._c.execute(
             "SELECT results FROM log WHERE last >= ? ORDER BY first",
@@ -254,22 +255,36 @@ class SqliteReplica:
     def entries(self, after: int, limit: int = 1000) -> list[LogEntry]:
         found: list[LogEntry] = []
         groups: list[Any] = self._c.execute(
-            "SELECT first, entries FROM log WHERE last > ? ORDER BY first LIMIT ?", (after, limit)
+            "SELECT first, entries FROM log WHERE last > ? AND length(entries) > 0"
+            " ORDER BY first LIMIT ?",
+            (after, limit),
         ).fetchall()
         for first, packed in groups:
             found += (LogEntry(first + i, e) for i, e in enumerate(_decode_entries(packed)))
         return [e for e in found if e.sequence > after][:limit]
 
     def forget(self, below: int) -> bool:
-        """Drop journal groups below ``below``, a few at a time (True: more are left), and never
-        those the duplicate filter is rebuilt from."""
-        below = min(below, window_start(self._applied), self._applied)
+        """Let go of the journal below ``below``, a few groups at a time (True: more are left):
+        the entries of every group, and the whole group where its verdicts are not needed, to
+        rebuild the duplicate filter from."""
+        below = min(below, self._applied)
+        needless = min(below, window_start(self._applied))
         self._c.execute(
             "DELETE FROM log WHERE first IN"
-            " (SELECT first FROM log WHERE last < ? ORDER BY first LIMIT ?)",
-            (below, FORGET_GROUPS),
+            " (SELECT first FROM log WHERE first < ? AND last < ? ORDER BY first LIMIT ?)",
+            (needless, needless, FORGET_GROUPS),
         )
-        return self._c.changes() == FORGET_GROUPS
+        dropped = self._c.changes()
+        full: list[Any] = self._c.execute(
+            "SELECT first FROM log WHERE first > ? AND first < ? AND last < ?"
+            " AND length(entries) > 0 ORDER BY first LIMIT ?",
+            (self._hollow, below, below, FORGET_GROUPS),
+        ).fetchall()
+        if full:
+            span = full[0][0], full[-1][0]
+            self._c.execute("UPDATE log SET entries = x'' WHERE first BETWEEN ? AND ?", span)
+            self._hollow = span[1]
+        return FORGET_GROUPS in (dropped, len(full))
 
     def settle(self) -> None:
         """Bring everything into the state file itself and sync it."""

@@ -119,8 +119,12 @@ def _oldest(home: Path, connection: apsw.Connection) -> int:
     archived = groups.segments(home / "archive")
     if archived:
         return archived[0].first
-    found: Any = connection.execute("SELECT min(first) FROM log").fetchall()
-    return int(found[0][0] or 1)
+    found: Any = connection.execute(
+        "SELECT first FROM log WHERE length(entries) > 0 ORDER BY first LIMIT 1"
+    ).fetchall()
+    if found:
+        return int(found[0][0])
+    return checkpoint.position(home / "state.db")[0] + 1
 
 
 def blob_path(directory: Path, digest: str) -> Path:
