@@ -223,23 +223,30 @@ def logs(name: str, home: Path | None, follow: bool, since: str) -> None:
 @JSON
 @told
 def buckets(home: Path | None, as_json: bool) -> None:
-    """What each bucket holds: objects and bytes by storage class. May run while serving."""
+    """What each bucket holds: objects and bytes by storage class, and what a month of it would
+    cost on AWS. May run while serving."""
     import dataclasses
 
-    from pileus.services.s3.usage import usage
+    from pileus.services.s3.usage import price, usage
 
     found = usage(_existing(home).home)
     if as_json:
         told = [
-            dataclasses.asdict(u) | {"held": {k: h._asdict() for k, h in u.held.items()}}
+            dataclasses.asdict(u)
+            | {"held": {k: h._asdict() for k, h in u.held.items()}}
+            | {"aws_usd_month": round(u.aws_usd_month, 6)}
             for u in found
         ]
         click.echo(json.dumps(told))
         return
     for each in found:
-        click.echo(f"{each.bucket:<40} {each.objects:>12,} {each.size:>20,} B")
+        click.echo(_line(each.bucket, each.objects, each.size, each.aws_usd_month))
         for kind, held in sorted(each.held.items()):
-            click.echo(f"  {kind:<38} {held.objects:>12,} {held.size:>20,} B")
+            click.echo(_line(f"  {kind}", *held, price(kind, held)))
+
+
+def _line(what: str, objects: int, size: int, usd: float) -> str:
+    return f"{what:<40} {objects:>12,} {size:>20,} B {usd:>12,.4f} $/month"
 
 
 @main.command()

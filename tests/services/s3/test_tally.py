@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import uuid
 
-from pileus.services.s3 import tally
+from pileus.services.s3 import storage_classes, tally
 from pileus.services.s3.tally import Held
+from pileus.services.s3.usage import GIB, USD_GIB_MONTH, Usage
 from tests.conftest import Cloud, pileus
 from tests.services.s3.clocked import BUCKET, Clocked, timed
 
@@ -88,6 +89,13 @@ def test_transitions_move_figures_and_a_recount_finds_the_same() -> None:
     timed(work, "Enabled")
 
 
+def test_a_month_is_priced_by_class() -> None:
+    held = {"STANDARD": Held(3, 100 * GIB), "DEEP_ARCHIVE": Held(1, 1000 * GIB)}
+    found = Usage("b", "000000000000", "us-east-1", held | {tally.MARKERS: Held(5, 0)})
+    assert round(found.aws_usd_month, 4) == 2.3 + 0.99
+    assert set(storage_classes.RANKS) <= set(USD_GIB_MONTH)
+
+
 def test_the_command_tells_what_a_bucket_holds(cloud: Cloud) -> None:
     s3, name = cloud.client("s3"), f"held-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=name)
@@ -95,4 +103,5 @@ def test_the_command_tells_what_a_bucket_holds(cloud: Cloud) -> None:
     told = json.loads(pileus("buckets", "--home", str(cloud.home), "--json").stdout)
     (found,) = (each for each in told if each["bucket"] == name)
     assert found["held"] == {"GLACIER_IR": {"objects": 1, "size": 4}}
+    assert found["aws_usd_month"] == 0.0  # four bytes
     assert name in pileus("buckets", "--home", str(cloud.home)).stdout

@@ -13,6 +13,20 @@ from pileus.state.database import Rows, connect_reader
 from pileus.state.store import STATE_FILE
 
 BUCKETS_MAX = 1_000_000
+GIB = 2**30
+# What AWS asks for a GiB and month: US East (N. Virginia), list prices of 2024, first tier, storage
+# alone (https://aws.amazon.com/s3/pricing/). Parts of unfinished uploads cost as STANDARD.
+USD_GIB_MONTH = {
+    "STANDARD": 0.023,
+    "REDUCED_REDUNDANCY": 0.024,
+    "STANDARD_IA": 0.0125,
+    "ONEZONE_IA": 0.01,
+    "INTELLIGENT_TIERING": 0.023,
+    "GLACIER_IR": 0.004,
+    "GLACIER": 0.0036,
+    "DEEP_ARCHIVE": 0.00099,
+    tally.UPLOADS: 0.023,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,15 @@ class Usage:
     @property
     def size(self) -> int:
         return sum(h.size for h in self.held.values())
+
+    @property
+    def aws_usd_month(self) -> float:
+        return sum(price(kind, held) for kind, held in self.held.items())
+
+
+def price(kind: str, held: tally.Held) -> float:
+    """What a month of it costs on AWS, in USD."""
+    return held.size / GIB * USD_GIB_MONTH.get(kind, 0.0)
 
 
 def usage(home: Path) -> list[Usage]:
