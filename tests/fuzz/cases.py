@@ -13,6 +13,7 @@ import orjson
 
 from pileus.wire.names import SERVICES
 from tests.fuzz import buckets, documents, doors, mutate, tables
+from tests.fuzz.known import Known, Things
 from tests.fuzz.sent import Key, Sent
 from tests.wire.test_codecs import Maker, operations, request_of
 
@@ -29,6 +30,7 @@ class Corpus:
     name: str
     key: Key
     built: dict[str, frozenset[str]]
+    there: Things
 
 
 def generate(seed: int, corpus: Corpus) -> Sent:
@@ -36,7 +38,7 @@ def generate(seed: int, corpus: Corpus) -> Sent:
     rng = random.Random(seed)
     group = rng.choice(GROUPS)
     sent = group(rng, corpus)
-    if rng.random() < (0.8 if group is _expression else 0.1):
+    if rng.random() < (0.8 if group in (_expression, _known) else 0.1):
         return sent
     where = rng.random()
     if where < 0.7:
@@ -137,7 +139,7 @@ def _expression(rng: random.Random, corpus: Corpus) -> Sent:
     raise AssertionError("no request has an expression")
 
 
-def _modelled(rng: random.Random, corpus: Corpus) -> Sent:
+def _modelled(rng: random.Random, corpus: Corpus, rough: bool = True) -> Sent:
     """A random request of any operation of any model, as botocore writes it."""
     from botocore.serialize import create_serializer
 
@@ -147,8 +149,9 @@ def _modelled(rng: random.Random, corpus: Corpus) -> Sent:
     operation = rng.choice([o for o in operations(name) if o.name in built])
     serializer = create_serializer(service.protocol, include_validation=False)
     shape = operation.input_shape
-    params = Maker(rng.randrange(10**6)).value(shape) if shape is not None else {}
-    if shape is not None and "AccountId" in shape.members and name == "s3control":
+    maker = Maker(rng.randrange(10**6)) if rough else Known(rng, corpus.there)
+    params = maker.value(shape) if shape is not None else {}
+    if rough and shape is not None and "AccountId" in shape.members and name == "s3control":
         params["AccountId"] = "000000000000"
     made = request_of(serializer.serialize_to_request(params, operation))
     made.headers.pop("host", None)
@@ -157,6 +160,10 @@ def _modelled(rng: random.Random, corpus: Corpus) -> Sent:
     return Sent(
         f"{name} {operation.name}", service.signing, made.method, path, query, headers, made.body
     )
+
+
+def _known(rng: random.Random, corpus: Corpus) -> Sent:
+    return _modelled(rng, corpus, rough=False)
 
 
 def _documented(rng: random.Random, corpus: Corpus) -> Sent:
@@ -176,6 +183,6 @@ def _form(rng: random.Random, corpus: Corpus) -> Sent:
 
 
 GROUPS: tuple[Callable[[random.Random, Corpus], Sent], ...] = (
-    _table, _expression, _expression, _modelled, _modelled, _documented, _of(buckets.documents),
-    _of(doors.requests), _of(buckets.objects), _of(buckets.chunked), _presigned, _form,
-)  # fmt: skip
+    *(_table, _expression, _expression, _modelled, _known, _known, _documented, _presigned, _form),
+    *map(_of, (buckets.documents, buckets.objects, buckets.chunked, doors.requests)),
+)

@@ -17,7 +17,7 @@ from pileus.config import Config
 from pileus.services.call import FileBody, HttpRequest, HttpResponse
 from pileus.wire.http import serve
 from pileus.wire.limits import Limits
-from tests.fuzz import tables
+from tests.fuzz import known, tables
 from tests.fuzz.cases import Corpus
 from tests.fuzz.heads import raw
 from tests.fuzz.sent import Key, Sent, signed
@@ -66,7 +66,7 @@ class Server:
         self._echoes = echoes
         self.complaints = Complaints()
         self.cpu_s = 0.0
-        self._prepared: set[str] = set()
+        self._there: dict[str, known.Things] = {}
 
     async def start(self) -> None:
         logging.getLogger().addHandler(self.complaints)
@@ -100,8 +100,7 @@ class Server:
 
     async def prepare(self, name: str) -> Corpus:
         """A table, a bucket and an object, all called ``name``."""
-        if name not in self._prepared:
-            self._prepared.add(name)
+        if name not in self._there:
             for operation, params in (
                 ("CreateTable", tables.creation(name)),
                 ("PutItem", {"TableName": name, "Item": tables.ITEM}),
@@ -112,7 +111,18 @@ class Server:
                 await self._sure(Sent(operation, "dynamodb", "POST", "/", "", headers, body))
             await self._sure(Sent("bucket", "s3", "PUT", f"/{name}"))
             await self._sure(Sent("object", "s3", "PUT", f"/{name}/a", "", {}, b"hello"))
-        return Corpus(name, self.key, self.built)
+            await self._more(name)
+        return Corpus(name, self.key, self.built, self._there[name])
+
+    async def _more(self, name: str) -> None:
+        there = self._there[name] = known.things(name)
+        for sent, members in known.beginnings(name):
+            status, _, body = await self.handed(signed(sent, self.key), streams=False)
+            assert status < 300, (sent, body)
+            told = orjson.loads(body) if members else {}
+            told = told.get("KeyMetadata", told)
+            for member, names in members.items():
+                there.add(told[member], *names)
 
     async def _sure(self, sent: Sent) -> None:
         status, _, body = await self.handed(signed(sent, self.key), streams=False)

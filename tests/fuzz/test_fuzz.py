@@ -74,11 +74,11 @@ def test_a_parser_that_crashes_is_noticed(
 
 
 def test_a_hang_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def slow(self: Server, *given: Any, **named: Any) -> Any:
-        self.cpu_s = judge.CPU_S_MAX + 1
-        return 200, {}, b""
+    async def slow(self: Fuzz, kept: Any) -> str:
+        self.server.cpu_s = judge.CPU_S_MAX + 1
+        return ""
 
-    monkeypatch.setattr(Server, "handed", slow)
+    monkeypatch.setattr(Fuzz, "_send", slow)
     assert fuzzed(tmp_path / "home", seeds(0, 20)).findings
 
 

@@ -284,3 +284,12 @@ def test_keys_outlive_a_kill_and_a_lost_root_key_is_told(own_cloud: Cloud) -> No
     aside.rename(root)
     own_cloud.up()
     assert own_cloud.client("kms").decrypt(CiphertextBlob=blob)["Plaintext"] == b"kept"
+
+
+def test_a_grant_names_a_principal_or_a_service(kms: Any, key: str) -> None:
+    nobody = refused(kms.create_grant, KeyId=key, Operations=["Encrypt"])
+    assert "granteePrincipal" in nobody[1]
+    service = {"GranteeServicePrincipal": "a.amazonaws.com", "Operations": ["Encrypt"]}
+    kms.create_grant(KeyId=key, RetiringServicePrincipal="b.amazonaws.com", **service)
+    told = kms.list_retirable_grants(RetiringServicePrincipal="b.amazonaws.com")["Grants"]
+    assert [g["GranteeServicePrincipal"] for g in told] == ["a.amazonaws.com"]

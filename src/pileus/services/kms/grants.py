@@ -26,6 +26,9 @@ OPERATIONS = (
 )
 LIST_MAX = 100
 GRANTS_MAX = 10_000
+# A principal of an account, or a service's.
+GRANTEES = ("GranteePrincipal", "GranteeServicePrincipal")
+RETIRING = ("RetiringPrincipal", "RetiringServicePrincipal")
 
 
 async def create_grant(room: Room, call: Call) -> dict[str, Any]:
@@ -38,9 +41,11 @@ async def create_grant(room: Room, call: Call) -> dict[str, Any]:
         raise faults.invalid(f"Grant operations do not fit the key: {', '.join(wrong) or 'none'}")
     told = {
         name: params[name]
-        for name in ("GranteePrincipal", "RetiringPrincipal", "Name", "Operations", "Constraints")
+        for name in (*GRANTEES, *RETIRING, "Name", "Operations", "Constraints")
         if params.get(name)
     }
+    if not any(name in told for name in GRANTEES):
+        raise faults.lacking("granteePrincipal")
     grant_id = hashlib.sha256(_seed(room, key, told)).hexdigest()
     grant = {
         "told": told,
@@ -67,7 +72,7 @@ def _statements(told: dict[str, Any]) -> list[dict[str, Any]]:
     """The grant in the words of a policy."""
     allow: dict[str, Any] = {
         "Effect": "Allow",
-        "Principal": {"AWS": told["GranteePrincipal"]},
+        "Principal": _principal(told, GRANTEES),
         "Action": [f"kms:{operation}" for operation in told["Operations"]],
         "Resource": "*",
     }
@@ -81,11 +86,17 @@ def _statements(told: dict[str, Any]) -> list[dict[str, Any]]:
             whole = {"kms:EncryptionContextKeys": list(exact)}
             allow["Condition"]["ForAllValues:StringEquals"] = whole
     out = [allow]
-    if told.get("RetiringPrincipal"):
-        retire = {"AWS": told["RetiringPrincipal"]}
+    retire = _principal(told, RETIRING)
+    if retire:
         out.append({**allow, "Principal": retire, "Action": "kms:RetireGrant"})
         out[1].pop("Condition", None)
     return out
+
+
+def _principal(told: dict[str, Any], names: tuple[str, str]) -> dict[str, str]:
+    """Who it is, as a policy says it; empty when nobody is named."""
+    kinds = zip(("AWS", "Service"), names, strict=True)
+    return {kind: told[name] for kind, name in kinds if name in told}
 
 
 def _token(key: Key, grant_id: str) -> str:
@@ -136,18 +147,18 @@ def list_grants(room: Room, call: Call) -> dict[str, Any]:
         (name, g)
         for name, g in found
         if wanted in (None, name.rpartition("/")[2])
-        and grantee in (None, g["told"]["GranteePrincipal"])
+        and grantee in (None, g["told"].get("GranteePrincipal"))
     ]
     return _page(call, key.account, found)
 
 
 def list_retirable(room: Room, call: Call) -> dict[str, Any]:
     """Grants of the account's keys that a principal may retire."""
-    who = call.params.get("RetiringPrincipal")
-    if who is None:
+    asked = [(name, call.params[name]) for name in RETIRING if call.params.get(name)]
+    if not asked:
         raise faults.lacking("retiringPrincipal")
     found = _all(room, call, call.account, rows.GRANT)
-    found = [(name, g) for name, g in found if g["told"].get("RetiringPrincipal") == who]
+    found = [(name, g) for name, g in found if asked[0] in g["told"].items()]
     return _page(call, call.account, found)
 
 
