@@ -76,6 +76,7 @@ class Api:
         self._id_prefix = f"{seed[:8]}-{seed[8:12]}-4{seed[12:15]}-a{seed[15:18]}-"
         self._calls = 0
         self._plans: dict[tuple[str, str, str], Plan] = {}
+        self._put = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
         self.heads = KnownHeads(directory, now_ms)
         self.answers = Answers(self.models, self.router)
         objects = services["s3"].objects if "s3" in services else None
@@ -164,8 +165,9 @@ class Api:
             plain.ready += object_ids(request_id)
             return plain
         assert type(plain) is Submission
-        route = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
-        return Pending(self, self._plan(route), route, request, request_id, plain)
+        route = self._put
+        plan = route.plan or self._plan(route)
+        return Pending(self, plan, route, request, request_id, plain)
 
     def _handle_buffered(
         self, request: HttpRequest, watch: Watch | None = None

@@ -85,7 +85,7 @@ class Server:
 
     def read(self, data: bytes, remote: str) -> HttpRequest | None:
         """The request that ``data`` is, when it is whole and plain; None: parse it."""
-        if self._recognise is not None:
+        if self._recognise is not None and data[:5] == b"POST ":
             request = self._recognise(data, remote)
             if request is not None:
                 return request
@@ -170,8 +170,8 @@ async def serve(
 
     The handler gets one request at a time per connection, in the order they came; it answers an
     ``HttpResponse``, or an awaitable of one. What it raises becomes a 500 and a line in the log.
-    ``recognise`` is asked first for a request that may have come whole; before it, for a GET,
-    ``instant`` (told the bytes and the Date line) for its whole answer.
+    ``recognise`` is asked first for a POST that may have come whole, for a GET ``instant`` (told
+    the bytes and the Date line) for its whole answer.
     """
     server = Server(handler, limits or Limits(), recognise, instant)
     await server.listen(where)

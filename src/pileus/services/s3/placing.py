@@ -34,6 +34,24 @@ def place(
     return meta.version or None
 
 
+def replace(tx: Tx, name: str, at: bytes, old: Meta | None, meta: Meta, body: bytes) -> bool:
+    """``place`` for the commonest case: bytes that lie in the row itself, in a bucket that knows
+    neither versions nor locks, over nothing or over their like. False: it is another case."""
+    if meta.blob or meta.upload or meta.lock is not None or meta.marker:
+        return False
+    kind = tally.label(meta)
+    meta.order, meta.version = tx.sequence, ""
+    if old is None:
+        tx.put(at, rows.pack(meta, body))
+        tally.add(tx, name, kind, 1, meta.size)
+        return True
+    if old.blob or old.upload or old.version or tally.label(old) != kind:
+        return False
+    tally.add(tx, name, kind, 0, meta.size - old.size)
+    tx.put(at, rows.pack(meta, body))
+    return True
+
+
 def retire(tx: Tx, name: str, key: str, state: str) -> None:
     """Take the current version out of the way of a newer one: to the shelf, or, where the newer
     one will be the null version too, away."""

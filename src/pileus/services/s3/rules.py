@@ -13,7 +13,15 @@ import orjson
 
 from pileus.errors import AwsError, Conflict
 from pileus.services.s3 import faults, locks, rows, tally
-from pileus.services.s3.placing import drop, drop_parts, place, promote, retire, shelve_marker
+from pileus.services.s3.placing import (
+    drop,
+    drop_parts,
+    place,
+    promote,
+    replace,
+    retire,
+    shelve_marker,
+)
 from pileus.services.s3.rows import Meta
 from pileus.state import keys
 from pileus.state.rules import Rule, range_digest
@@ -59,10 +67,15 @@ def put(tx: Tx, args: list[Any]) -> str | None:
         row = tx.row(source)
         if row is None or row.version != version:
             raise Conflict(source)
-    value = tx.get(rows.current(name, key))
+    at = rows.current(name, key)
+    value = tx.get(at)
     old = rows.describe(value) if value is not None else None
     _hold(conditions, old, key)
-    return place(tx, bucket, name, key, rows.unpack_meta(told), body, token)
+    meta = rows.unpack_meta(told)
+    plain = not bucket.get("versioning") and "lock" not in bucket
+    if plain and replace(tx, name, at, old, meta, body):
+        return None
+    return place(tx, bucket, name, key, meta, body, token)
 
 
 def delete(tx: Tx, args: list[Any]) -> dict[str, Any]:
