@@ -251,3 +251,18 @@ def test_warmth_is_always_shown_and_only_grows() -> None:
         assert "is lower than initial throughput for OnDemand" in error.message
 
     at_desk(main)
+
+
+def test_a_class_changes_twice_a_month() -> None:
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        for wanted in ("STANDARD_INFREQUENT_ACCESS", "STANDARD"):
+            await change(desk, TableClass=wanted)
+            assert (await described(desk))["TableClassSummary"]["TableClass"] == wanted
+        assert await refusal(desk, TableClass="STANDARD_INFREQUENT_ACCESS") == (
+            "Subscriber limit exceeded: Updates to TableClass are limited to 2 times in 30 day(s)."
+        )
+        desk.clock.ahead_ms += 30 * 24 * HOUR_MS + 1000
+        await change(desk, TableClass="STANDARD_INFREQUENT_ACCESS")
+
+    at_desk(main)

@@ -50,7 +50,7 @@ def check_unique_definitions(definitions: list[str]) -> None:
     seen: set[str] = set()
     for name in definitions:
         if name in seen:
-            raise bad_parameter(f"Duplicate AttributeName in AttributeDefinitions: {name}")
+            raise invalid(f"Attribute Name is duplicated: {name}")
         seen.add(name)
 
 

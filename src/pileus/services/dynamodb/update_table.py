@@ -6,6 +6,7 @@ from typing import Any
 
 from pileus.services.call import Call
 from pileus.services.dynamodb.billing import (
+    DAY_S,
     GLOBAL,
     billing_of,
     set_billing,
@@ -16,7 +17,7 @@ from pileus.services.dynamodb.billing import (
 from pileus.services.dynamodb.create_table import set_encryption, set_stream
 from pileus.services.dynamodb.delete_table import check_idle
 from pileus.services.dynamodb.describe_table import describe
-from pileus.services.dynamodb.faults import bad_parameter, invalid, table_not_found
+from pileus.services.dynamodb.faults import bad_parameter, invalid, limit_exceeded, table_not_found
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.settings import NEITHER, check_stream, check_units
 from pileus.services.dynamodb.update_indexes import (
@@ -41,7 +42,10 @@ CHANGES = (
 QUIET = frozenset(
     {"OnDemandThroughput", "WarmThroughput", "DeletionProtectionEnabled", "SSESpecification"}
 )
-UNITS = ("ReadCapacityUnits", "WriteCapacityUnits")
+UNITS = ("ReadCapacityUnits", "WriteCapacityUnits", "NumberOfDecreasesToday")
+MOMENTS = ("LastIncreaseDateTime", "LastDecreaseDateTime")
+CLASSES_MAX = 2
+CLASS_DAYS = 30
 Row = dict[str, Any]
 
 
@@ -50,7 +54,7 @@ async def update_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
     _check(p)
     name = p["TableName"]
     table = room.tables.describe(call.account, call.region, name)
-    at_ms = room.clock.now_ms()
+    began_ms = room.clock.now_ms()
     before: Row = {}
 
     def change(draft: Any) -> Row:
@@ -60,15 +64,16 @@ async def update_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         if row["TableStatus"] == "CREATING":
             check_idle(row)
         before.update(describe(room, row))
+        at_ms = max(room.clock.now_ms(), began_ms + 1)  # the answer tells when it began
         _apply(room, call, row, p, at_ms, draft)
         draft.put_json(table.meta_key, row)
         return row
 
     row = await room.store.transact(change, call.invocation_id)
-    return {"TableDescription": _shown(before, describe(room, row), p)}
+    return {"TableDescription": _shown(before, describe(room, row), p, began_ms)}
 
 
-def _shown(before: Row, after: Row, p: dict[str, Any]) -> Row:
+def _shown(before: Row, after: Row, p: dict[str, Any], began_ms: int) -> Row:
     """The answer: units and warmth still as they were; DescribeTable shows what is."""
     updates = {
         u[k]["IndexName"]: k
@@ -82,7 +87,7 @@ def _shown(before: Row, after: Row, p: dict[str, Any]) -> Row:
     if not (p.keys() & set(CHANGES)) <= quiet:
         after["TableStatus"] = "UPDATING"
     switched = billing_of(before) != billing_of(after)
-    _as_before(after, before, p, switched)
+    _as_before(after, before, began_ms, switched)
     if p.get("OnDemandThroughput"):
         after["OnDemandThroughput"] = {
             **after.get("OnDemandThroughput", {}),
@@ -97,17 +102,20 @@ def _shown(before: Row, after: Row, p: dict[str, Any]) -> Row:
         if kind == "Update" or (switched and kind is None):
             index["IndexStatus"] = "UPDATING"
         if kind == "Update":
-            _as_before(index, had[index["IndexName"]], p, switched)
+            _as_before(index, had[index["IndexName"]], began_ms, switched)
     gone = [{**had[n], "IndexStatus": "DELETING"} for n, k in updates.items() if k == "Delete"]
     if gone:
         after[GLOBAL] = [*after.get(GLOBAL, ()), *gone]
     return after
 
 
-def _as_before(after: Row, before: Row, p: dict[str, Any], switched: bool) -> None:
+def _as_before(after: Row, before: Row, began_ms: int, switched: bool) -> None:
     if "ProvisionedThroughput" in before and not switched:
         now, was = after["ProvisionedThroughput"], before["ProvisionedThroughput"]
-        after["ProvisionedThroughput"] = {**now, **{m: was[m] for m in UNITS}}
+        for member in MOMENTS:
+            if now.get(member) != was.get(member):
+                now[member] = began_ms / 1000
+        now |= {m: was[m] for m in UNITS}
     if after["WarmThroughput"] != before["WarmThroughput"]:
         after["WarmThroughput"] = {**before["WarmThroughput"], "Status": "UPDATING"}
 
@@ -116,7 +124,10 @@ def _check(p: dict[str, Any]) -> None:
     if all(not p.get(m) and p.get(m) is not False for m in CHANGES):
         raise invalid(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled,"
-            " GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
+            " GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates,"
+            " MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency,"
+            " DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is"
+            " required"
         )
     units = p.get("ProvisionedThroughput")
     if p.get("BillingMode") == "PROVISIONED" and not units:
@@ -161,12 +172,23 @@ def _apply_rest(call: Call, row: Row, p: dict[str, Any], at_ms: int) -> None:
     if "DeletionProtectionEnabled" in p:
         row["DeletionProtectionEnabled"] = p["DeletionProtectionEnabled"]
     if "TableClass" in p:
-        row["TableClassSummary"] = {
-            "TableClass": p["TableClass"],
-            "LastUpdateDateTime": at_ms / 1000,
-        }
+        _set_class(row, p["TableClass"], at_ms / 1000)
     if "SSESpecification" in p:
         set_encryption(row, call, p["SSESpecification"])
+
+
+def _set_class(row: Row, wanted: str, now_s: float) -> None:
+    """A table's class may be changed twice in 30 days (Developer Guide, "Table classes")."""
+    recent = [s for s in row.get("classes", ()) if s > now_s - CLASS_DAYS * DAY_S]
+    if len(recent) >= CLASSES_MAX:
+        raise limit_exceeded(
+            f"Subscriber limit exceeded: Updates to TableClass are limited to {CLASSES_MAX} times"
+            f" in {CLASS_DAYS} day(s)."
+        )
+    if wanted == row.get("TableClassSummary", {}).get("TableClass", "STANDARD"):
+        return
+    row["classes"] = [*recent, now_s]
+    row["TableClassSummary"] = {"TableClass": wanted, "LastUpdateDateTime": now_s}
 
 
 def _define(row: Row, p: dict[str, Any]) -> None:
@@ -197,7 +219,7 @@ def _update_stream(row: Row, spec: dict[str, Any], at_ms: int) -> None:
     if spec["StreamEnabled"] and on:
         raise invalid(f"Table already has an enabled stream: TableName: {row['TableName']}")
     if not spec["StreamEnabled"] and not on:
-        raise invalid(f"Table is not an enabled stream: TableName: {row['TableName']}")
+        raise invalid(f"Table has no stream to disable: TableName: {row['TableName']}")
     if spec["StreamEnabled"]:
         set_stream(row, spec, at_ms)
     else:
