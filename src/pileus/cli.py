@@ -268,7 +268,7 @@ def verify(home: Path | None, as_json: bool) -> None:
     elif report.ok:
         click.secho(
             f"true to its log: {report.entries} entries from {report.base} to {report.applied}, "
-            f"{report.blobs} blobs, rows {report.rows_digest[:16]}",
+            f"{report.marks} hash marks, {report.blobs} blobs, rows {report.rows_digest[:16]}",
             fg="green",
         )
     if not report.ok:

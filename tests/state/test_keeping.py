@@ -14,11 +14,14 @@ import pytest
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.simulated.clock import SteppedClock
 from pileus.errors import Unavailable
-from pileus.state import checkpoint, groups, keys
+from pileus.state import checkpoint, groups, keys, marks
 from pileus.state import entry as codec
 from pileus.state.backup import backup, restore
 from pileus.state.collect import Collector
+from pileus.state.database import connect_reader
+from pileus.state.entry import Corrupt
 from pileus.state.housekeeping import Housekeeping
+from pileus.state.replica import SqliteReplica
 from pileus.state.store import Store
 from pileus.state.tx import Tx
 from pileus.state.verify import verify
@@ -65,6 +68,40 @@ async def put_blob(store: Store, blobs: FileBlobs, data: bytes, owner: bytes) ->
     digest = await blobs.put(data)
     await store.submit("write", [[keys.key("blobrefs", digest, owner), b""]])
     return digest
+
+
+def test_the_log_tells_its_hash_at_every_ten_thousandth_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "EVERY", 100)
+    home = tmp_path / "home"
+
+    async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeper = Housekeeping(store, blobs, clock)
+        assert not await keeper.mark()
+        for _ in range(3):
+            await write_some(store, 130)
+            assert await keeper.mark()
+            assert not await keeper.mark()
+        # A mark that is not so: what another history would tell.
+        with pytest.raises(Corrupt, match="between entries 201 and 300"):
+            store.replica.marks.compare(Tx(store.replica, 1, 1, b""), [300, bytes(16)])
+
+    run(home, fill)
+    report = verify(home, RULES)
+    assert report.ok, report.problems
+    assert report.marks == 3
+    # A rule that writes otherwise than it did: the replay parts from the log, and says where.
+    other = {**RULES, "test.put": lambda tx, args: tx.put(args[0], args[1] + b"!")}
+    replayed = SqliteReplica(tmp_path / "replay.db", other)
+    connection = connect_reader(home / "state.db")
+    found = list(groups.history(home / "archive", connection, 0))
+    with pytest.raises(Corrupt, match="hash mark at entry 100"):
+        for group in found:
+            replayed.apply_group(group.first, group.entries)
+    assert replayed.applied < 300
+    connection.close()
+    replayed.close()
 
 
 def test_verify_finds_nothing_wrong_then_every_kind_of_damage(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import apsw
 
 from pileus.errors import AwsError, Unavailable
-from pileus.state import backups, checkpoint, groups
+from pileus.state import backups, checkpoint, groups, marks
 from pileus.state.collect import Collector
-from pileus.state.database import connect_reader
+from pileus.state.database import Rows, connect_reader
 from pileus.state.store import STATE_FILE, Store
 from pileus.state.tablets import Tablet
 
@@ -77,12 +77,27 @@ class Housekeeping:
 
     async def turn(self, collect: bool = True) -> None:
         """All that is due now."""
+        await self.mark()
         await self.trim()  # first: what is trimmed need not be copied
         await self.checkpoint()
         await self.split()
         if collect:
             await self._collector.sweep()
             await asyncio.to_thread(self._blobs.sweep)
+
+    async def mark(self) -> bool:
+        """Append the running hash of the last ten-thousandth entry, unless the log has it."""
+        args = await asyncio.to_thread(self._due)
+        if args is not None:
+            await self._store.submit(marks.RULE, args)
+        return args is not None
+
+    def _due(self) -> list[Any] | None:
+        connection = connect_reader(self._state)
+        try:
+            return marks.due(connection, Rows(connection).value(marks.LAST))
+        finally:
+            connection.close()
 
     # -- log ---------------------------------------------------------------------------------
 

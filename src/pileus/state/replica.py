@@ -20,7 +20,7 @@ import msgspec
 from pileus.engine import LogEntry
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
-from pileus.state import tablets
+from pileus.state import marks, tablets
 from pileus.state.database import Rows, connect
 from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
@@ -58,11 +58,13 @@ class SqliteReplica:
         journal: bool = True,
     ) -> None:
         self.path = path
-        self._rules = {**STATE_RULES, **tablets.RULES, **rules}
         self._vfs = vfs
         self._journal = journal
         self._c = connect(path, synchronous=synchronous, vfs=vfs)
         self._rows = Rows(self._c)
+        self.marks = marks.Marks(self._c)
+        own = {marks.RULE: self.marks.compare}
+        self._rules: dict[str, Rule] = {**STATE_RULES, **tablets.RULES, **own, **rules}
         self._cursor = self._c.cursor()
         self._pending: dict[bytes, Row | None] = {}
         # Rows read lately, as committed: nobody else writes this file. Rules ask for the same few
@@ -197,6 +199,8 @@ class SqliteReplica:
         for k, v in writes.items():
             parts += (k, b"\x00" if v is None else v)
         self._chain = hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+        if not sequence % marks.EVERY:
+            self.marks.note(sequence, self._chain)
         return verdict
 
     def _tx(self, sequence: int, e: codec.Entry) -> Tx:

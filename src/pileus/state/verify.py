@@ -33,6 +33,7 @@ class Report:
     base: int = 0
     applied: int = 0
     entries: int = 0
+    marks: int = 0  # hash marks in the log, found true
     rows_digest: str = ""
     blobs: int = 0
     problems: list[str] = field(default_factory=list)
@@ -86,6 +87,7 @@ def _replay(
                     f"entries {group.first} to {group.last} do not give what they once gave"
                 )
         report.applied = replica.applied
+        report.marks = replica.marks.compared
     except Corrupt as e:
         report.problems.append(str(e))
         return
