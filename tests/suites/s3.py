@@ -22,7 +22,6 @@ from tests.conftest import Cloud
 
 ALT, TENANT = "111111111111", "222222222222"
 DAY_S = 3  # the suite waits for days of lifecycle rules to pass
-CLASSES = "INTELLIGENT_TIERING,GLACIER_IR"  # AWS lets rules move to them after a day
 FILES = ("s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py")
 # What the count of peers leaves out: features a service of this kind need not have at first.
 LATER = (
@@ -53,7 +52,6 @@ GROUPS = frozenset(LATER) | {
 PLUGINS = Path(__file__).with_name("plugins")
 ERROR_MAX = 300
 MAIN = f"""lc_debug_interval = {DAY_S}
-storage_classes = {CLASSES}
 rgw_restore_debug_interval = {DAY_S}
 rgw_restore_processor_period = 1
 """

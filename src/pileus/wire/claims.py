@@ -10,9 +10,19 @@ from typing import Any
 from urllib.parse import unquote
 
 from pileus.errors import AwsError
+from pileus.services.call import HttpRequest
 from pileus.wire import refusals
 from pileus.wire.canonical import Proof, SigningKey
 
+_HOISTED = frozenset({"if-match", "if-none-match"})
+_SIGNING = tuple(
+    f"x-amz-{name}"
+    for name in (
+        *("algorithm", "credential", "date", "expires", "signedheaders", "signature"),
+        *("security-token", "content-sha256", "checksum-", "sdk-checksum-algorithm", "user-agent"),
+        *("decoded-content-length", "trailer"),
+    )
+)
 _UNSIGNED_ALLOWED = frozenset({"x-amz-content-sha256", "x-amz-user-agent"})
 
 
@@ -109,6 +119,16 @@ def query_parts(query: str) -> dict[str, Any]:
         if name.startswith("X-Amz-"):
             out[name] = unquote(value)
     return out
+
+
+def take_hoisted(request: HttpRequest) -> None:
+    """Headers that a presigned address brings in its query, signed with it (the JavaScript and
+    Java SDKs write them so): they count as headers. Checksums there are signed and else ignored."""
+    for part in request.query.split("&"):
+        name, _, value = part.partition("=")
+        lower = unquote(name).lower()
+        if lower in _HOISTED or (lower.startswith("x-amz-") and not lower.startswith(_SIGNING)):
+            request.headers.setdefault(lower, unquote(value))
 
 
 def query_error(kind: str, message: str) -> AwsError:

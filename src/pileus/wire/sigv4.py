@@ -25,6 +25,7 @@ from pileus.wire.claims import (
     out_of_scope,
     query_error,
     query_parts,
+    take_hoisted,
 )
 from pileus.wire.hosts import bucket_of_host
 from pileus.wire.payload import check_payload
@@ -258,6 +259,8 @@ class Verifier:
         signature = parts["X-Amz-Signature"]
         self._compare(request, claim, key, date, told, signature, kind, "X-Amz-Signature")
         check_payload(request, told, signature, key, date, claim.scope)
+        if kind == "s3":
+            take_hoisted(request)
         return Caller(held.principal, claim.region, key)
 
     def _check_expiry(self, date: str, expires: str, kind: str) -> None:

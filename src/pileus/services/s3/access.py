@@ -49,6 +49,8 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
         context = {"s3:VersionId": version}
     if call.operation in ("GetObject", "HeadObject"):
         meta = _look(room, call, name, key, version)
+        if meta is None and version is None:  # all there is to learn is that there is no such key
+            return [need(room, call, "s3:ListBucket", bucket, None, {"s3:prefix": key})]
         if meta is not None and meta.tags:
             context = {**context, **condition_keys.of_tags(meta)}
     headers = call.request.headers if call.request is not None else _NONE
@@ -170,6 +172,12 @@ def _on_bucket(room: Room, call: Call, action: str) -> list[Access]:
 def expected(params: dict[str, Any], bucket: Bucket) -> None:
     """x-amz-expected-bucket-owner."""
     told = params.get("ExpectedBucketOwner")
+    if told and not (len(told) == 12 and told.isascii() and told.isdigit()):
+        raise AwsError(
+            "InvalidBucketOwnerAWSAccountID",
+            "The value of the expected bucket owner parameter must be an AWS Account ID..."
+            f" [{told}]",
+        )
     if told and told != bucket.owner:
         raise faults.access_denied()
 

@@ -100,7 +100,11 @@ def of_headers(headers: Mapping[str, str], bucket: Bucket, owner: str) -> list[l
     if name is not None:
         grants = canned(name, owner, bucket.owner)
     else:
-        grants = [[_grantee(t), p] for p, text in granted.items() for t in text.split(",")]
+        grants = [
+            [_grantee(t, f"x-amz-grant-{p.lower().replace('_', '-')}"), p]
+            for p, text in granted.items()
+            for t in text.split(",")
+        ]
     return permitted(grants, bucket, name or "")
 
 
@@ -142,7 +146,7 @@ def is_public(grants: list[list[str]]) -> bool:
     return any(g[0] in (ALL_USERS, AUTHENTICATED) for g in grants)
 
 
-def _grantee(text: str) -> str:
+def _grantee(text: str, header: str) -> str:
     """``id="…"`` or ``uri="…"`` of a grant header."""
     kind, _, value = text.strip().partition("=")
     value = value.strip().strip('"')
@@ -157,7 +161,7 @@ def _grantee(text: str) -> str:
             "UnresolvableGrantByEmailAddress",
             "The e-mail address you provided does not match any account on record.",
         )
-    raise faults.invalid_argument("Argument format not recognized", kind, text)
+    raise faults.invalid_argument("Argument format not recognized", header, text)
 
 
 # -- what it permits ---------------------------------------------------------------------------
@@ -232,7 +236,9 @@ def _of_call(call: Call, bucket: Bucket, owner: str) -> list[list[str]] | None:
         )
     told_owner = (document.get("Owner") or {}).get("ID")
     if told_owner is None:
-        raise faults.malformed_xml()
+        raise _malformed()
+    if told_owner not in bucket.accounts:
+        raise faults.invalid_argument("Invalid id", "CanonicalUser/ID", told_owner)
     if told_owner != canonical_id(owner):
         raise faults.access_denied()
     return permitted([_of_document(g) for g in document.get("Grants") or []], bucket)
@@ -241,19 +247,23 @@ def _of_call(call: Call, bucket: Bucket, owner: str) -> list[list[str]] | None:
 def _of_document(grant: dict[str, Any]) -> list[str]:
     grantee, permission = grant.get("Grantee") or {}, grant.get("Permission")
     if permission not in PERMISSIONS:
-        raise faults.malformed_xml()
+        raise _malformed()
     if grantee.get("URI"):
         if grantee["URI"] not in GROUPS:
-            raise faults.invalid_argument("Invalid group uri", "uri", grantee["URI"])
+            raise faults.invalid_argument("Invalid group uri", "Group/URI", grantee["URI"])
         return [grantee["URI"], permission]
-    if grantee.get("ID"):
+    if grantee.get("ID") and grantee.get("Type", "CanonicalUser") == "CanonicalUser":
         return [grantee["ID"], permission]
     if grantee.get("EmailAddress"):
         raise AwsError(
             "UnresolvableGrantByEmailAddress",
             "The e-mail address you provided does not match any account on record.",
         )
-    raise faults.malformed_xml()
+    raise _malformed()
+
+
+def _malformed() -> AwsError:
+    return AwsError("MalformedACLError", faults.malformed_xml().message)
 
 
 def get_bucket_acl(room: Room, call: Call) -> dict[str, Any]:

@@ -46,9 +46,10 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
-    """A page of the parts. Checksums are told where each part has one of its own."""
+    """A page of the parts. They are told where each has a checksum of its own."""
     out: dict[str, Any] = {"TotalPartsCount": meta.parts}
-    composite = meta.check_type == "COMPOSITE"
+    if meta.check_type != "COMPOSITE":
+        return out
     limit = page_size(params, "MaxParts", "max-parts")
     marker = int(params.get("PartNumberMarker") or 0)
     parts = [p for p in parts_of(room, meta.upload) if p[0] > marker]
@@ -63,7 +64,7 @@ def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
             {
                 "PartNumber": n,
                 "Size": p.size,
-                **(checksums.members(p.checks) if composite else {}),
+                **checksums.members(p.checks),
             }
             for n, p in page
         ],

@@ -86,14 +86,13 @@ def _region(call: Call) -> str:
                 " endpoint this request was sent to.",
             )
         return call.region
-    if told == "us-east-1" or not told:
+    if not told or (told == "us-east-1" and call.region == told):
         raise AwsError(
             "InvalidLocationConstraint",
             "The specified location-constraint is not valid",
             fields={"LocationConstraint": told},
         )
-    told = {"EU": "eu-west-1"}.get(told, told)
-    if told != call.region and call.region != "us-east-1":
+    if {"EU": "eu-west-1"}.get(told, told) != call.region and call.region != "us-east-1":
         raise AwsError(
             "IllegalLocationConstraintException",
             f"The {told} location constraint is incompatible for the region specific endpoint this"

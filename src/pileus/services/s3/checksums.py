@@ -113,7 +113,14 @@ def verify(headers: Mapping[str, str], algorithm: str, digest: Digest) -> dict[s
     """Compare what was told (header or trailer) with what was computed; answers what to keep."""
     told_md5 = headers.get("content-md5")
     if told_md5 is not None and check_md5(told_md5) != digest.md5:
-        raise faults.bad_digest("Content-MD5")
+        raise AwsError(
+            "BadDigest",
+            "The Content-MD5 you specified did not match what we received.",
+            fields={
+                "ExpectedDigest": told_md5,
+                "CalculatedDigest": base64.b64encode(digest.md5).decode(),
+            },
+        )
     if not algorithm:
         return {}
     told = headers.get(f"x-amz-checksum-{algorithm.lower()}")
@@ -129,7 +136,11 @@ def check_md5(told: str) -> bytes:
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) != 16:
-        raise AwsError("InvalidDigest", "The Content-MD5 you specified was invalid.")
+        raise AwsError(
+            "InvalidDigest",
+            "The Content-MD5 you specified was invalid.",
+            fields={"Content-MD5": told},
+        )
     return raw
 
 

@@ -107,7 +107,7 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
     }
     return {
         "CopyObjectResult": result,
-        "VersionId": version,
+        "VersionId": version or ("null" if bucket.versioning else None),
         "CopySourceVersionId": source.version_id,
         "Expiration": expiration(bucket, key, meta),
         **encryption.members(meta.seal, headers),

@@ -16,8 +16,6 @@ def parse_source(told: Any) -> tuple[str, str, str | None]:
     name, _, key = unquote(path.removeprefix("/")).partition("/")
     if not name or not key:
         raise faults.invalid_argument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            told,
+            "Invalid copy source object key", "x-amz-copy-source", "x-amz-copy-source"
         )
     return name, key, query or None

@@ -72,13 +72,18 @@ def preflight(room: Room, call: Call) -> HttpResponse:
     method = request.headers.get("access-control-request-method")
     if not origin:
         raise AwsError("BadRequest", "Insufficient information. Origin request header needed.", 400)
+    try:
+        bucket = room.bucket(call.params["Bucket"])
+    except AwsError as error:
+        message = "CORSResponse: Bucket not found"
+        raise _forbidden(message, method or "OPTIONS", "BUCKET") from error
+    if not bucket.settings.get("cors"):
+        message = "CORSResponse: CORS is not enabled for this bucket."
+        raise _forbidden(message, method or "OPTIONS", "BUCKET")
     if method not in METHODS:
         raise AwsError(
             "BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}", 400
         )
-    bucket = room.bucket(call.params["Bucket"])
-    if not bucket.settings.get("cors"):
-        raise _forbidden("CORSResponse: CORS is not enabled for this bucket.", method)
     told = request.headers.get("access-control-request-headers", "")
     asked = [h.strip().lower() for h in told.split(",") if h.strip()]
     found = _rule(bucket, origin, method, asked)
@@ -95,9 +100,9 @@ def preflight(room: Room, call: Call) -> HttpResponse:
     return HttpResponse(200, headers)
 
 
-def _forbidden(message: str, method: str) -> AwsError:
+def _forbidden(message: str, method: str, kind: str = "OBJECT") -> AwsError:
     return AwsError(
-        "AccessForbidden", message, 403, fields={"Method": method, "ResourceType": "OBJECT"}
+        "AccessForbidden", message, 403, fields={"Method": method, "ResourceType": kind}
     )
 
 

@@ -13,7 +13,7 @@ from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import faults, object_lock, rows
 from pileus.services.s3.headers import parse_date
 from pileus.services.s3.query import query_of
-from pileus.services.s3.room import Bucket, Room
+from pileus.services.s3.room import Room
 
 BATCH_MAX = 1000
 AT_ONCE = 50
@@ -25,7 +25,7 @@ async def delete_object(room: Room, call: Call) -> HttpResponse:
     assert request is not None
     version = query_of(call).get("versionId")
     bucket = room.bucket(call.params["Bucket"])
-    conditions = _conditions(request.headers, bucket)
+    conditions = _conditions(request.headers)
     result = await _delete(room, call, bucket.name, call.params["Key"], version, conditions)
     answer: Headers = []
     if result["version"] is not None:
@@ -50,10 +50,9 @@ async def _delete(
     return result
 
 
-def _conditions(headers: dict[str, str], bucket: Bucket) -> dict[str, Any]:
+def _conditions(headers: dict[str, str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if object_lock.BYPASS in headers:
-        object_lock.require_lock(bucket)
         out["bypass"] = headers[object_lock.BYPASS].lower() == "true"
     if "if-match" in headers:
         out["match"] = headers["if-match"].strip().strip('"')
@@ -74,8 +73,6 @@ def _conditions(headers: dict[str, str], bucket: Bucket) -> dict[str, Any]:
 async def delete_objects(room: Room, call: Call) -> dict[str, Any]:
     """Up to a thousand keys, each permitted and answered on its own."""
     told = call.params["Delete"]
-    if call.params.get("BypassGovernanceRetention") is not None:
-        object_lock.require_lock(room.bucket(call.params["Bucket"]))
     objects = told.get("Objects") or []
     if not objects or len(objects) > BATCH_MAX:
         raise faults.malformed_xml()

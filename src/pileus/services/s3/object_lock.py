@@ -79,14 +79,6 @@ def get_retention(room: Room, call: Call) -> dict[str, Any]:
     return {"Retention": {"Mode": lock.mode, "RetainUntilDate": until}}
 
 
-def require_lock(bucket: Bucket) -> None:
-    """To bypass a lock there must be locks."""
-    if bucket.lock is None:
-        raise faults.invalid_argument(
-            f"{BYPASS} is only applicable to Object Lock enabled buckets.", BYPASS, None
-        )
-
-
 def get_legal_hold(room: Room, call: Call) -> dict[str, Any]:
     lock = _lock(room, call)
     if lock is None or not lock.hold:

@@ -1,0 +1,139 @@
+"""Answers as S3 was seen to give them: what errors carry, listings from a marker inside a prefix,
+conditions, and addresses that bring their headers in the query."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import urllib3
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.conftest import Cloud
+from tests.services.s3.test_objects import refused
+
+HTTP = urllib3.PoolManager(retries=False)
+
+
+@pytest.fixture(scope="module")
+def s3(cloud: Cloud) -> Any:
+    return cloud.client("s3")
+
+
+@pytest.fixture
+def bucket(s3: Any) -> str:
+    name = f"answers-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+def signed(cloud: Cloud, method: str, path: str, **query: str) -> str:
+    request = AWSRequest(method, f"{cloud.endpoint}/{path}", params=query)
+    keys = cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"]
+    S3SigV4QueryAuth(Credentials(*keys), "s3", cloud.env["AWS_REGION"]).add_auth(request)
+    return str(request.url)
+
+
+def test_a_signed_query_brings_headers(cloud: Cloud, s3: Any, bucket: str) -> None:
+    told = {"x-amz-meta-color": "blue", "x-amz-tagging": "a=b", "x-amz-checksum-crc32": "AAAAAA=="}
+    url = signed(cloud, "PUT", f"{bucket}/k", **told, **{"If-None-Match": "*"})
+    assert HTTP.request("PUT", url, body=b"some").status == 200
+    head = s3.head_object(Bucket=bucket, Key="k")
+    assert (head["Metadata"], head["TagCount"]) == ({"color": "blue"}, 1)
+    assert HTTP.request("PUT", url, body=b"some").status == 412
+    assert HTTP.request("PUT", url.replace("blue", "red"), body=b"some").status == 403
+
+
+def test_conditions_of_writes_are_those_s3_knows(s3: Any, bucket: str) -> None:
+    for condition, name in (
+        ({"IfNoneMatch": "x"}, "If-None-Match"),
+        ({"IfMatch": "*"}, "If-Match"),
+    ):
+        error = refused(s3.put_object, Bucket=bucket, Key="k", **condition)
+        assert (error["Code"], error["Header"]) == ("NotImplemented", name)
+    both = refused(s3.put_object, Bucket=bucket, Key="k", IfNoneMatch="*", IfMatch="x")
+    assert both["Header"] == "If-Match,If-None-Match"
+
+
+def test_conditions_of_a_copys_source(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    copy: dict[str, Any] = {"Bucket": bucket, "Key": "l", "CopySource": f"{bucket}/k"}
+    now = datetime.now(UTC)
+    later, before = now + timedelta(days=1), now - timedelta(days=1)
+    s3.copy_object(**copy, CopySourceIfModifiedSince=later)  # a time to come is no condition
+    cases = (
+        ("x-amz-copy-source-If-Match", {"CopySourceIfMatch": "x"}),
+        ("x-amz-copy-source-If-Unmodified-Since", {"CopySourceIfUnmodifiedSince": before}),
+    )
+    for name, condition in cases:
+        error = refused(s3.copy_object, **copy, **condition)
+        assert (error["Code"], error["Condition"]) == ("PreconditionFailed", name)
+
+
+def test_a_marker_inside_a_prefix_leaves_it_out(s3: Any, bucket: str) -> None:
+    for key in ("a/b/1", "a/b/2", "a/c"):
+        s3.put_object(Bucket=bucket, Key=key)
+        s3.create_multipart_upload(Bucket=bucket, Key=key)
+    asked = {"Bucket": bucket, "Prefix": "a/", "Delimiter": "/"}
+    first = s3.list_objects(**asked, Marker="a/b/1")
+    assert ([o["Key"] for o in first["Contents"]], first.get("CommonPrefixes")) == (["a/c"], None)
+    versions = s3.list_object_versions(**asked, KeyMarker="a/b/1")
+    assert [o["Key"] for o in versions["Versions"]] == ["a/c"]
+    uploads = s3.list_multipart_uploads(**asked, KeyMarker="a/b/1")
+    assert [o["Key"] for o in uploads["Uploads"]] == ["a/c"]
+    second = s3.list_objects_v2(**asked, StartAfter="a/b/1")
+    assert second["CommonPrefixes"] == [{"Prefix": "a/b/"}]
+
+
+def test_a_page_goes_on_where_the_newer_versions_were_deleted(s3: Any, bucket: str) -> None:
+    enabled = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=enabled)
+    ids = [s3.put_object(Bucket=bucket, Key="k")["VersionId"] for _ in range(4)]
+    page = s3.list_object_versions(Bucket=bucket, MaxKeys=2)
+    for version in page["Versions"]:
+        s3.delete_object(Bucket=bucket, Key="k", VersionId=version["VersionId"])
+    marker = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+    rest = s3.list_object_versions(Bucket=bucket, **marker)["Versions"]
+    assert [(v["VersionId"], v["IsLatest"]) for v in rest] == [(ids[1], True), (ids[0], False)]
+
+
+def test_foreign_version_ids(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k")
+    foreign = {"Key": "k", "VersionId": "HPniJFCxqTsMuIH9KX8K8wEjNUgmABCD"}
+    for operation in (s3.get_object, s3.delete_object):
+        error = refused(operation, Bucket=bucket, **foreign)
+        assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "versionId")
+    told = s3.delete_objects(Bucket=bucket, Delete={"Objects": [foreign]})["Errors"]
+    assert [e["Code"] for e in told] == ["NoSuchVersion"]
+
+
+def test_preflights_of_buckets_without_rules(cloud: Cloud, bucket: str) -> None:
+    headers = {"Origin": "http://here", "Access-Control-Request-Method": "PUT"}
+    for name, words in ((bucket, "CORS is not enabled"), (f"{bucket}-none", "Bucket not found")):
+        answer = HTTP.request("OPTIONS", f"{cloud.endpoint}/{name}/k", headers=headers)
+        assert answer.status == 403
+        assert words.encode() in answer.data
+        assert b"<ResourceType>BUCKET</ResourceType>" in answer.data
+
+
+def test_errors_name_what_is_wrong(s3: Any, bucket: str) -> None:
+    error = refused(s3.get_object, Bucket=bucket, Key="none")
+    assert (error["Code"], error["Key"], "Resource" in error) == ("NoSuchKey", "none", False)
+    error = refused(s3.get_bucket_policy, Bucket=bucket, ExpectedBucketOwner="12")
+    assert error["Code"] == "InvalidBucketOwnerAWSAccountID"
+    error = refused(s3.put_object, Bucket=bucket, Key="k", ContentMD5="AAAA")
+    assert (error["Code"], error["Content-MD5"]) == ("InvalidDigest", "AAAA")
+    error = refused(s3.put_object, Bucket=bucket, Key="k", Tagging="a=1&a=2")
+    assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "x-amz-tagging")
+    versioned = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versioned)
+    s3.put_object(Bucket=bucket, Key="k")
+    message = refused(s3.delete_bucket, Bucket=bucket)["Message"]
+    assert message.endswith("You must delete all versions in the bucket.")
+    s3.delete_object(Bucket=bucket, Key="k")
+    error = refused(s3.get_object_tagging, Bucket=bucket, Key="k")
+    assert (error["Code"], error["ResourceType"]) == ("MethodNotAllowed", "DeleteMarker")
