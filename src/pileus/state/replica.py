@@ -67,7 +67,7 @@ class SqliteReplica:
         self._rules: dict[str, Rule] = {**STATE_RULES, **tablets.RULES, **own, **rules}
         self._cursor = self._c.cursor()
         self._pending: dict[bytes, Row | None] = {}
-        # Rows read lately, as committed: nobody else writes this file. Rules ask for the same few
+        # Rows read lately, as they stand: nobody else writes this file. Rules ask for the same few
         # (a table's description) again and again, each time for the price of a small write.
         self._recent: dict[bytes, Row | None] = {}
         self.touched: set[bytes] = set()
@@ -228,8 +228,12 @@ class SqliteReplica:
         pending, recent = self._pending, self._recent
         remap = False
         for k, v in writes.items():
-            pending[k] = None if v is None else Row(k, v, sequence)
-            recent.pop(k, None)
+            pending[k] = row = None if v is None else Row(k, v, sequence)
+            if k in recent:  # read lately: likely read again; a group that fails clears them all
+                if v is None or len(v) <= RECENT_BYTES_MAX:
+                    recent[k] = row
+                else:
+                    del recent[k]
             remap = remap or k.startswith(tablets.PREFIX)
         if remap:
             self._map = tablets.load(self)
