@@ -165,7 +165,9 @@ async def assemble(config: Config, index: int) -> Front:
     http_apis = apigateway.Door(parts, api.admit)
     front = Front(config, index, parts, api, services, http_apis, Edge(parts, http_apis))
     if index == 0:
-        front.housekeeping = Housekeeping(store, parts.blobs, clock)
+        front.housekeeping = Housekeeping(
+            store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
+        )
     _mount(front)
     return front
 

@@ -40,6 +40,7 @@ class Config:
     s3_day_s: int = 86_400  # how long a day of lifecycle rules and restores lasts; less for tests
     s3_restore_s: int = 60  # a standard restore from GLACIER; the other ways in proportion
     s3_transition_bytes_min: int = 128 * 1024  # lifecycle leaves smaller objects in their class
+    backup_patience_days: int = 30  # how long the log is kept for a backup that does not run again
     root_key_file: str = ""  # where the root key lies; '': root.key in the home
     s3_legacy_defaults: bool = False  # new buckets as before April 2023: lists on, nothing blocked
 

@@ -14,7 +14,7 @@ import pytest
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.simulated.clock import SteppedClock
 from pileus.errors import Unavailable
-from pileus.state import checkpoint, groups, keys, marks
+from pileus.state import backups, checkpoint, groups, keys, marks
 from pileus.state import entry as codec
 from pileus.state.backup import backup, restore
 from pileus.state.collect import Collector
@@ -222,6 +222,14 @@ def test_the_archive_is_kept_for_a_backup_and_dropped_without_one(
     run(home, fill)
     restore(target, tmp_path / "again", RULES)
     assert verify(tmp_path / "again", RULES).applied == 1600
+
+
+def test_a_backup_is_waited_for_as_long_as_is_set(tmp_path: Path) -> None:
+    backups.note(tmp_path, tmp_path / "a", 500, now_s=1000)
+    backups.note(tmp_path, tmp_path / "b", 700, now_s=5000)
+    assert backups.waited_for(tmp_path, 6000, 900) == 500
+    assert backups.waited_for(tmp_path, 6000, 900, patience_s=2000) == 700
+    assert backups.waited_for(tmp_path, 6000, 900, patience_s=500) == 900
 
 
 def test_backup_grows_and_restores_to_any_second(tmp_path: Path) -> None:

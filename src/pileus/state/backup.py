@@ -110,7 +110,7 @@ def _since(
     if after < 0 and start <= checkpoint.position(home / "state.db")[0]:
         raise Unavailable(
             f"the log no longer goes back to entry {start}, where this backup ended",
-            "back up to an empty directory, and then at least once in thirty days",
+            "back up to an empty directory, and then more often than backup_patience_days",
         )
     found = list(groups.history(home / "archive", connection, after)) if after >= 0 else []
     if not found or found[0].last != start or found[0].chain.hex() != before.chain:

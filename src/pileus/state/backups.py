@@ -2,7 +2,7 @@
 
 ``backups.json`` in the home: ``{target: {"last": sequence, "at": seconds since 1970}}``. A backup
 that
-has not run for ``PATIENCE_S`` is waited for no longer: its next run has to begin anew.
+has not run for ``patience_s`` is waited for no longer: its next run has to begin anew.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def note(home: Path, target: Path, last: int, now_s: int) -> None:
     write_synced(home / FILE, json.dumps(told).encode())
 
 
-def waited_for(home: Path, now_s: int, otherwise: int) -> int:
+def waited_for(home: Path, now_s: int, otherwise: int, patience_s: int = PATIENCE_S) -> int:
     """The lowest entry a backup will go on from; ``otherwise`` where there is none."""
-    recent = [b["last"] for b in _read(home).values() if b["at"] > now_s - PATIENCE_S]
+    recent = [b["last"] for b in _read(home).values() if b["at"] > now_s - patience_s]
     return min(recent, default=otherwise)
 
 

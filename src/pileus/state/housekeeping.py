@@ -43,6 +43,7 @@ class Housekeeping:
         journal_entries: int = JOURNAL_ENTRIES,
         checkpoint_entries: int = CHECKPOINT_ENTRIES,
         tablet_bytes_max: int = TABLET_BYTES_MAX,
+        patience_s: int = backups.PATIENCE_S,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -53,6 +54,7 @@ class Housekeeping:
         self._trimmed = 0
         self._checkpoint_entries = checkpoint_entries
         self._tablet_bytes_max = tablet_bytes_max
+        self._patience_s = patience_s
         self._state = store.home / STATE_FILE
         self._measured = store.replica.written_bytes
         self._task: asyncio.Task[None] | None = None
@@ -148,7 +150,8 @@ class Housekeeping:
         if not found:
             return 0
         oldest, now_s = found[0].sequence, self._clock.now_ms() // 1000
-        return min(oldest, backups.waited_for(self._store.home, now_s, oldest))
+        waited = backups.waited_for(self._store.home, now_s, oldest, self._patience_s)
+        return min(oldest, waited)
 
     async def checkpoint(self) -> None:
         """Copy the state when enough was written since the last copy, then let go of what that
