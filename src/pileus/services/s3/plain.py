@@ -8,6 +8,7 @@ be plain is not: a new kind of setting or a new member of ``Meta`` ends the shor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,6 +26,7 @@ from pileus.services.s3 import checksums, encryption, rows, storage_classes
 from pileus.services.s3.access import effective_policy
 from pileus.services.s3.get_object import described
 from pileus.services.s3.headers import DEFAULT_TYPE, kept
+from pileus.services.s3.hot import HotBodies
 from pileus.services.s3.ingest import small
 from pileus.services.s3.names import object_arn
 from pileus.services.s3.room import Bucket, Room
@@ -101,6 +103,7 @@ class Plain:
         self.changes = room.store.counter(rows.TABLE)
         self.bytes_max = INLINE_BYTES_MAX
         self._heads: dict[tuple[bytes, bool], Described | None] = {}
+        self._hot = HotBodies()
 
     def bucket(self, name: str, principal: Principal) -> PlainBucket | None:
         """The bucket as ``principal`` meets it; None where it is missing or not plain."""
@@ -136,7 +139,11 @@ class Plain:
         if opener is not None:
             if not blob:
                 return HttpResponse(200, [], open_small(opener, value[end:]), -1, lines)
-            body = Opened(self._open(blob), opener, size, 0, size)
+            hot = self._hot.get(blob)
+            if hot is not None:
+                return HttpResponse(200, [], hot, -1, lines)
+            keep = partial(self._hot.keep, blob) if self._hot.wanted(blob, size) else None
+            body = Opened(self._open(blob), opener, size, 0, size, keep)
             return HttpResponse(200, [], body, size, lines)
         if not blob:
             return HttpResponse(200, [], value[end:], -1, lines)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -127,11 +127,20 @@ def opened(fd: int, key: AESGCM, size: int, start: int, length: int) -> bytes:
 
 class Opened(AsyncIterator[bytes]):
     """The same, a megabyte at a time, off the loop. Closes ``fd`` at its end, or when nobody wants
-    it any more."""
+    it any more. ``keep`` is given a body that was opened whole in one step."""
 
-    def __init__(self, fd: int, key: AESGCM, size: int, start: int, length: int) -> None:
+    def __init__(
+        self,
+        fd: int,
+        key: AESGCM,
+        size: int,
+        start: int,
+        length: int,
+        keep: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._fd, self._key, self._size = fd, key, size
         self._start, self._left = start, length
+        self._keep = keep
 
     async def __anext__(self) -> bytes:
         if self._left <= 0:
@@ -140,7 +149,10 @@ class Opened(AsyncIterator[bytes]):
         step = BATCH * SEGMENT_BYTES - self._start % SEGMENT_BYTES
         take, start = min(self._left, step), self._start
         self._start, self._left = start + take, self._left - take
-        return await asyncio.to_thread(opened, self._fd, self._key, self._size, start, take)
+        found = await asyncio.to_thread(opened, self._fd, self._key, self._size, start, take)
+        if self._keep is not None and take == self._size:
+            self._keep(found)
+        return found
 
     async def aclose(self) -> None:
         fd, self._fd, self._left = self._fd, -1, 0

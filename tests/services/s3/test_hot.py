@@ -1,0 +1,54 @@
+"""Bodies kept open are the ones stored, in their bound, and nobody's who may not have them (B1)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pileus.services.s3.hot import BODY_BYTES_MAX, HotBodies
+from tests.services.s3.test_short_way import Cloud, policy, run
+
+__all__ = ["run"]
+
+
+def test_a_large_object_asked_for_often(run: Any) -> None:
+    async def test(c: Cloud) -> None:
+        objects = c.front.services["s3"].objects
+        first, second, huge = os.urandom(500_000), os.urandom(500_000), os.urandom(1_500_000)
+        get = c.request("GET", "/bucket/k")
+        for body in (first, second):
+            await c.done("PUT", "/bucket/k", body)
+            for _ in range(3):
+                assert (await c.both(get, quick=True))[2] == body
+        assert list(objects._hot._kept.values()) == [first, second]
+        ranged = c.request("GET", "/bucket/k", headers={"range": "bytes=7-70000"})
+        assert (await c.both(ranged, quick=False))[2] == second[7:70001]
+        await c.done("PUT", "/bucket/huge", huge)
+        for _ in range(3):
+            assert (await c.both(c.request("GET", "/bucket/huge"), quick=True))[2] == huge
+        assert len(objects._hot._kept) == 2
+        denied = policy("Deny", "s3:GetObject", "arn:aws:s3:::bucket/k", Principal="*")
+        await c.done("PUT", "/bucket?policy", denied.encode())
+        assert (await c.both(get, quick=False))[0] == 403
+        await c.done("DELETE", "/bucket?policy")
+        assert (await c.both(get, quick=True))[2] == second
+        await c.done("DELETE", "/bucket/k")
+        assert (await c.both(get, quick=False))[0] == 404
+
+    run(test)
+
+
+def test_only_what_is_asked_for_again_within_a_bound() -> None:
+    hot = HotBodies(bytes_max=100)
+    assert not hot.wanted("a", 50) and hot.wanted("a", 50)
+    assert not hot.wanted("b", BODY_BYTES_MAX + 1) and not hot.wanted("b", 1)
+    for name in "abc":
+        hot.keep(name, bytes(40))
+        assert hot.get(name) == bytes(40)
+    assert hot.get("a") is None and hot.get("b") and hot.get("c")
+    hot.get("b")
+    hot.keep("c", bytes(45))
+    hot.keep("d", bytes(40))
+    assert hot.get("b") is None and hot.get("c") and hot.get("d") and hot._bytes == 85
+    hot.keep("e", bytes(101))
+    assert hot._bytes == 0 and not hot._kept
