@@ -83,10 +83,12 @@ async def keys(buckets: Buckets) -> None:
         last = {"Marker": page.get("NextMarker") or found[-1]}
         start = {"ContinuationToken": page["NextContinuationToken"]} if newer else last
     there = [k for k in KEYS if buckets.current(k) and k.startswith(prefix)]
-    # A common prefix is shown as long as any key in it lies behind the marker.
+    # ListObjectsV2 shows a common prefix as long as any key in it lies behind the start, and
+    # ListObjects none that its marker lies in.
     past = {_rolled(k, prefix, delimiter) or k for k in there if k.encode() > after.encode()}
-    if delimiter and after.endswith(delimiter):
-        past.discard(after)
+    inside = _rolled(after, prefix, delimiter) if after.startswith(prefix) else ""
+    if inside and (inside == after or not newer):
+        past.discard(inside)
     wanted = _by_bytes(past)
     require(found == wanted, f"{operation} {told} after {after!r}: {found}, not {wanted}")
 
