@@ -13,6 +13,7 @@ import hmac
 import json
 import random
 import shutil
+import signal
 import statistics
 import sys
 import time
@@ -288,6 +289,9 @@ def main() -> int:
         print(f"{needed / 1e9:.0f} GB of disk are needed in {directory}", file=sys.stderr)
         return 1
     scale = Scale(directory, wish.items, wish.objects)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # take the clouds down then, too
+    scale.full.down()  # left over from a run that was killed
+    scale.empty.down()
     scale.full.up()
     scale.empty.up()
     try:

@@ -106,9 +106,12 @@ class SqliteReplica:
         self._recent.clear()
         self._hollow = 0  # the last group whose entries are known to be gone
         self._duplicates = Duplicates()
+        begin = window_start(self._applied)
         tail: Any = self._c.execute(
-            "SELECT results FROM log WHERE last >= ? ORDER BY first",
-            (window_start(self._applied),),
+            "SELECT results FROM log WHERE last >= ?"
+            " AND first >= coalesce((SELECT max(first) FROM log WHERE first <= ?), 0)"
+            " ORDER BY first",
+            (begin, begin),
         )
         try:
             for (results,) in tail:
