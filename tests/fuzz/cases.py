@@ -14,7 +14,7 @@ import orjson
 from pileus.wire.names import SERVICES
 from tests.fuzz import buckets, documents, doors, mutate, tables
 from tests.fuzz.known import Known, Things
-from tests.fuzz.sent import Key, Sent
+from tests.fuzz.sent import Key, Sent, visible
 from tests.wire.test_codecs import Maker, operations, request_of
 
 MODELLED = ("iam", "sts", "cloudformation", "lambda", "apigatewayv2", "cloudfront", "logs", "kms",
@@ -107,11 +107,6 @@ def _in_address(sent: Sent, rng: random.Random) -> None:
         sent.query = visible("&".join(f"{n}={v}" for n, v in made))
     else:
         sent.path = "/" + visible(mutate.in_bytes(sent.path.encode(), rng).decode("latin-1"))
-
-
-def visible(text: str) -> str:
-    """Without what a request line cannot hold."""
-    return "".join(c for c in text if "!" <= c <= "~" and c not in "#?")[:8000]
 
 
 # -- what a seed may start from -------------------------------------------------------------------

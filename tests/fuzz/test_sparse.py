@@ -13,8 +13,8 @@ from botocore.serialize import create_serializer
 
 from pileus.wire.names import SERVICES
 from tests.fuzz import judge
-from tests.fuzz.cases import LEFT_OUT, MODELLED, headers_of, visible
-from tests.fuzz.sent import Sent, signed
+from tests.fuzz.cases import LEFT_OUT, MODELLED, headers_of
+from tests.fuzz.sent import Sent, signed, visible
 from tests.fuzz.server import Server
 from tests.wire.test_codecs import Maker, operations, request_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,17 @@ def broken(tx: Tx, args: None) -> None:
     raise KeyError("a bug")
 
 
-RULES = {"test.count": count, "test.broken": broken}
+HERE, THERE = keys.key("t", "p", "here"), keys.key("t", "p", "there")
+
+
+def move(tx: Tx, args: None) -> None:
+    """One row, in one of two places."""
+    old, new = (HERE, THERE) if tx.get(HERE) else (THERE, HERE)
+    tx.delete(old)
+    tx.put(new, b"it")
+
+
+RULES = {"test.count": count, "test.broken": broken, "test.move": move}
 
 
 def with_stores(home: Path, body: Callable[[Store, Store], Awaitable[None]]) -> None:
@@ -56,6 +66,27 @@ def test_what_one_process_writes_every_process_reads(tmp_path: Path) -> None:
         assert writer.get(K) == b"2"
         assert await writer.submit("test.count", {"by": 3}) == 5
         assert front.get(K) == b"5"
+
+    with_stores(tmp_path, body)
+
+
+def test_several_rows_are_read_as_of_one_moment(tmp_path: Path) -> None:
+    """Also when each row is again as it was before, at the moment it is looked at."""
+
+    async def body(writer: Store, front: Store) -> None:
+        loop = asyncio.get_running_loop()
+
+        def moving() -> Iterator[bytes]:
+            for key in (HERE, THERE):
+                yield key
+                asyncio.run_coroutine_threadsafe(writer.submit("test.move", None), loop).result(9)
+
+        for store in (writer, front):
+            for _ in range(4):
+                await writer.submit("test.move", None)
+                held = await asyncio.to_thread(store.values, moving())
+                assert sorted(held, key=str) == [None, b"it"]
+        assert writer.values([HERE, THERE]) == front.values([HERE, THERE])
 
     with_stores(tmp_path, body)
 

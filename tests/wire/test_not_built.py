@@ -11,8 +11,8 @@ from botocore.serialize import create_serializer
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES
 from tests.fuzz import judge
-from tests.fuzz.cases import headers_of, visible
-from tests.fuzz.sent import Sent, signed
+from tests.fuzz.cases import headers_of
+from tests.fuzz.sent import Sent, signed, visible
 from tests.fuzz.server import Server
 from tests.wire.test_codecs import Maker, request_of
 

@@ -8,6 +8,7 @@ it does with 8 KB, and a value longer than a page fills its overflow pages (an o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ class Rows:
     snapshot and keep the write-ahead log from being reused."""
 
     def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
         self._row = connection.cursor()
         self._value = connection.cursor().execute
         self._range = connection.cursor()
@@ -83,6 +85,12 @@ class Rows:
     def value(self, key: bytes) -> bytes | None:
         """The bytes of a row alone."""
         found: bytes | None = self._value(VALUE, (key,)).get
+        return found
+
+    def values(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        """The bytes of several rows, all as of one moment."""
+        with self._connection:  # a read transaction: the first read fixes what all of them see
+            found = [self.value(key) for key in keys]
         return found
 
     def row(self, key: bytes) -> Row | None:

@@ -9,7 +9,7 @@ the same file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -98,6 +98,10 @@ class Store:
     def row(self, key: bytes) -> Row | None:
         """The row, or None."""
         return self._reader.row(key)
+
+    def values(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        """The bytes of several rows (None where there is none), all as of one moment."""
+        return self._reader.values(keys)
 
     def get_json(self, key: bytes) -> Any | None:
         """The row's bytes parsed as JSON, or None."""

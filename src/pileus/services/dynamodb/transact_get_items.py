@@ -20,9 +20,7 @@ from pileus.services.dynamodb.throughput import reason
 from pileus.services.dynamodb.transacting import BYTES_MAX, canceled, check_payload
 from pileus.services.dynamodb.values import check_item, item_size
 
-ATTEMPTS_MAX = 20
 NONE = {"Code": "None"}
-CONFLICT = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 Wanted = tuple[Table, bytes, "Projection | None"]
 
 
@@ -88,21 +86,11 @@ def admit(room: Room, tables: list[Table]) -> None:
 
 
 def snapshot(room: Room, row_keys: list[bytes]) -> list[bytes | None]:
-    """The rows at one moment: read twice until nothing moved in between.
-
-    Versions only grow, so equal versions in two passes mean that every row held its value at the
-    end of the first pass.
-    """
-    rows = [room.store.row(k) for k in row_keys]
-    for _ in range(ATTEMPTS_MAX):
-        again = [room.store.row(k) for k in row_keys]
-        if [r and r.version for r in rows] == [r and r.version for r in again]:
-            texts = [r.value if r else None for r in again]
-            if sum(len(t or b"") for t in texts) > BYTES_MAX:
-                check_payload(sum(item_size(orjson.loads(t)) for t in texts if t is not None))
-            return texts
-        rows = again
-    raise canceled([CONFLICT for _ in row_keys])
+    """The rows at one moment, together no larger than a transaction may be."""
+    texts = room.store.values(row_keys)
+    if sum(len(t or b"") for t in texts) > BYTES_MAX:
+        check_payload(sum(item_size(orjson.loads(t)) for t in texts if t is not None))
+    return texts
 
 
 def _report(wanted: list[Wanted], texts: list[bytes | None], asked: str) -> list[dict[str, Any]]:
