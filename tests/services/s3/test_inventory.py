@@ -111,15 +111,17 @@ def test_all_versions_are_told_apart() -> None:
         await s3.put("b", b"333")
         made = Reported(s3)
         filtered = {"Filter": {"Prefix": "a"}}
-        await made.begin(IncludedObjectVersions="All", OptionalFields=["Size"], **filtered)
+        fields = ["EncryptionStatus", "Size", "BucketKeyStatus"]
+        await made.begin(IncludedObjectVersions="All", OptionalFields=fields, **filtered)
         await made.chore.turn()
         manifest, lines = await made.last()
         columns = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size"
+        columns += ", EncryptionStatus, BucketKeyStatus"
         assert manifest["fileSchema"] == columns
         assert lines == [
-            [BUCKET, "a", marker, "true", "true", ""],
-            [BUCKET, "a", two, "false", "false", "2"],
-            [BUCKET, "a", one, "false", "false", "1"],
+            [BUCKET, "a", marker, "true", "true", "", "", ""],
+            [BUCKET, "a", two, "false", "false", "2", "SSE-S3", "DISABLED"],
+            [BUCKET, "a", one, "false", "false", "1", "SSE-S3", "DISABLED"],
         ]
 
     timed(work, "Enabled")

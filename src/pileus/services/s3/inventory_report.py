@@ -39,6 +39,10 @@ def _encryption(meta: Meta) -> str:
     return "NOT-SSE" if meta.seal is None else _ENCRYPTED[meta.seal.kind]
 
 
+def _bucket_key(meta: Meta) -> str:
+    return "ENABLED" if meta.seal is not None and meta.seal.bucket_key else "DISABLED"
+
+
 def _expiration(bucket: Bucket, key: str, meta: Meta) -> str:
     found = expiry_ms(bucket, key, meta)
     return moment(found) if found is not None else ""
@@ -60,7 +64,7 @@ _CELLS: Mapping[str, Callable[[Bucket, str, Meta], str]] = {
     "ObjectLockMode": lambda bucket, key, meta: _lock(meta, object_lock.MODE),
     "ObjectLockLegalHoldStatus": lambda bucket, key, meta: _lock(meta, object_lock.HOLD),
     "IntelligentTieringAccessTier": lambda bucket, key, meta: _tier(meta),
-    "BucketKeyStatus": lambda bucket, key, meta: "DISABLED",
+    "BucketKeyStatus": lambda bucket, key, meta: _bucket_key(meta),
     "ChecksumAlgorithm": lambda bucket, key, meta: ",".join(meta.checks),
     "ObjectOwner": lambda bucket, key, meta: canonical_id(meta.owner or bucket.owner),
     "LifecycleExpirationDate": _expiration,
