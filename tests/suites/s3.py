@@ -93,6 +93,9 @@ def configuration(made: Cloud, more: str = "") -> str:
     """The suite's configuration file for ``made``; ``more`` goes into the main user's section."""
     owners = json.loads((made.home / "credentials.json").read_text())
     main, alt, tenant = owners, owners["accounts"][ALT], owners["accounts"][TENANT]
+    kms = made.client("kms")
+    for name in ("kms_keyid", "kms_keyid2"):
+        more += f"{name} = {kms.create_key()['KeyMetadata']['Arn']}\n"
     sections = (
         ("s3 main", "main", main, f"api_name = default\n{MAIN}{more}"),
         ("s3 alt", "alt", alt, ""),

@@ -22,6 +22,11 @@ MB = 1024 * 1024
 MARK = b"a plain text nobody may find on the disk "
 KEY = os.urandom(32)
 OTHER = os.urandom(32)
+TEXTS = {  # where boto3 does not encode the key itself
+    "SSECustomerAlgorithm": "AES256",
+    "SSECustomerKey": base64.b64encode(KEY).decode(),
+    "SSECustomerKeyMD5": base64.b64encode(hashlib.md5(KEY).digest()).decode(),
+}
 USUAL = {"SSEAlgorithm": "AES256"}
 
 
@@ -146,6 +151,11 @@ def test_a_customers_key_opens_its_object_only(s3: Any, bucket: str, size: int) 
     assert head["ContentLength"] == size
     if size:
         assert body(s3, bucket, "k", Range="bytes=1-9", **customer()) == data[1:10]
+    asked = ["ObjectSize"]
+    error = refused(s3.get_object_attributes, Bucket=bucket, Key="k", ObjectAttributes=asked)
+    assert error["Code"] == "InvalidRequest"
+    told = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=asked, **TEXTS)
+    assert told["ObjectSize"] == size
     for call in (s3.get_object, s3.head_object):
         assert refused(call, Bucket=bucket, Key="k")["Status"] == 400
         assert refused(call, Bucket=bucket, Key="k", **customer(OTHER))["Status"] == 403

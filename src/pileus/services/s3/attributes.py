@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.services.call import Call
-from pileus.services.s3 import checksums, faults, storage_classes
+from pileus.services.s3 import checksums, encryption, faults, storage_classes
 from pileus.services.s3.headers import moment
 from pileus.services.s3.layout import parts_of
 from pileus.services.s3.list_objects import page_size
+from pileus.services.s3.multipart import given
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta
 
@@ -28,6 +29,8 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
             "Invalid attribute name specified.", "x-amz-object-attributes", ",".join(asked)
         )
     _, _, meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
+    headers = call.request.headers if call.request is not None else given(params)
+    encryption.check_key(call, meta.seal, headers)
     answer: dict[str, Any] = {"LastModified": moment(meta.modified_ms)}
     if room.bucket(params["Bucket"]).versioning:
         answer["VersionId"] = meta.version or "null"

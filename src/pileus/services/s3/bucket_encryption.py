@@ -53,7 +53,7 @@ def _rule(told: dict[str, Any]) -> dict[str, Any]:
     if apply is not None:
         method, key_id = apply.get("SSEAlgorithm"), apply.get("KMSMasterKeyID")
         if method == "aws:kms:dsse":
-            raise faults.not_built(f"default encryption with {method}")
+            raise faults.not_built("SSEAlgorithm", method)
         if method not in (AES256, KMS):
             raise faults.malformed_xml()
         if key_id and method != KMS:

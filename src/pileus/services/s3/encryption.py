@@ -31,6 +31,7 @@ BUCKET_KEY = "x-amz-server-side-encryption-bucket-key-enabled"
 OF_WRITES = (METHOD, KEY_ID, CONTEXT, BUCKET_KEY)
 OWN_KEY = "alias/aws/s3"
 NO_CONTEXT: dict[str, str] = {}
+_OWN: Headers = [(METHOD, AES256)]
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ def wish(call: Call, bucket: Bucket, headers: Mapping[str, str]) -> Wish:
             "The encryption method specified is not supported", METHOD, method
         )
     if method == "aws:kms:dsse":
-        raise faults.not_built(f"{METHOD}: {method}")
+        raise faults.not_built(METHOD, method)
     if method != KMS and (key_id is not None or CONTEXT in headers):
         raise faults.invalid_argument(
             "Server Side Encryption with AWS KMS managed key requires HTTP header"
@@ -306,7 +307,7 @@ def answer_headers(seal: Seal | None, headers: Mapping[str, str] = NO_CONTEXT) -
     if seal is None:
         return []
     if seal.kind == AES256:
-        return [(METHOD, AES256)]
+        return _OWN
     if seal.kind == CUSTOMER:
         told = headers.get(customer_keys.MD5)
         more = [(customer_keys.MD5, told)] if told is not None else []
