@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from pileus.services.dynamodb import transacting
 from pileus.services.dynamodb.expressions.conditions import Condition
+from pileus.state.database import Rows
 from pileus.state.duplicates import Duplicates
 from tests.simulation.histories import run_seed
 from tests.simulation.tables import Violation
 
-SEEDS = 8
+SEEDS = 6
 
 
 def test_one_order_explains_every_answer() -> None:
@@ -49,3 +51,30 @@ def test_conditions_that_always_hold_are_noticed(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Condition, "test", always)
     noticed("not linearizable")
+
+
+def test_transactions_carried_out_in_part_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, last = transacting.carry_out, [None]
+
+    def first_only(tx: Any, *given: Any) -> Any:
+        if last[0] is tx.request_id:
+            return [1.0, {}]
+        last[0] = tx.request_id
+        return whole(tx, *given)
+
+    monkeypatch.setattr(transacting, "carry_out", first_only)
+    noticed("G")
+
+
+def test_transactional_reads_of_several_moments_are_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old: dict[bytes, bytes | None] = {}
+
+    def scattered(self: Rows, keys: Any) -> list[bytes | None]:
+        return [
+            old.setdefault(k, self.value(k)) if n else self.value(k) for n, k in enumerate(keys)
+        ]
+
+    monkeypatch.setattr(Rows, "values", scattered)
+    noticed("G-single")
