@@ -40,6 +40,7 @@ TICK_S = 0.25
 SWEEP_EVERY_S = 60.0
 HISTORY_EVERY_S = 2.0
 COUNT_EVERY_S = 600.0
+MARGIN_MS = 60_000
 SLICE_ROWS = 200
 PURGE_ROWS = 500
 PAUSE_FACTOR = 20  # a walk rests this many times as long as it works
@@ -158,7 +159,8 @@ class Chores:
             if table.history:
                 await records.seal(room, table.history)
             if pitr and not table.description.get("copies"):
-                limit_ms = room.clock.now_ms() - pitr["days"] * DAY_MS
+                # A moment that may still be asked for is kept until the asking is through.
+                limit_ms = room.clock.now_ms() - pitr["days"] * DAY_MS - MARGIN_MS
                 if records.due(room, table.history, limit_ms):
                     await records.trim(room, table.history, limit_ms)
         await expire_backups(room)

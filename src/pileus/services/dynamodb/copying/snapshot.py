@@ -88,15 +88,17 @@ class Walk:
             began = clock.monotonic()
             slice_ = store.pairs(start, end, SLICE_ROWS)
             await self.catch_up(given=start[cut:])
-            yield [(k[cut:], v) for k, v in slice_ if self.images.find(k[cut:]) is None]
+            found = [(k[cut:], v) for k, v in slice_ if self.images.find(k[cut:]) is None]
+            worked_s = clock.monotonic() - began  # who takes the items rests for his own work
+            yield found
             if len(slice_) < SLICE_ROWS:
                 break
             start = slice_[-1][0] + b"\x00"
-            await clock.sleep(min(REST_S_MAX, REST * (clock.monotonic() - began)))
+            await clock.sleep(min(REST_S_MAX, REST * worked_s))
         after = b""
-        while found := self.images.present(after, SLICE_ROWS):
-            after = found[-1][0]
-            yield found
+        while images := self.images.present(after, SLICE_ROWS):
+            after = images[-1][0]
+            yield images
 
     def close(self) -> None:
         self.images.close()
