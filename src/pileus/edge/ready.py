@@ -67,6 +67,8 @@ class Instant:
     def answer(self, data: bytes, date: bytes) -> bytes | None:
         """The whole answer to a request that came in these very bytes before, ``date`` among its
         lines; None where it must be read."""
+        if not self.viewers:
+            return None
         line, _, rest = data.partition(b"\r\n")
         viewer = self.viewers.get(rest)
         if viewer is None:

@@ -14,7 +14,7 @@ from pileus.wire.failures import as_aws_error
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
 from pileus.wire.plan import Plan
-from pileus.wire.protocols.rest_xml import host_id
+from pileus.wire.protocols.rest_xml import host_id, raw_host_id
 from pileus.wire.router import Route, Router
 from pileus.wire.strangers import UnknownService, refuse
 
@@ -96,5 +96,5 @@ class Answers:
 
 def object_ids(request_id: str) -> bytes:
     """Both ids of an answer of S3, as header lines."""
-    text = f"x-amz-request-id: {request_id}\r\nx-amz-id-2: {host_id(request_id)}\r\n"
-    return text.encode()
+    told = request_id.encode()
+    return b"x-amz-request-id: %b\r\nx-amz-id-2: %b\r\n" % (told, raw_host_id(told))

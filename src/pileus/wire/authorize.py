@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pileus.errors import AwsError
@@ -36,6 +36,7 @@ class Authorizer:
 
     def __init__(self, identities: Any) -> None:
         self._identities = identities
+        self.changes: Callable[[], int] = identities.changes  # grows with every change of any
         self._generation = -1
         self._allowed: set[tuple[Any, str, str, int, str]] = set()
         self._compiled: dict[int, tuple[Any, Any]] = {}
@@ -77,10 +78,6 @@ class Authorizer:
             0,
             "",
         ) in self._allowed and self._identities.generation == self._generation
-
-    def changes(self) -> int:
-        """Grows with every change of any identity."""
-        return int(self._identities.generation)
 
     def allows_all(self, principal: Principal, access: Access) -> bool:
         """Whether ``principal`` may do this to every resource that starts with ``access.resource``,

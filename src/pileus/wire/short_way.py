@@ -138,6 +138,7 @@ class ShortWay:
         self._directory = directory
         self._authorizer = authorizer
         self._now_ms = now_ms
+        self._bytes_max = objects.bytes_max
         self._bucket_changes = objects.changes
         self._identity_changes = authorizer.changes
         self._places: dict[tuple[str, str], tuple[str, str]] = {}
@@ -156,15 +157,13 @@ class ShortWay:
         wish = (signer.shape(names) if shape is None else shape) & _METHODS.get(method, 0)
         if not wish or (request.query and request.query != _HINTS[method]):
             return None
-        if (
-            len(request.body) > self._objects.bytes_max
-        ):  # before it is hashed: the usual way hashes too
-            return None
         place = self._places.get((headers["host"], request.path)) or self._place(request)
         if place is None:
             return None
         # The signature, its time and the body's hash.
         date, told, body = headers["x-amz-date"], headers["x-amz-content-sha256"], request.body
+        if body and len(body) > self._bytes_max:  # it is hashed where it is taken
+            return None
         moment = signer.moments.get(date) or self._moment(signer, date)
         now_ms = self._now_ms()
         if moment is None or not -SKEW_MS <= now_ms - moment[0] <= SKEW_MS:

@@ -21,7 +21,7 @@ class Identities:
         self._store = store
         self._seal = seal
         self._generation = -1
-        self._now = store.counter(rows.TABLE)
+        self.changes = self._now = store.counter(rows.TABLE)  # ``generation``, as a function
         self._credentials: dict[tuple[str, str | None], Credential] = {}
         self._policies: dict[Principal, Policies] = {}
         self._callers: dict[Principal, Caller] = {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from binascii import b2a_base64
 from collections.abc import Callable
+from hashlib import blake2s
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -146,4 +146,9 @@ class RestXml(Rest):
 
 def host_id(request_id: str) -> str:
     """S3's second request id: opaque, derived from the first."""
-    return base64.b64encode(hashlib.blake2s(request_id.encode()).digest()).decode()
+    return raw_host_id(request_id.encode()).decode()
+
+
+def raw_host_id(request_id: bytes) -> bytes:
+    """The same in bytes."""
+    return b2a_base64(blake2s(request_id).digest(), newline=False)
