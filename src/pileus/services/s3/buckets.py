@@ -22,6 +22,7 @@ from pileus.state import keys
 
 BUCKETS_PAGE_MAX = 10_000
 PAGE = 500
+_OLD_NAMES = {"EU": "eu-west-1"}  # location constraints that are no region
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
 
@@ -92,18 +93,22 @@ def _region(call: Call) -> str:
             "The specified location-constraint is not valid",
             fields={"LocationConstraint": told},
         )
-    if {"EU": "eu-west-1"}.get(told, told) != call.region and call.region != "us-east-1":
+    if _OLD_NAMES.get(told, told) != call.region and call.region != "us-east-1":
         raise AwsError(
             "IllegalLocationConstraintException",
             f"The {told} location constraint is incompatible for the region specific endpoint this"
             " request was sent to.",
         )
-    return str(told)
+    return str(_OLD_NAMES.get(told, told))
 
 
 def head_bucket(room: Room, call: Call) -> dict[str, Any]:
     bucket = room.bucket(call.params["Bucket"])
-    return {"BucketRegion": bucket.region, "AccessPointAlias": False}
+    return {
+        "BucketArn": bucket_arn(bucket.name),
+        "BucketRegion": bucket.region,
+        "AccessPointAlias": False,
+    }
 
 
 def get_location(room: Room, call: Call) -> dict[str, Any]:
