@@ -158,7 +158,7 @@ def test_settings_are_checked() -> None:
         }
         cases = [
             ({}, "ReadCapacityUnits and WriteCapacityUnits must both be specified"),
-            ({"TableName": "ab"}, "TableName must be at least 3 characters long"),
+            ({"TableName": "ab"}, "Value 'ab' at 'tableName' failed to satisfy constraint: Member"),
             ({"TableName": "a;b"}, "Member must satisfy regular expression pattern"),
             ({"BillingMode": "FREE"}, "Member must satisfy enum value set"),
             (

@@ -83,11 +83,13 @@ class Shapes:
             raise unserializable("Start of structure or map found where not expected")
         params: dict[str, Any] = self._read_members(body, self._shapes[name])
         if operation in NAMED_FIRST:
-            _check_table_name(params.get("TableName"))
+            _check_table_name(params.get("TableName"), operation == "CreateTable")
         errors: list[str] = []
         self._constrain(params, name, "", "", errors, named_first=operation in NAMED_FIRST)
         if operation in UNCHECKED:
             errors = [e for e in errors if "'tags." in e or "'tagKeys." in e]
+        if len(errors) == 1 and params.get("RequestItems") == {}:
+            raise invalid(f"The requestItems parameter is required for {operation}")
         if errors:
             found = errors[:ERRORS_MAX]
             plural = "s" if len(found) > 1 else ""
@@ -172,7 +174,12 @@ class Shapes:
         path = f"{parent}.{member}" if parent and member else member
         kind = shape["type"]
         if member:
-            _check_constraints(value, name, {**shape, **(extra or {})}, path, errors)
+            broken = _broken(value, name, {**shape, **(extra or {})})
+            if broken:
+                opening = _failed(self._told(value, name), path)
+                if name == "KeyList" and "less" in broken[0]:  # the service shows none of so many
+                    opening = f"Value at 'R{path[1:-4]}Keys' failed to satisfy constraint: "
+                errors += [opening + text for text in broken]
         if name == "AttributeValue":
             return
         if kind == "structure":
@@ -181,7 +188,24 @@ class Shapes:
             for n, child in enumerate(value, 1):
                 self._constrain(child, shape["member"]["shape"], f"{path}.{n}", "member", errors)
         elif kind == "map" and shape["value"]["shape"] != "AttributeValue":
-            self._constrain_map(value, shape, path, errors)
+            self._constrain_map(value, name, path, errors)
+
+    def _told(self, value: Any, name: str) -> str:
+        """A value as the service shows it in an error."""
+        shape = self._shapes[name]
+        if shape["type"] == "structure" and isinstance(value, dict):
+            members = (
+                f"{m[0].lower()}{m[1:]}={self._told(value[m], ref['shape'])}"
+                for m, ref in shape["members"].items()
+                if m in value
+            )
+            return f"{name}({', '.join(members)})"
+        if shape["type"] == "list" and isinstance(value, list):
+            return f"[{', '.join(self._told(v, shape['member']['shape']) for v in value)}]"
+        if shape["type"] == "map" and isinstance(value, dict):
+            inner = shape["value"]["shape"]
+            return f"{{{', '.join(f'{k}={self._told(v, inner)}' for k, v in value.items())}}}"
+        return _shown(value)
 
     def _constrain_members(
         self,
@@ -210,13 +234,14 @@ class Shapes:
             self._constrain(value[member], ref["shape"], path, low, errors, extra=extra)
 
     def _constrain_map(
-        self, value: dict[str, Any], shape: dict[str, Any], path: str, errors: list[str]
+        self, value: dict[str, Any], name: str, path: str, errors: list[str]
     ) -> None:
+        shape = self._shapes[name]
         member = shape["value"]["shape"]
         if shape["key"]["shape"] == "TableArn":
             if not all(_is_name(n) or n.startswith("arn:") for n in value):
                 errors.append(
-                    _failed(value, path)
+                    _failed(self._told(value, name), path)
                     + "Map keys must satisfy constraint: [Member must have length less than or"
                     " equal to 255, Member must have length greater than or equal to 3, Member"
                     f" must satisfy regular expression pattern: {NAME_PATTERN}]"
@@ -226,7 +251,7 @@ class Shapes:
                 low, high = inner.get("min", 0), inner.get("max", 1 << 31)
                 if not all(low <= len(v) <= high for v in value.values()):
                     errors.append(
-                        _failed(value, path)
+                        _failed(self._told(value, name), path)
                         + "Map value must satisfy constraint: [Member must have length less than"
                         f" or equal to {high}, Member must have length greater than or equal to"
                         f" {low}]"
@@ -310,15 +335,18 @@ def _is_name(text: str) -> bool:
     return 3 <= len(text) <= 255 and re.fullmatch(NAME_PATTERN, text) is not None
 
 
-def _check_table_name(name: Any) -> None:
+def _check_table_name(name: Any, new: bool) -> None:
+    """``new``: of CreateTable, which words a short one as a constraint."""
     if name is None:
         raise invalid("The parameter 'TableName' is required but was not present in the request")
-    if name.startswith("arn:"):
+    if name.startswith("arn:") or 3 <= len(name) <= 255:
         return
-    if not 3 <= len(name) <= 255:
+    if new and len(name) < 3:
         raise invalid(
-            "TableName must be at least 3 characters long and at most 255 characters long"
+            f"1 validation error detected: {_failed(name, 'tableName')}Member must have length"
+            " greater than or equal to 3"
         )
+    raise invalid("TableName must be at least 3 characters long and at most 255 characters long")
 
 
 def _shown(value: Any) -> str:
@@ -329,28 +357,27 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _failed(value: Any, path: str) -> str:
-    return f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: "
+def _failed(shown: str, path: str) -> str:
+    return f"Value '{shown}' at '{path}' failed to satisfy constraint: "
 
 
-def _check_constraints(
-    value: Any, name: str, shape: dict[str, Any], path: str, errors: list[str]
-) -> None:
-    opening = _failed(value, path)
+def _broken(value: Any, name: str, shape: dict[str, Any]) -> list[str]:
+    """What of its shape's constraints a value does not keep."""
     allowed = ENUMS.get(name) or shape.get("enum")
     if allowed and value not in allowed:
-        errors.append(opening + f"Member must satisfy enum value set: [{', '.join(allowed)}]")
-        return
+        return [f"Member must satisfy enum value set: [{', '.join(allowed)}]"]
+    errors = []
     pattern = shape.get("pattern")
     if pattern and isinstance(value, str) and not re.fullmatch(pattern, value):
-        errors.append(opening + f"Member must satisfy regular expression pattern: {pattern}")
+        errors.append(f"Member must satisfy regular expression pattern: {pattern}")
     numeric = shape["type"] in NUMBERS
     measure = value if numeric else len(value) if isinstance(value, (str, list, dict)) else 0
     what = "value" if numeric else "length"
     if "min" in shape and measure < shape["min"]:
-        errors.append(opening + f"Member must have {what} greater than or equal to {shape['min']}")
+        errors.append(f"Member must have {what} greater than or equal to {shape['min']}")
     if "max" in shape and measure > shape["max"] and name not in _UNBOUNDED:
-        errors.append(opening + f"Member must have {what} less than or equal to {shape['max']}")
+        errors.append(f"Member must have {what} less than or equal to {shape['max']}")
+    return errors
 
 
 # Limits that the service words elsewhere.
