@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import orjson
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.conftest import Cloud
 
@@ -118,3 +120,48 @@ def test_what_was_exported_can_be_imported(cloud: Cloud, source: str) -> None:
         found = [e["message"] for e in lines if made["ImportArn"] in e["message"]]
         time.sleep(0.1)
     assert orjson.loads(found[0])["itemS3Pointer"]["key"] == f"{folder}/data/z"
+
+
+def test_the_bucket_is_used_with_the_callers_permissions(cloud: Cloud, source: str) -> None:
+    """A user who may export but not write to the bucket gets an export that failed, and says why;
+    one who may not export, none."""
+    iam = cloud.client("iam")
+    iam.create_user(UserName="exporter")
+    keys = iam.create_access_key(UserName="exporter")["AccessKey"]
+    db = boto3.client(
+        "dynamodb",
+        endpoint_url=cloud.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        db.export_table_to_point_in_time(TableArn=source, S3Bucket=BUCKET)
+    allowed = ["dynamodb:ExportTableToPointInTime", "dynamodb:DescribeExport"]
+    statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
+    policy = orjson.dumps({"Version": "2012-10-17", "Statement": [statement]}).decode()
+    iam.put_user_policy(UserName="exporter", PolicyName="export", PolicyDocument=policy)
+    made = db.export_table_to_point_in_time(TableArn=source, S3Bucket=BUCKET, S3Prefix="denied")
+    arn = made["ExportDescription"]["ExportArn"]
+    read = lambda: db.describe_export(ExportArn=arn)["ExportDescription"]  # noqa: E731
+    told = until(read, "ExportStatus", "FAILED")
+    assert told["FailureCode"] == "S3AccessDenied"
+    found = cloud.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="denied")
+    assert found["KeyCount"] == 0
+
+
+def test_an_export_under_a_key_of_ones_own(cloud: Cloud, source: str) -> None:
+    db, s3 = cloud.client("dynamodb"), cloud.client("s3")
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    made = db.export_table_to_point_in_time(
+        TableArn=source,
+        S3Bucket=BUCKET,
+        S3Prefix="sealed",
+        S3SseAlgorithm="KMS",
+        S3SseKmsKeyId=key,
+    )
+    arn = made["ExportDescription"]["ExportArn"]
+    read = lambda: db.describe_export(ExportArn=arn)["ExportDescription"]  # noqa: E731
+    told = until(read, "ExportStatus", "COMPLETED")
+    head = s3.head_object(Bucket=BUCKET, Key=told["ExportManifest"])
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
