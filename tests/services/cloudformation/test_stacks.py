@@ -215,3 +215,34 @@ Resources:
     assert set(found) == {"Hello", "HelloRole"}
     answer = cloud.client("lambda").invoke(FunctionName=found["Hello"], Payload=b'{"name": "sam"}')
     assert json.load(answer["Payload"]) == {"hello": "sam"}
+
+
+def test_a_bucket_with_a_key_of_its_own(cloud: Cloud, cfn: Any) -> None:
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Fn::GetAtt": ["Key", "Arn"]}}
+    rule = {"ServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}
+    encryption = {"ServerSideEncryptionConfiguration": [rule]}
+    key = {"Description": "a stack's", "EnableKeyRotation": True, "PendingWindowInDays": 7}
+    template = {
+        "Resources": {
+            "Key": {"Type": "AWS::KMS::Key", "Properties": key},
+            "Alias": {
+                "Type": "AWS::KMS::Alias",
+                "Properties": {"AliasName": "alias/stack/own", "TargetKeyId": {"Ref": "Key"}},
+            },
+            "Bucket": {
+                "Type": "AWS::S3::Bucket",
+                "Properties": {"BucketName": "stack-encrypted", "BucketEncryption": encryption},
+            },
+        }
+    }
+    create(cfn, "sealed", json.dumps(template))
+    s3, kms = cloud.client("s3"), cloud.client("kms")
+    told = kms.describe_key(KeyId="alias/stack/own")["KeyMetadata"]
+    assert told["Description"] == "a stack's"
+    assert kms.get_key_rotation_status(KeyId=told["KeyId"])["KeyRotationEnabled"]
+    made = s3.put_object(Bucket="stack-encrypted", Key="k", Body=b"x")
+    assert (made["SSEKMSKeyId"], made["BucketKeyEnabled"]) == (told["Arn"], True)
+    s3.delete_object(Bucket="stack-encrypted", Key="k")
+    cfn.delete_stack(StackName="sealed")
+    settle(cfn, "sealed", "delete")
+    assert kms.describe_key(KeyId=told["KeyId"])["KeyMetadata"]["KeyState"] == "PendingDeletion"

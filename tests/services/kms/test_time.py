@@ -52,8 +52,8 @@ class Desk:
         parts = Parts(store, None, clock, config, none, vault=Vault(bytes(32)), background=False)
         self.room, self.service = Room(parts), kms.build(parts)
 
-    async def __call__(self, operation: str, **params: Any) -> Any:
-        call = Call("kms", operation, OWNER, "us-east-1", params)
+    async def __call__(self, operation: str, retry: bytes = b"", **params: Any) -> Any:
+        call = Call("kms", operation, OWNER, "us-east-1", params, "", retry)
         self.service.access(call)
         answer = self.service.operations[operation](call)
         return await answer if asyncio.iscoroutine(answer) else answer
@@ -86,6 +86,28 @@ def test_a_key_is_gone_when_its_window_is_over(tmp_path: Path) -> None:
         await rotation.sweep(desk.room)
         assert (await desk("ListKeys"))["Keys"] == []
         assert (await desk("ListAliases"))["Aliases"] == []
+
+    on_desk(tmp_path, body)
+
+
+def test_a_repeated_call_has_one_effect_and_one_answer(tmp_path: Path) -> None:
+    async def body(desk: Desk, clock: Clock, store: Store) -> None:
+        first = await desk("CreateKey", b"1" * 16)
+        clock.at_ms += 5
+        assert await desk("CreateKey", b"1" * 16) == first
+        key = first["KeyMetadata"]["KeyId"]
+        assert [k["KeyId"] for k in (await desk("ListKeys"))["Keys"]] == [key]
+        who = {"KeyId": key, "GranteePrincipal": OWNER.arn, "Operations": ["Decrypt"]}
+        grant = await desk("CreateGrant", b"2" * 16, **who)
+        assert await desk("CreateGrant", b"2" * 16, **who) == grant
+        await desk("RotateKeyOnDemand", b"3" * 16, KeyId=key)
+        await desk("RotateKeyOnDemand", b"3" * 16, KeyId=key)
+        assert len((await desk("ListKeyRotations", KeyId=key))["Rotations"]) == 1
+        going = await desk("ScheduleKeyDeletion", b"4" * 16, KeyId=key)
+        clock.at_ms += 5
+        assert await desk("ScheduleKeyDeletion", b"4" * 16, KeyId=key) == going
+        with pytest.raises(AwsError, match="pending deletion"):
+            await desk("ScheduleKeyDeletion", KeyId=key)
 
     on_desk(tmp_path, body)
 

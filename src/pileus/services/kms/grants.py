@@ -55,11 +55,12 @@ async def create_grant(room: Room, call: Call) -> dict[str, Any]:
     }
     at = rows.grant(key.account, key.region, key.id, grant_id)
 
-    def change(draft: Draft) -> None:
+    def change(draft: Draft) -> str:
         if draft.get(at) is None:
             draft.put_json(at, grant)
+        return grant_id
 
-    await room.store.transact(change, call.invocation_id)
+    grant_id = await room.store.transact(change, call.invocation_id)
     return {"GrantId": grant_id, "GrantToken": _token(key, grant_id)}
 
 

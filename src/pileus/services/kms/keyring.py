@@ -14,6 +14,7 @@ from pileus.services.kms.policies import check_policy, default_policy
 from pileus.services.kms.room import DAY_MS, Key, Room, check_alive
 from pileus.services.kms.sealing import ALGORITHM
 from pileus.services.kms.tags import read_tags
+from pileus.state.draft import Draft
 
 WINDOW_DAYS_MIN, WINDOW_DAYS_MAX = 7, 30
 LIST_MAX = 1000
@@ -39,7 +40,12 @@ async def create_key(room: Room, call: Call) -> dict[str, Any]:
     key_id, record = room.new_record(call.account, policy, description)
     record["tags"] = read_tags(params.get("Tags") or [])
     at = rows.key(call.account, call.region, key_id)
-    await room.store.transact(lambda draft: draft.put_json(at, record), call.invocation_id)
+
+    def change(draft: Draft) -> list[Any]:
+        draft.put_json(at, record)
+        return [key_id, record]
+
+    key_id, record = await room.store.transact(change, call.invocation_id)  # a repeat's: the first
     return {"KeyMetadata": metadata(Key(call.account, call.region, key_id, record, {}))}
 
 
@@ -145,7 +151,6 @@ async def update_description(room: Room, call: Call) -> None:
 async def schedule_deletion(room: Room, call: Call) -> dict[str, Any]:
     """From now on it serves nothing; after the window its material is destroyed."""
     key = own(room, call)
-    check_alive(key)
     days = call.params.get("PendingWindowInDays") or WINDOW_DAYS_MAX
     if not WINDOW_DAYS_MIN <= days <= WINDOW_DAYS_MAX:
         raise faults.invalid(
@@ -154,7 +159,14 @@ async def schedule_deletion(room: Room, call: Call) -> dict[str, Any]:
             f" {WINDOW_DAYS_MIN} and {WINDOW_DAYS_MAX}"
         )
     at_ms = room.clock.now_ms() + days * DAY_MS
-    await room.edit(call, key, lambda r: r.update(deletion_ms=at_ms, window_days=days))
+
+    def change(record: dict[str, Any]) -> int:
+        if record["deletion_ms"] is not None:
+            raise faults.invalid_state(f"{key.arn} is pending deletion.")
+        record.update(deletion_ms=at_ms, window_days=days)
+        return at_ms
+
+    at_ms = await room.edit(call, key, change)
     return {
         "KeyId": key.arn,
         "DeletionDate": at_ms / 1000,
@@ -166,8 +178,11 @@ async def schedule_deletion(room: Room, call: Call) -> dict[str, Any]:
 async def cancel_deletion(room: Room, call: Call) -> dict[str, Any]:
     """The key comes back disabled."""
     key = own(room, call)
-    if key.state != "PendingDeletion":
-        raise faults.invalid_state(f"{key.arn} is not pending deletion.")
-    change = {"deletion_ms": None, "window_days": None, "enabled": False}
-    await room.edit(call, key, lambda record: record.update(change))
+
+    def change(record: dict[str, Any]) -> None:
+        if record["deletion_ms"] is None:
+            raise faults.invalid_state(f"{key.arn} is not pending deletion.")
+        record.update(deletion_ms=None, window_days=None, enabled=False)
+
+    await room.edit(call, key, change)
     return {"KeyId": key.arn}

@@ -192,18 +192,20 @@ class Room:
 
     # -- changing ------------------------------------------------------------------------------
 
-    async def edit(self, call: Call, key: Key, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change the key's row as it is when the change is made."""
+    async def edit(self, call: Call, key: Key, change: Callable[[dict[str, Any]], Any]) -> Any:
+        """Change the key's row as it is when the change is made; answers what ``change`` does. What
+        ``change`` refuses is not refused to the repeat of a call that went through."""
         at = rows.key(key.account, key.region, key.id)
 
-        def apply(draft: Draft) -> None:
+        def apply(draft: Draft) -> Any:
             record = draft.get_json(at)
             if record is None:
                 raise faults.no_key(key.arn)
-            change(record)
+            result = change(record)
             draft.put_json(at, record)
+            return result
 
-        await self.store.transact(apply, call.invocation_id)
+        return await self.store.transact(apply, call.invocation_id)
 
     def below(
         self, account: str, region: str, prefix: str, limit: int, after: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pileus.errors import AwsError
-from pileus.services.call import Call, Headers
+from pileus.services.call import Call
 from pileus.services.s3 import customer_keys, faults, segments
 from pileus.services.s3.customer_keys import CustomerKey
 from pileus.services.s3.names import bucket_arn, object_arn
@@ -31,7 +31,7 @@ BUCKET_KEY = "x-amz-server-side-encryption-bucket-key-enabled"
 OF_WRITES = (METHOD, KEY_ID, CONTEXT, BUCKET_KEY)
 OWN_KEY = "alias/aws/s3"
 NO_CONTEXT: dict[str, str] = {}
-_OWN: Headers = [(METHOD, AES256)]
+_OWN = ((METHOD, AES256),)
 
 
 @dataclass(slots=True)
@@ -302,10 +302,12 @@ async def ask_kms(
 # -- what is told ------------------------------------------------------------------------------
 
 
-def answer_headers(seal: Seal | None, headers: Mapping[str, str] = NO_CONTEXT) -> Headers:
+def answer_headers(
+    seal: Seal | None, headers: Mapping[str, str] = NO_CONTEXT
+) -> Sequence[tuple[str, str]]:
     """Headers that tell how a version is encrypted; ``headers``: the request's."""
     if seal is None:
-        return []
+        return ()
     if seal.kind == AES256:
         return _OWN
     if seal.kind == CUSTOMER:

@@ -9,6 +9,7 @@ from pileus.services.cloudformation.resources import (
     cloudfront,
     dynamodb,
     iam,
+    kms,
     lambda_,
     logs,
     s3,
@@ -23,4 +24,5 @@ KINDS: Mapping[str, Kind] = {
     **apigatewayv2.KINDS,
     **cloudfront.KINDS,
     **logs.KINDS,
+    **kms.KINDS,
 }

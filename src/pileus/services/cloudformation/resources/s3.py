@@ -47,6 +47,13 @@ def _website(value: Any) -> dict[str, Any]:
     return {"WebsiteConfiguration": site}
 
 
+def _encryption(value: Any) -> dict[str, Any]:
+    names = {"ServerSideEncryptionByDefault": "ApplyServerSideEncryptionByDefault"}
+    told = value["ServerSideEncryptionConfiguration"]
+    rules = [{names.get(k, k): whole(v) for k, v in rule.items()} for rule in told]
+    return {"ServerSideEncryptionConfiguration": {"Rules": rules}}
+
+
 # property -> (operation that sets it, operation that removes it, its parameters)
 SETTINGS: dict[str, tuple[str, str, Any]] = {
     "PublicAccessBlockConfiguration": (
@@ -61,6 +68,7 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
     ),
     "CorsConfiguration": ("PutBucketCors", "DeleteBucketCors", _cors),
     "WebsiteConfiguration": ("PutBucketWebsite", "DeleteBucketWebsite", _website),
+    "BucketEncryption": ("PutBucketEncryption", "DeleteBucketEncryption", _encryption),
     "VersioningConfiguration": (
         "PutBucketVersioning",
         "",
