@@ -2,8 +2,10 @@
 cloud.
 
 ``DIR/s3-tests`` is a checkout of ceph/s3-tests (its requirements and pytest-timeout in ``.venv``
-there, or here), ``DIR/dynalite`` one of dynalite with its packages installed. Nothing of them is
-kept here; the counts go to docs/suites.json, which the compatibility page shows, with the reasons
+there, or here), ``DIR/dynalite`` and ``DIR/dynamodb-conformance`` are checkouts of
+architect/dynalite and nubo-db/dynamodb-conformance with their packages installed. Nothing of them
+is kept here; the counts go to docs/suites.json, which the compatibility page shows, with the
+reasons
 ``reasons.toml`` gives for what did not pass (``ONLY="s3-tests"``: one suite of them). S3's suite
 expects ACLs as they were before 2023 (object writers own their objects, nothing is blocked) and
 short days of lifecycle rules, so it runs with that configuration. Its reports are in ``var/``.
@@ -27,11 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Cloud, new_cloud
-from tests.suites import dynalite, s3
+from tests.suites import conformance, dynalite, s3
 
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "suites.json"
 REASONS = Path(__file__).with_name("reasons.toml")
-SUITES = (*s3.HALVES, "dynalite")
+NODE = {"dynalite": dynalite.run, conformance.NAME: conformance.run}
+SUITES = (*s3.HALVES, *NODE)
 SETTINGS = {
     "PILEUS_S3_LEGACY_DEFAULTS": "true",
     "PILEUS_S3_DAY_S": str(s3.DAY_S),
@@ -64,11 +67,11 @@ def run(directory: Path, only: str, words: list[str]) -> dict[str, dict[str, Any
         for suite in SUITES:
             if only not in ("", suite):
                 continue
-            place = directory / ("dynalite" if suite == "dynalite" else "s3-tests")
+            place = directory / (suite if suite in NODE else "s3-tests")
             if suite in s3.HALVES and place.exists():
                 found[suite] = s3.run(place, made, suite, words, out)
-            elif (place / "node_modules").exists():
-                found[suite] = dynalite.run(place, made)
+            elif suite in NODE and (place / "node_modules").exists():
+                found[suite] = NODE[suite](place, made)
             if suite in found:
                 found[suite] |= {"commit": commit(place), "date": date.today().isoformat()}
                 shown = {k: v for k, v in found[suite].items() if k != "not_passed"}
