@@ -6,6 +6,8 @@ import copy
 import random
 from typing import Any
 
+import pytest
+
 from pileus.errors import AwsError
 from tests.services.dynamodb.desk import Desk, at_desk, index
 
@@ -140,3 +142,27 @@ def test_bent_requests_are_answered_in_kind() -> None:
         assert 500 < refused < 1500
 
     at_desk(main)
+
+
+@pytest.mark.parametrize("moment", ["x", True, 1e308, -1e308, 10**18])
+def test_times_that_are_none_are_refused(moment: Any) -> None:
+    async def test(desk: Desk) -> None:
+        table = await desk.table("times", "p:S")
+        await desk.UpdateContinuousBackups(
+            TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+        arn = desk.service_table(table).arn
+        restore = {"SourceTableName": table, "TargetTableName": "back", "RestoreDateTime": moment}
+        spec = {"ExportFromTime": moment, "ExportToTime": moment}
+        changes = {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": spec}
+        export = {"TableArn": arn, "S3Bucket": "shelf"}
+        for operation, params in (
+            ("RestoreTableToPointInTime", restore),
+            ("ExportTableToPointInTime", {**export, "ExportTime": moment}),
+            ("ExportTableToPointInTime", {**export, **changes}),
+            ("ListBackups", {"TimeRangeLowerBound": moment}),
+        ):
+            refused = await desk.refused(operation, **params)
+            assert refused.code == "SerializationException", operation
+
+    at_desk(test)

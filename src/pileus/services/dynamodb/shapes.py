@@ -66,6 +66,7 @@ FIRST = {
 }
 # Tag operations check their own members themselves, only what is inside Tags here.
 UNCHECKED = frozenset({"TagResource", "UntagResource", "ListTagsOfResource"})
+SECONDS_MAX = 62_135_596_800
 NUMBERS = {"integer": "Integer", "long": "Long", "double": "Double", "float": "Float"}
 
 
@@ -289,6 +290,8 @@ def _read_scalar(value: Any, kind: str) -> Any:
         return _read_boolean(value)
     if kind in NUMBERS:
         return _read_number(value, kind)
+    if kind == "timestamp":
+        return _read_moment(value)
     if kind == "string" and not isinstance(value, str):
         raise unserializable(f"{_token(value)} cannot be converted to String")
     return value
@@ -318,6 +321,13 @@ def _read_number(value: Any, kind: str) -> Any:
     if isinstance(value, (bool, str)):
         raise unserializable(f"{_token(value)} cannot be converted to {NUMBERS[kind]}")
     return math.floor(value) if kind in ("integer", "long") else value
+
+
+def _read_moment(value: Any) -> float:
+    """Seconds since 1970, of the years 1 to 3938."""
+    if isinstance(value, (bool, str)) or not -SECONDS_MAX <= value <= SECONDS_MAX:
+        raise unserializable(f"{_token(value)} cannot be converted to Date")
+    return float(value)
 
 
 def _read_blob(value: Any) -> str:
