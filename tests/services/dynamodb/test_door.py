@@ -5,8 +5,10 @@ from __future__ import annotations
 import binascii
 import gzip
 import re
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -14,7 +16,9 @@ import pytest
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from tests.conftest import Cloud
 
@@ -95,3 +99,36 @@ def test_compressed_bodies_that_are_none_or_too_large(cloud: Cloud, name: str) -
     bomb = gzip.compress(b" " * (17 * 1024 * 1024) + asked)
     assert len(bomb) < 20_000
     assert send(cloud, "GetItem", bomb, "gzip").status == 413
+
+
+def test_one_budget_whichever_process_answers(cloud: Cloud) -> None:
+    name = f"small-{uuid.uuid4().hex[:8]}"
+    client = cloud.client("dynamodb")
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
+        ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+    )
+    began = time.monotonic()
+
+    def use_up(number: int) -> tuple[int, Any]:
+        """Puts until one is refused, over a connection of its own; how many, and the refusal."""
+        own = cloud.client("dynamodb", config=Config(retries={"total_max_attempts": 1}))
+        for done in range(1000):
+            try:
+                own.put_item(TableName=name, Item={"p": {"S": str(number)}})
+            except ClientError as error:
+                return done, error.response
+        raise AssertionError("never refused")
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(use_up, range(4)))
+    spent_s = time.monotonic() - began
+    client.delete_table(TableName=name)
+    assert 300 <= sum(done for done, _ in ends) <= 300 + spent_s + 8
+    for _, refusal in ends:
+        assert refusal["Error"]["Code"] == "ProvisionedThroughputExceededException"
+        (reason,) = refusal["ThrottlingReasons"]
+        assert reason["reason"] == "TableWriteProvisionedThroughputExceeded"
+        assert reason["resource"].endswith(f":table/{name}")
