@@ -202,13 +202,15 @@ def references(value: Any, names: Any) -> Iterator[str]:
             yield from references(item, names)
     elif isinstance(value, dict):
         for name, argument in value.items():
-            if name == "Ref" and argument in names:
-                yield argument
+            if name == "Ref" and isinstance(argument, str):
+                if argument in names:
+                    yield argument
             elif name == "Fn::GetAtt":
-                logical = argument.split(".", 1)[0] if isinstance(argument, str) else argument[0]
+                logical = _owner(argument)
                 if logical in names:
                     yield logical
             elif name == "Fn::Sub":
+                _check_sub(argument)
                 text = argument[0] if isinstance(argument, list) else argument
                 found = (m[2].strip().split(".")[0] for m in SUB.finditer(str(text)) if not m[1])
                 yield from (f for f in found if f in names)
@@ -216,6 +218,29 @@ def references(value: Any, names: Any) -> Iterator[str]:
                     yield from references(argument[1], names)
             else:
                 yield from references(argument, names)
+
+
+def _owner(argument: Any) -> str:
+    """The resource an Fn::GetAtt asks: ``"A.b"`` or ``["A", "b"]``."""
+    parts = argument.split(".", 1) if isinstance(argument, str) else argument
+    fits = isinstance(parts, list) and len(parts) == 2 and isinstance(parts[0], str)
+    if not fits or not all(parts):
+        raise invalid(
+            "Template error: every Fn::GetAtt object requires two non-empty parameters, the"
+            " resource name and the resource attribute"
+        )
+    return str(parts[0])
+
+
+def _check_sub(argument: Any) -> None:
+    """A text, or a text and a map."""
+    parts = argument if isinstance(argument, list) else [argument, {}]
+    if len(parts) != 2 or not isinstance(parts[0], str) or not isinstance(parts[1], dict):
+        raise invalid(
+            "Template error: One or more Fn::Sub intrinsic functions don't specify expected"
+            " arguments. Specify a string as first argument, and an optional second argument to"
+            " specify a mapping of values to replace in the string"
+        )
 
 
 PSEUDO = frozenset(
@@ -257,6 +282,7 @@ def _sub_names(value: Any) -> Iterator[str]:
     elif isinstance(value, dict):
         for name, argument in value.items():
             if name == "Fn::Sub" and isinstance(argument, list):
+                _check_sub(argument)
                 yield from argument[1]
             yield from _sub_names(argument)
 
@@ -268,6 +294,8 @@ def dependencies(resources: Mapping[str, Any]) -> dict[str, set[str]]:
     for name, resource in resources.items():
         explicit = resource.get("DependsOn", [])
         explicit = [explicit] if isinstance(explicit, str) else explicit
+        if not isinstance(explicit, list) or not all(isinstance(d, str) for d in explicit):
+            raise invalid("Template format error: DependsOn must be a string or list of strings.")
         unknown = [d for d in explicit if d not in resources]
         if unknown:
             raise invalid(

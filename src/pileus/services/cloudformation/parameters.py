@@ -51,19 +51,35 @@ def _check(name: str, about: dict[str, Any], value: str) -> None:
         allowed = ", ".join(map(_text, about["AllowedValues"]))
         raise invalid(f"Parameter '{name}' must be one of AllowedValues [{allowed}]")
     pattern = about.get("AllowedPattern")
-    if pattern is not None and not re.fullmatch(pattern, value):
+    if pattern is not None and not _fits(pattern, value):
         why = about.get("ConstraintDescription")
         raise invalid(
             f"Parameter {name} failed to satisfy constraint: {why}"
             if why
             else f"Parameter '{name}' must match pattern {pattern}"
         )
-    if "MinLength" in about and len(value) < int(about["MinLength"]):
+    if "MinLength" in about and len(value) < _limit(about, "MinLength"):
         raise invalid(f"Parameter '{name}' must contain at least {about['MinLength']} characters")
-    if "MaxLength" in about and len(value) > int(about["MaxLength"]):
+    if "MaxLength" in about and len(value) > _limit(about, "MaxLength"):
         raise invalid(f"Parameter '{name}' must contain at most {about['MaxLength']} characters")
     if about.get("Type") == "Number":
         _check_number(name, about, value)
+
+
+def _fits(pattern: Any, value: str) -> bool:
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except (re.error, TypeError, OverflowError, RecursionError):
+        raise invalid(
+            f"Template format error: AllowedPattern {str(pattern)[:200]} is not a pattern."
+        ) from None
+
+
+def _limit(about: dict[str, Any], name: str) -> float:
+    try:
+        return float(about[name])
+    except (TypeError, ValueError):
+        raise invalid(f"Template format error: {name} must be a number.") from None
 
 
 def _check_number(name: str, about: dict[str, Any], value: str) -> None:
@@ -71,9 +87,9 @@ def _check_number(name: str, about: dict[str, Any], value: str) -> None:
         number = float(value)
     except ValueError:
         raise invalid(f"Parameter '{name}' must be a number.") from None
-    if "MinValue" in about and number < float(about["MinValue"]):
+    if "MinValue" in about and number < _limit(about, "MinValue"):
         raise invalid(f"Parameter '{name}' must be a number not less than {about['MinValue']}")
-    if "MaxValue" in about and number > float(about["MaxValue"]):
+    if "MaxValue" in about and number > _limit(about, "MaxValue"):
         raise invalid(f"Parameter '{name}' must be a number not greater than {about['MaxValue']}")
 
 

@@ -64,6 +64,13 @@ def parse(text: str) -> dict[str, Any]:
     return loaded
 
 
+_MEMBERS = {
+    "Parameters": "Every Parameters object must contain a Type member.",
+    "Mappings": "Every Mappings attribute must be a String or a List.",
+    "Outputs": "Every Outputs member must contain a Value object",
+}
+
+
 def check(template: dict[str, Any]) -> None:
     """The template's shape: known sections, resources with types."""
     known = {
@@ -84,6 +91,9 @@ def check(template: dict[str, Any]) -> None:
     for section in ("Parameters", "Mappings", "Conditions", "Outputs"):
         if not isinstance(template.get(section, {}), dict):
             raise invalid(f"Template format error: {section} must be an object.")
+    for section, text in _MEMBERS.items():
+        if not all(isinstance(member, dict) for member in template.get(section, {}).values()):
+            raise invalid(f"Template format error: {text}")
 
 
 def uses_sam(template: dict[str, Any]) -> bool:
