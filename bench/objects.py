@@ -105,7 +105,7 @@ async def counted(path: Route) -> tuple[int, int]:
     try:
         path.doors[0].data_received(path.requests[-1])
         while path.doors[0]._current is not None:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
         path.outbox.flush()
     finally:
         sys.settrace(None)
