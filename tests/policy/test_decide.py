@@ -174,6 +174,18 @@ def test_a_role_is_assumed_only_by_leave_of_its_trust_policy() -> None:
     assert ask(USER, (), on_resource({"AWS": USER_ARN}), action="sts:AssumeRole").allowed
 
 
+def test_a_key_is_used_only_by_leave_of_its_policy() -> None:
+    """An identity's policy counts as far as the key's policy leaves it to the account."""
+    named, direct, other = ({"AWS": a} for a in (ACCOUNT, USER_ARN, OTHER))
+    for action in ("kms:Decrypt", "KMS:Encrypt"):
+        assert not ask(USER, ALLOW, on_resource(other), action=action).allowed
+        assert not ask(ROOT, (), on_resource(other), action=action).allowed
+        assert not ask(USER, (), on_resource(named), action=action).allowed
+        assert ask(USER, ALLOW, on_resource(named), action=action).allowed
+        assert ask(USER, (), on_resource(direct), action=action).allowed
+    assert ask(USER, ALLOW, action="kms:ListKeys").allowed  # no key, no policy of one
+
+
 def test_elements_with_not_and_case() -> None:
     but = document({"NotAction": ["s3:Put*"], "NotResource": "arn:aws:s3:::c/*"})
     assert ask(USER, but).allowed

@@ -20,6 +20,7 @@ from pileus.state.draft import Draft
 DAY_MS = 86_400_000
 MATERIAL_BYTES = 32
 GRANTS_MAX = 10_000
+CACHED_MAX = 10_000
 
 
 @dataclass(slots=True)
@@ -87,7 +88,8 @@ class Room:
 
     def _refresh(self) -> None:
         generation = self.store.generation(rows.TABLE)
-        if generation != self._generation:
+        known = len(self._keys) + len(self._targets)  # callers choose what is asked for
+        if generation != self._generation or known > CACHED_MAX:
             self._keys, self._targets, self._generation = {}, {}, generation
 
     def _read(self, account: str, region: str, key_id: str) -> Key | None:
