@@ -223,3 +223,22 @@ def test_an_index_comes_alone() -> None:
         assert {"AttributeName": "p", "AttributeType": "S"} in table["AttributeDefinitions"]
 
     at_desk(main)
+
+
+def test_a_large_index_keeps_no_small_one_waiting() -> None:
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        for key in range(900):
+            await desk.PutItem(TableName="tab", Item=some_item(random.Random(key), key))
+        await desk.UpdateTable(TableName="tab", **ADD)
+        await desk.chores.fill()
+        await desk.table("small", "p:S")
+        await desk.UpdateTable(TableName="small", **ADD)
+        await desk.chores.fill()
+        await desk.chores._fills[desk.service_table("small").indexes[0].rows]
+        assert desk.service_table("small").indexes[0].ready
+        assert desk.service_table("tab").indexes[0].ready is False
+        await desk.chores.settle()
+        await check_index(desk)
+
+    at_desk(main)

@@ -54,7 +54,8 @@ class Chores:
     def __init__(self, room: Room) -> None:
         self.room = room
         self._tasks: list[asyncio.Task[None]] = []
-        self._seen: tuple[int, int] = (-1, -1)
+        self._fills: dict[str, asyncio.Task[None]] = {}
+        self._seen = self._emptied = -1
         self._counted: dict[str, int] = {}
         taking, loading = Taking(room), Loading(room)
         exporting, importing = Exporting(room), Importing(room)
@@ -71,7 +72,8 @@ class Chores:
 
     async def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._loop(self.settle, TICK_S)),
+            asyncio.create_task(self._loop(self.fill, TICK_S)),
+            asyncio.create_task(self._loop(self.purge, TICK_S)),
             asyncio.create_task(self._loop(self.sweep, SWEEP_EVERY_S)),
             asyncio.create_task(self._loop(self.count, COUNT_EVERY_S)),
             asyncio.create_task(self._loop(self.jobs.settle, TICK_S)),
@@ -79,9 +81,10 @@ class Chores:
         ]
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._fills.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.jobs.stop()
 
     async def _loop(self, chore: Any, every_s: float) -> None:
@@ -96,17 +99,31 @@ class Chores:
     # -- indexes and deleted tables -----------------------------------------------------------
 
     async def settle(self) -> None:
-        """Fill indexes that are CREATING; empty state tables of what was deleted."""
-        store = self.room.store
-        now = (store.generation(META), store.generation(GONE))
+        """Do all that is to be done now, to its end."""
+        await self.fill()
+        await self.purge()
+        await asyncio.gather(*self._fills.values())
+
+    async def fill(self) -> None:
+        """Begin to fill the indexes that are CREATING, side by side: none waits for a large one."""
+        now = self.room.store.generation(META)
         if now == self._seen:
             return
         for table in self.room.tables.all():
             for index in table.indexes:
-                if not index.ready:
-                    await self._fill(table, index)
-        await self._purge()
+                if not index.ready and index.rows not in self._fills:
+                    filling = self._fill_or_put_off(table, index)
+                    self._fills[index.rows] = asyncio.create_task(filling)
         self._seen = now
+
+    async def _fill_or_put_off(self, table: Table, index: Index) -> None:
+        try:
+            await self._fill(table, index)
+        except (AwsError, Conflict, Unavailable) as error:
+            log.warning("dynamodb: filling of %s put off: %s", index.name, error)
+            self._seen = -1  # the next round takes it up again
+        finally:
+            del self._fills[index.rows]
 
     async def _fill(self, table: Table, index: Index) -> None:
         """Fill what is left of an index, slice by slice, resting as long as it works."""
@@ -136,8 +153,12 @@ class Chores:
 
         await self.room.store.transact(show)
 
-    async def _purge(self) -> None:
+    async def purge(self) -> None:
+        """Empty the state tables of what was deleted."""
         store = self.room.store
+        now = store.generation(GONE)
+        if now == self._emptied:
+            return
         for row in store.partition(GONE, "gone"):
             rows = keys.split(row.key)[2].decode()
             if rows.endswith(past("")):
@@ -147,6 +168,7 @@ class Chores:
             while await store.submit("dynamodb.purge", [rows, PURGE_ROWS]) == PURGE_ROWS:
                 await self.room.clock.sleep(0.01)
             await store.submit("write", [[row.key, None], [count_key(rows), None]])
+        self._emptied = now
 
     # -- history -------------------------------------------------------------------------------
 
