@@ -149,7 +149,8 @@ def _start(
     with report.with_suffix(".txt").open("wb") as text:
         return subprocess.Popen(
             [interpreter(directory), "-m", "pytest", "-q", "-p", "no:cacheprovider",
-             "-p", "tell_markers", f"--timeout={limit_s}", "--tb=short",
+             "-p", "tell_markers", f"--timeout={limit_s}", "-o", "timeout_func_only=true",
+             "--tb=native",
              f"--junitxml={report.absolute()}", "-m", marker, *words, *FILES],
             cwd=directory,
             env={
