@@ -49,10 +49,9 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
-    """A page of the parts. They are told where each has a checksum of its own."""
+    """A page of the parts. Checksums are told where each part has one of its own."""
     out: dict[str, Any] = {"TotalPartsCount": meta.parts}
-    if meta.check_type != "COMPOSITE":
-        return out
+    composite = meta.check_type == "COMPOSITE"
     limit = page_size(params, "MaxParts", "max-parts")
     marker = int(params.get("PartNumberMarker") or 0)
     parts = [p for p in parts_of(room, meta.upload) if p[0] > marker]
@@ -67,7 +66,7 @@ def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
             {
                 "PartNumber": n,
                 "Size": p.size,
-                **checksums.members(p.checks),
+                **(checksums.members(p.checks) if composite else {}),
             }
             for n, p in page
         ],

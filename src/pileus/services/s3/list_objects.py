@@ -140,7 +140,7 @@ def list_objects_v2(room: Room, call: Call) -> dict[str, Any]:
     }
     if delimiter:
         answer["Delimiter"] = encode(delimiter)
-    if after and token is None:
+    if after:
         answer["StartAfter"] = encode(after)
     if page.truncated:
         answer["NextContinuationToken"] = _token(page.last)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import acl, checksums, encryption, faults, object_lock, rows
 from pileus.services.s3.headers import kept, tags_of
@@ -85,17 +84,7 @@ def write_conditions(headers: dict[str, str]) -> dict[str, Any]:
             "If-Match,If-None-Match", "Multiple conditional request headers present in the request"
         )
     if none_match is not None:
-        out["none_match"] = none_match.strip().strip('"')
-        if out["none_match"] != "*":
-            raise _refused("If-None-Match")
+        out["none_match"] = none_match.strip().strip('"')  # S3 itself knows only "*"
     if match is not None:
-        out["match"] = match.strip().strip('"')
-        if out["match"] == "*":
-            raise _refused("If-Match")
+        out["match"] = match.strip().strip('"')  # S3 itself does not know "*"
     return out
-
-
-def _refused(name: str) -> AwsError:
-    return faults.not_built(
-        name, f"We don't accept the provided value of {name} header for this API"
-    )
