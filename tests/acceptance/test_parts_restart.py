@@ -53,7 +53,7 @@ def test_each_part_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
         events: list[str] = []
         for seed, part in enumerate(sorted(parts(cloud))):
             pid = parts(cloud)[part]
-            told = Acknowledged()
+            told = Acknowledged(str(seed))
             callers = Callers(cloud, seed, told)
             callers.start()
             time.sleep(0.7)
@@ -63,7 +63,7 @@ def test_each_part_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
             before = told.count()
             within(15, lambda told=told, before=before: told.count() > before + 10)
             callers.stop()
-            wrong = check(cloud, told, killed, seed)
+            wrong = check(cloud, told, killed)
             assert not wrong, f"{part}: {wrong}"
             assert invoke(cloud, FUNCTION, f"after-{part}") == (None, "")
             within(10, lambda: http(f"{cloud.edge}/")[0] < 500)

@@ -51,8 +51,10 @@ LOG_GRACE_SECONDS = 1.5
 
 @dataclass
 class Acknowledged:
-    """What the cloud said it had done, by kind. Filled by the callers, read after the restart."""
+    """What the cloud said it had done, by kind. Filled by the callers, read after the restart.
+    ``label`` begins every name: a round that was cut off and is run again has other names."""
 
+    label: str
     items: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
     objects: dict[str, str] = field(default_factory=dict)
@@ -167,7 +169,7 @@ class Callers:
             number += 1
             self._going.wait(60)
             try:
-                one(client, rng, f"{self._seed}-{index}-{number}")
+                one(client, rng, f"{self._told.label}-{index}-{number}")
             except (BotoCoreError, ClientError):
                 time.sleep(0.02)
 
@@ -179,7 +181,7 @@ class Callers:
     def _append(self, client: Any, rng: random.Random, name: str) -> None:
         client.update_item(
             TableName=TABLE,
-            Key={"PK": {"S": f"list-{self._seed}-{rng.randrange(4)}"}},
+            Key={"PK": {"S": f"list-{self._told.label}-{rng.randrange(4)}"}},
             UpdateExpression="SET tokens = list_append(if_not_exists(tokens, :none), :one)",
             ExpressionAttributeValues={":none": {"L": []}, ":one": {"L": [{"S": name}]}},
         )
@@ -212,7 +214,7 @@ class Callers:
         time.sleep(0.05)
 
 
-def check(cloud: Cloud, told: Acknowledged, killed: float, seed: int) -> list[str]:
+def check(cloud: Cloud, told: Acknowledged, killed: float) -> list[str]:
     """What is missing, wrong or doubled after the restart; an empty list is the promise kept."""
     wrong: list[str] = []
     dynamodb, s3 = cloud.client("dynamodb"), cloud.client("s3")
@@ -222,7 +224,7 @@ def check(cloud: Cloud, told: Acknowledged, killed: float, seed: int) -> list[st
             wrong.append(f"item {name}: {item}")
     tokens: list[str] = []
     for i in range(4):
-        key = {"PK": {"S": f"list-{seed}-{i}"}}
+        key = {"PK": {"S": f"list-{told.label}-{i}"}}
         item = dynamodb.get_item(TableName=TABLE, Key=key).get("Item", {})
         tokens += [t["S"] for t in item.get("tokens", {}).get("L", [])]
     wrong += [f"token {t} is lost" for t in told.tokens - set(tokens)]
@@ -239,16 +241,18 @@ def check(cloud: Cloud, told: Acknowledged, killed: float, seed: int) -> list[st
     users = {u["UserName"] for page in pages for u in page["Users"]}
     wrong += [f"user {u} is lost" for u in told.users - users]
     wrong += [f"log line {n} is lost" for n in _lost_lines(cloud, told, killed)]
-    return wrong + _lost_settings(cloud, told, seed)
+    return wrong + _lost_settings(cloud, told)
 
 
-def _lost_settings(cloud: Cloud, told: Acknowledged, seed: int) -> list[str]:
+def _lost_settings(cloud: Cloud, told: Acknowledged) -> list[str]:
     """A later description than the last acknowledged one is fine: its answer was cut off."""
     found = cloud.client("lambda").get_function_configuration(FunctionName=CONFIGURED)
     round_of, _, rest = found.get("Description", "").partition("-")
-    number = int(rest.rpartition("-")[2] or 0) if round_of == str(seed) else 0
+    number = int(rest.rpartition("-")[2] or 0) if round_of == told.label else 0
     if number < told.settings:
-        return [f"settings {told.settings} of round {seed} are lost: {found['Description']!r}"]
+        return [
+            f"settings {told.settings} of round {told.label} are lost: {found['Description']!r}"
+        ]
     return []
 
 
@@ -304,7 +308,7 @@ def start_again(cloud: Cloud) -> Start:
 
 def one_round(cloud: Cloud, seed: int) -> Round:
     """Load for a random while, kill everything, start again, check."""
-    told = Acknowledged()
+    told = Acknowledged(f"{seed}.{os.urandom(3).hex()}")
     callers = Callers(cloud, seed, told)
     callers.start()
     time.sleep(random.Random(seed).uniform(0.3, 1.2))
@@ -317,7 +321,7 @@ def one_round(cloud: Cloud, seed: int) -> Round:
     callers.resume()
     time.sleep(0.3)
     callers.stop()
-    wrong = check(cloud, told, killed, seed)
+    wrong = check(cloud, told, killed)
     return Round(seed, told.count(), start, wrong, told.events)
 
 
