@@ -184,7 +184,7 @@ def test_bad_signatures_and_skewed_clocks(
         ("s3", "list_bucket_analytics_configurations", {"Bucket": "abc"}),
         ("cloudfront", "list_streaming_distributions", {}),
         ("ec2", "describe_instances", {}),
-        ("kms", "list_keys", {}),
+        ("kms", "describe_custom_key_stores", {}),
         ("rds", "describe_db_instances", {}),
         ("athena", "list_work_groups", {}),
     ],

@@ -32,11 +32,19 @@ def wait(done: Callable[[], Any], seconds: float = 60) -> Any:
     raise AssertionError("it did not come to pass")
 
 
-def kill_when(cloud: Cloud, busy: Callable[[], Any]) -> None:
-    """kill -9 while something is under way, and start again."""
-    wait(busy)
-    kill_all(cloud)
-    cloud.up()
+def cut(cloud: Cloud, begin: Callable[[int], Callable[[], bool | None]]) -> int:
+    """kill -9 while something is under way, and start again. ``begin(number)`` begins a job and
+    answers how to look at it: at work, not yet, or None: over. Jobs are begun until one is seen
+    at work; answers its number."""
+    for number in range(20):
+        look = begin(number)
+        while (at_work := look()) is False:
+            time.sleep(0.001)
+        if at_work:
+            kill_all(cloud)
+            cloud.up()
+            return number
+    raise AssertionError("every job was over before it could be cut off")
 
 
 def items(cloud: Cloud, table: str) -> Items:
@@ -83,42 +91,48 @@ def active(cloud: Cloud, table: str) -> Callable[[], bool]:
     return lambda: db.describe_table(TableName=table)["Table"]["TableStatus"] == "ACTIVE"
 
 
-def loading(cloud: Cloud, table: str) -> Callable[[], bool]:
-    """Has a restore or an import begun, and not ended?"""
-    db = cloud.client("dynamodb")
+def loading(db: Any, table: str) -> Callable[[], bool | None]:
+    """Has a restore or an import put items, and not ended?"""
 
-    def busy() -> bool:
+    def look() -> bool | None:
         told = db.describe_table(TableName=table)["Table"]
-        assert told["TableStatus"] == "CREATING", "it was over before it could be cut off"
-        return bool(told["ItemCount"])
+        return bool(told["ItemCount"]) if told["TableStatus"] == "CREATING" else None
 
-    return busy
+    return look
 
 
 def test_a_backup_and_a_restore(cloud: Cloud) -> None:
     db = cloud.client("dynamodb")
     before = items(cloud, "source")
-    made = db.create_backup(TableName="source", BackupName="one")["BackupDetails"]
-    arn = made["BackupArn"]
+    arns: list[str] = []
 
-    def described() -> tuple[str, int]:
-        told = cloud.client("dynamodb").describe_backup(BackupArn=arn)["BackupDescription"]
+    def described(db: Any) -> tuple[str, int]:
+        told = db.describe_backup(BackupArn=arns[-1])["BackupDescription"]
         return told["BackupDetails"]["BackupStatus"], told["SourceTableDetails"]["ItemCount"]
 
-    def busy() -> bool:
-        state, count = described()
-        assert state == "CREATING", "it was over before it could be cut off"
-        return count > 0
+    def back_up(number: int) -> Callable[[], bool | None]:
+        made = db.create_backup(TableName="source", BackupName=f"one-{number}")
+        arns.append(made["BackupDetails"]["BackupArn"])
 
-    kill_when(cloud, busy)
-    change(cloud, "meanwhile")
-    assert wait(lambda: described()[0] == "AVAILABLE")
-    assert described() == ("AVAILABLE", ITEMS)
+        def look() -> bool | None:
+            state, count = described(db)
+            return count > 0 if state == "CREATING" else None
+
+        return look
+
+    cut(cloud, back_up)
     db = cloud.client("dynamodb")
-    db.restore_table_from_backup(TargetTableName="back", BackupArn=arn)
-    kill_when(cloud, loading(cloud, "back"))
-    wait(active(cloud, "back"))
-    assert items(cloud, "back") == before
+    change(cloud, "meanwhile")
+    assert wait(lambda: described(db)[0] == "AVAILABLE")
+    assert described(db) == ("AVAILABLE", ITEMS)
+
+    def restore(number: int) -> Callable[[], bool | None]:
+        db.restore_table_from_backup(TargetTableName=f"back-{number}", BackupArn=arns[-1])
+        return loading(db, f"back-{number}")
+
+    table = f"back-{cut(cloud, restore)}"
+    wait(active(cloud, table))
+    assert items(cloud, table) == before
 
 
 def test_a_moment_in_the_past(cloud: Cloud) -> None:
@@ -126,25 +140,43 @@ def test_a_moment_in_the_past(cloud: Cloud) -> None:
     before, at = items(cloud, "source"), time.time()
     time.sleep(0.02)
     change(cloud, "third")
-    cloud.client("dynamodb").restore_table_to_point_in_time(
-        SourceTableName="source", TargetTableName="past", RestoreDateTime=at
-    )
-    kill_when(cloud, loading(cloud, "past"))
+    db = cloud.client("dynamodb")
+
+    def restore(number: int) -> Callable[[], bool | None]:
+        db.restore_table_to_point_in_time(
+            SourceTableName="source", TargetTableName=f"past-{number}", RestoreDateTime=at
+        )
+        return loading(db, f"past-{number}")
+
+    table = f"past-{cut(cloud, restore)}"
     change(cloud, "fourth")
-    wait(active(cloud, "past"))
-    assert items(cloud, "past") == before
+    wait(active(cloud, table))
+    assert items(cloud, table) == before
 
 
 def test_an_export_and_an_import(cloud: Cloud) -> None:
     db, s3 = cloud.client("dynamodb"), cloud.client("s3")
     before = items(cloud, "source")
     source = db.describe_table(TableName="source")["Table"]["TableArn"]
-    made = db.export_table_to_point_in_time(TableArn=source, S3Bucket=BUCKET)
-    arn = made["ExportDescription"]["ExportArn"]
-    kill_when(cloud, lambda: s3.list_objects_v2(Bucket=BUCKET)["KeyCount"])
+    arns: list[str] = []
+
+    def export(number: int) -> Callable[[], bool | None]:
+        made = db.export_table_to_point_in_time(
+            TableArn=source, S3Bucket=BUCKET, S3Prefix=f"export-{number}"
+        )
+        arns.append(made["ExportDescription"]["ExportArn"])
+
+        def look() -> bool | None:
+            told = db.describe_export(ExportArn=arns[-1])["ExportDescription"]
+            begun = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"export-{number}/")["KeyCount"]
+            return bool(begun) if told["ExportStatus"] == "IN_PROGRESS" else None
+
+        return look
+
+    cut(cloud, export)
     change(cloud, "fifth")
     db, s3 = cloud.client("dynamodb"), cloud.client("s3")
-    read = lambda: db.describe_export(ExportArn=arn)["ExportDescription"]  # noqa: E731
+    read = lambda: db.describe_export(ExportArn=arns[-1])["ExportDescription"]  # noqa: E731
     wait(lambda: read()["ExportStatus"] != "IN_PROGRESS")
     told = read()
     assert (told["ExportStatus"], told["ItemCount"]) == ("COMPLETED", len(before))
@@ -155,20 +187,24 @@ def test_an_export_and_an_import(cloud: Cloud) -> None:
         lines = [orjson.loads(line)["Item"] for line in data.splitlines()]
         found |= {i["p"]["S"]: i["v"]["S"] for i in lines}
     assert found == before
-    db.import_table(
-        S3BucketSource={"S3Bucket": BUCKET, "S3KeyPrefix": folder},
-        InputFormat="DYNAMODB_JSON",
-        InputCompressionType="GZIP",
-        TableCreationParameters={
-            "TableName": "brought",
-            "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-            "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
-            "BillingMode": "PAY_PER_REQUEST",
-        },
-    )
-    kill_when(cloud, loading(cloud, "brought"))
-    wait(active(cloud, "brought"))
-    assert items(cloud, "brought") == before
+
+    def bring(number: int) -> Callable[[], bool | None]:
+        db.import_table(
+            S3BucketSource={"S3Bucket": BUCKET, "S3KeyPrefix": folder},
+            InputFormat="DYNAMODB_JSON",
+            InputCompressionType="GZIP",
+            TableCreationParameters={
+                "TableName": f"brought-{number}",
+                "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+                "BillingMode": "PAY_PER_REQUEST",
+            },
+        )
+        return loading(db, f"brought-{number}")
+
+    table = f"brought-{cut(cloud, bring)}"
+    wait(active(cloud, table))
+    assert items(cloud, table) == before
 
 
 def test_the_state_is_what_the_log_says(cloud: Cloud) -> None:
