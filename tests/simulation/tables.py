@@ -302,7 +302,13 @@ class Tables:
             AttributeDefinitions=definitions,
             GlobalSecondaryIndexUpdates=[action],
         )
-        await self.machine.call(lambda desk, id: desk.chores.settle())
+        for _ in range(20):  # a disk that fails puts the filling off
+            await self.machine.call(lambda desk, id: desk.chores.settle())
+            told = await self.run("DescribeTable", TableName=model.name)
+            indexes = told["Table"].get("GlobalSecondaryIndexes", [])
+            if all(i["IndexStatus"] == "ACTIVE" for i in indexes):
+                return
+        require(False, f"an index of {model.name} is never filled: {indexes}")
 
     def some_filter(self) -> tuple[dict[str, Any], Callable[[Item], bool]]:
         b = Bindings(self.rng)

@@ -45,6 +45,7 @@ class Desk:
     def __init__(self, store: Store, clock: TestClock) -> None:
         self.store = store
         self.clock = clock
+        self.retry_id = b""  # of the calls that follow: a call sent again has the first one's
         self.blobs = FileBlobs(store.home / "blobs")
         self.parts = Parts(store, self.blobs, clock, None, None)  # type: ignore[arg-type]
         self.service = build(self.parts)
@@ -56,6 +57,7 @@ class Desk:
             request = HttpRequest("POST", "/", "", {}, orjson.dumps(params))
             service = self.streams if operation in self.streams.direct else self.service
             call = Call(service.name, operation, ROOT, "us-east-1", {}, request=request)
+            call.invocation_id = self.retry_id
             service.access(call)
             answer: Any = service.direct[operation](call)
             if inspect.isawaitable(answer):

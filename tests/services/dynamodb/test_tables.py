@@ -100,6 +100,23 @@ def test_a_new_index_is_filled_then_ready() -> None:
     at_desk(main)
 
 
+def test_a_repeated_delete_of_an_index_has_one_effect() -> None:
+    async def run(desk: Desk) -> None:
+        await desk.table("tab", "p:S", GlobalSecondaryIndexes=[index("late", "p")])
+        taken = [{"Delete": {"IndexName": "late"}}]
+        desk.retry_id = b"0123456789abcdef"
+        for _ in range(2):
+            told = await desk.UpdateTable(TableName="tab", GlobalSecondaryIndexUpdates=taken)
+            assert told["TableDescription"]["TableStatus"] == "UPDATING"
+        desk.retry_id = b"another----------"[:16]
+        error = await desk.refused(
+            "UpdateTable", TableName="tab", GlobalSecondaryIndexUpdates=taken
+        )
+        assert error.code == "ResourceNotFoundException"
+
+    at_desk(run)
+
+
 def test_expired_items_are_deleted_and_only_they() -> None:
     async def main(desk: Desk) -> None:
         await desk.table("tab", "p:S")

@@ -63,6 +63,7 @@ async def update_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
             raise table_not_found(name)
         if row["TableStatus"] == "CREATING":
             check_idle(row)
+        before.clear()
         before.update(describe(room, row))
         at_ms = max(room.clock.now_ms(), began_ms + 1)  # the answer tells when it began
         _apply(room, call, row, p, at_ms, draft)
@@ -102,8 +103,10 @@ def _shown(before: Row, after: Row, p: dict[str, Any], began_ms: int) -> Row:
         if kind == "Update" or (switched and kind is None):
             index["IndexStatus"] = "UPDATING"
         if kind == "Update":
-            _as_before(index, had[index["IndexName"]], began_ms, switched)
-    gone = [{**had[n], "IndexStatus": "DELETING"} for n, k in updates.items() if k == "Delete"]
+            _as_before(index, had.get(index["IndexName"], index), began_ms, switched)
+    # A repeat of a request that was carried out finds the index gone already.
+    removed = [n for n, kind in updates.items() if kind == "Delete" and n in had]
+    gone = [{**had[n], "IndexStatus": "DELETING"} for n in removed]
     if gone:
         after[GLOBAL] = [*after.get(GLOBAL, ()), *gone]
     return after
