@@ -134,7 +134,7 @@ def ministack() -> Iterator[Target]:
 
 @contextmanager
 def dynalite() -> Iterator[Target]:
-    from pileus.prepare import node_directory, npm
+    from pileus.prepare import node_program, npm
 
     directory = ROOT / "dynalite"
     program = directory / "node_modules" / "dynalite" / "cli.js"
@@ -144,7 +144,7 @@ def dynalite() -> Iterator[Target]:
         npm(directory, "install", "--no-save", "--no-audit", "dynalite")
     port, data = free_port(), tempfile.mkdtemp(prefix="dynalite-")
     times = [f"--{kind}TableMs=5" for kind in ("create", "delete", "update")]
-    command = [str(node_directory() / "node"), str(program), "--port", str(port), "--path", data]
+    command = [str(node_program()), str(program), "--port", str(port), "--path", data]
     try:
         with _running([*command, *times], port) as pid:
             told = "survives kill -9, no fsync checked; any key"
