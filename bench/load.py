@@ -80,7 +80,7 @@ def cpu_seconds(pid: int) -> float:
     for one in process_tree(pid):
         try:
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         total += int(fields[11]) + int(fields[12])
     return total / _TICK

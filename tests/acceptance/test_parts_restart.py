@@ -29,7 +29,10 @@ def programs(cloud: Cloud) -> dict[str, int]:
     found = {}
     task = Path(f"/proc/{cloud.told['pid']}/task")
     for pid in (p for c in task.glob("*/children") for p in c.read_text().split()):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            continue
         if b"pileus.runtime" in words:
             found["runtime"] = int(pid)
         elif words[0].endswith(b"caddy"):
