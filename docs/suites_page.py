@@ -34,6 +34,8 @@ def _suite(name: str, found: dict[str, Any]) -> str:
     for test, reason in found["not_passed"].items():
         reasons.setdefault(reason, []).append(test)
     lines = [f"### {name}", "", f"By group (a test may be in several): {groups}.", ""]
+    if "note" in found:
+        lines += [found["note"], ""]
     if reasons:
         lines += ["| not passed | why |", "|---|---|"]
     for reason, tests in sorted(reasons.items(), key=lambda x: (-len(x[1]), x[0])):
