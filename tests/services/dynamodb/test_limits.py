@@ -309,3 +309,25 @@ def test_indexes_of_a_table() -> None:
             assert await refusal(names, GlobalSecondaryIndexes=[wide]) == told
 
     at_desk(main)
+
+
+def test_texts_of_2026() -> None:
+    """Of one fault alone: recorded by the dynamodb-conformance suite."""
+
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        query = {"TableName": "tab", "KeyConditionExpression": "p = :p", "Limit": 0}
+        error = await desk.refused("Query", **query, ExpressionAttributeValues={":p": {"S": "a"}})
+        assert error.message == (
+            "1 validation error detected: Value at 'Limit' failed to satisfy constraint:"
+            " Member must have value greater than or equal to 1"
+        )
+        error = await desk.refused("Scan", TableName="tab", Limit=0)
+        assert "Value '0' at 'limit' failed" in error.message
+        error = await desk.refused("PutItem", TableName="", Item=KEY)
+        assert error.message == (
+            "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint:"
+            " Member must have length greater than or equal to 1"
+        )
+
+    at_desk(main)

@@ -4,7 +4,9 @@ conditions, and addresses that bring their headers in the query."""
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -129,3 +131,53 @@ def test_errors_name_what_is_wrong(s3: Any, bucket: str) -> None:
     s3.delete_object(Bucket=bucket, Key="k")
     error = refused(s3.get_object_tagging, Bucket=bucket, Key="k")
     assert (error["Code"], error["ResourceType"]) == ("MethodNotAllowed", "DeleteMarker")
+
+
+def test_conditions_that_s3_does_not_know(s3: Any, bucket: str) -> None:
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["ETag"]
+    put: dict[str, Any] = {"Bucket": bucket, "Key": "k", "Body": b"y"}
+    copy: dict[str, Any] = {"Bucket": bucket, "Key": "k", "CopySource": f"{bucket}/other"}
+    s3.put_object(Bucket=bucket, Key="other", Body=b"z")
+    for call in (partial(s3.put_object, **put), partial(s3.copy_object, **copy)):
+        for name, condition in (("If-None-Match", etag), ("If-Match", "*")):
+            error = refused(call, **{name.replace("-", ""): condition})
+            assert (error["Status"], error["Code"]) == (501, "NotImplemented")
+            assert error["Header"] == name
+    delete = partial(s3.delete_object, Bucket=bucket, Key="k")
+    for condition in ({"IfMatchSize": 1}, {"IfMatchLastModifiedTime": datetime.now(UTC)}):
+        assert refused(delete, **condition)["Code"] == "NotImplemented"
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    delete(IfMatch="*")
+
+
+def test_the_expected_owner_is_an_account(s3: Any, bucket: str) -> None:
+    calls: list[Callable[..., Any]] = [
+        partial(s3.put_object, Bucket=bucket, Key="k"), partial(s3.head_bucket, Bucket=bucket),
+        partial(s3.list_objects_v2, Bucket=bucket),
+    ]  # fmt: skip
+    for call in calls:
+        assert refused(call, ExpectedBucketOwner="12345678901x")["Status"] == 400
+        assert refused(call, ExpectedBucketOwner="999999999999")["Status"] == 403
+    error = refused(s3.list_objects_v2, Bucket=bucket, ExpectedBucketOwner="abc")
+    assert error["Code"] == "InvalidBucketOwnerAWSAccountID" and "[abc]" in error["Message"]
+
+
+@pytest.mark.parametrize(("kind", "told"), [("COMPOSITE", 2), ("FULL_OBJECT", 0), ("", 0)])
+def test_parts_are_told_of_composite_checksums(s3: Any, bucket: str, kind: str, told: int) -> None:
+    asked = {"ChecksumAlgorithm": "CRC32", "ChecksumType": kind} if kind else {}
+    at = {"Bucket": bucket, "Key": "parts"}
+    at["UploadId"] = s3.create_multipart_upload(**at, **asked)["UploadId"]
+    parts = []
+    for number, body in ((1, b"a" * 5 * 1024 * 1024), (2, b"b")):
+        part = s3.upload_part(**at, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32")
+        checks = {"ChecksumCRC32": part["ChecksumCRC32"]} if kind else {}
+        parts.append({"PartNumber": number, "ETag": part["ETag"], **checks})
+    s3.complete_multipart_upload(**at, MultipartUpload={"Parts": parts})
+    where = {"Bucket": bucket, "Key": "parts", "ObjectAttributes": ["ObjectParts", "Checksum"]}
+    found = s3.get_object_attributes(**where)
+    assert found["ObjectParts"]["TotalPartsCount"] == 2
+    assert len(found["ObjectParts"].get("Parts", [])) == told
+    if kind == "COMPOSITE":
+        assert "-" not in found["Checksum"]["ChecksumCRC32"]
+        page = s3.get_object_attributes(**where, MaxParts=1, PartNumberMarker=1)["ObjectParts"]
+        assert [p["PartNumber"] for p in page["Parts"]] == [2]

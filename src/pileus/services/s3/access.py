@@ -6,6 +6,7 @@ as one more statement of it. Block Public Access takes effect here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
 _NONE: dict[str, Any] = {}
+_ACCOUNT = re.compile(r"\d{12}\Z", re.ASCII)
 
 
 def access(room: Room, call: Call) -> Sequence[Access]:
@@ -54,8 +56,7 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
         if meta is not None and meta.tags:
             context = {**context, **condition_keys.of_tags(meta)}
     headers = call.request.headers if call.request is not None else _NONE
-    if headers.get("x-amz-expected-bucket-owner", bucket.owner) != bucket.owner:
-        raise faults.access_denied()
+    check_owner(headers.get("x-amz-expected-bucket-owner"), bucket)
     if call.operation != "PutObject":
         out = [need(room, call, action, bucket, key, context, meta)]
         if object_lock.BYPASS in headers:
@@ -171,9 +172,22 @@ def _on_bucket(room: Room, call: Call, action: str) -> list[Access]:
 
 def expected(params: dict[str, Any], bucket: Bucket) -> None:
     """x-amz-expected-bucket-owner."""
-    told = params.get("ExpectedBucketOwner")
-    if told and told != bucket.owner:
-        raise faults.access_denied()
+    check_owner(params.get("ExpectedBucketOwner"), bucket)
+
+
+def check_owner(told: str | None, bucket: Bucket) -> None:
+    """403 where another account owns the bucket (S3 user guide, "Verifying bucket ownership with
+    bucket owner condition"), 400 for what is no account id (S3 API reference, "Error responses":
+    InvalidBucketOwnerAWSAccountID; its text as S3 tells it)."""
+    if told is None or told == bucket.owner:
+        return
+    if not _ACCOUNT.match(told):
+        raise AwsError(
+            "InvalidBucketOwnerAWSAccountID",
+            "The value of the expected bucket owner parameter must be an AWS Account ID..."
+            f" [{told}]",
+        )
+    raise faults.access_denied()
 
 
 def _on_object(room: Room, call: Call, action: str) -> list[Access]:
@@ -204,8 +218,7 @@ def _copy(room: Room, call: Call) -> list[Access]:
     action = "s3:GetObject" if version is None else "s3:GetObjectVersion"
     context = {} if meta is None else condition_keys.of_tags(meta)
     out = [need(room, call, action, bucket, key, context, meta)]
-    if params.get("ExpectedSourceBucketOwner") not in (None, bucket.owner):
-        raise faults.access_denied()
+    check_owner(params.get("ExpectedSourceBucketOwner"), bucket)
     return out + _on_object_write(room, call)
 
 

@@ -41,33 +41,43 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
     if "ObjectSize" in asked:
         answer["ObjectSize"] = meta.size
     if "Checksum" in asked and meta.checks:
-        told = checksums.members(meta.checks)
-        answer["Checksum"] = {**told, "ChecksumType": meta.check_type or "FULL_OBJECT"}
+        told = {a: v.partition("-")[0] for a, v in meta.checks.items()}  # without the parts' count
+        kind = meta.check_type or "FULL_OBJECT"
+        answer["Checksum"] = {**checksums.members(told), "ChecksumType": kind}
     if "ObjectParts" in asked and meta.upload:
         answer["ObjectParts"] = _parts(room, meta, params)
     return answer
 
 
 def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
-    """A page of the parts. Checksums are told where each part has one of its own."""
-    out: dict[str, Any] = {"TotalPartsCount": meta.parts}
-    composite = meta.check_type == "COMPOSITE"
+    """How many parts there are, and a page of them where each has a checksum of its own.
+
+    GetObjectAttributesParts: "if an additional checksum isn't applied to the object specified in
+    the request, the response doesn't return the Part element"; S3 returns it (and what pages
+    through it) for composite checksums only."""
+    if meta.check_type != "COMPOSITE":
+        return {"TotalPartsCount": meta.parts}
     limit = page_size(params, "MaxParts", "max-parts")
-    marker = int(params.get("PartNumberMarker") or 0)
+    marker = _marker(params.get("PartNumberMarker") or "0")
     parts = [p for p in parts_of(room, meta.upload) if p[0] > marker]
     page = parts[:limit]
     return {
-        **out,
+        "TotalPartsCount": meta.parts,
         "PartNumberMarker": marker,
         "NextPartNumberMarker": page[-1][0] if page else 0,
         "MaxParts": limit,
         "IsTruncated": len(parts) > len(page),
         "Parts": [
-            {
-                "PartNumber": n,
-                "Size": p.size,
-                **(checksums.members(p.checks) if composite else {}),
-            }
-            for n, p in page
+            {"PartNumber": n, "Size": p.size, **checksums.members(p.checks)} for n, p in page
         ],
     }
+
+
+def _marker(told: Any) -> int:
+    if not (str(told).isascii() and str(told).isdigit() and len(str(told)) <= 10):
+        raise faults.invalid_argument(
+            "Argument part-number-marker must be an integer between 0 and 2147483647",
+            "part-number-marker",
+            told,
+        )
+    return int(told)

@@ -11,12 +11,13 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import faults, object_lock, rows
-from pileus.services.s3.headers import parse_date
 from pileus.services.s3.query import query_of
 from pileus.services.s3.room import Room
 
 BATCH_MAX = 1000
 AT_ONCE = 50
+# "This functionality is only supported for directory buckets" (API reference, DeleteObject).
+OF_DIRECTORY_BUCKETS = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size")
 
 
 async def delete_object(room: Room, call: Call) -> HttpResponse:
@@ -56,17 +57,9 @@ def _conditions(headers: dict[str, str]) -> dict[str, Any]:
         out["bypass"] = headers[object_lock.BYPASS].lower() == "true"
     if "if-match" in headers:
         out["match"] = headers["if-match"].strip().strip('"')
-    size = headers.get("x-amz-if-match-size")
-    if size is not None:
-        if not size.isdigit():
-            raise faults.invalid_argument("Invalid size", "x-amz-if-match-size", size)
-        out["size"] = int(size)
-    when = headers.get("x-amz-if-match-last-modified-time")
-    if when is not None:
-        seconds = parse_date(when)
-        if seconds is None:
-            raise faults.invalid_argument("Invalid time", "x-amz-if-match-last-modified-time", when)
-        out["modified_ms"] = seconds * 1000
+    for name in OF_DIRECTORY_BUCKETS:
+        if name in headers:
+            raise faults.not_built(name)
     return out
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import acl, checksums, encryption, faults, object_lock, rows
 from pileus.services.s3.headers import kept, tags_of
@@ -75,8 +76,11 @@ async def commit(
 
 
 def write_conditions(headers: dict[str, str]) -> dict[str, Any]:
-    """If-Match and If-None-Match of a write (S3 user guide, "Conditional requests")."""
-    out: dict[str, Any] = {}
+    """If-Match and If-None-Match of a write.
+
+    The API reference of PutObject, CopyObject and CompleteMultipartUpload: If-None-Match "expects
+    the '*' (asterisk) character", If-Match "expects the ETag value as a string"; S3 refuses any
+    other value with 501 NotImplemented."""
     none_match = headers.get("if-none-match")
     match = headers.get("if-match")
     if none_match is not None and match is not None:
@@ -84,7 +88,18 @@ def write_conditions(headers: dict[str, str]) -> dict[str, Any]:
             "If-Match,If-None-Match", "Multiple conditional request headers present in the request"
         )
     if none_match is not None:
-        out["none_match"] = none_match.strip().strip('"')  # S3 itself knows only "*"
+        if none_match.strip() != "*":
+            raise _value_not_built("If-None-Match")
+        return {"none_match": "*"}
     if match is not None:
-        out["match"] = match.strip().strip('"')  # S3 itself does not know "*"
-    return out
+        etag = match.strip().strip('"')
+        if etag == "*":
+            raise _value_not_built("If-Match")
+        return {"match": etag}
+    return {}
+
+
+def _value_not_built(name: str) -> AwsError:
+    return faults.not_built(
+        name, f"We don't accept the provided value of {name} header for this API"
+    )
