@@ -1,0 +1,1 @@
+"""Several machines: the log on NATS JetStream, blobs on several nodes."""
