@@ -53,11 +53,10 @@ class Connection(asyncio.Protocol):
     # --- transport ---------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        peer = transport.get_extra_info("peername")
-        self.remote = peer[0] if isinstance(peer, tuple) else "127.0.0.1"
-        self._reader.remote = self.remote
+        remote = self.server.remote(transport)
+        self.remote = self._reader.remote = remote or ""
         self.transport.set_write_buffer_limits(high=self._limits.write_high_bytes)
-        if not self.server.admit(self, self.remote) or self.server.stopping:
+        if not remote or not self.server.admit(self, remote) or self.server.stopping:
             self._deaf = True
             self.transport.write(BUSY)
             self.transport.close()
@@ -362,8 +361,8 @@ class Connection(asyncio.Protocol):
 
     def writable_socket(self) -> socket.socket | None:
         """A duplicate of the connection's socket to write to directly, when nothing is queued
-        before it (uvloop owns the original descriptor)."""
-        if self.transport.get_write_buffer_size():
+        before it and nothing is encrypted (uvloop owns the original descriptor)."""
+        if self.transport.get_write_buffer_size() or self.server.tls is not None:
             return None
         if self._dup is None:
             known = self.transport.get_extra_info("socket")

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -25,8 +26,10 @@ Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 Recognise = Callable[[bytes, str], "HttpRequest | None"]
 Instant = Callable[[bytes, bytes], "bytes | None"]
 Where = socket.socket | tuple[str, int] | str
+Name = Callable[[Any], "str | None"]
 
 SWEEP_S = 0.5
+HANDSHAKE_S = 10.0
 
 
 class Server:
@@ -38,8 +41,12 @@ class Server:
         limits: Limits,
         recognise: Recognise | None = None,
         instant: Instant | None = None,
+        tls: ssl.SSLContext | None = None,
+        client: Name | None = None,
     ) -> None:
         self.handler = handler
+        self.tls = tls
+        self.client = client
         self.limits = limits
         self.loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()
@@ -71,8 +78,20 @@ class Server:
         sock = where if isinstance(where, socket.socket) else bind(*where)
         self.port = sock.getsockname()[1] if sock.family != socket.AF_UNIX else 0
         self._listener = await self.loop.create_server(
-            lambda: Connection(self), sock=sock, backlog=4096
+            lambda: Connection(self),
+            sock=sock,
+            backlog=4096,
+            ssl=self.tls,
+            ssl_handshake_timeout=HANDSHAKE_S if self.tls else None,
         )
+
+    def remote(self, transport: asyncio.BaseTransport) -> str | None:
+        """Who is at the other end: an address, or the name by its certificate; None: a
+        stranger."""
+        if self.client is not None:
+            return self.client(transport.get_extra_info("peercert"))
+        peer = transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
 
     def answered(self, data: bytes, transport: Any) -> bool:
         """Whether the request that ``data`` is got its answer, known for these very bytes."""
@@ -165,14 +184,18 @@ async def serve(
     limits: Limits | None = None,
     recognise: Recognise | None = None,
     instant: Instant | None = None,
+    tls: ssl.SSLContext | None = None,
+    client: Name | None = None,
 ) -> Server:
     """Start serving ``handler`` on a socket, a (host, port), or the path of a Unix socket.
 
     The handler gets one request at a time per connection, in the order they came; it answers an
     ``HttpResponse``, or an awaitable of one. What it raises becomes a 500 and a line in the log.
     ``recognise`` is asked first for a POST that may have come whole, for a GET ``instant`` (told
-    the bytes and the Date line) for its whole answer.
+    the bytes and the Date line) for its whole answer. ``tls``: encrypted, on TCP only; ``client``
+    is then told the certificate a client showed (``SSLObject.getpeercert``) and answers its name,
+    which becomes the requests' ``remote``; None: it is not served.
     """
-    server = Server(handler, limits or Limits(), recognise, instant)
+    server = Server(handler, limits or Limits(), recognise, instant, tls, client)
     await server.listen(where)
     return server

@@ -138,6 +138,16 @@ class FileBlobs:
                 return True
         return True
 
+    def some(self, after: str, limit: int) -> list[str]:
+        """At most ``limit`` digests above ``after``, in order."""
+        found: list[str] = []
+        for i in range(int(after[:2] or "0", 16), 256):
+            names = os.listdir(f"{self._directory}/{i:02x}")
+            found += sorted(n for n in names if len(n) == 64 and n > after)
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
     def list(self) -> list[str]:
         found: list[str] = []
         for i in range(256):
