@@ -38,6 +38,7 @@ def add(tx: Tx, args: int) -> int:
 
 
 RULES = {"test.put": put, "test.add": add}
+NAMED = 1  # the entry that names the rules of a new log
 
 
 def run(home: Path, body: Callable[[Store, FileBlobs, SteppedClock], Awaitable[None]]) -> None:
@@ -113,7 +114,7 @@ def test_verify_finds_nothing_wrong_then_every_kind_of_damage(tmp_path: Path) ->
             digests.append(await put_blob(store, blobs, b"blob %d" % i, b"o"))
         report = verify(tmp_path, RULES)  # while it serves
         assert report.ok, report.problems
-        assert report.applied == report.entries == 503 and report.blobs == 3
+        assert report.applied == report.entries == NAMED + 503 and report.blobs == 3
 
     run(tmp_path, fill)
     blob = tmp_path / "blobs" / digests[0][:2] / digests[0]
@@ -149,7 +150,7 @@ def test_the_trimmed_log_is_archived_first_and_verifies(
         assert kept[0].sequence > 1000
         archived = groups.segments(tmp_path / "archive")
         assert archived[0].first == 1 and archived[-1].last == kept[0].sequence - 1
-        assert verify(tmp_path, RULES).entries == 1600
+        assert verify(tmp_path, RULES).entries == NAMED + 1600
         # The checkpoint stands for the segments below it, and is the base from now on.
         await keeping.checkpoint()
         assert groups.segments(tmp_path / "archive") == []
@@ -158,9 +159,9 @@ def test_the_trimmed_log_is_archived_first_and_verifies(
             await keeping.turn()
         assert len(checkpoint.every(tmp_path / "checkpoints")) == 1
         segments = groups.segments(tmp_path / "archive")
-        assert segments and segments[0].first == 1601  # nothing below the checkpoint
+        assert segments and segments[0].first == NAMED + 1601  # nothing below the checkpoint
         report = verify(tmp_path, RULES)
-        assert report.ok and report.base == 1600 and report.applied == 2400, report
+        assert report.ok and report.base == NAMED + 1600 and report.applied == NAMED + 2400, report
 
     run(tmp_path, fill)
     damaged = groups.segments(tmp_path / "archive")[-1].path
@@ -180,7 +181,7 @@ def test_a_repeat_is_known_after_its_entry_has_left_the_journal(tmp_path: Path) 
             await write_some(store, 10, 5000)
         assert await keeping.trim() > 250 and await keeping.trim() == 0
         left = await store.log.read(0, 1000)  # type: ignore[union-attr]
-        assert [e.sequence for e in left] == list(range(left[0].sequence, 302))
+        assert [e.sequence for e in left] == list(range(left[0].sequence, NAMED + 302))
         assert left[0].sequence > 250
 
     async def again(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
@@ -190,7 +191,7 @@ def test_a_repeat_is_known_after_its_entry_has_left_the_journal(tmp_path: Path) 
     run(tmp_path, again)
     assert answers == [5, 5]
     report = verify(tmp_path, RULES)
-    assert report.ok and report.entries == 302, report
+    assert report.ok and report.entries == NAMED + 302, report
 
 
 def test_the_archive_is_kept_for_a_backup_and_dropped_without_one(
@@ -205,7 +206,7 @@ def test_the_archive_is_kept_for_a_backup_and_dropped_without_one(
             store, blobs, clock, trim_entries=200, journal_entries=100, checkpoint_entries=300
         )
         await write_some(store, 400)
-        assert backup(home, target).last == 400
+        assert backup(home, target).last == NAMED + 400
         for _ in range(3):
             await write_some(store, 400)
             await keeping.trim()
@@ -216,12 +217,12 @@ def test_the_archive_is_kept_for_a_backup_and_dropped_without_one(
         await keeping.trim()
         await keeping.checkpoint()
         assert groups.segments(home / "archive") == []
-        with pytest.raises(Unavailable, match="no longer goes back to entry 1600"):
+        with pytest.raises(Unavailable, match="no longer goes back to entry 1601"):
             backup(home, target)
 
     run(home, fill)
     restore(target, tmp_path / "again", RULES)
-    assert verify(tmp_path / "again", RULES).applied == 1600
+    assert verify(tmp_path / "again", RULES).applied == NAMED + 1600
 
 
 def test_a_backup_is_waited_for_as_long_as_is_set(tmp_path: Path) -> None:
@@ -293,7 +294,7 @@ def test_a_backup_of_a_trimmed_log_restores_and_verifies(
     run(home, fill)
     restore(target, restored, RULES)
     report = verify(restored, RULES)
-    assert report.ok and report.applied == 1200, report
+    assert report.ok and report.applied == NAMED + 1200, report
     assert report.rows_digest == verify(home, RULES).rows_digest
 
 

@@ -20,10 +20,11 @@ import apsw
 from pileus.errors import Unavailable
 from pileus.state import backups, checkpoint, groups
 from pileus.state import entry as codec
-from pileus.state.database import PAGE_BYTES, connect_reader
+from pileus.state.database import PAGE_BYTES, Rows, connect_reader
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.verify import NOTHING, Say, blob_path, named_blobs
+from pileus.state.versions import RuleBook, history
 
 CHECKPOINT_ENTRIES = 1_000_000
 KEPT_FILES = ("credentials.json", "pileus.toml", "root.key")
@@ -61,9 +62,11 @@ def backup(home: Path, target: Path, say: Say = NOTHING) -> Backup:
         # From here on the log is kept: it would be dropped below the next checkpoint otherwise.
         at = before.last or checkpoint.position(home / "state.db")[0]
         backups.note(home, target, at, int(time.time()))
-        made = not kept or checkpoint.position(home / "state.db")[0] - kept[-1].sequence > (
-            CHECKPOINT_ENTRIES
-        )
+        ahead = checkpoint.position(home / "state.db")[0] - kept[-1].sequence if kept else 0
+        # A later release may not know the rules before a switch: let it begin behind it.
+        switched = history(Rows(connection))
+        before_switch = bool(kept and switched) and kept[-1].sequence < switched[-1][1]
+        made = not kept or before_switch or ahead > CHECKPOINT_ENTRIES
         if made:
             say("copying the state")
             kept.append(checkpoint.take(home / "state.db", target / "checkpoints"))
@@ -165,7 +168,7 @@ def _copy_synced(source: Path, target: Path) -> None:
 def restore(
     source: Path,
     home: Path,
-    rules: Mapping[str, Rule],
+    rules: Mapping[str, Rule] | RuleBook,
     until_ms: int | None = None,
     say: Say = NOTHING,
 ) -> Backup:
@@ -213,7 +216,12 @@ def restore(
 
 
 def _replay(
-    source: Path, state: Path, rules: Mapping[str, Rule], after: int, last: int, limit_ms: int
+    source: Path,
+    state: Path,
+    rules: Mapping[str, Rule] | RuleBook,
+    after: int,
+    last: int,
+    limit_ms: int,
 ) -> Backup:
     replica = SqliteReplica(state, rules, synchronous="OFF")
     count = 0

@@ -20,12 +20,13 @@ import msgspec
 from pileus.engine import LogEntry
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
-from pileus.state import marks, tablets
+from pileus.state import marks, tablets, versions
 from pileus.state.database import Rows, connect
 from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
 from pileus.state.rules import STATE_RULES, Rule
 from pileus.state.tx import Row, Tx
+from pileus.state.versions import RuleBook
 
 log = logging.getLogger("pileus.state.replica")
 GENESIS = bytes(16)
@@ -51,7 +52,7 @@ class SqliteReplica:
     def __init__(
         self,
         path: Path | str,
-        rules: Mapping[str, Rule],
+        rules: Mapping[str, Rule] | RuleBook,
         *,
         synchronous: str = "FULL",
         vfs: str | None = None,
@@ -63,8 +64,14 @@ class SqliteReplica:
         self._c = connect(path, synchronous=synchronous, vfs=vfs)
         self._rows = Rows(self._c)
         self.marks = marks.Marks(self._c)
-        own = {marks.RULE: self.marks.compare}
-        self._rules: dict[str, Rule] = {**STATE_RULES, **tablets.RULES, **own, **rules}
+        own: dict[str, Rule] = {marks.RULE: self.marks.compare}
+        self.book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
+        self._own: dict[str, Rule] = {
+            **STATE_RULES,
+            **tablets.RULES,
+            **versions.RULES,
+            **own,
+        }
         self._cursor = self._c.cursor()
         self._pending: dict[bytes, Row | None] = {}
         # Rows read lately, as they stand: nobody else writes this file. Rules ask for the same few
@@ -120,8 +127,15 @@ class SqliteReplica:
         except msgspec.DecodeError as e:
             raise Corrupt(f"the log's tail in the state file cannot be read: {e}") from e
         self._duplicates.forget(self._applied, self._log_ms)
-        self._map = tablets.load(self)
+        self._read_map()
         self._memory_stale = False
+
+    def _read_map(self) -> None:
+        self._map = tablets.load(self)
+        version = self._map.rules
+        self._rules: dict[str, Rule] = {**self._own, **self.book.at(version)}
+        # Entries of this version need no further look.
+        self._plain_version = version if self.book.applies(version) else -1
 
     # -- what rules read -------------------------------------------------------------------
 
@@ -179,10 +193,6 @@ class SqliteReplica:
         self, sequence: int, data: bytes, results: list[tuple[bytes, bytes, int, int]]
     ) -> bytes:
         e = codec.unpack(data)
-        if e.rules > codec.RULES_VERSION:
-            raise Unavailable(
-                f"entry {sequence} needs rules of version {e.rules}", "upgrade this node"
-            )
         if e.now_ms > self._log_ms:
             self._log_ms = e.now_ms
         self._duplicates.forget(sequence, self._log_ms)
@@ -213,6 +223,8 @@ class SqliteReplica:
 
     def _decide(self, tx: Tx, e: codec.Entry) -> bytes:
         try:
+            if e.rules != self._plain_version:
+                self._check_version(tx.sequence, e)
             return codec.ok(self._rules[e.rule](tx, e.args))
         except AwsError as refusal:
             return codec.refused(refusal)
@@ -227,6 +239,11 @@ class SqliteReplica:
             log.exception("the rule %s failed", e.rule)
             return codec.bug(e.rule, fault)
 
+    def _check_version(self, sequence: int, e: codec.Entry) -> None:
+        self.book.check(sequence, e)
+        if self._map.rules not in (0, e.rules):
+            raise StaleEpoch  # written while the rules were switched: its author writes it again
+
     def _hold(self, sequence: int, writes: dict[bytes, bytes | None]) -> None:
         pending, recent = self._pending, self._recent
         remap = False
@@ -239,7 +256,7 @@ class SqliteReplica:
                     del recent[k]
             remap = remap or k.startswith(tablets.PREFIX)
         if remap:
-            self._map = tablets.load(self)
+            self._read_map()
 
     def _flush(self) -> None:
         """Bring held writes into the open transaction."""

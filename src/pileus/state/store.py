@@ -24,12 +24,13 @@ from pileus.engine.embedded.watches import Watches, settle
 from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
-from pileus.state import keys, tablets
+from pileus.state import keys, tablets, versions
 from pileus.state.database import Rows, connect_reader
 from pileus.state.draft import Draft
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.tx import Row, change_key
+from pileus.state.versions import RuleBook
 
 T = TypeVar("T")
 ATTEMPTS_FREE = 3
@@ -58,7 +59,7 @@ class Store:
         self._contended = asyncio.Lock()
 
     @classmethod
-    async def open(cls, home: Path, rules: Mapping[str, Rule], clock: Clock) -> Store:
+    async def open(cls, home: Path, rules: Mapping[str, Rule] | RuleBook, clock: Clock) -> Store:
         """The writer's store: owns the log and the state file, serves the other processes."""
         store = cls(home, clock)
         store.replica = SqliteReplica(home / STATE_FILE, rules)
@@ -67,6 +68,7 @@ class Store:
         store._loop = asyncio.get_running_loop()
         await store.log.start(store.replica)
         store._read_from(home / STATE_FILE)
+        await versions.settle(store, store.replica.book)
         store._door = WriterDoor(home / "run" / "writer.sock", store.log, store._watches)
         await store._door.open()
         return store
@@ -177,7 +179,7 @@ class Store:
         that submits a rule several times needs an id for each. Raises the rule's ``AwsError`` or
         ``Conflict``; ``Unavailable`` when the entry could not be made durable."""
         for _ in range(ATTEMPTS_MAX):
-            entry = codec.pack(self.tablets.epoch, rule, self._clock.now_ms(), request_id, args)
+            entry = self._pack(rule, args, request_id)
             outcome: Outcome = await self.log.append(entry)
             try:
                 return codec.open_verdict(outcome.verdict)
@@ -210,8 +212,13 @@ class Store:
                 else:
                     done(result, None)
 
-        entry = codec.pack(self.tablets.epoch, rule, self._clock.now_ms(), request_id, args)
+        entry = self._pack(rule, args, request_id)
         self.log.append_many(((entry, reply),))
+
+    def _pack(self, rule: str, args: Any, request_id: bytes) -> bytes:
+        now = self.tablets
+        version = now.rules or codec.RULES_VERSION
+        return codec.pack(now.epoch, rule, self._clock.now_ms(), request_id, args, version)
 
     async def transact(self, change: Callable[[Draft], T], request_id: bytes = b"") -> T:
         """Run ``change(draft)`` against current rows and commit what it wrote, if nothing it read

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pileus.errors import AwsError
-from pileus.state import keys
+from pileus.state import keys, versions
 from pileus.state.entry import StaleEpoch
 from pileus.state.tx import Reader, Row, Tx
 
@@ -39,11 +39,14 @@ WHOLE = Tablet(b"", 0, LAST, 0, 0)
 
 
 class TabletMap:
-    """All tablets in key order, and the map's version (``epoch``)."""
+    """All tablets in key order, the map's version (``epoch``), and the version of the rules in
+    force
+    (0: none is named)."""
 
-    def __init__(self, tablets: list[Tablet], epoch: int) -> None:
+    def __init__(self, tablets: list[Tablet], epoch: int, rules: int = 0) -> None:
         self.tablets = tablets
         self.epoch = epoch
+        self.rules = rules
         self._starts = [t.start for t in tablets]
 
     def locate(self, key: bytes) -> Tablet:
@@ -57,13 +60,12 @@ class TabletMap:
 
 def load(reader: Reader) -> TabletMap:
     """The map as the rows say."""
-    version = reader.row(VERSION_KEY)
+    version, rules = reader.row(VERSION_KEY), versions.in_force(reader)
     if version is None:
-        return TabletMap([WHOLE], 0)
+        return TabletMap([WHOLE], 0, rules)
     rows = reader.range(ROWS_PREFIX, keys.after_prefix(ROWS_PREFIX), 1_000_000)
-    return TabletMap(
-        [Tablet(keys.split(r.key)[2], *_decode(r.value)) for r in rows], _decode(version.value)
-    )
+    found = [Tablet(keys.split(r.key)[2], *_decode(r.value)) for r in rows]
+    return TabletMap(found, _decode(version.value), rules)
 
 
 def _save(tx: Tx, tablet: Tablet) -> None:

@@ -16,11 +16,12 @@ from typing import Any
 
 import apsw
 
-from pileus.state import checkpoint, groups, keys
-from pileus.state.database import connect_reader
+from pileus.state import checkpoint, groups, keys, versions
+from pileus.state.database import Rows, connect_reader
 from pileus.state.entry import Corrupt
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
+from pileus.state.versions import RuleBook
 
 Say = Callable[[str], None]
 NOTHING: Say = lambda text: None  # noqa: E731
@@ -43,7 +44,7 @@ class Report:
         return not self.problems
 
 
-def verify(home: Path, rules: Mapping[str, Rule], say: Say = NOTHING) -> Report:
+def verify(home: Path, rules: Mapping[str, Rule] | RuleBook, say: Say = NOTHING) -> Report:
     """Check the state of ``home``. ``rules``: those of every service, as assembly has them."""
     report = Report()
     connection = connect_reader(home / "state.db")
@@ -53,7 +54,8 @@ def verify(home: Path, rules: Mapping[str, Rule], say: Say = NOTHING) -> Report:
         found: Any = connection.execute("PRAGMA integrity_check(10)").fetchall()
         report.problems += [f"state file: {text}" for (text,) in found if text != "ok"]
         with tempfile.TemporaryDirectory(dir=home) as scratch:
-            _replay(home, Path(scratch), rules, connection, report, say)
+            book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
+            _replay(home, Path(scratch), book, connection, report, say)
         say("the blobs")
         _check_blobs(home / "blobs", connection, report)
     finally:
@@ -64,15 +66,15 @@ def verify(home: Path, rules: Mapping[str, Rule], say: Say = NOTHING) -> Report:
 def _replay(
     home: Path,
     scratch: Path,
-    rules: Mapping[str, Rule],
+    book: RuleBook,
     connection: apsw.Connection,
     report: Report,
     say: Say,
 ) -> None:
     copy = scratch / "replay.db"
     try:
-        report.base = _lay_base(home, copy, connection, report)
-        replica = SqliteReplica(copy, rules, synchronous="OFF")
+        report.base = _lay_base(home, copy, connection, book, report)
+        replica = SqliteReplica(copy, book, synchronous="OFF")
     except Corrupt as e:
         report.problems.append(str(e))
         return
@@ -101,20 +103,23 @@ def _replay(
     replayed.close()
 
 
-def _lay_base(home: Path, copy: Path, connection: apsw.Connection, report: Report) -> int:
-    """Begin with nothing where the log is whole, else with the oldest checkpoint it goes on
-    from."""
+def _lay_base(
+    home: Path, copy: Path, connection: apsw.Connection, book: RuleBook, report: Report
+) -> int:
+    """Begin with nothing where the log is whole, else with the oldest checkpoint it goes on from.
+    What was written under rules this release no longer has is behind that checkpoint."""
     first = _oldest(home, connection)
-    if first <= 1:
+    wanted = max(first - 1, versions.replays_after(Rows(connection), book))
+    if wanted <= 0:
         return 0
     for found in checkpoint.every(home / "checkpoints"):
-        if found.sequence >= first - 1:
+        if found.sequence >= wanted:
             if checkpoint.file_sha256(found.path) != found.sha256:
                 report.problems.append(f"the checkpoint {found.path.name} has changed")
                 continue
             shutil.copyfile(found.path, copy)
             return found.sequence
-    raise Corrupt(f"the log begins at entry {first} and no checkpoint reaches it")
+    raise Corrupt(f"a replay must begin after entry {wanted} and no checkpoint reaches it")
 
 
 def _oldest(home: Path, connection: apsw.Connection) -> int:
