@@ -81,3 +81,8 @@ def test_wrong_secret_and_unknown_key(cloud: Any) -> None:
     with pytest.raises(ClientError) as error:
         signed(cloud, "sts", key | {"AccessKeyId": "AKIAUNKNOWNUNKNOWN00"}).get_caller_identity()
     assert error.value.response["Error"]["Code"] == "InvalidClientTokenId"
+
+
+def test_there_are_no_web_identity_providers(cloud: Any) -> None:
+    told = cloud.client("iam").list_open_id_connect_providers()
+    assert told["OpenIDConnectProviderList"] == []

@@ -360,3 +360,22 @@ def _damage(home: Path) -> None:
         raw = bytearray(path.read_bytes())
         raw[70] ^= 1
         path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("algorithm", ("", "CRC32"))
+def test_completing_asks_for_the_customers_key(s3: Any, bucket: str, algorithm: str) -> None:
+    """Only of uploads with a checksum algorithm; a wrong one is refused always."""
+    how = {"ChecksumAlgorithm": algorithm} if algorithm else {}
+    place = {"Bucket": bucket, "Key": "asked"}
+    place["UploadId"] = s3.create_multipart_upload(**place, **customer(), **how)["UploadId"]
+    part = s3.upload_part(PartNumber=1, Body=b"x", **place, **customer(), **how)
+    told = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}
+    done = {**place, "MultipartUpload": {"Parts": [told]}}
+    error = refused(s3.complete_multipart_upload, **done, **customer(OTHER))
+    assert (error["Status"], error["Code"]) == (400, "InvalidRequest")
+    if algorithm:
+        assert "must include" in refused(s3.complete_multipart_upload, **done)["Message"]
+        s3.complete_multipart_upload(**done, **customer())
+    else:
+        s3.complete_multipart_upload(**done)
+    assert body(s3, bucket, "asked", **customer()) == b"x"

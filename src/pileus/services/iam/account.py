@@ -58,6 +58,11 @@ def get_account_summary(parts: Parts, call: Call) -> Record:
     return {"SummaryMap": counts | quotas | {"AccessKeysPerUserQuota": 2}}
 
 
+def list_providers(parts: Parts, call: Call) -> Record:
+    """Identity providers of the web: an account has none, for none can be made here."""
+    return {"OpenIDConnectProviderList": []}
+
+
 def _context(call: Call) -> dict[str, Any]:
     entries = call.params.get("ContextEntries", [])
     return {
@@ -133,6 +138,7 @@ OPERATIONS = {
     "DeleteAccountAlias": delete_account_alias,
     "ListAccountAliases": list_account_aliases,
     "GetAccountSummary": get_account_summary,
+    "ListOpenIDConnectProviders": list_providers,
     "SimulateCustomPolicy": simulate_custom_policy,
     "SimulatePrincipalPolicy": simulate_principal_policy,
 }

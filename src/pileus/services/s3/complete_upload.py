@@ -11,13 +11,13 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.s3 import checksums, encryption, faults, rows
+from pileus.services.s3 import checksums, customer_keys, encryption, faults, rows
 from pileus.services.s3.crc_combine import Combiner
 from pileus.services.s3.lifecycle import expiration
-from pileus.services.s3.multipart import PART_MAX, upload_of
+from pileus.services.s3.multipart import PART_MAX, given, upload_of
 from pileus.services.s3.put_object import write_conditions
 from pileus.services.s3.room import Room, again
-from pileus.services.s3.rows import Part
+from pileus.services.s3.rows import Part, Seal
 from pileus.state import keys
 from pileus.state.rules import range_digest
 
@@ -45,6 +45,7 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     there = {int.from_bytes(keys.split(r.key)[2], "big"): rows.unpack_part(r.value) for r in found}
     chosen = _chosen(told, there, upload_id)
     meta = rows.unpack_meta(record["meta"])
+    _check_key(call, meta.seal, record["algorithm"])
     meta.etag = f"{hashlib.md5(b''.join(bytes.fromhex(p.etag) for p in chosen)).hexdigest()}"
     meta.etag += f"-{len(chosen)}"
     meta.size = sum(p.size for p in chosen)
@@ -60,6 +61,15 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     args = [name, key, upload_id, packed, conditions, token, digest, numbers]
     version = await room.submit("s3.complete_upload", args, call)
     return _answer(room, name, key, meta, version)
+
+
+def _check_key(call: Call, seal: Seal | None, algorithm: str) -> None:
+    """ "Needed only when the object was created using a checksum algorithm" (API reference,
+    CompleteMultipartUpload, SSECustomerKey); what is told must be right."""
+    headers = call.request.headers if call.request is not None else given(call.params)
+    customer = customer_keys.read(headers, call.request)
+    if seal is not None:
+        encryption.check_upload_key(seal, customer, needed=bool(algorithm))
 
 
 def _answer(

@@ -173,6 +173,22 @@ async def for_write(
     return Sealer(seal, made["Plaintext"], room.keys.etag)
 
 
+def check_upload_key(whole: Seal, customer: CustomerKey | None, needed: bool = True) -> None:
+    """The customer's key of a request on an upload, against the upload's. S3 words it so for
+    uploads that took no such key, too: all are encrypted."""
+    if (whole.kind == CUSTOMER and customer is None and needed) or (
+        whole.kind != CUSTOMER and customer is not None
+    ):
+        raise faults.invalid_request(
+            "The multipart upload initiate requested encryption. Subsequent part requests must"
+            " include the appropriate encryption parameters."
+        )
+    if customer is not None and not customer.fits(whole):
+        raise faults.invalid_request(
+            "The provided encryption parameters did not match the ones used originally."
+        )
+
+
 async def for_part(
     room: Room, call: Call, bucket: Bucket, upload: Meta, headers: Mapping[str, str]
 ) -> Sealer | None:
@@ -182,20 +198,7 @@ async def for_part(
     customer = customer_keys.read(headers, call.request)
     if whole is None:
         return None
-    if whole.kind == CUSTOMER and customer is None:
-        raise faults.invalid_request(
-            "The multipart upload initiate requested encryption. Subsequent part requests must"
-            " include the appropriate encryption parameters."
-        )
-    if whole.kind != CUSTOMER and customer is not None:
-        raise faults.invalid_request(
-            "The multipart upload initiate did not request encryption. Please resend the request"
-            " without sending encryption parameters."
-        )
-    if customer is not None and not customer.fits(whole):
-        raise faults.invalid_request(
-            "The provided encryption parameters did not match the ones used originally."
-        )
+    check_upload_key(whole, customer)
     secrets = await unlock(room, call, bucket, whole, customer)
     own = whole.key if whole.kind == AES256 else b""
     seal = Seal(whole.kind, room.clock.random_bytes(segments.SALT_BYTES), own)
