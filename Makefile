@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: setup up test check bench sim soak scale fuzz suites web clean
 
 PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
-  $(shell find apps/*/web/src -type f 2>/dev/null)
+  $(shell find apps/*/web/src web/console/src -type f 2>/dev/null)
 
 setup: .venv/.pages ## environment, dependencies, web build
 

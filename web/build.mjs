@@ -1,4 +1,4 @@
-// Bundle each app's web/src into web/dist: one script and one style with hashed names, and the page that names them.
+// Bundle the console and each app's web/src: one script and one style with hashed names, and the page that names them.
 import { build } from "esbuild";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -6,9 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-export async function buildApp(app) {
-  const source = join(root, "apps", app, "web", "src");
-  const target = join(root, "apps", app, "web", "dist");
+export async function buildPage(source, target) {
   rmSync(target, { recursive: true, force: true });
   mkdirSync(target, { recursive: true });
   const result = await build({
@@ -33,5 +31,6 @@ export async function buildApp(app) {
 }
 
 const apps = readdirSync(join(root, "apps")).filter((app) => existsSync(join(root, "apps", app, "web", "src", "main.js")));
-for (const app of apps) await buildApp(app);
-console.log(`built ${apps.join(", ")}`);
+for (const app of apps) await buildPage(join(root, "apps", app, "web", "src"), join(root, "apps", app, "web", "dist"));
+await buildPage(join(root, "web", "console", "src"), join(root, "src", "pileus", "console", "built"));
+console.log(`built ${[...apps, "the console"].join(", ")}`);

@@ -13,6 +13,7 @@ import orjson
 
 from pileus import __version__
 from pileus.config import Config
+from pileus.console.door import Console
 from pileus.edge import caddy
 from pileus.edge.door import Edge
 from pileus.engine.embedded.blobs import FileBlobs
@@ -46,6 +47,7 @@ from pileus.supervisor import Part
 from pileus.telemetry import Telemetry
 from pileus.wire.api import Api
 from pileus.wire.authorize import Authorizer
+from pileus.wire.behind import Behind
 from pileus.wire.dispatch import Dispatcher
 from pileus.wire.http import Server, serve
 from pileus.wire.limits import Limits
@@ -121,6 +123,12 @@ class Front:
         headers = [("content-type", "application/json"), ("cache-control", "no-store")]
         return HttpResponse(200 if self.ready else 503, headers, orjson.dumps(told))
 
+    def to_console(self, request: HttpRequest) -> HttpResponse:
+        """``/_pileus/admin`` at the API port: the console is at the edge."""
+        name = request.headers.get("host", "localhost").rsplit(":", 1)[0]
+        place = f"http://{name}:{self.config.edge_port}/admin/"
+        return HttpResponse(302, [("location", place), ("cache-control", "no-store")])
+
 
 async def assemble(config: Config, index: int) -> Front:
     """Front process ``index`` of this machine; 0 is the writer and does the background work."""
@@ -186,6 +194,8 @@ def _mount(front: Front) -> None:
     router.mount_host("s3-website", sites.serve)
     router.mount("/_cdn/", front.edge.serve)
     router.mount_host("cloudfront", front.edge.serve)
+    front.edge.console = Console(Behind(front.api.handle).serve, front.health).serve
+    router.mount("/_pileus/admin", front.to_console)
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
     router.mount_host("lambda-url", functions.serve)

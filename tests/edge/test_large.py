@@ -102,8 +102,9 @@ def test_pages_of_the_edge(run: Any) -> None:
         w.put("a", b"1")
         await w.make(Comment="the shop <1>")
         for host in ("localhost:8000", "127.0.0.1:8000"):
-            console = await w.get("/admin", host=host)
-            assert console.status == 404 and b"later" in bytes(console.body)
+            w.edge.console = lambda request: HttpResponse(200, [], request.path.encode())
+            console = await w.get("/admin/x", host=host)
+            assert console.status == 200 and console.body == b"/admin/x"
             assert (await w.get("/", host=host)).status == 404
             w.edge._dev = True
             page = await w.get("/", host=host)
@@ -112,6 +113,8 @@ def test_pages_of_the_edge(run: Any) -> None:
             assert b"the shop &lt;1&gt;" in bytes(page.body)
             assert (await w.get("/", host="other.example")).status == 404
             w.edge._dev = False
+        assert dict((await w.get("/", host="console.localhost")).headers)["location"] == "/admin/"
+        assert (await w.get(f"/_cdn/{w.id}/a", host="console.localhost")).status == 404
         assert (await w.get("/admin")).status == 404  # a distribution's own path: not the console
         assert b"NoSuchKey" in bytes((await w.get("/admin")).body)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from pileus.edge import pages
@@ -19,8 +19,12 @@ from pileus.services.call import FileBody, HttpRequest, HttpResponse, Parts
 from pileus.services.rates import Rates
 
 TIDY_S = 60.0
+CONSOLE_HOST = "console."  # what the console's own host names start with
 VIEWER_ACTIVE = 256  # requests of one address under way in one process
 VIEWER_RATE, VIEWER_BURST = 2000.0, 4000  # requests a second and at once, per address
+
+
+Console = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 
 
 class Named(Protocol):
@@ -34,8 +38,10 @@ class Edge:
     """Serves the edge. One per process."""
 
     def __init__(self, parts: Parts, named: Named | None = None) -> None:
-        """``named`` answers at hosts that no distribution has: APIs' custom domain names."""
+        """``named`` answers at hosts that no distribution has: APIs' custom domain names.
+        ``console``, once set, answers ``/admin``."""
         self._named = named
+        self.console: Console | None = None
         self._distributions = Distributions(parts.store)
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
@@ -118,7 +124,7 @@ class Edge:
         if found is None:
             if self._named is not None and self._named.owns(_host(request)):
                 return await self._named.serve(request)
-            return self._own_page(request)
+            return await self._own_page(request)
         if found[1] is not request and request.path.count("/") == 2:
             # ``/_cdn/{id}``: a page's relative names need the slash.
             query = f"?{request.query}" if request.query else ""
@@ -128,11 +134,14 @@ class Edge:
             asked = None  # this name may be given to another door any time
         return await self._serving.serve(*found, asked)
 
-    def _own_page(self, request: HttpRequest) -> HttpResponse:
+    async def _own_page(self, request: HttpRequest) -> HttpResponse:
         """What the edge itself answers: no distribution has this host and path."""
-        if _is_console(request.path):
-            return pages.console()
+        if self.console is not None and _is_console(request.path):
+            answer = self.console(request)
+            return answer if isinstance(answer, HttpResponse) else await answer
         host = request.headers.get("host", "")
+        if request.path == "/" and _host(request).startswith(CONSOLE_HOST):
+            return HttpResponse(302, [("location", "/admin/"), ("cache-control", "no-store")])
         if not self._dev or request.path != "/" or not _is_bare(_host(request)):
             return pages.nothing(host)
         port = host.rpartition(":")[2]
@@ -148,6 +157,8 @@ class Edge:
         found = self._distributions.by_host(host)
         if found is not None:
             return found, request
+        if host.startswith(CONSOLE_HOST):
+            return None  # an origin of its own: nothing else is served there
         if request.path.startswith("/_cdn/"):
             id_, _, rest = request.path[6:].partition("/")
             found = self._distributions.by_id(id_)

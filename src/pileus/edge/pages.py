@@ -7,10 +7,6 @@ from html import escape
 
 from pileus.services.call import HttpResponse
 
-NO_CONSOLE = (
-    "The web console is not part of this release: it comes with a later one. Until then the"
-    " <code>pileus</code> command and the AWS tools do everything it will do."
-)
 EMPTY = (
     "Make a distribution with <code>aws cloudfront create-distribution</code> or deploy an app;"
     " it then answers here at its domain name."
@@ -19,11 +15,6 @@ PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Pile
 <meta name="viewport" content="width=device-width"><style>body{{font:16px/1.5 system-ui;margin:4rem
 auto;max-width:40rem;padding:0 1rem}}</style></head><body><main><h1>{title}</h1>{text}</main>
 </body></html>"""
-
-
-def console() -> HttpResponse:
-    """``/admin``: says honestly that there is no console yet."""
-    return _page(404, "No console yet", f"<p>{NO_CONSOLE}</p>")
 
 
 def nothing(host: str) -> HttpResponse:

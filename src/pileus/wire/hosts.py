@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+OWN = ("s3", "console")  # NAME.localhost that is no bucket
 _VIRTUAL = re.compile(r"(.+)\.s3(?:[.-][a-z0-9-]+)*\.(?:localhost|amazonaws\.com)\Z")
 _LOCAL = re.compile(r"(.+)\.localhost\Z")
 
@@ -22,6 +23,7 @@ def bucket_of_host(host: str) -> str:
     if found is not None:
         return found[1]
     found = _LOCAL.match(name)
-    if found is None or found[1] == "s3" or found[1].startswith(("s3.", "s3-")):
+    own = found is not None and (found[1] in OWN or found[1].startswith(("s3.", "s3-")))
+    if found is None or own:
         return ""
     return found[1]

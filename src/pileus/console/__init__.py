@@ -1,0 +1,1 @@
+"""What the operator sees: the console's pages, and the small APIs only it needs so far."""

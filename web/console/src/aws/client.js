@@ -1,0 +1,124 @@
+// Signed calls to the cloud's API, which the edge repeats below /admin/api for this page.
+import { UNSIGNED, queryString, sha256, sign } from "./sign.js";
+import { tree } from "./xml.js";
+
+const BASE = "/admin/api";
+const SLOW_MS = 30_000;
+
+// What the cloud answered when it did not do what was asked.
+export class Refused extends Error {
+  constructor(status, code, message) {
+    super(message || code || `The cloud answered ${status}`);
+    Object.assign(this, { status, code });
+  }
+}
+
+// What the page knows of the cloud before anyone is signed in.
+export async function about() {
+  const answer = await fetch("/admin/about.json", { cache: "no-store" });
+  if (!answer.ok) throw new Refused(answer.status, "", "The cloud is starting, or it is not well.");
+  const told = await answer.json();
+  return { ...told, skew: Date.parse(answer.headers.get("date") ?? "") - Date.now() || 0 };
+}
+
+export class Client {
+  // `keys` is {id, secret, token}; `skew` is how far this machine's clock is behind, in milliseconds.
+  constructor(keys, region, skew = 0) {
+    Object.assign(this, { keys, region, skew: Math.abs(skew) > 5000 ? skew : 0 });
+  }
+
+  // One signed request; the Response. `path` is encoded, `query` pairs, `body` a string, bytes or Blob.
+  async send(service, method, path, { query = [], headers = {}, body = null, signal, patience = SLOW_MS } = {}) {
+    const hash = body instanceof Blob ? UNSIGNED : await sha256(body ?? "");
+    const signed = await this.sign(service, method, path, query, headers, hash);
+    const text = queryString(query);
+    const limit = AbortSignal.timeout(patience);
+    try {
+      return await fetch(`${BASE}${path}${text ? `?${text}` : ""}`, {
+        method, headers: signed, body, cache: "no-store", redirect: "error",
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      });
+    } catch (error) {
+      if (limit.aborted) throw new Refused(0, "Timeout", `No answer within ${patience / 1000} seconds.`);
+      if (signal?.aborted) throw error;
+      throw new Refused(0, "Unreachable", "The cloud does not answer. Is it running?");
+    }
+  }
+
+  sign(service, method, path, query, headers, hash) {
+    const date = new Date(Date.now() + this.skew);
+    return sign({ method, host: location.host, path, query, headers, hash, service, region: this.region, keys: this.keys, date });
+  }
+
+  // `send`, but an error of the cloud is thrown as `Refused`.
+  async done(...request) {
+    const answer = await this.send(...request);
+    if (answer.ok) return answer;
+    throw await refusal(answer);
+  }
+
+  // A JSON service: DynamoDB, Logs.
+  async json(service, target, input = {}, version = "1.0", options = {}) {
+    const headers = { "content-type": `application/x-amz-json-${version}`, "x-amz-target": target };
+    return (await this.done(service, "POST", "/", { headers, body: JSON.stringify(input), ...options })).json();
+  }
+
+  dynamodb(operation, input, options) {
+    return this.json("dynamodb", `DynamoDB_20120810.${operation}`, input, "1.0", options);
+  }
+
+  logs(operation, input, options) {
+    return this.json("logs", `Logs_20140328.${operation}`, input, "1.1", options);
+  }
+
+  // A query service: IAM, STS. Answers the result's tree.
+  async query(service, version, action, input = {}) {
+    const body = queryString([["Action", action], ["Version", version], ...Object.entries(input)]);
+    const headers = { "content-type": "application/x-www-form-urlencoded; charset=utf-8" };
+    const told = tree(await (await this.done(service, "POST", "/", { headers, body })).text());
+    return told[`${action}Result`] ?? {};
+  }
+
+  iam(action, input) {
+    return this.query("iam", "2010-05-08", action, input);
+  }
+
+  who() {
+    return this.query("sts", "2011-06-15", "GetCallerIdentity");
+  }
+
+  // A REST service that speaks JSON: Lambda, API Gateway, and the cloud's own doors ("pileus").
+  async rest(service, method, path, { query = [], input, ...options } = {}) {
+    const body = input === undefined ? null : JSON.stringify(input);
+    const headers = body === null ? {} : { "content-type": "application/json" };
+    const answer = await this.done(service, method, path, { query, headers, body, ...options });
+    const text = await answer.text();
+    return text ? JSON.parse(text) : {};
+  }
+
+  // S3, whose answers are XML trees.
+  async s3(method, path, options) {
+    const text = await (await this.done("s3", method, path, options)).text();
+    return text.startsWith("<") ? tree(text) : text;
+  }
+}
+
+// The error an answer tells, in whichever form its service has.
+export async function refusal(answer) {
+  const text = await answer.text();
+  let code = answer.headers.get("x-amzn-errortype")?.split(":")[0] ?? "";
+  let message = "";
+  if (text.startsWith("{")) {
+    const told = JSON.parse(text);
+    code ||= String(told.__type ?? told.code ?? "").split("#").pop();
+    message = told.message ?? told.Message ?? told.errorMessage ?? "";
+  } else if (text.startsWith("<?xml") || text.startsWith("<Error")) {
+    const root = tree(text);
+    const told = root.Error ?? root;
+    code ||= told.Code ?? "";
+    message = told.Message ?? "";
+  } else {
+    message = text.slice(0, 300);
+  }
+  return new Refused(answer.status, code, message);
+}
