@@ -15,7 +15,7 @@ import pytest
 
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.log import EmbeddedLog
-from pileus.state import entry, keys, replica
+from pileus.state import entry, keys, wal
 from pileus.state.replica import SqliteReplica
 from pileus.state.tx import Tx
 from pileus.state.verify import verify
@@ -111,7 +111,7 @@ def run_trial(home: Path, seed: int, lies: str = "") -> int:
 
 
 def test_nothing_acknowledged_is_lost(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica, "WAL_PAGES", 30)  # checkpoints in every trial
+    monkeypatch.setattr(wal, "WAL_PAGES", 30)  # checkpoints in every trial
     kept = [run_trial(memory, seed) for seed in range(40)]
     assert sum(kept) > 1000
 
@@ -120,7 +120,7 @@ def test_nothing_acknowledged_is_lost(memory: Path, monkeypatch: pytest.MonkeyPa
 def test_a_sync_taken_out_is_noticed(
     sync: str, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica, "WAL_PAGES", 30)
+    monkeypatch.setattr(wal, "WAL_PAGES", 30)
     noticed = 0
     for seed in range(40):
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from pileus.services.dynamodb import catalog
-from pileus.state import replica
+from pileus.state import wal
 from pileus.state.duplicates import Duplicates
 from tests.simulation.services import reason, run_seed
 
@@ -41,7 +41,7 @@ def test_a_log_that_answers_before_its_sync_is_noticed() -> None:
 def test_a_sync_taken_out_of_the_real_engine_is_noticed(
     sync: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica, "WAL_PAGES", 30)
+    monkeypatch.setattr(wal, "WAL_PAGES", 30)
     assert caught("embedded", sync)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.state import entry, keys, replica
+from pileus.state import entry, keys, wal
 from pileus.state.database import connect_reader
 from pileus.state.replica import SqliteReplica
 
@@ -24,20 +24,20 @@ def write(state: SqliteReplica, groups: int) -> None:
 def test_the_file_stays_small_and_grows_only_beside_a_long_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica, "WAL_PAGES", 100)
+    monkeypatch.setattr(wal, "WAL_PAGES", 100)
     state = SqliteReplica(tmp_path / "state.db", {})
     write(state, 150)
-    wal = tmp_path / "state.db-wal"
-    small = wal.stat().st_size
+    file = tmp_path / "state.db-wal"
+    small = file.stat().st_size
     assert small < 1500 * 8192
     reader = connect_reader(tmp_path / "state.db")
     reader.execute("BEGIN")
     before = reader.execute("SELECT count(*), max(ver) FROM rows").fetchall()
     write(state, 100)
-    assert state.wal_pages > 1000
+    assert state.wal.pages > 1000
     assert reader.execute("SELECT count(*), max(ver) FROM rows").fetchall() == before
     reader.execute("COMMIT")
     write(state, 30)
-    assert state.wal_pages < 1000
+    assert state.wal.pages < 1000
     reader.close()
     state.close()

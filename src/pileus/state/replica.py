@@ -6,11 +6,9 @@ are committed together. A group's writes are coalesced: the last one per key rea
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from pileus.state.entry import Corrupt, StaleEpoch
 from pileus.state.rules import STATE_RULES, Rule
 from pileus.state.tx import Row, Tx
 from pileus.state.versions import RuleBook
+from pileus.state.wal import WriteAhead
 
 log = logging.getLogger("pileus.state.replica")
 GENESIS = bytes(16)
@@ -59,7 +58,6 @@ class SqliteReplica:
         journal: bool = True,
     ) -> None:
         self.path = path
-        self._vfs = vfs
         self._journal = journal
         self._c = connect(path, synchronous=synchronous, vfs=vfs)
         self._rows = Rows(self._c)
@@ -79,10 +77,7 @@ class SqliteReplica:
         self._recent: dict[bytes, Row | None] = {}
         self.touched: set[bytes] = set()
         self.written_bytes = 0  # of row values, since the start
-        self.wal_pages = 0
-        self._tidied_at = 0
-        self._c.set_wal_hook(self._note_wal)
-        self._checkpointer: _Checkpointer | None = None
+        self.wal = WriteAhead(self._c, path, vfs)
         self._load()
 
     # -- where it stands -----------------------------------------------------------------
@@ -317,34 +312,11 @@ class SqliteReplica:
     def settle(self) -> None:
         """Bring everything into the state file itself and sync it."""
         self._c.execute("PRAGMA synchronous=FULL")
-        self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-
-    # -- write-ahead log -----------------------------------------------------------------------
-
-    def _note_wal(self, connection: apsw.Connection, name: str, pages: int) -> int:
-        if pages < self._tidied_at:
-            self._tidied_at = 0  # the file has started again
-        self.wal_pages = pages
-        return apsw.SQLITE_OK
+        self.wal.throw_away()
 
     def tidy(self) -> None:
-        """Let the background checkpoint run; finish what it left, so that the file starts again.
-
-        A passive checkpoint beside a busy writer never meets its last frame and the write-ahead
-        log grows without end: after each pass the writer does the small rest itself."""
-        fresh = self.wal_pages - self._tidied_at
-        if fresh < WAL_PAGES:
-            return
-        if self._checkpointer is None:
-            self._checkpointer = _Checkpointer(self.path, self._vfs)
-        if self._checkpointer.passed or fresh > WAL_PAGES_STOP:
-            with contextlib.suppress(apsw.BusyError):  # a pass is still running
-                self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                self._checkpointer.passed = False
-                # A long read may keep the file from starting again: wait for as much once more.
-                self._tidied_at = self.wal_pages
-        elif not self._checkpointer.running:
-            self._checkpointer.ask()
+        """Between two groups: keep the write-ahead log short."""
+        self.wal.tidy()
 
     def recover(self) -> None:
         """Leave no trace of a failed commit. Its frames may lie beyond the end of the write-ahead
@@ -352,8 +324,7 @@ class SqliteReplica:
         if self._c.in_transaction:
             self._c.execute("ROLLBACK")
         self._pending.clear()
-        self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self.wal_pages = self._tidied_at = 0
+        self.wal.throw_away()
         before = self._applied, self._chain
         self._load()
         if (self._applied, self._chain) != before:
@@ -369,49 +340,5 @@ class SqliteReplica:
         self._load()
 
     def close(self) -> None:
-        if self._checkpointer is not None:
-            self._checkpointer.stop()
+        self.wal.close()
         self._c.close()
-
-
-WAL_PAGES = 2000
-WAL_PAGES_STOP = 40_000
-
-
-class _Checkpointer:
-    """A thread with its own connection that copies committed pages into the state file."""
-
-    def __init__(self, path: Path | str, vfs: str | None) -> None:
-        self.passed = False
-        self.running = False
-        self._asked = threading.Event()
-        self._stopping = False
-        self._connect: Callable[[], apsw.Connection] = lambda: connect(path, vfs=vfs)
-        self._thread = threading.Thread(target=self._run, name="checkpointer", daemon=True)
-        self._thread.start()
-
-    def ask(self) -> None:
-        self.running = True
-        self._asked.set()
-
-    def stop(self) -> None:
-        self._stopping = True
-        self._asked.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        connection = self._connect()
-        while True:
-            self._asked.wait()
-            self._asked.clear()
-            if self._stopping:
-                break
-            try:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error as e:
-                # Nothing is lost: the frames stay in the write-ahead log. The next ask tries again.
-                log.error("a background checkpoint failed: %s", e)
-            else:
-                self.passed = True
-            self.running = False
-        connection.close()

@@ -25,10 +25,11 @@ from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
 from pileus.state import keys, tablets, versions
-from pileus.state.database import Rows, connect_reader
+from pileus.state.database import connect_reader
 from pileus.state.draft import Draft
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
+from pileus.state.turn import TurnRows
 from pileus.state.tx import Row, change_key
 from pileus.state.versions import RuleBook
 
@@ -64,6 +65,7 @@ class Store:
         store = cls(home, clock)
         store.replica = SqliteReplica(home / STATE_FILE, rules)
         store._generations.bump_all()
+        store.replica.wal.quiet = store._generations.keep_quiet
         store.log = EmbeddedLog(store._committed)
         store._loop = asyncio.get_running_loop()
         await store.log.start(store.replica)
@@ -84,7 +86,8 @@ class Store:
 
     def _read_from(self, path: Path) -> None:
         self._connection = connect_reader(path)
-        self._reader = Rows(self._connection)
+        loop = asyncio.get_running_loop()
+        self._reader = TurnRows(self._connection, self._generations, loop)
         self.get = self._reader.value
 
     def _committed(self, replica: SqliteReplica) -> None:
@@ -276,7 +279,9 @@ class Store:
         """Answer what waits, then let go of every file."""
         if isinstance(self.log, EmbeddedLog):
             await self._door.close()
+        self._reader.let_go()  # the log may want to write its last
         await self.log.stop()
+        self._reader.let_go()
         self._connection.close()
         self._generations.close()
 

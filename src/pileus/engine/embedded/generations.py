@@ -1,7 +1,9 @@
 """A small mapped file of counters, shared by all processes: what makes caches exact.
 
 Slot ``crc32(table) % 4096`` grows after a commit that touched a table and before the commit is
-answered. Two tables in one slot cost a needless re-read, never a stale one.
+answered. Two tables in one slot cost a needless re-read, never a stale one. Two more words follow:
+the commit counter, which grows before the slots do (who reads a slot and then a row must not get
+the row as of before), and whether readers are to keep quiet (see ``state.turn``).
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import functools
 import mmap
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
 SLOTS = 4096
-SIZE = SLOTS * 8
+COMMITS, QUIET = SLOTS, SLOTS + 1
+SIZE = (SLOTS + 2) * 8
 
 
 def slot(table: bytes) -> int:
@@ -34,7 +38,11 @@ class Generations:
             os.close(fd)
         # One aligned 8-byte store per counter: a reader sees the old number or the new one.
         self._counters = memoryview(self._map).cast("Q")
+        self.at: Callable[[int], int] = self._counters.__getitem__
         self._slots: dict[str, int] = {}
+        self._order = threading.Lock()
+        self.commits: Callable[[], int] = functools.partial(self.at, COMMITS)
+        self.quiet: Callable[[], int] = functools.partial(self.at, QUIET)
 
     def get(self, table: str) -> int:
         at = self._slots.get(table)
@@ -46,16 +54,23 @@ class Generations:
         """``get`` of one table, bound: no Python frame to run."""
         return functools.partial(self._counters.__getitem__, slot(table.encode()))
 
-    def at(self, place: int) -> int:
-        return self._counters[place]
-
     def bump(self, slots: set[int]) -> None:
+        """After a commit that touched ``slots``."""
         counters = self._counters
-        for at in slots:
-            counters[at] += 1
+        with self._order:
+            counters[COMMITS] += 1
+        with self._order:  # taken twice: no processor may show the stores the other way round
+            for at in slots:
+                counters[at] += 1
+
+    def keep_quiet(self, wanted: bool) -> None:
+        """Ask readers to hold no transaction, or let them again."""
+        self._counters[QUIET] = wanted
+        self.bump(set())  # they look when the commit counter moves
 
     def bump_all(self) -> None:
         """At the writer's start: its predecessor may have died between a commit and its bump."""
+        self.keep_quiet(False)
         self.bump(set(range(SLOTS)))
 
     def close(self) -> None:

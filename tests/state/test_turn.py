@@ -1,0 +1,155 @@
+"""Reads that share a turn's read transaction: never older than what was acknowledged, and never in
+the way of the write-ahead log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from pileus.engine.embedded.clock import SystemClock
+from pileus.state import keys, wal
+from pileus.state.database import connect_reader
+from pileus.state.store import Store
+
+K = keys.key("t", "p", "s")
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from pileus.engine.embedded.clock import SystemClock
+from pileus.state import keys
+from pileus.state.store import Store
+
+K = keys.key("t", "p", "s")
+
+async def run():
+    writer = await Store.open(Path(sys.argv[1]), {}, SystemClock())
+    print("open", flush=True)
+    sys.stdin.readline()
+    for number in range(1, 301):
+        await writer.submit("write", [[K, b"%d" % number]])
+        print(number, flush=True)
+    sys.stdin.readline()
+    await writer.close()
+
+asyncio.run(run())
+"""
+
+
+def test_a_turn_sees_every_write_that_was_acknowledged_before_its_read(tmp_path: Path) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=dict(os.environ),
+        text=True,
+    )
+    assert writer.stdin is not None and writer.stdout is not None
+    told = writer.stdout
+
+    async def run() -> None:
+        assert told.readline() == "open\n"
+        front = await Store.connect(tmp_path, SystemClock())
+        assert front.get(K) is None  # the turn's transaction begins; the loop never turns from here
+        begun = front._reader._held
+        writer.stdin.write("go\n")  # type: ignore[union-attr]
+        writer.stdin.flush()  # type: ignore[union-attr]
+        for number in range(1, 301):
+            acknowledged = int(told.readline())
+            assert acknowledged == number
+            seen = front.get(K)
+            assert seen is not None and int(seen) >= acknowledged
+            row = front.row(K)
+            assert row is not None and int(row.value) >= int(seen)
+            assert front.range(K, K + b"\xff")[0].version >= row.version
+            assert front.pairs(K, K + b"\xff")[0][1] >= row.value or number < 299
+            assert int(front.values([K])[0] or b"0") >= int(row.value)
+        assert front._reader._held > begun
+        await front.close()
+
+    try:
+        asyncio.run(run())
+    finally:
+        writer.communicate("end\n", timeout=30)
+    assert writer.returncode == 0
+
+
+def with_stores(home: Path, body: Callable[[Store, Store], Awaitable[None]]) -> None:
+    async def run() -> None:
+        writer = await Store.open(home, {}, SystemClock())
+        front = await Store.connect(home, SystemClock())
+        try:
+            await body(writer, front)
+        finally:
+            await front.close()
+            await writer.close()
+
+    asyncio.run(run())
+
+
+def test_reads_of_a_turn_share_a_transaction_which_ends_with_it(tmp_path: Path) -> None:
+    async def body(writer: Store, front: Store) -> None:
+        await writer.submit("write", [[K, b"1"]])
+        other = connect_reader(tmp_path / "state.db")
+        other.set_busy_timeout(0)
+        other.execute("SELECT 1 FROM rows").fetchall()
+        for _ in range(3):
+            assert front.get(K) == b"1" == writer.get(K)
+            with pytest.raises(apsw.BusyError):
+                other.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            other.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)  # nobody holds anything
+            await writer.submit("write", [[K, b"1"]])
+        other.close()
+
+    with_stores(tmp_path, body)
+
+
+def test_a_failed_read_leaves_the_turn_as_good_as_new(tmp_path: Path) -> None:
+    async def body(writer: Store, front: Store) -> None:
+        await writer.submit("write", [[K, b"1"]])
+        assert front.get(K) == b"1"
+        front._connection.execute("ROLLBACK")  # as SQLite does by itself after some errors
+        assert front.get(K) == b"1"
+        await asyncio.sleep(0.01)
+        assert front.get(K) == b"1"
+
+    with_stores(tmp_path, body)
+
+
+def test_the_log_starts_again_under_readers_that_never_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turns of reads follow each other at once in two readers; without their keeping quiet the
+    file grows as long as they go on."""
+    monkeypatch.setattr(wal, "WAL_PAGES", 100)
+    written = lengths = 0
+
+    async def body(writer: Store, front: Store) -> None:
+        nonlocal written, lengths
+        done = False
+
+        async def read(store: Store) -> None:
+            while not done:
+                for i in range(200):
+                    store.get(keys.key("t", str(i)))
+                await asyncio.sleep(0)
+
+        reading = [asyncio.ensure_future(read(store)) for store in (writer, front)]
+        for group in range(150):
+            rows = [[keys.key("t", str((group * 31 + i) % 500)), bytes(2000)] for i in range(20)]
+            await writer.submit("write", rows)
+            lengths = max(lengths, writer.replica.wal.pages)
+            written += 20
+        done = True
+        await asyncio.gather(*reading)
+
+    with_stores(tmp_path, body)
+    assert lengths < written / 2
