@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pileus.engine import Blobs, Clock, Log
+from pileus.engine.cluster.log import ClusterLog, LogSettings
+from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
 from pileus.engine.embedded.log import EmbeddedLog
@@ -53,6 +55,29 @@ class Simulated:
 
     async def close(self) -> None:
         await self.log.stop()
+
+
+class Cluster:
+    """JetStream on one real server (one copy, every write synced), files in a directory. Every
+    engine made has a shard, and so a stream, of its own."""
+
+    def __init__(self, home: Path, server: NatsNode, shard: int) -> None:
+        self._home = home
+        self._settings = LogSettings(
+            (server.address,), server.user, server.password, server.tls, shard=shard, found=1
+        )
+
+    async def open(self, rules: dict[str, Any]) -> None:
+        self.replica = SqliteReplica(self._home / "state.db", rules, synchronous="NORMAL")
+        self.log: Log = ClusterLog(self._settings)
+        self._blobs = FileBlobs(self._home / "blobs")
+        self.blobs: Blobs = self._blobs
+        self.clock: Clock = SystemClock()
+        await self.log.start(self.replica)
+
+    async def close(self) -> None:
+        await self.log.stop()
+        self._blobs.close()
 
 
 ENGINES = {"embedded": Embedded, "simulated": Simulated}

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pileus.engine import Outcome
+from pileus.engine.cluster.nats import NatsNode
 from pileus.state import entry, keys
 from pileus.state.tx import Tx
-from tests.contract.engines import ENGINES
+from tests.cluster.servers import running
+from tests.contract.engines import ENGINES, Cluster
 
 Body = Callable[[Any], Awaitable[None]]
 K = keys.key("t", "p")
@@ -33,8 +35,18 @@ def made(n: int, request: bytes = b"", now_ms: int = 1) -> bytes:
     return entry.pack(0, "test.append", now_ms, request, n)
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(scope="module")
+def log_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
+    """One log server for all of this file, started when first asked for."""
+    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
+        yield servers[0].node
+
+
+@pytest.fixture(params=[*sorted(ENGINES), "cluster"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param == "cluster":
+        shard = int.from_bytes(os.urandom(4), "big")
+        return Cluster(tmp_path, request.getfixturevalue("log_server"), shard)
     return ENGINES[request.param](tmp_path)
 
 

@@ -3,8 +3,8 @@ Clock."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 
 class Outcome(NamedTuple):
@@ -26,9 +26,22 @@ class Replica(Protocol):
     @property
     def applied(self) -> int: ...
 
-    def apply_group(self, first: int, entries: Sequence[bytes]) -> list[bytes]:
-        """Apply ``entries`` (numbers ``first``, ``first+1``, …) in one durable transaction and
-        answer one packed verdict per entry. When it raises, nothing was applied."""
+    @property
+    def chain(self) -> bytes:
+        """The running hash of every entry applied, its verdict and its writes."""
+        ...
+
+    @property
+    def position(self) -> bytes:
+        """What the last ``apply_group`` that told a position was told; b"": none ever."""
+        ...
+
+    def apply_group(
+        self, first: int, entries: Sequence[bytes], position: bytes = b""
+    ) -> list[bytes]:
+        """Apply ``entries`` (numbers ``first``, ``first+1``, …) in one transaction and answer one
+        packed verdict per entry. When it raises, nothing was applied. ``position``: where a log
+        kept elsewhere stands then, kept in the same transaction."""
         ...
 
     def entries(self, after: int, limit: int) -> list[LogEntry]:
@@ -64,6 +77,20 @@ class Log(Protocol):
     async def read(self, after: int, limit: int = 1000) -> list[LogEntry]: ...
     async def trim(self, below: int) -> None: ...
     async def stop(self) -> None: ...
+
+
+class WriterLog(Log, Protocol):
+    """The log of the process that owns the state file; it serves the node's other processes."""
+
+    def append_many(
+        self, items: Sequence[tuple[bytes, Callable[[Outcome | Exception], None]]]
+    ) -> None:
+        """Queue entries; each reply is called on the loop with its outcome or error."""
+        ...
+
+    def run(self, task: Callable[[], Any]) -> Awaitable[Any]:
+        """Run ``task`` on the thread that applies, between two groups."""
+        ...
 
 
 class Front(Protocol):

@@ -72,6 +72,23 @@ def _keep_plans(c: apsw.Connection) -> None:
     c.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
+def position(c: apsw.Connection) -> bytes:
+    """Where a log kept elsewhere stood at the last commit (b"": none was ever told)."""
+    if not c.execute("SELECT 1 FROM sqlite_master WHERE name = 'position'").fetchall():
+        return b""
+    found: Any = c.execute("SELECT told FROM position").fetchall()
+    return bytes(found[0][0]) if found else b""
+
+
+def keep_position(c: apsw.Connection, told: bytes) -> None:
+    """Keep it, in the open transaction. The embedded log has none and makes no such table."""
+    try:
+        c.execute("INSERT OR REPLACE INTO position(id, told) VALUES(0, ?)", (told,))
+    except apsw.SQLError:
+        c.execute("CREATE TABLE position(id INTEGER PRIMARY KEY, told BLOB)")
+        c.execute("INSERT INTO position(id, told) VALUES(0, ?)", (told,))
+
+
 class Rows:
     """Rows of one connection. Every statement is run to its end: one left open would hold an old
     snapshot and keep the write-ahead log from being reused."""

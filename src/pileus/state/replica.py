@@ -17,8 +17,8 @@ import msgspec
 
 from pileus.engine import LogEntry
 from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.state import database, marks, tablets, versions
 from pileus.state import entry as codec
-from pileus.state import marks, tablets, versions
 from pileus.state.database import Rows, connect
 from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
@@ -92,6 +92,11 @@ class SqliteReplica:
         return self._chain
 
     @property
+    def position(self) -> bytes:
+        """Where a log kept elsewhere stands, as it was told last (b"": never)."""
+        return database.position(self._c)
+
+    @property
     def log_ms(self) -> int:
         """The greatest time any applied entry carried."""
         return self._log_ms
@@ -155,7 +160,9 @@ class SqliteReplica:
 
     # -- apply -------------------------------------------------------------------------------
 
-    def apply_group(self, first: int, entries: Sequence[bytes]) -> list[bytes]:
+    def apply_group(
+        self, first: int, entries: Sequence[bytes], position: bytes = b""
+    ) -> list[bytes]:
         if first != self._applied + 1:
             raise Corrupt(f"the log goes on at {first}, the state stands at {self._applied}")
         before = (self._chain, self._log_ms)
@@ -172,6 +179,8 @@ class SqliteReplica:
             self._cursor.execute(
                 JOURNAL, (first, last, self._log_ms, self._chain, _encode(results), packed)
             )
+            if position:
+                database.keep_position(self._c, position)
             self._cursor.execute("COMMIT")
         except BaseException:
             self._chain, self._log_ms = before

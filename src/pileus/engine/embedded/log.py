@@ -184,16 +184,16 @@ class EmbeddedLog:
         try:
             result = task()
         except Exception as e:
-            self._loop.call_soon_threadsafe(_fail, future, e)
+            self._loop.call_soon_threadsafe(fail, future, e)
         else:
-            self._loop.call_soon_threadsafe(_fulfil, future, result)
+            self._loop.call_soon_threadsafe(fulfil, future, result)
 
 
-def _fulfil(future: asyncio.Future[Any], result: Any) -> None:
+def fulfil(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():
         future.set_result(result)
 
 
-def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+def fail(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

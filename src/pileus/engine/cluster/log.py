@@ -1,0 +1,277 @@
+"""The log of several machines: one JetStream stream a shard, applied by a replica on every node.
+
+``append`` sends entries to the stream and answers when they came back and were applied here: the
+stream gives nothing that is not synced on most of its servers. Which entry has which sequence
+number is decided by the stream's order alone, so every replica numbers them alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+
+from pileus.engine import LogEntry, Outcome, Replica
+from pileus.engine.cluster import log_messages, streams
+from pileus.engine.cluster.log_apply import Applied, Applier
+from pileus.engine.cluster.log_delivery import Delivery
+from pileus.engine.cluster.log_messages import Position
+from pileus.engine.cluster.log_publish import Publisher
+from pileus.engine.cluster.nats import TlsFiles
+from pileus.engine.embedded.log import Waiting, settling
+from pileus.errors import Unavailable
+
+log = logging.getLogger("pileus.engine.log")
+CONNECT_S_MAX = 30.0
+START_S_MAX = 60.0
+BARRIER_S_MAX = 10.0
+DRAIN_S_MAX = 5.0
+
+
+class Behind(Unavailable):
+    """The stream no longer holds what this replica needs next (or the replica is of another
+    history): it has to begin from a copy of another node's state."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "the node fetches a checkpoint from another one")
+
+
+class LostEnd(Exception):
+    """The stream stands before what it has already given: its servers lost what they had
+    acknowledged. It must be made anew from the best replica."""
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How this node reaches the log. ``servers``: clients' ``host:port``, the node's own first.
+    ``found``: with how many copies to make the stream when the cluster has none yet (0: never)."""
+
+    servers: tuple[str, ...]
+    user: str
+    password: str
+    tls: TlsFiles
+    shard: int = 0
+    label: str = "pileus"
+    found: int = 0
+
+
+class ClusterLog:
+    """See ``pileus.engine.Log``. ``committed(replica)`` runs on the applying thread after each
+    commit, before anyone is answered; ``failed(error)`` on the loop when this replica can never
+    go on (``Behind``, ``LostEnd``, damaged or parted from the others): it must stop serving."""
+
+    def __init__(
+        self,
+        settings: LogSettings,
+        committed: Callable[[Any], None] = lambda replica: None,
+        failed: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
+        self._settings = settings
+        self._committed = committed
+        self._failed = failed
+        self._failure: Exception | None = None
+        self._stopped = False
+
+    async def start(self, replica: Replica) -> None:
+        """Find the stream, go on where the replica stands, and catch up. ``Behind`` when the
+        stream cannot bring this replica further."""
+        self._loop = asyncio.get_running_loop()
+        self._replica = replica
+        s = self._settings
+        connecting = streams.connect(
+            s.servers, s.user, s.password, s.tls.context(), label=s.label, dont_randomize=True
+        )
+        try:
+            self.client: Client = await asyncio.wait_for(connecting, CONNECT_S_MAX)
+        except TimeoutError as e:
+            raise Unavailable("no log server answers", f"they are {', '.join(s.servers)}") from e
+        try:
+            self.stream = await self._find()
+            await self._begin(where(replica, self.stream))
+        except BaseException:
+            await self.client.close()
+            raise
+
+    async def _find(self) -> streams.StreamInfo:
+        deadline = self._loop.time() + START_S_MAX
+        while True:
+            try:
+                found = await streams.newest(self.client, self._settings.shard)
+                if found is None and self._settings.found and not self._replica.position:
+                    found = await self._make()
+                if found is not None:
+                    return found
+                why = Unavailable(
+                    f"the cluster has no stream {streams.name(self._settings.shard)}",
+                    "make it anew from the best replica: docs/operations",
+                )
+            except Unavailable as e:
+                why = e
+            if self._loop.time() > deadline:
+                raise why
+            await asyncio.sleep(0.2)
+
+    async def _make(self) -> streams.StreamInfo:
+        replica, s = self._replica, self._settings
+        chain = replica.chain.hex()
+        return await streams.create(
+            self.client, s.shard, s.found, base=replica.applied, chain=chain
+        )
+
+    async def _begin(self, position: Position) -> None:
+        subject = streams.subject(self._settings.shard, self.stream.epoch)
+        session = os.urandom(log_messages.SESSION_BYTES)
+        self._applier = Applier(
+            self._replica, position, self._committed, self._applied, self._give_up
+        )
+        self._publisher = Publisher(
+            self.client, subject, session, lambda: self._applier.at, self._lost_end
+        )
+        self._delivery = Delivery(
+            self.client,
+            self.stream.name,
+            position.at,
+            self._applier.add,
+            lambda: self._applier.full,
+            self._gone,
+        )
+        await self._publisher.start()
+        self._delivery.start()
+        try:
+            await self._catch_up()
+        except BaseException:
+            await self._halt(Unavailable("the log did not start"))
+            raise
+
+    async def _catch_up(self) -> None:
+        """Wait until everything acknowledged before now is applied here."""
+        deadline, seen = self._loop.time() + START_S_MAX, self._applier.at
+        while True:
+            try:
+                await self.barrier()
+                return
+            except Unavailable:
+                if self._failure is not None:
+                    raise self._failure
+                if self._applier.at == seen and self._loop.time() > deadline:
+                    raise
+                if self._applier.at != seen:
+                    deadline, seen = self._loop.time() + START_S_MAX, self._applier.at
+
+    # -- the log's face ----------------------------------------------------------------------
+
+    def append(self, entry: bytes) -> Awaitable[Outcome]:
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self.append_many([(entry, settling(future))])
+        return future
+
+    def append_many(self, items: Sequence[Waiting]) -> None:
+        """Queue entries; each ``reply`` is called on the loop with its outcome or error."""
+        if self._stopped:
+            raise Unavailable("the log is closed", "the process is stopping")
+        self._publisher.add(items)
+
+    def run(self, task: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Run ``task`` on the applying thread between two groups."""
+        return self._applier.run(task)
+
+    async def barrier(self) -> int:
+        future: asyncio.Future[int] = self._loop.create_future()
+
+        def reply(told: int | Exception) -> None:
+            if future.done():
+                return
+            if isinstance(told, int):
+                future.set_result(told)
+            else:
+                future.set_exception(told)
+
+        self._publisher.barrier(reply)
+        try:
+            return await asyncio.wait_for(future, BARRIER_S_MAX)
+        except TimeoutError as e:
+            raise self._publisher.unknown() from e
+
+    async def read(self, after: int, limit: int = 1000) -> list[LogEntry]:
+        """Entries this node's journal still holds."""
+        return list(await self.run(lambda: self._replica.entries(after, limit)))
+
+    async def trim(self, below: int) -> None:
+        """Forget this node's journal; the stream is purged by ``purge``."""
+        while await self.run(lambda: self._replica.forget(below)):
+            pass  # between two steps, groups that wait are applied
+
+    async def purge(self, below: int) -> int:
+        """Forget the stream's messages below its number ``below``: only what every replica's
+        state has durably; answers how many."""
+        return await streams.purge_below(self.client, self.stream.name, below)
+
+    @property
+    def at(self) -> int:
+        """The stream's number of the last message applied here."""
+        return self._applier.at
+
+    async def stop(self) -> None:
+        """Answer what is under way, end the thread, close the file."""
+        if self._stopped:
+            return
+        self._stopped = True
+        await self._publisher.drained(DRAIN_S_MAX)
+        await self._halt(Unavailable("the log is closed", "the process is stopping"))
+        await self.client.close()
+        self._replica.close()
+
+    async def _halt(self, why: Exception) -> None:
+        self._publisher.close(why)
+        await self._delivery.stop()
+        await self._applier.stop()
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def _applied(self, done: list[Applied]) -> None:
+        for message in done:
+            self._publisher.applied(message)
+
+    def _gone(self, first: int) -> None:
+        self._give_up(
+            Behind(f"the log begins at message {first}, this replica stands at {self._applier.at}")
+        )
+
+    def _lost_end(self, at: int) -> None:
+        self._give_up(
+            LostEnd(f"the log gave message {at} again; this replica stands at {self._applier.at}")
+        )
+
+    def _give_up(self, error: Exception) -> None:
+        """This replica must not go on: fail what waits and say so, once."""
+        if self._failure is None:
+            self._failure = error
+            log.error("this replica stops: %s", error)
+            self._publisher.close(Unavailable(f"this node's replica stopped: {error}"))
+            self._delivery.reset()
+            self._failed(error)
+
+
+def where(replica: Replica, stream: streams.StreamInfo) -> Position:
+    """Where in ``stream`` the replica goes on; ``Behind`` when it cannot."""
+    position = Position.unpack(replica.position) if replica.position else None
+    if position is not None and position.stream == stream.name:
+        if position.at + 1 < stream.first:
+            raise Behind(
+                f"{stream.name} begins at message {stream.first}, the replica stands at"
+                f" {position.at}"
+            )
+        return position
+    if replica.applied != stream.base or (stream.base and replica.chain.hex() != stream.chain):
+        raise Behind(
+            f"{stream.name} begins after entry {stream.base}, the replica stands at"
+            f" {replica.applied} of {position.stream if position else 'no stream'}"
+        )
+    if stream.first > 1:
+        raise Behind(f"{stream.name} begins at message {stream.first}")
+    return Position(stream.name)

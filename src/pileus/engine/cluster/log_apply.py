@@ -1,0 +1,192 @@
+"""The thread that applies a replica's messages, in the stream's order, several in one transaction.
+
+What it cannot apply now it keeps and tries again: nothing that the stream gave is passed over. The
+stream holds every message synced on most nodes, so a commit here is not synced by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import apsw
+
+from pileus.engine import Replica
+from pileus.engine.cluster.log_messages import Message, Position, unpack
+from pileus.engine.embedded.log import fail, fulfil
+from pileus.errors import Unavailable
+
+log = logging.getLogger("pileus.engine.apply")
+GROUP_ENTRIES_MAX = 512
+GROUP_BYTES_MAX = 16 * 1024 * 1024
+RETRY_S = 0.2
+WAITING_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Applied(NamedTuple):
+    """A message whose effects are committed here: its entries' first sequence number and their
+    verdicts; ``fresh`` is False for a copy that was passed over."""
+
+    message: Message
+    first: int
+    verdicts: list[bytes]
+    fresh: bool
+
+
+class Applier:
+    """``committed(replica)`` runs on the thread after each commit; ``applied(messages)`` on the
+    loop after that; ``failed(error)`` on the loop when the replica can never go on."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        position: Position,
+        committed: Callable[[Any], None],
+        applied: Callable[[list[Applied]], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._replica = replica
+        self._position = position
+        self._committed = committed
+        self._applied = applied
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._awake = False
+        self._stopping = threading.Event()
+        self._waiting: list[tuple[int, bytes]] = []
+        self._waiting_bytes = 0
+        self._tasks: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._sick = False
+        self._thread = threading.Thread(target=self._run, name="log-applier", daemon=True)
+        self._thread.start()
+
+    @property
+    def at(self) -> int:
+        """The stream's number of the last message applied."""
+        return self._position.at
+
+    @property
+    def full(self) -> bool:
+        """More waits than should: the stream's delivery is to pause."""
+        return self._waiting_bytes > WAITING_BYTES_MAX
+
+    # -- on the loop -----------------------------------------------------------------------
+
+    def add(self, at: int, data: bytes) -> None:
+        """The stream's message ``at``; to be called in the stream's order."""
+        with self._lock:
+            self._waiting.append((at, data))
+            self._waiting_bytes += len(data)
+        self._rouse()
+
+    def run(self, task: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Run ``task`` on the thread, between two groups."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        with self._lock:
+            self._tasks.append((task, future))
+        self._rouse()
+        return future
+
+    def _rouse(self) -> None:
+        if not self._awake:
+            self._awake = True
+            # The rest of this turn of the loop joins the group.
+            self._loop.call_soon(self._wake.put, None)
+
+    async def stop(self) -> None:
+        """End after the group under way; what waits stays in the stream."""
+        self._stopping.set()
+        self._wake.put(None)
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.sleep(0)  # the last answers are on the loop's queue
+
+    # -- on the thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.get()
+            self._awake = False
+            while not self._stopping.is_set() and self._turn():
+                pass
+
+    def _turn(self) -> bool:
+        """Do what waits now; False when nothing does."""
+        with self._lock:
+            tasks, self._tasks = self._tasks, []
+        for task, future in tasks:
+            self._run_task(task, future)
+        messages = self._take()
+        if not messages:
+            return bool(tasks)
+        try:
+            applied = self._apply(messages)
+        except (apsw.Error, OSError, Unavailable) as e:
+            log.error("%d messages wait to be applied: %s", len(messages), e)
+            self._put_back(messages)
+            self._sick = True
+            self._stopping.wait(RETRY_S)
+            return True
+        except Exception as e:  # damaged, or parted from the others: never to be passed over
+            log.exception("the log cannot be applied")
+            self._loop.call_soon_threadsafe(self._failed, e)
+            self._stopping.set()
+            return False
+        self._loop.call_soon_threadsafe(self._applied, applied)
+        return True
+
+    def _take(self) -> list[tuple[int, bytes]]:
+        size = count = 0
+        with self._lock:
+            for _, data in self._waiting[:GROUP_ENTRIES_MAX]:
+                count += 1
+                size += len(data)
+                if size > GROUP_BYTES_MAX:
+                    break
+            taken = self._waiting[:count]
+            del self._waiting[:count]
+            self._waiting_bytes -= size
+        return taken
+
+    def _put_back(self, messages: list[tuple[int, bytes]]) -> None:
+        with self._lock:
+            self._waiting[:0] = messages
+            self._waiting_bytes += sum(len(data) for _, data in messages)
+
+    def _apply(self, messages: list[tuple[int, bytes]]) -> list[Applied]:
+        """One transaction: the entries of all messages, and how far the replica has come."""
+        replica, position = self._replica, self._position.copy()
+        if self._sick:
+            replica.recover()
+            self._sick = False
+        replica.tidy()
+        entries: list[bytes] = []
+        found: list[tuple[Message, int, bool]] = []
+        for at, data in messages:
+            message = unpack(data)
+            fresh = position.take(at, message)
+            found.append((message, len(entries), fresh))
+            if fresh:
+                entries += message.entries
+        first, verdicts = replica.applied + 1, []
+        if entries:
+            verdicts = replica.apply_group(first, entries, position.pack())
+            self._committed(replica)
+        self._position = position
+        return [
+            Applied(m, first + at, verdicts[at : at + len(m.entries)], fresh)
+            for m, at, fresh in found
+        ]
+
+    def _run_task(self, task: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        try:
+            result = task()
+        except Exception as e:
+            self._loop.call_soon_threadsafe(fail, future, e)
+        else:
+            self._loop.call_soon_threadsafe(fulfil, future, result)

@@ -1,0 +1,171 @@
+"""The stream's messages in order, from one number on, for as long as the replica lives.
+
+An ordered consumer (https://docs.nats.io/nats-concepts/jetstream/consumers): short-lived, in the
+memory of one server, without acknowledgements. At any gap, silence or change of connection it is
+thrown away and another begun where the replica stands, so none of its states needs to be trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from pileus.engine.cluster import streams
+from pileus.errors import Unavailable
+
+log = logging.getLogger("pileus.engine.delivery")
+HEARTBEAT_S = 0.5
+SILENCE_S = 1.6
+FORGET_S = 10.0
+PAUSE_S, PAUSE_S_MAX = 0.05, 1.0
+FULL_S = 0.02
+PENDING_MESSAGES, PENDING_BYTES = 1_000_000, 512 * 1024**2
+
+
+class Delivery:
+    """Calls ``deliver(number, data)`` for every message above ``after``, in order and without a
+    gap. ``full()`` True: pause. ``gone(first)``: the stream begins only at ``first`` now."""
+
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        after: int,
+        deliver: Callable[[int, bytes], None],
+        full: Callable[[], bool],
+        gone: Callable[[int], None],
+    ) -> None:
+        self.after = after
+        self.begun = 0  # consumers so far
+        self._client = client
+        self._stream = stream
+        self._deliver = deliver
+        self._full = full
+        self._gone = gone
+        self._loop = asyncio.get_running_loop()
+        self._number = 0
+        self._heard = 0.0
+        self._broken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = self._loop.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def reset(self) -> None:
+        """Begin again with another consumer."""
+        self._broken.set()
+
+    async def _run(self) -> None:
+        pause = PAUSE_S
+        while True:
+            before = self.after
+            try:
+                await self._consume()
+            except (Unavailable, NatsError, OSError, TimeoutError) as e:
+                log.info("the log is not delivered now: %s", e)
+            pause = PAUSE_S if self.after > before else min(2 * pause, PAUSE_S_MAX)
+            await asyncio.sleep(pause)
+
+    async def _consume(self) -> None:
+        """One consumer, until it breaks."""
+        self._broken.clear()
+        self._number = 0
+        self.begun += 1
+        inbox = self._client.new_inbox()
+        subscription: Subscription = await self._client.subscribe(
+            inbox,
+            cb=self._received,
+            pending_msgs_limit=PENDING_MESSAGES,
+            pending_bytes_limit=PENDING_BYTES,
+        )
+        try:
+            told = await streams.ask(
+                self._client, f"CONSUMER.CREATE.{self._stream}", self._consumer(inbox)
+            )
+            self._heard = self._loop.time()
+            await self._until_broken()
+        finally:
+            if self._client.is_connected:
+                await subscription.unsubscribe()
+        if self._client.is_connected:
+            await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{told['name']}")
+
+    def _consumer(self, inbox: str) -> dict[str, object]:
+        seconds = 1_000_000_000
+        config = {
+            "deliver_subject": inbox,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self.after + 1,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "max_deliver": 1,
+            "flow_control": True,
+            "idle_heartbeat": int(HEARTBEAT_S * seconds),
+            "inactive_threshold": int(FORGET_S * seconds),
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        return {"stream_name": self._stream, "config": config}
+
+    async def _until_broken(self) -> None:
+        while not self._broken.is_set():
+            quiet = self._loop.time() - self._heard
+            if quiet > SILENCE_S:
+                log.warning("the log's consumer was silent for %.1f s; beginning another", quiet)
+                return
+            try:
+                await asyncio.wait_for(self._broken.wait(), SILENCE_S - quiet + 0.01)
+            except TimeoutError:
+                continue
+
+    async def _received(self, msg: Msg) -> None:
+        self._heard = self._loop.time()
+        if self._broken.is_set():
+            return
+        if msg.headers and "Status" in msg.headers:
+            await self._control(msg, msg.headers)
+            return
+        words = msg.reply.split(".")
+        # $JS.ACK.[domain.account.]stream.consumer.delivered.STREAM.CONSUMER.time.pending[.token]
+        at = 5 if len(words) == 9 else 7
+        number, count = int(words[at]), int(words[at + 1])
+        if count != self._number + 1 or number != self.after + 1:
+            await self._gap(number)
+            return
+        self._number = count
+        self.after = number
+        self._deliver(number, msg.data)
+
+    async def _control(self, msg: Msg, headers: dict[str, str]) -> None:
+        """Flow control is answered when there is room; a heartbeat tells what should be here."""
+        if msg.reply:
+            while self._full():
+                await asyncio.sleep(FULL_S)
+                self._heard = self._loop.time()
+            await self._client.publish(msg.reply)
+        elif int(headers.get("Nats-Last-Consumer", self._number)) != self._number:
+            log.warning("messages of the log were lost on their way; asking for them again")
+            self._broken.set()
+        elif "Nats-Consumer-Stalled" in headers:
+            await self._client.publish(headers["Nats-Consumer-Stalled"])
+
+    async def _gap(self, number: int) -> None:
+        self._broken.set()
+        if self._number:
+            log.warning("after message %d came %d; beginning another consumer", self.after, number)
+        elif number > self.after + 1:
+            # A consumer that begins late: the stream no longer has what lies between.
+            told = await streams.info(self._client, self._stream)
+            if told.first > self.after + 1:
+                self._gone(told.first)

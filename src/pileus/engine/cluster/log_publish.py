@@ -1,0 +1,232 @@
+"""Sending entries to the stream: packed by turn of the loop, repeated until they are applied here.
+
+A message is answered when it came back through the stream's delivery and was applied, so the
+stream's acknowledgement matters for two things only: what is not acknowledged is sent again, under
+the same name, and one that names a place the replica has passed tells that the stream lost its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from pileus.engine import Outcome
+from pileus.engine.cluster import log_messages
+from pileus.engine.cluster.log_apply import Applied
+from pileus.engine.embedded.log import Waiting
+from pileus.errors import Unavailable
+
+log = logging.getLogger("pileus.engine.publish")
+MESSAGE_BYTES_MAX = 1024 * 1024
+MESSAGE_ENTRIES_MAX = 512
+IN_FLIGHT_MAX = 8
+APART_MAX = log_messages.WINDOW // 2
+REPEAT_S = 0.5
+GIVE_UP_S = 20.0
+TICK_S = 0.1
+BarrierReply = Callable[[int | Exception], None]
+
+
+class _Sent:
+    """A message under way and who waits for it."""
+
+    __slots__ = ("acked", "barriers", "begun", "body", "last", "number", "waiting")
+
+    def __init__(
+        self, number: int, body: bytes, waiting: list[Waiting], barriers: list[BarrierReply]
+    ) -> None:
+        self.number = number
+        self.body = body
+        self.waiting = waiting
+        self.barriers = barriers
+        self.begun = self.last = 0.0
+        self.acked = False
+
+
+class Publisher:
+    """One process's messages to one stream. ``lost(at)`` is called when the stream acknowledges
+    a place at or below ``reached()``: it has lost what it gave before."""
+
+    def __init__(
+        self,
+        client: Client,
+        subject: str,
+        session: bytes,
+        reached: Callable[[], int],
+        lost: Callable[[int], None],
+    ) -> None:
+        self._client = client
+        self._subject = subject
+        self._session = session
+        self._reached = reached
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Waiting] = []
+        self._barriers: list[BarrierReply] = []
+        self._flight: dict[int, _Sent] = {}
+        self._number = 0
+        self._inbox = client.new_inbox()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._why = ""
+        self._closed: Exception | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._acknowledged)
+        self._tasks = [
+            self._loop.create_task(self._send_all()),
+            self._loop.create_task(self._watch()),
+        ]
+
+    # -- from callers ------------------------------------------------------------------------
+
+    def add(self, items: Sequence[Waiting]) -> None:
+        """Entries and their replies, for the next message."""
+        if self._closed is not None:
+            raise self._closed
+        self._waiting.extend(items)
+        self._wake.set()
+
+    def barrier(self, reply: BarrierReply) -> None:
+        """Answer with a sequence number when a message sent after this call is applied here. All
+        that wait share one message, with entries in it when there are some; one that is under
+        way is waited for first."""
+        if self._closed is not None:
+            raise self._closed
+        self._barriers.append(reply)
+        self._wake.set()
+
+    # -- sending -----------------------------------------------------------------------------
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while (sent := self._next()) is not None:
+                await self._send(sent)
+
+    def _next(self) -> _Sent | None:
+        """The next message, if something waits and there is room."""
+        flight = self._flight
+        if len(flight) >= IN_FLIGHT_MAX:
+            return None
+        if flight and self._number - next(iter(flight)) >= APART_MAX:
+            return None  # replicas tell a session's messages apart only so far
+        asked = any(sent.barriers for sent in flight.values())
+        if not self._waiting and (asked or not self._barriers):
+            return None
+        waiting = self._pack()
+        barriers, self._barriers = self._barriers, []
+        self._number += 1
+        entries = [entry for entry, _ in waiting]
+        body = log_messages.pack(self._session, self._number, entries)
+        sent = flight[self._number] = _Sent(self._number, body, waiting, barriers)
+        sent.begun = self._loop.time()
+        return sent
+
+    def _pack(self) -> list[Waiting]:
+        size = count = 0
+        for entry, _ in self._waiting[:MESSAGE_ENTRIES_MAX]:
+            size += len(entry)
+            if count and size > MESSAGE_BYTES_MAX:
+                break
+            count += 1
+        taken = self._waiting[:count]
+        del self._waiting[:count]
+        return taken
+
+    async def _send(self, sent: _Sent) -> None:
+        sent.last = self._loop.time()
+        if not self._client.is_connected:
+            self._why = "this node has no connection to the log's servers"
+            return  # the next tick tries again
+        name = f"{self._session.hex()}-{sent.number}"
+        try:
+            await self._client.publish(
+                self._subject, sent.body, f"{self._inbox}.{sent.number}", {"Nats-Msg-Id": name}
+            )
+        except (NatsError, OSError) as e:
+            self._why = f"sending failed: {e!r}"
+
+    async def _watch(self) -> None:
+        """Send again what is not acknowledged; give up what took too long."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self._loop.time()
+            for sent in list(self._flight.values()):
+                if now - sent.begun > GIVE_UP_S:
+                    del self._flight[sent.number]
+                    self._fail(sent, self.unknown())
+                    self._wake.set()
+                elif not sent.acked and now - sent.last > REPEAT_S:
+                    await self._send(sent)
+
+    def unknown(self) -> Unavailable:
+        """The error of one whose message may or may not have been taken."""
+        why = self._why or "the log's servers do not answer"
+        return Unavailable(why, "repeat the request: it has one effect")
+
+    # -- from the stream ---------------------------------------------------------------------
+
+    async def _acknowledged(self, msg: Msg) -> None:
+        sent = self._flight.get(int(msg.subject.rpartition(".")[2]))
+        if sent is None:
+            return
+        if not msg.data:
+            self._why = "the log has no leader now"  # 503: no responders
+            return
+        told = json.loads(msg.data)
+        if "error" in told:
+            self._why = f"the log refuses: {told['error'].get('description', '')}"
+            return
+        sent.acked = True
+        if not told.get("duplicate") and told["seq"] <= self._reached():
+            self._lost(told["seq"])
+
+    def applied(self, done: Applied) -> None:
+        """A message of the stream is applied here; answer who waits for it."""
+        if done.message.session != self._session:
+            return
+        sent = self._flight.pop(done.message.number, None)
+        if sent is None:
+            return
+        for i, (_, reply) in enumerate(sent.waiting):
+            reply(Outcome(done.first + i, done.verdicts[i]))
+        for answer in sent.barriers:
+            answer(done.first + len(done.verdicts) - 1)
+        if self._waiting or self._barriers:
+            self._wake.set()
+        elif not self._flight:
+            self._idle.set()
+
+    async def drained(self, seconds_max: float) -> None:
+        """Wait until nothing is under way any more, or time ran out."""
+        if self._flight or self._waiting:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):  # then they are told it is unknown
+                await asyncio.wait_for(self._idle.wait(), seconds_max)
+
+    def _fail(self, sent: _Sent, error: Exception) -> None:
+        for _, reply in sent.waiting:
+            reply(error)
+        for answer in sent.barriers:
+            answer(error)
+
+    def close(self, error: Exception) -> None:
+        """Fail what waits (its fate is unknown) and all that comes later."""
+        self._closed = error
+        for task in self._tasks:
+            task.cancel()
+        flight, self._flight = self._flight, {}
+        for sent in flight.values():
+            self._fail(sent, error)
+        self._fail(_Sent(0, b"", self._waiting, self._barriers), error)
+        self._waiting, self._barriers = [], []
