@@ -6,7 +6,6 @@ running.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
@@ -15,49 +14,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from pileus import __version__
+from pileus.cluster_commands import COMMANDS
 from pileus.config import Config, load
-from pileus.errors import AwsError, Unavailable
-
-HOME = click.option(
-    "--home", type=click.Path(path_type=Path), help="Data directory [$PILEUS_HOME or ~/.pileus]."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
-
-
-class NotRunning(Exception):
-    """No cloud is up on this home. Start one with `pileus up`, or name another with --home."""
-
-
-def fail(message: str, hint: str = "", code: int = 1) -> NoReturn:
-    click.secho(f"pileus: {message}", fg="red", err=True)
-    if hint:
-        click.echo(f"  → {hint}", err=True)
-    sys.exit(code)
-
-
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what can go wrong into a message with a next step and an exit code."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except NotRunning:
-            fail("no cloud is running here", "start one: pileus up   (or name it: --home DIR)", 3)
-        except Unavailable as e:
-            fail(str(e), e.hint)
-        except AwsError as e:
-            fail(f"{e.code}: {e.message}")
-        except ValueError as e:
-            fail(str(e), code=2)
-
-    return wrapped
-
+from pileus.errors import Unavailable
+from pileus.terminal import HOME, JSON, fail, node_ports, running_cloud, told
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="pileus")
@@ -73,22 +38,10 @@ def main() -> None:
     """
 
 
-def _running(home: Path | None) -> tuple[Config, Any]:
-    from pileus.supervisor import running
-
-    config = load(home=home)
-    cloud = running(config.home)
-    if cloud is None:
-        raise NotRunning
-    return config, cloud
-
-
 @main.command()
 @HOME
-@click.option("--port", type=int, help="AWS API port [4566]; 0 picks a free one.")
-@click.option("--edge-port", type=int, help="Users' port [8000]; 0 picks a free one.")
-@click.option("--edge-tls-port", type=int, help="Users' TLS port [8443]; 0 picks a free one.")
-@click.option("--bind", help="Address to listen on [127.0.0.1].")
+@node_ports
+@click.option("--bind", help="Address to listen on [--host, or 127.0.0.1].")
 @click.option("--apps", type=click.Choice(["links", "none"]), default="links", show_default=True)
 @click.option("--detach", is_flag=True, help="Return when the cloud is healthy.")
 @click.option("--dev", is_flag=True, default=None, help="Accept ANY credentials as the owner.")
@@ -109,7 +62,7 @@ def status(home: Path | None, as_json: bool) -> None:
     """Is the cloud up, and how are its parts?"""
     from pileus.supervisor import healthy
 
-    _, cloud = _running(home)
+    _, cloud = running_cloud(home)
     health = healthy(cloud.endpoint)
     if as_json:
         click.echo(json.dumps({"pid": cloud.pid, "endpoint": cloud.endpoint, "health": health}))
@@ -125,7 +78,7 @@ def status(home: Path | None, as_json: bool) -> None:
 @told
 def down(home: Path | None) -> None:
     """Stop the cloud; everything acknowledged is on disk already."""
-    _, cloud = _running(home)
+    _, cloud = running_cloud(home)
     os.kill(cloud.pid, signal.SIGTERM)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -148,7 +101,7 @@ def env(home: Path | None, form: str) -> None:
     """The variables that point AWS tools at this cloud: eval "$(pileus env)"."""
     from pileus.start import environment
 
-    config, cloud = _running(home)
+    config, cloud = running_cloud(home)
     values = environment(config, cloud)
     if form == "json":
         click.echo(json.dumps(values))
@@ -172,7 +125,7 @@ def deploy(
     from pileus import deploy as deploying
     from pileus import start
 
-    config, cloud = _running(home)
+    config, cloud = running_cloud(home)
     given = dict(p.partition("=")[::2] for p in parameter)
     name = stack or directory.resolve().name
     outputs = deploying.deploy(start.session(config, cloud), directory, name, given)
@@ -214,7 +167,7 @@ def logs(name: str, home: Path | None, follow: bool, since: str) -> None:
     """Print the log of a function (its name) or a log group (its full name)."""
     from pileus import start
 
-    config, cloud = _running(home)
+    config, cloud = running_cloud(home)
     start.print_logs(start.session(config, cloud), name, follow, since)
 
 
@@ -333,6 +286,9 @@ def _step(quiet: bool) -> Callable[[str], None]:
     """Says what is being done, on the terminal's error stream."""
     return lambda text: None if quiet else click.echo(f"… {text}", err=True)
 
+
+for command in COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)

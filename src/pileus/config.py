@@ -4,6 +4,7 @@ flags."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tomllib
 from dataclasses import dataclass
@@ -21,10 +22,14 @@ class Config:
     """
 
     home: Path = Path("~/.pileus")
+    host: str = ""  # where other machines reach this one; '': bind
     bind: str = "127.0.0.1"
     port: int = 4566
     edge_port: int = 8000
     edge_tls_port: int = 8443
+    node_port: int = 4567  # between nodes of a cluster, as the next two
+    log_port: int = 4222
+    log_route_port: int = 6222
     front_processes: int = 0  # 0: one per core
     account: str = "000000000000"
     accounts: str = (
@@ -48,6 +53,11 @@ class Config:
         """The first account and the further ones."""
         return [self.account, *(a.strip() for a in self.accounts.split(",") if a.strip())]
 
+    @property
+    def address(self) -> str:
+        """By which other machines reach this one."""
+        return self.host or self.bind
+
     def path(self, *parts: str) -> Path:
         """A path under the home directory."""
         return self.home.joinpath(*parts)
@@ -66,21 +76,43 @@ def load(**flags: Any) -> Config:
     file = home / "pileus.toml"
     if file.exists():
         values |= tomllib.loads(file.read_text())
+    recorded, shared = _of_cluster(home)
+    values |= recorded
     for field in dataclasses.fields(Config):
         text = os.environ.get(f"PILEUS_{field.name.upper()}")
         if text is not None:
             values[field.name] = text
     values |= {name: value for name, value in flags.items() if value is not None}
     values["home"] = home
+    for name, value in recorded.items():
+        if str(values[name]) == "0":  # "any free port" was chosen when the home became a node
+            values[name] = value
+    if values.get("host"):
+        values.setdefault("bind", values["host"])
     known = {f.name: f for f in dataclasses.fields(Config)}
     for name in values:
         if name not in known:
             raise ValueError(f"unknown setting {name!r} in {file}; `pileus config` lists them")
     config = Config(**{name: _fit(known[name], value) for name, value in values.items()})
+    for name, value in shared.items():
+        if name in values and getattr(config, name) != value:
+            raise ValueError(f"setting {name} is the cluster's: {value!r} on every node")
+    config = dataclasses.replace(config, **shared)
     for account in config.all_accounts():
         if not (account.isdigit() and len(account) == 12):
             raise ValueError(f"setting accounts: {account!r} is not an account of 12 digits")
     return config
+
+
+def _of_cluster(home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a node's home: its address and ports as it had them last, and the cluster's settings."""
+    try:
+        told = json.loads((home / "cluster.json").read_text())
+    except FileNotFoundError:
+        return {}, {}
+    here = next(n for n in told["nodes"] if n["name"] == told["name"])
+    recorded = {k: v for k, v in here.items() if k.endswith("port")}
+    return recorded | {"host": here["address"]}, told["shared"]
 
 
 def _fit(field: dataclasses.Field[Any], value: Any) -> Any:

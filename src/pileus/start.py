@@ -9,7 +9,9 @@ import gc
 import json
 import os
 import re
+import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import click
 
 from pileus.config import Config
 from pileus.errors import Unavailable
+from pileus.nodes import places
 from pileus.supervisor import (
     Part,
     Running,
@@ -28,6 +31,9 @@ from pileus.supervisor import (
 )
 
 HEALTHY_SECONDS_MAX = 30.0
+CURRENT_SECONDS_MAX = 600.0  # a new node may have much to fetch
+PORTS = ("port", "edge_port", "edge_tls_port")
+NODE_PORTS = places.PORTS
 
 
 def credentials(config: Config) -> dict[str, str]:
@@ -67,7 +73,11 @@ def session(config: Config, cloud: Running) -> functools.partial[Any]:
 
 def up(config: Config, apps: str, detach: bool) -> None:
     """Run the cloud in this process, or with ``detach`` in a background one."""
-    config = _with_ports(config)
+    node = places.load(config.home) is not None
+    if node and running(config.home):
+        _attach(config, detach)
+        return
+    config = with_ports(config, NODE_PORTS if node else PORTS)
     gc.disable()  # nothing imported now is ever garbage: to look for it is a tenth of the start
     supervisor = Supervisor(config, parts(config))
     gc.freeze()
@@ -85,6 +95,22 @@ def up(config: Config, apps: str, detach: bool) -> None:
     supervisor.run()
     if detach:
         os._exit(0)
+    click.echo("stopped; everything acknowledged is on disk")
+
+
+def _attach(config: Config, detach: bool) -> None:
+    """A node that `join` has started already: say so; in the foreground stay until it stops."""
+    cloud = wait_healthy(config)
+    click.echo(f"this node already runs (process {cloud.pid})\n  AWS endpoint   {cloud.endpoint}")
+    if detach:
+        return
+    try:
+        while running(config.home):
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        os.kill(cloud.pid, signal.SIGTERM)
+        while running(config.home):
+            time.sleep(0.05)
     click.echo("stopped; everything acknowledged is on disk")
 
 
@@ -108,7 +134,7 @@ def _greet_beside(config: Config, apps: str, pid: int) -> None:
 def greet(config: Config, apps: str, pid: int) -> None:
     """Wait for health, deploy ``apps``, print addresses and how to go on. ``Unavailable``, after
     that, when the apps could not be deployed: the cloud runs without them."""
-    cloud = wait_healthy(config.home, pid)
+    cloud = wait_healthy(config, pid)
     sites: list[str] = []
     failure: Unavailable | None = None
     if apps != "none":
@@ -151,13 +177,13 @@ def parts(config: Config) -> list[Part]:
     return [fronts[0], *assembly.other_parts(config), *fronts[1:]]
 
 
-def _with_ports(config: Config) -> Config:
-    names = {"port": "--port", "edge_port": "--edge-port", "edge_tls_port": "--edge-tls-port"}
+def with_ports(config: Config, names: Sequence[str] = PORTS) -> Config:
+    """With a free port for each of ``names`` that is 0; ``Unavailable`` for one that is taken."""
     chosen: dict[str, Any] = {}
-    for name, flag in names.items():
+    for name in names:
         chosen[name] = getattr(config, name)
         if chosen[name]:
-            check_port(config.bind, chosen[name], flag)
+            check_port(config.bind, chosen[name], "--" + name.replace("_", "-"))
     for name in names:
         while not chosen[name]:
             port = free_port(config.bind)
@@ -166,20 +192,28 @@ def _with_ports(config: Config) -> Config:
     return dataclasses.replace(config, **chosen)
 
 
-def wait_healthy(home: Path, pid: int) -> Running:
-    """Until the cloud answers its health check; ``Unavailable`` when its process ends or time runs
-    out."""
-    deadline = time.monotonic() + HEALTHY_SECONDS_MAX
+def wait_healthy(config: Config, pid: int = 0) -> Running:
+    """Until the cloud answers its health check (a node: until it is current); ``Unavailable`` when
+    its process (``pid``, or the one that runs there) ends or time runs out."""
+    home = config.home
+    node = places.load(home) is not None
+    deadline = time.monotonic() + (CURRENT_SECONDS_MAX if node else HEALTHY_SECONDS_MAX)
     while time.monotonic() < deadline:
         cloud = running(home)
         if cloud and healthy(cloud.endpoint):
             return cloud
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if pid and not _lives(pid) or not pid and cloud is None:
             break
         time.sleep(0.02)
     raise Unavailable("the cloud did not become healthy", f"its log: {home / 'run' / 'pileus.log'}")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def print_logs(client: Any, name: str, follow: bool, since: str) -> None:

@@ -1,0 +1,94 @@
+"""The commands for several machines: init, join, token, nodes, drain, leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pileus.config import load
+from pileus.errors import Unavailable
+from pileus.terminal import HOME, JSON, node_ports, running_cloud, told
+
+
+@click.command()
+@HOME
+@node_ports
+@told
+def init(**flags: Any) -> None:
+    """Make this home the first node of a cluster; the last word printed is the join token."""
+    from pileus import start_node
+
+    start_node.init(load(**flags))
+
+
+@click.command()
+@click.argument("target", metavar="TOKEN@HOST:PORT")
+@HOME
+@node_ports
+@told
+def join(target: str, **flags: Any) -> None:
+    """Make a new home a node of the cluster at HOST:PORT (any node's API address), and run it."""
+    from pileus import start_node
+
+    start_node.join(load(**flags), target)
+
+
+@click.command()
+@HOME
+@told
+def token(home: Path | None) -> None:
+    """Print the token that admits nodes to this cluster. Whoever has it can join."""
+    from pileus.nodes import entering, places
+
+    config = load(home=home)
+    if places.load(config.home) is None:
+        raise Unavailable(f"{config.home} is not a node of a cluster", "pileus init")
+    click.echo(entering.token_of(config.home))
+
+
+@click.command()
+@HOME
+@JSON
+@told
+def nodes(home: Path | None, as_json: bool) -> None:
+    """The nodes: where they are, alive, slow or down and since when, how far behind."""
+    from pileus import start_node
+
+    config, cloud = running_cloud(home)
+    told = start_node.ask(config, cloud, "GET", "/_pileus/nodes")
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    for each in told["nodes"]:
+        click.echo(start_node.line(each))
+
+
+@click.command()
+@click.argument("node", required=False)
+@HOME
+@click.option("--undo", is_flag=True, help="Give it work again.")
+@told
+def drain(node: str | None, home: Path | None, undo: bool) -> None:
+    """Take work off NODE (a name; else this node) before it is stopped."""
+    from pileus import start_node
+
+    config, cloud = running_cloud(home)
+    click.echo(start_node.drain(config, cloud, node, undo))
+
+
+@click.command()
+@click.argument("node", required=False)
+@HOME
+@told
+def leave(node: str | None, home: Path | None) -> None:
+    """Take this node out of its cluster for good; NODE: another one that will not come back."""
+    from pileus import start_node
+
+    config, cloud = running_cloud(home)
+    click.echo(start_node.leave(config, cloud, node))
+
+
+COMMANDS = (init, join, token, nodes, drain, leave)

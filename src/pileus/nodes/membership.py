@@ -1,0 +1,185 @@
+"""Who belongs to the cluster: rows of the state, changed by entries, one change at a time.
+
+A joining or leaving node holds the one claim row until it has arrived or gone; names count up and
+are never given again. The functions that take a ``draft`` run inside ``Store.transact``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import orjson
+
+from pileus.errors import Unavailable
+from pileus.nodes.places import PORTS, Cluster, Node
+from pileus.state import keys
+
+TABLE = "nodes"
+ABOUT = keys.key(TABLE, "cluster", "about")
+CLAIM = keys.key(TABLE, "cluster", "change")
+CLAIM_MS = 600_000  # a change that has not ended by then may be overtaken
+NONCE_MS = 3_600_000
+STATES = ("joining", "member", "draining", "leaving", "gone")
+
+
+class Refused(Unavailable):
+    """The change cannot be made now, or not like this. ``status`` is for its HTTP answer."""
+
+    def __init__(self, message: str, hint: str = "", status: int = 409) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+def node_key(name: str) -> bytes:
+    return keys.key(TABLE, "node", name)
+
+
+def nodes(store: Any) -> list[Node]:
+    """Every node there ever was, in the order of their names."""
+    prefix = keys.partition_prefix(TABLE, "node")
+    rows = store.range(prefix, keys.after_prefix(prefix))
+    return sorted((_node(orjson.loads(row.value)) for row in rows), key=lambda n: _number(n.name))
+
+
+def known(store: Any, cluster: Cluster) -> Cluster:
+    """``cluster`` as the rows tell it now."""
+    for node in nodes(store):
+        cluster = cluster.knowing(node)
+    return cluster
+
+
+def found(draft: Any, cluster: Cluster) -> None:
+    """The first node's first rows; nothing when they are there."""
+    if draft.get(ABOUT) is None:
+        draft.put_json(ABOUT, {"id": cluster.id, "next": _number(cluster.name) + 1})
+        draft.put_json(node_key(cluster.name), asdict(cluster.here) | {"since_ms": draft.now_ms})
+
+
+def admit(draft: Any, asked: Node, mark: str, nonce: str) -> Node:
+    """Take in a new node under the next name and claim the one change there may be. ``mark``: of
+    its key; one that asks again with the same key gets the name it had. ``Refused`` when a change
+    is under way, the address is taken, or the request (``nonce``) came before."""
+    _once(draft, nonce)
+    about = draft.get_json(ABOUT)
+    if about is None:
+        raise Refused("this cluster has no nodes yet", "try again in a moment", 503)
+    here = _rows(draft)
+    again = next((r for r in here if r.get("mark") == mark), None)
+    if again is not None and again["state"] != "joining":
+        raise Refused("this key has joined already", "use a new --home", 409)
+    for row in here:
+        taken = row["address"] == asked.address and (
+            row["port"] == asked.port or row["node_port"] == asked.node_port
+        )
+        if taken and row is not again and row["state"] != "gone":
+            raise Refused(
+                f"{row['name']} is at {asked.address} with these ports already",
+                "choose other ports, or another --host",
+            )
+    name = again["name"] if again else f"n{about['next']}"
+    _claim(draft, "join", name)
+    if again is None:
+        draft.put_json(ABOUT, about | {"next": about["next"] + 1})
+    node = replace(asked, name=name, state="joining")
+    draft.put_json(node_key(name), asdict(node) | {"mark": mark, "since_ms": draft.now_ms})
+    return node
+
+
+def arrive(draft: Any, node: Node) -> None:
+    """A node says where it is now; a joining one has thereby arrived, and the next change may
+    begin. Writes nothing when all is as told."""
+    row = draft.get_json(node_key(node.name))
+    if row is None or row["state"] in ("gone", "leaving"):
+        raise Refused(f"{node.name} is not a node of this cluster any more", "use a new --home")
+    places = {name: getattr(node, name) for name in ("address", *PORTS)}
+    state = "member" if row["state"] == "joining" else row["state"]
+    if row != row | places | {"state": state}:
+        since = {"since_ms": draft.now_ms} if state != row["state"] else {}
+        draft.put_json(node_key(node.name), row | places | {"state": state} | since)
+    _release(draft, node.name)
+
+
+def drain(draft: Any, name: str, undo: bool = False) -> None:
+    """No new work for this node, or (``undo``) work again."""
+    row = _existing(draft, name)
+    if row["state"] not in ("member", "draining"):
+        raise Refused(f"{name} is {row['state']}", "wait until it has arrived or gone")
+    _set(draft, row, "member" if undo else "draining")
+
+
+def begin_leave(draft: Any, name: str) -> None:
+    """Claim the change by which ``name`` goes. The last node that is there cannot."""
+    row = _existing(draft, name)
+    others = [r for r in _rows(draft) if r["state"] in ("member", "draining")]
+    if row["state"] != "leaving" and not [r for r in others if r["name"] != name]:
+        raise Refused(f"{name} is the only node: its data has nowhere to go", "`pileus down`")
+    _claim(draft, "leave", name)
+    _set(draft, row, "leaving")
+
+
+def end_leave(draft: Any, name: str) -> None:
+    """``name`` holds nothing any more and never comes back."""
+    row = _existing(draft, name)
+    if row["state"] != "gone":
+        _set(draft, row, "gone")
+    _release(draft, name)
+
+
+def _once(draft: Any, nonce: str) -> None:
+    key = keys.key(TABLE, "nonce", nonce)
+    if draft.get(key) is not None:
+        raise Refused("this request was made before", "join again", 403)
+    prefix = keys.partition_prefix(TABLE, "nonce")
+    for row in draft.range(prefix, keys.after_prefix(prefix)):
+        if orjson.loads(row.value)["at_ms"] < draft.now_ms - NONCE_MS:
+            draft.delete(row.key)
+    draft.put_json(key, {"at_ms": draft.now_ms})
+
+
+def _claim(draft: Any, what: str, name: str) -> None:
+    held = draft.get_json(CLAIM)
+    if held is not None and held["node"] != name:
+        if draft.now_ms < held["at_ms"] + CLAIM_MS:
+            raise Refused(
+                f"another change is under way ({held['what']} of {held['node']})",
+                "one at a time: try again when `pileus nodes` shows it done",
+            )
+        overtaken = draft.get_json(node_key(held["node"]))
+        if overtaken is not None and overtaken["state"] == "joining":
+            _set(draft, overtaken, "gone")
+    draft.put_json(CLAIM, {"what": what, "node": name, "at_ms": draft.now_ms})
+
+
+def _release(draft: Any, name: str) -> None:
+    held = draft.get_json(CLAIM)
+    if held is not None and held["node"] == name:
+        draft.delete(CLAIM)
+
+
+def _existing(draft: Any, name: str) -> dict[str, Any]:
+    row = draft.get_json(node_key(name))
+    if row is None:
+        raise Refused(f"there is no node {name}", "`pileus nodes` lists them", 404)
+    return dict(row)
+
+
+def _set(draft: Any, row: dict[str, Any], state: str) -> None:
+    assert state in STATES
+    if row["state"] != state:
+        told = row | {"state": state, "since_ms": draft.now_ms}
+        draft.put_json(node_key(row["name"]), told)
+
+
+def _rows(draft: Any) -> list[dict[str, Any]]:
+    prefix = keys.partition_prefix(TABLE, "node")
+    return [orjson.loads(r.value) for r in draft.range(prefix, keys.after_prefix(prefix))]
+
+
+def _node(row: dict[str, Any]) -> Node:
+    return Node(**{name: row[name] for name in Node.__dataclass_fields__})
+
+
+def _number(name: str) -> int:
+    digits = name.lstrip("n")
+    return int(digits) if digits.isdigit() else 0

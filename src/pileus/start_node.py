@@ -1,0 +1,132 @@
+"""What the commands for several machines do: found, join, ask the running node."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import click
+
+from pileus import start
+from pileus.config import Config, load
+from pileus.errors import Unavailable
+from pileus.nodes import entering, places, token
+from pileus.nodes.places import PORTS
+from pileus.supervisor import Running, running
+
+NODES = "/_pileus/nodes"
+LEAVE_SECONDS_MAX = 600.0
+ASK_S = 30.0
+
+
+def init(config: Config) -> None:
+    """Found a cluster on this home, or tell its token again."""
+    if places.load(config.home) is None:
+        if running(config.home):
+            raise Unavailable(
+                "a cloud runs on this home",
+                "stop it first (everything stays): pileus down; pileus init; pileus up",
+            )
+        config = start.with_ports(config, PORTS)
+        ports = {name: getattr(config, name) for name in PORTS}
+        cluster = entering.found(config, ports)
+        click.echo(f"this home is node {cluster.name} of cluster {cluster.id}")
+    cluster = places.load(config.home)
+    assert cluster is not None
+    word = entering.token_of(config.home)
+    home = f"--home {config.home}"
+    click.echo(f"  start it       pileus up {home}")
+    click.echo(f"  elsewhere      pileus join TOKEN@{cluster.here.api} --host ADDRESS")
+    click.echo("  whoever has the token can join; `pileus token` prints it again")
+    click.echo(f"token {word}")
+
+
+def join(config: Config, target: str) -> None:
+    """Join, start the node in the background, return when it is current."""
+    admitting, host, port = token.parse_target(target)
+    if not entering.belongs(config.home, admitting):
+        config = start.with_ports(config, PORTS)
+        ports = {name: getattr(config, name) for name in PORTS}
+        entering.enter(config, ports, admitting, host, port)
+    start.up(load(home=config.home), "none", detach=True)
+    cluster = places.load(config.home)
+    assert cluster is not None
+    click.echo(f"node {cluster.name} has joined; it runs in the background")
+
+
+def ask(
+    config: Config, cloud: Running, method: str, path: str, body: dict[str, Any] | None = None
+) -> Any:
+    """A signed request to the running node, as its owner; ``Unavailable`` when it refuses."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    keys = start.credentials(config)
+    data = json.dumps(body or {}).encode()
+    request = AWSRequest(method, cloud.endpoint + path, data=data)
+    owner = Credentials(keys["access_key_id"], keys["secret_access_key"])
+    SigV4Auth(owner, "pileus", cloud.region).add_auth(request)
+    connection = http.client.HTTPConnection(cloud.endpoint.rpartition("/")[2], timeout=ASK_S)
+    try:
+        connection.request(method, path, data, dict(request.headers.items()))
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"the node does not answer: {error}", "pileus status") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise Unavailable(str(told.get("message", told)), str(told.get("hint", "")))
+    return told
+
+
+def line(node: dict[str, Any]) -> str:
+    """One node as a line of ``pileus nodes``."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node["since_ms"] / 1000))
+    health = f"{node['health']} since {since}" if node["health"] else ""
+    lag = "" if node["lag"] is None else f"applied {node['applied']}  lag {node['lag']}"
+    roles = ",".join(node["roles"])
+    here = "*" if node["here"] else " "
+    where = f"{node['address']}:{node['port']}"
+    return f"{here} {node['name']:<5} {where:<22} {node['state']:<9} {health:<32} {lag}  {roles}"
+
+
+def drain(config: Config, cloud: Running, name: str | None, undo: bool) -> str:
+    """Take work off a node, or give it work again; answers what to tell."""
+    name = name or _here(config)
+    ask(config, cloud, "POST", f"{NODES}/{name}/{'undrain' if undo else 'drain'}")
+    return f"{name} takes work again" if undo else f"{name} gets no new work"
+
+
+def leave(config: Config, cloud: Running, name: str | None) -> str:
+    """Take a node out for good; this one is stopped when it holds nothing any more."""
+    here = _here(config)
+    name = name or here
+    ask(config, cloud, "POST", f"{NODES}/{name}/leave")
+    deadline = time.monotonic() + LEAVE_SECONDS_MAX
+    while _state(config, cloud, name) != "gone":
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{name} is still leaving", "look again: pileus nodes")
+        time.sleep(0.2)
+    if name == here:
+        os.kill(cloud.pid, signal.SIGTERM)
+        while running(config.home):
+            time.sleep(0.05)
+    return f"{name} has left for good"
+
+
+def _state(config: Config, cloud: Running, name: str) -> str:
+    told = ask(config, cloud, "GET", NODES)["nodes"]
+    return next((str(n["state"]) for n in told if n["name"] == name), "gone")
+
+
+def _here(config: Config) -> str:
+    cluster = places.load(config.home)
+    if cluster is None:
+        raise Unavailable(f"{config.home} is not a node of a cluster", "pileus init")
+    return cluster.name
