@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import socket
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ from pileus.edge import caddy
 from pileus.edge.door import Edge
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
+from pileus.nodes import beats, join, operating
+from pileus.nodes.admitting import JoinDoor
+from pileus.nodes.operating import Operating
 from pileus.runtime.client import Runtime
 from pileus.runtime.egress import Allowed
 from pileus.services import (
@@ -75,6 +79,7 @@ class Front:
     housekeeping: Housekeeping | None = None
     servers: list[Server] = field(default_factory=list)
     ready: bool = False
+    begun: list[Service] = field(default_factory=list)
 
     async def start(self) -> None:
         """Services first, then the doors, so that nothing is answered half-made."""
@@ -83,6 +88,7 @@ class Front:
                 await service.start()
         if self.housekeeping is not None:
             await self.housekeeping.start()
+            await self.begin()
         self.ready = True
         limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
         where = (self.config.bind, self.config.port)
@@ -93,12 +99,27 @@ class Front:
         known_viewers = self.edge.proxied.answer
         self.servers.append(await serve(self.edge.serve_proxied, viewers, instant=known_viewers))
 
+    async def begin(self) -> None:
+        """Do what one process of the cloud does for all."""
+        for service in self.services.values():
+            self.begun.append(service)
+            if service.begin is not None:
+                await service.begin()
+
+    async def cease(self) -> None:
+        """Leave the work for all to another."""
+        while self.begun:
+            service = self.begun.pop()
+            if service.cease is not None:
+                await service.cease()
+
     async def stop(self) -> None:
         """Doors first: finish what was begun; then services, then the store."""
         for server in self.servers:
             await server.stop()
         if self.housekeeping is not None:
             await self.housekeeping.stop()
+        await self.cease()
         await self.http_apis.close()
         for service in reversed(self.services.values()):
             if service.stop is not None:
@@ -156,6 +177,7 @@ async def assemble(config: Config, index: int) -> Front:
         credentials=Minter(identities, sealed, clock),
         vault=opened,
         background=index == 0,
+        owner=f"{socket.gethostname()}:{config.home}",
         outbound=Outbound(Allowed.parse([config.egress_allow])),
     )
     services = {s.name: s for s in (module.build(parts) for module in BUILDERS)}
@@ -184,6 +206,11 @@ def _mount(front: Front) -> None:
     """Doors beside the AWS API, by path and by host."""
     router, parts = front.api.router, front.parts
     router.mount("/_pileus/health", front.health)
+    view = functools.partial(beats.view, front.config.path("run", "nodes.json"))
+    seen = Operating(parts.store, front.config, view)
+    router.mount(operating.PATH, front.api.signed(seen, "pileus").serve)
+    joining = JoinDoor(parts.store, parts.clock, front.config, __version__)
+    router.mount(join.PATH, joining.serve)
     http_apis = front.http_apis
     router.mount_named(http_apis.owns, http_apis.serve)
     router.mount("/_api/", http_apis.serve)

@@ -24,6 +24,7 @@ from pileus.config import Config, load
 from pileus.errors import Unavailable
 from pileus.terminal import HOME, JSON, fail, node_ports, running_cloud, told
 
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="pileus")
 def main() -> None:

@@ -202,7 +202,7 @@ def wait_healthy(config: Config, pid: int = 0) -> Running:
         cloud = running(home)
         if cloud and healthy(cloud.endpoint):
             return cloud
-        if pid and not _lives(pid) or not pid and cloud is None:
+        if (pid and not _lives(pid)) or (not pid and cloud is None):
             break
         time.sleep(0.02)
     raise Unavailable("the cloud did not become healthy", f"its log: {home / 'run' / 'pileus.log'}")

@@ -25,7 +25,8 @@ ASK_S = 30.0
 
 def init(config: Config) -> None:
     """Found a cluster on this home, or tell its token again."""
-    if places.load(config.home) is None:
+    founded = places.load(config.home)
+    if founded is None:
         if running(config.home):
             raise Unavailable(
                 "a cloud runs on this home",
@@ -33,14 +34,12 @@ def init(config: Config) -> None:
             )
         config = start.with_ports(config, PORTS)
         ports = {name: getattr(config, name) for name in PORTS}
-        cluster = entering.found(config, ports)
-        click.echo(f"this home is node {cluster.name} of cluster {cluster.id}")
-    cluster = places.load(config.home)
-    assert cluster is not None
+        founded = entering.found(config, ports)
+    click.echo(f"this home is node {founded.name} of cluster {founded.id}")
     word = entering.token_of(config.home)
     home = f"--home {config.home}"
     click.echo(f"  start it       pileus up {home}")
-    click.echo(f"  elsewhere      pileus join TOKEN@{cluster.here.api} --host ADDRESS")
+    click.echo(f"  elsewhere      pileus join TOKEN@{founded.here.api} --host ADDRESS")
     click.echo("  whoever has the token can join; `pileus token` prints it again")
     click.echo(f"token {word}")
 

@@ -99,8 +99,10 @@ def test_a_paused_holder_cannot_move_the_position(run: Any) -> None:
         seen, go_on = Collected(), asyncio.Event()
 
         async def paused(records: Sequence[Record]) -> None:
+            other = consumer(world, seen, "b")
+            assert not await other._lease.hold()  # it has seen the lease, and waits
             world.clock.ms += 60_000  # the process stood still for a minute
-            await consumer(world, seen, "b").step()
+            await other.step()
             assert seen.seen == [b"1"]
             await world.change(b"2")
             go_on.set()

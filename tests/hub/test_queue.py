@@ -191,8 +191,9 @@ def test_a_paused_worker_writes_nothing(run: Any) -> None:
             return hub.Later(world.clock.ms + 5000, {"n": 7})
 
         async def paused(item: hub.Item) -> hub.Done:
-            world.clock.ms += 60_000
             taken = queue(world, other, "b")
+            assert not await taken._lease.hold()  # it has seen the lease, and waits
+            world.clock.ms += 60_000
             await taken.step()
             await taken.settle()
             return hub.Done()

@@ -18,6 +18,9 @@ from pileus.nodes.places import PORTS, Cluster
 from pileus.services import vault
 from pileus.services.iam.bootstrap import bootstrap
 from pileus.state.store import Store
+from tests.hub.conftest import run
+
+__all__ = ["founded", "run"]
 
 
 class SetClock(SystemClock):
@@ -52,7 +55,7 @@ def ports(first: int) -> dict[str, int]:
 def founded(tmp_path: Path) -> Callable[[Callable[[Founded], Awaitable[None]]], None]:
     """Run a coroutine function with a founded cluster."""
 
-    def run(test: Callable[[Founded], Awaitable[None]]) -> None:
+    def go(test: Callable[[Founded], Awaitable[None]]) -> None:
         async def inside() -> None:
             home, clock = tmp_path / "first", SetClock()
             cluster = entering.found(load(home=home), ports(20_000))
@@ -69,4 +72,4 @@ def founded(tmp_path: Path) -> Callable[[Callable[[Founded], Awaitable[None]]], 
 
         asyncio.run(inside())
 
-    return run
+    return go

@@ -1,4 +1,5 @@
-"""The exchange by which a machine joins: who holds the token gets everything, nobody else a byte."""
+"""The exchange by which a machine joins: who holds the token gets everything, nobody else a
+byte."""
 
 from __future__ import annotations
 
@@ -129,7 +130,9 @@ def test_a_replay_a_change_or_an_old_request_is_refused(founded: Run) -> None:
         told = json.loads(asking.body) | {"address": "10.0.0.66"}
         changed = dataclasses.replace(asking, body=json.dumps(told).encode())
         assert (await _send(here, changed)).status == 403
-        old = join.ask(admitting, key, "127.0.0.1", ports(30_000), "1.0", here.clock.now_ms() - 700_000)
+        old = join.ask(
+            admitting, key, "127.0.0.1", ports(30_000), "1.0", here.clock.now_ms() - 700_000
+        )
         assert (await _send(here, old)).status == 403
 
     founded(check)

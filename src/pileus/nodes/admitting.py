@@ -79,9 +79,7 @@ class JoinDoor:
         headers = [("content-type", "application/json"), ("cache-control", "no-store")]
         return HttpResponse(200, headers, sealed)
 
-    async def _admit(
-        self, cluster: Cluster, body: bytes
-    ) -> tuple[join.Admission, join.Request]:
+    async def _admit(self, cluster: Cluster, body: bytes) -> tuple[join.Admission, join.Request]:
         try:
             told = join.read(body)
         except ValueError as error:
@@ -133,7 +131,7 @@ def _asked(cluster: Cluster, told: join.Request) -> Node:
             "give --host the address by which the other machines know this one",
             400,
         )
-    return Node("", told.address, **ports)
+    return Node(name="", address=told.address, state="joining", **ports)
 
 
 def _is_loopback(address: str) -> bool:

@@ -77,7 +77,9 @@ def sign(
     itself says of names is not believed."""
     public_mark(csr)
     asked, issuer = x509.load_pem_x509_csr(csr), x509.load_pem_x509_certificate(authority)
-    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    usage = x509.ExtendedKeyUsage(
+        [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    )
     made = (
         _dated(x509.CertificateBuilder(), now, NODE_DAYS)
         .subject_name(_name(name))

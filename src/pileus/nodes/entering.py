@@ -33,7 +33,7 @@ def found(config: Config, ports: dict[str, int]) -> Cluster:
     now, cluster_id = datetime.datetime.now(datetime.UTC), os.urandom(6).hex()
     authority_key, key = certs.new_key(), certs.new_key()
     authority = certs.new_authority(authority_key, cluster_id, now)
-    here = Node(FIRST, config.address, **ports)
+    here = Node(name=FIRST, address=config.address, state="member", **ports)
     shared = {name: getattr(config, name) for name in SHARED}
     made = Cluster(cluster_id, FIRST, (here,), shared, founder=True)
     certificate = certs.sign(
@@ -67,9 +67,7 @@ def belongs(home: Path, admitting: Token) -> bool:
     return certs.mark(Files(home).authority.read_bytes()) == admitting.mark
 
 
-def enter(
-    config: Config, ports: dict[str, int], admitting: Token, host: str, port: int
-) -> Cluster:
+def enter(config: Config, ports: dict[str, int], admitting: Token, host: str, port: int) -> Cluster:
     """Ask the node at ``host``:``port`` to be let in, and keep what it tells. May be repeated
     after a failure: the key made first is asked with again. ``Unavailable`` when it refuses."""
     files = Files(config.home)
@@ -80,14 +78,16 @@ def enter(
     files.prepare()
     if not files.key.exists():
         places.write(files.key, certs.new_key())
-    for left in range(TRIES, 0, -1):
+    refused = Unavailable(f"{host}:{port} refuses")
+    for _ in range(TRIES):
         body, asking = _ask(files, config.address, ports, admitting, (host, port))
         if isinstance(body, bytes):
+            return _keep(config, join.open_answer(asking, body))
+        refused = Unavailable(f"{host}:{port} refuses: {body.message}", body.hint)
+        if body.status not in (409, 503):
             break
-        if body.status not in (409, 503) or left == 1:
-            raise Unavailable(f"{host}:{port} refuses: {body.message}", body.hint)
         time.sleep(PAUSE_S)
-    return _keep(config, join.open_answer(asking, body))
+    raise refused
 
 
 class _Refusal:

@@ -37,9 +37,12 @@ def node_key(name: str) -> bytes:
 
 def nodes(store: Any) -> list[Node]:
     """Every node there ever was, in the order of their names."""
-    prefix = keys.partition_prefix(TABLE, "node")
-    rows = store.range(prefix, keys.after_prefix(prefix))
-    return sorted((_node(orjson.loads(row.value)) for row in rows), key=lambda n: _number(n.name))
+    return [_node(row) for row in rows(store)]
+
+
+def rows(store: Any) -> list[dict[str, Any]]:
+    """The nodes with all that is kept of them: ``since_ms``, when the state last changed."""
+    return sorted(_rows(store), key=lambda row: _number(row["name"]))
 
 
 def known(store: Any, cluster: Cluster) -> Cluster:
@@ -171,9 +174,9 @@ def _set(draft: Any, row: dict[str, Any], state: str) -> None:
         draft.put_json(node_key(row["name"]), told)
 
 
-def _rows(draft: Any) -> list[dict[str, Any]]:
+def _rows(reader: Any) -> list[dict[str, Any]]:
     prefix = keys.partition_prefix(TABLE, "node")
-    return [orjson.loads(r.value) for r in draft.range(prefix, keys.after_prefix(prefix))]
+    return [orjson.loads(r.value) for r in reader.range(prefix, keys.after_prefix(prefix))]
 
 
 def _node(row: dict[str, Any]) -> Node:

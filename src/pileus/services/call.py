@@ -294,6 +294,9 @@ class Service:
     before the operation. An operation in neither mapping answers an error that names it.
     ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
     permission and meets no resource policy; None: ask ``access``. ``objects``: see there.
+    ``start`` and ``stop`` belong to each process. ``begin`` and ``cease`` are the work that one
+    process of the whole cloud does for all (consumers, queues, sweeps of the state): called after
+    ``start``, ended before ``stop``, and begun again when the work comes back to this process.
     ``watch`` is told a request, its raw path labels and the operation before anything is checked;
     what it answers sees the response. None: nobody cares about this one.
     """
@@ -306,6 +309,8 @@ class Service:
     objects: PlainObjects | None = None
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None
+    begin: Callable[[], Awaitable[None]] | None = None
+    cease: Callable[[], Awaitable[None]] | None = None
     watch: Callable[[HttpRequest, Mapping[str, str], str], Watch | None] | None = None
 
 
@@ -345,4 +350,5 @@ class Parts:
     credentials: Any = None  # services.sts.credentials.Minter: mint(role_arn, session_name, …)
     outbound: Any = None  # services.outbound.Outbound: HTTP to elsewhere under the egress policy
     vault: Any = None  # services.vault.Vault: wraps keys under the root key
-    background: bool = True  # this process runs the shared background work (consumers, sweeps)
+    background: bool = True  # this process does what one process of each machine does
+    owner: str = "one"  # whose leases are this machine's: its own name among the nodes

@@ -144,17 +144,21 @@ class Cloud:
         self.minter = MinterDouble(self.clock)
         parts = Parts(
             self.store, self.blobs, self.clock, Config(home=self.home), self.dispatch,
-            self.telemetry, self.runtime, self.minter, background,
+            self.telemetry, self.runtime, self.minter, background=background,
         )  # fmt: skip
         self.door = lambda_.Door(parts)
         self.services = {"lambda": lambda_.build(parts), "logs": logs.build(parts)}
         for service in self.services.values():
             assert service.start
             await service.start()
+            if background and service.begin is not None:
+                await service.begin()
 
     async def close(self) -> None:
         for service in self.services.values():
             assert service.stop
+            if service.cease is not None:
+                await service.cease()
             await service.stop()
         self.telemetry.close()
         await self.store.close()

@@ -50,6 +50,6 @@ def build(parts: Parts) -> Service:
         name="cloudformation",
         operations={n: functools.partial(f, parts) for n, f in OPERATIONS.items()},
         access=access,
-        start=worker.start,
-        stop=worker.stop,
+        begin=worker.start,
+        cease=worker.stop,
     )

@@ -26,8 +26,7 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        if self._parts.background:
-            self._task = asyncio.create_task(self._watch())
+        self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Leave operations where their rows say; the next start continues them."""

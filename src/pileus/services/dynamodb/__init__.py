@@ -127,6 +127,6 @@ def build(parts: Parts) -> Service:
             **{name: later(f, room) for name, f in hot_writes.items()},
             **{name: control(f, room) for name, f in tables.items()},
         },
-        start=chores.start if parts.background else None,
-        stop=chores.stop if parts.background else None,
+        begin=chores.start,
+        cease=chores.stop,
     )

@@ -71,6 +71,7 @@ class Chores:
         )
 
     async def start(self) -> None:
+        self._seen = self._emptied = -1  # another node may have had the work meanwhile
         self._tasks = [
             asyncio.create_task(self._loop(self.fill, TICK_S)),
             asyncio.create_task(self._loop(self.purge, TICK_S)),

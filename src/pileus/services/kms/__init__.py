@@ -61,19 +61,19 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 
 
 def build(parts: Parts) -> Service:
-    """The service; the process that does the background work ends and rotates keys."""
+    """The service; who does the work for all ends and rotates keys."""
     room = Room(parts)
     tasks: list[asyncio.Task[None]] = []
 
-    async def start() -> None:
-        if parts.background:
-            tasks.append(asyncio.create_task(rotation.sweep_forever(room), name="kms-sweep"))
+    async def begin() -> None:
+        tasks.append(asyncio.create_task(rotation.sweep_forever(room), name="kms-sweep"))
 
-    async def stop() -> None:
-        for task in tasks:
+    async def cease() -> None:
+        while tasks:
+            task = tasks.pop()
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
     operations = {name: partial(function, room) for name, function in OPERATIONS.items()}
-    return Service("kms", operations, partial(access, room), start=start, stop=stop)
+    return Service("kms", operations, partial(access, room), begin=begin, cease=cease)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -90,8 +89,8 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 
 
 def build(parts: Parts) -> Service:
-    """The service; its other doors are ``Door(parts).serve``. Events are worked off by the process
-    that does the background work."""
+    """The service; its other doors are ``Door(parts).serve``. Events are worked off by who does
+    the work for all."""
     roles = Roles(parts.credentials, parts.clock)
     room = Room(
         parts.store,
@@ -105,8 +104,7 @@ def build(parts: Parts) -> Service:
     targets = Targets(parts.store, parts.config, lambda digest: str(parts.blobs.path(digest)))
     ship = LogShip(parts.dispatch)
     invoker = Invoker(room, targets, ship)
-    owner = f"{socket.gethostname()}:{parts.config.home}"
-    events = EventQueue(room, targets, invoker.run, Destinations(room), owner)
+    events = EventQueue(room, targets, invoker.run, Destinations(room), parts.owner)
     invoker.queue = events
     operations: dict[str, Operation] = {
         name: partial(function, room) for name, function in OPERATIONS.items()
@@ -122,7 +120,6 @@ def build(parts: Parts) -> Service:
     async def start() -> None:
         ship.start()
         if parts.background:
-            events.queue.start()
             background.append(asyncio.create_task(keeper.run(), name="provisioned"))
 
     async def stop() -> None:
@@ -130,9 +127,10 @@ def build(parts: Parts) -> Service:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        if parts.background:
-            await events.queue.stop()
         await ship.stop()
+
+    async def begin() -> None:
+        events.queue.start()
 
     return Service(
         "lambda",
@@ -141,4 +139,6 @@ def build(parts: Parts) -> Service:
         direct={"Invoke": invoker.direct, "InvokeWithResponseStream": invoker.streamed},
         start=start,
         stop=stop,
+        begin=begin,
+        cease=events.queue.stop,
     )

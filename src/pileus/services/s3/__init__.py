@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -140,29 +139,31 @@ DIRECT: dict[str, Callable[[Room, Call], Any]] = {
 
 
 def build(parts: Parts) -> Service:
-    """The service over ``parts``. The process that does the background work tells functions what
+    """The service over ``parts``. Who does the work for all tells functions what
     happened; each process delivers its own lines of access logs."""
     room = Room(parts)
     room.told = told
     journal = Journal(room)
     chores = (Lifecycle(room), Inventories(room))
-    teller = Teller(parts, f"{socket.gethostname()}:{parts.config.home}")
+    teller = Teller(parts, parts.owner)
     operations: dict[str, Operation] = {n: partial(f, room) for n, f in OPERATIONS.items()}
 
     async def start() -> None:
         journal.start()
-        if parts.background:
-            await buckets.index_owners(room)
-            await buckets.count_held(room)
-            teller.start()
-            for chore in chores:
-                await chore.start()
+
+    async def begin() -> None:
+        await buckets.index_owners(room)
+        await buckets.count_held(room)
+        teller.start()
+        for chore in chores:
+            await chore.start()
+
+    async def cease() -> None:
+        for chore in chores:
+            await chore.stop()
+        await teller.stop()
 
     async def stop() -> None:
-        if parts.background:
-            for chore in chores:
-                await chore.stop()
-            await teller.stop()
         await journal.stop()
 
     return Service(
@@ -173,5 +174,7 @@ def build(parts: Parts) -> Service:
         objects=Plain(room),
         start=start,
         stop=stop,
+        begin=begin,
+        cease=cease,
         watch=partial(watch, room, journal),
     )

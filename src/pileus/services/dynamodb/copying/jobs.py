@@ -87,6 +87,7 @@ class Jobs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._seen = -1
 
     async def _run(self, key: bytes, work: dict[str, Any]) -> None:
         kind, _, name = keys.split(key)[2].decode().partition("/")

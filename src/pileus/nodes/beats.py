@@ -1,0 +1,182 @@
+"""How the nodes know of each other that they live: each says so twice a second, each judges.
+
+Beats are messages that nobody keeps, not entries. One carries what its sender sees of the others,
+so that a node is held dead only when more than half of the nodes say so. A node whose own loop
+stood still (frozen, paused) forgets what it then seems to have missed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pileus.errors import Unavailable
+
+log = logging.getLogger("pileus.nodes.beats")
+BEAT_S = 0.5
+SLOW_S, DOWN_S = 1.2, 2.5
+SUBJECT = "nodes.beat"
+
+
+class Beat(msgspec.Struct):
+    """``sees``: node → seconds since its last beat came. ``roles``: what it does for all."""
+
+    name: str
+    applied: int
+    roles: list[str]
+    sees: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``health``: alive, slow or down, since ``since_ms`` (the judge's clock)."""
+
+    health: str
+    since_ms: int
+    applied: int
+    roles: tuple[str, ...] = ()
+
+
+@dataclass
+class _Peer:
+    beat: Beat
+    heard_s: float
+    health: str
+    since_ms: int
+
+
+class Beats:
+    """One node's view. ``own`` tells its own applied position and roles."""
+
+    def __init__(self, name: str, clock: Any, own: Callable[[], tuple[int, list[str]]]) -> None:
+        self._name = name
+        self._clock = clock
+        self._own = own
+        self._peers: dict[str, _Peer] = {}
+        self._ticked_s = clock.monotonic()
+        self._began_ms = clock.now_ms()
+        self._began_s = clock.monotonic()
+
+    def beat(self) -> bytes:
+        """What to send now."""
+        applied, roles = self._own()
+        now_s = self._clock.monotonic()
+        sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
+        return msgspec.json.encode(Beat(self._name, applied, roles, sees))
+
+    def received(self, data: bytes) -> None:
+        """A beat came; what cannot be read is logged and forgotten."""
+        try:
+            beat = msgspec.json.decode(data, type=Beat)
+        except msgspec.MsgspecError as error:
+            log.warning("a beat cannot be read: %s", error)
+            return
+        if beat.name == self._name:
+            return
+        now_s, known = self._clock.monotonic(), self._peers.get(beat.name)
+        if known is None:
+            self._peers[beat.name] = _Peer(beat, now_s, "alive", self._clock.now_ms())
+        else:
+            known.beat, known.heard_s = beat, now_s
+
+    def tick(self) -> None:
+        """To be called each ``BEAT_S``: notes whose health changed."""
+        now_s = self._clock.monotonic()
+        stood_s = now_s - self._ticked_s - BEAT_S
+        if stood_s > SLOW_S - BEAT_S:
+            for peer in self._peers.values():
+                peer.heard_s = min(now_s, peer.heard_s + stood_s)
+        self._ticked_s = now_s
+        for name, peer in self._peers.items():
+            health = _health(now_s - peer.heard_s)
+            if health != peer.health:
+                silent_ms = int((now_s - peer.heard_s) * 1000)
+                peer.health, peer.since_ms = health, self._clock.now_ms() - silent_ms
+                log.info("%s is %s", name, health)
+
+    def judged(self, names: Iterable[str]) -> dict[str, Judgement]:
+        """Each of ``names``: one that was never heard counts as down since this node began."""
+        told: dict[str, Judgement] = {}
+        applied, roles = self._own()
+        for name in names:
+            peer = self._peers.get(name)
+            if name == self._name:
+                told[name] = Judgement("alive", self._began_ms, applied, tuple(roles))
+            elif peer is None:
+                young = self._clock.monotonic() - self._began_s < DOWN_S
+                told[name] = Judgement("slow" if young else "down", self._began_ms, 0)
+            else:
+                beat = peer.beat
+                told[name] = Judgement(peer.health, peer.since_ms, beat.applied, tuple(beat.roles))
+        return told
+
+    def held_dead(self, name: str, members: Iterable[str]) -> bool:
+        """Whether more than half of ``members`` do not hear ``name``: this one, and those that it
+        hears and who say so."""
+        members = list(members)
+        if name == self._name or not self._silent(name):
+            return False
+        says = 1 + sum(
+            1
+            for other in members
+            if other not in (name, self._name)
+            and not self._silent(other)
+            and self._peers[other].beat.sees.get(name, math.inf) >= SLOW_S
+        )
+        return says > len(members) / 2
+
+    def among_most(self, members: Iterable[str]) -> bool:
+        """Whether this node hears enough others to be one of more than half."""
+        members = list(members)
+        heard = sum(1 for n in members if n == self._name or not self._silent(n))
+        return heard > len(members) / 2
+
+    def _silent(self, name: str) -> bool:
+        peer = self._peers.get(name)
+        now_s = self._clock.monotonic()
+        if peer is None:
+            return now_s - self._began_s >= DOWN_S
+        return now_s - peer.heard_s >= DOWN_S
+
+
+def _health(silent_s: float) -> str:
+    return "alive" if silent_s < SLOW_S else "slow" if silent_s < DOWN_S else "down"
+
+
+async def run(
+    beats: Beats,
+    clock: Any,
+    send: Callable[[bytes], Awaitable[None]],
+    names: Callable[[], list[str]],
+    told: Path,
+) -> None:
+    """Beat and judge for ever; ``told`` is where this node's other processes read the view."""
+    shown = ""
+    while True:
+        beats.tick()
+        try:
+            await send(beats.beat())
+        except (Unavailable, OSError) as error:
+            log.debug("no beat now: %s", error)
+        text = json.dumps({name: asdict(j) for name, j in beats.judged(names()).items()})
+        if text != shown:
+            new = told.with_suffix(".new")
+            new.write_text(text)
+            new.rename(told)
+            shown = text
+        await clock.sleep(BEAT_S)
+
+
+def view(told: Path) -> dict[str, Judgement]:
+    """What ``run`` wrote last; nothing when it does not run."""
+    try:
+        return {n: Judgement(**j) for n, j in json.loads(told.read_text()).items()}
+    except (OSError, ValueError, TypeError):
+        return {}
