@@ -15,6 +15,7 @@ import orjson
 from pileus import __version__
 from pileus.config import Config
 from pileus.console.door import Console
+from pileus.console.parts import PartsDoor
 from pileus.edge import caddy
 from pileus.edge.door import Edge
 from pileus.engine.embedded.blobs import FileBlobs
@@ -223,6 +224,7 @@ def _mount(front: Front) -> None:
     router.mount_host("cloudfront", front.edge.serve)
     front.edge.console = Console(Behind(front.api.handle).serve, front.health).serve
     router.mount("/_pileus/admin", front.to_console)
+    router.mount("/_pileus/parts", front.api.signed(PartsDoor(parts), "pileus").serve)
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
     router.mount_host("lambda-url", functions.serve)

@@ -21,13 +21,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pileus import control
 from pileus.config import Config
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.supervisor")
 STOP_SECONDS = 10.0
+DRAIN_SECONDS = 60.0
 WATCH_SECONDS = 0.5
-WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+WATCHED = {signal.SIGCHLD, signal.SIGIO, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 RESTART_SECONDS_MAX = 5.0
 HEALTH_BYTES_MAX = 65536
 
@@ -43,6 +46,16 @@ class Part:
     restarts: int = 0
     started: float = 0.0
     due: float = 0.0
+    wanted: bool = True  # False: an operator stopped it
+    deadline: float = float("inf")  # being stopped: when it is killed
+    since: float = 0.0  # of its state, seconds since 1970
+    ended: str = ""  # how it ended last
+
+    @property
+    def state(self) -> str:
+        if self.pid:
+            return "running" if self.deadline == float("inf") else "stopping"
+        return "waiting" if self.wanted else "stopped"
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,8 @@ class Supervisor:
         self.config = config
         self.parts = parts
         self._lock_fd = -1
+        self._listener: control.Listener | None = None
+        self._told: list[control.Told] = []
 
     def claim_home(self) -> None:
         run = self.config.path("run")
@@ -147,29 +162,81 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         self.announce()
+        self._listener = control.Listener(self.config.path("run"))
         for part in self.parts:
             self._start(part)
         while True:
+            self._tell()
             told = signal.sigtimedwait(WATCHED, WATCH_SECONDS)
-            if told and told.si_signo != signal.SIGCHLD:
+            if told and told.si_signo in ENDING:
                 break
             self._reap()
-            now = time.monotonic()
-            for part in self.parts:
-                if not part.pid and now >= part.due:
-                    self._start(part)
+            self._listener.serve(self.obey)
+            self._turn(time.monotonic())
+        self._listener.remove()
         self._stop_all()
+
+    def _turn(self, now: float) -> None:
+        """Start what is due; kill what was asked to stop and does not."""
+        for part in self.parts:
+            if not part.pid and part.wanted and now >= part.due:
+                self._start(part)
+            elif part.pid and now >= part.deadline:
+                log.warning("%s does not stop; killing it", part.name)
+                _signal(part.pid, signal.SIGKILL)
+                part.deadline = now + STOP_SECONDS
+
+    def obey(self, verb: str, name: str) -> str:
+        """Do as an operator asks; '' or why not. Stopping goes on after the answer."""
+        part = next((p for p in self.parts if p.name == name and not p.once), None)
+        if part is None or verb not in control.VERBS:
+            return f"there is no part {name!r}" if part is None else f"{verb!r} is not offered"
+        if verb != "start" and self._is_last_front(part):
+            if verb != "restart":
+                return f"{name} is the last one that answers: `pileus down` stops the whole cloud"
+            if part.name != "front-0":
+                return f"{name} is the last one that answers: start front-0 first"
+        log.warning("asked to %s %s", verb, name)
+        part.wanted = verb in ("start", "restart")
+        part.due = part.restarts = 0
+        if part.pid and verb != "start":
+            patience = DRAIN_SECONDS if verb == "drain" else STOP_SECONDS
+            part.deadline, part.since = time.monotonic() + patience, time.time()
+            _signal(part.pid, signal.SIGTERM)
+        return ""
+
+    def _is_last_front(self, part: Part) -> bool:
+        """Without a front process nobody could ask for another to be started."""
+        fronts = [p for p in self.parts if p.name.startswith("front-")]
+        return part in fronts and not any(p.wanted for p in fronts if p is not part)
+
+    def _tell(self) -> None:
+        """Write down how the parts are, when that changed."""
+        told = [
+            control.Told(p.name, p.pid, p.state, p.since, p.restarts, p.ended)
+            for p in self.parts
+            if not p.once
+        ]
+        if told == self._told:
+            return
+        self._told = told
+        try:
+            control.write(self.config.path("run"), told)
+        except OSError as e:
+            log.warning("how the parts are cannot be written down: %s", e)
 
     def _start(self, part: Part) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
+            if self._listener is not None:
+                self._listener.close()
             if not part.once:
                 os.setpgid(0, 0)  # Ctrl-C is the supervisor's: it stops the parts in order
                 self._write_to_log()
             _child(part)
-        part.pid, part.started = pid, time.monotonic()
+        part.pid, part.started, part.since = pid, time.monotonic(), time.time()
 
     def _write_to_log(self) -> None:
         """A part's output goes to ``run/pileus.log``; the terminal is the user's."""
@@ -190,11 +257,18 @@ class Supervisor:
             if part.once:
                 part.pid, part.due = 0, float("inf")
                 continue
+            asked = part.deadline != float("inf")
+            part.pid, part.deadline, part.since = 0, float("inf"), time.time()
+            part.ended = f"signal {-code}" if code < 0 else f"status {code}"
+            if asked:
+                log.warning("%s stopped (%s)", part.name, part.ended)
+                part.due = 0.0
+                continue
             lived = time.monotonic() - part.started
             part.restarts = part.restarts + 1 if lived < 30 else 1
             wait = 0.0 if part.restarts == 1 else min(0.1 * 2**part.restarts, RESTART_SECONDS_MAX)
             log.warning("%s ended (%s); starting it again in %.1f s", part.name, code, wait)
-            part.pid, part.due = 0, time.monotonic() + wait
+            part.due = time.monotonic() + wait
 
     def _stop_all(self) -> None:
         """Last started stops first; what does not stop in time is killed."""
@@ -210,7 +284,8 @@ class Supervisor:
                     deadline = float("inf")
                 time.sleep(0.01)
             part.pid = 0
-        self.config.path("run", "cloud.json").unlink(missing_ok=True)
+        for name in ("cloud.json", "parts.json"):
+            self.config.path("run", name).unlink(missing_ok=True)
 
 
 def _lock(fd: int) -> bool:

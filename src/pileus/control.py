@@ -1,0 +1,104 @@
+"""How the supervisor is asked to stop, start or restart a part, and where it tells how they are.
+
+``HOME/run/parts.json``: what it told last. ``HOME/run/supervisor.sock``: one line of JSON
+``{"do", "part"}`` in, ``{"refused"}`` out ('' when it does so). Both are the owner's alone: whoever
+may use them from outside is decided by the API that stands before them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pileus.errors import Unavailable
+
+VERBS = ("stop", "drain", "start", "restart")
+LINE_BYTES_MAX = 4096
+PATIENCE_S = 0.2  # the supervisor waits no longer for what a caller has to say
+ANSWER_S = 3.0
+Obey = Callable[[str, str], str]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A part as the supervisor sees it. ``state``: running, stopping, stopped (by an operator), or
+    waiting (to be started again). ``since``: seconds since 1970. ``ended``: how it ended last."""
+
+    name: str
+    pid: int
+    state: str
+    since: float
+    restarts: int
+    ended: str
+
+
+def read(run: Path) -> list[Told]:
+    """What the supervisor told last; nothing where none runs."""
+    try:
+        return [Told(**part) for part in json.loads((run / "parts.json").read_text())]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def write(run: Path, parts: list[Told]) -> None:
+    """Tell it, whole or not at all."""
+    new = run / "parts.json.new"
+    new.write_text(json.dumps([asdict(part) for part in parts]))
+    new.rename(run / "parts.json")
+
+
+def ask(run: Path, verb: str, part: str) -> str:
+    """Ask the supervisor; '' when it does so, else why not. ``Unavailable`` when it is silent."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(ANSWER_S)
+            s.connect(str(run / "supervisor.sock"))
+            s.sendall(json.dumps({"do": verb, "part": part}).encode() + b"\n")
+            return str(json.loads(s.recv(LINE_BYTES_MAX))["refused"])
+    except (OSError, ValueError, KeyError) as e:
+        raise Unavailable(f"the supervisor does not answer: {e}", "pileus status") from e
+
+
+class Listener:
+    """The supervisor's end. It has no event loop: a caller raises SIGIO, then ``serve`` answers
+    all who wait."""
+
+    def __init__(self, run: Path) -> None:
+        self._place = run / "supervisor.sock"
+        self._place.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(self._place))
+        self._place.chmod(0o600)
+        self._socket.listen(16)
+        self._socket.setblocking(False)
+        number = self._socket.fileno()
+        fcntl.fcntl(number, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(number, fcntl.F_GETFL)
+        fcntl.fcntl(number, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+    def serve(self, obey: Obey) -> None:
+        """Answer every caller; one that says nothing sensible is hung up on."""
+        while True:
+            try:
+                caller, _ = self._socket.accept()
+            except BlockingIOError:
+                return
+            with caller, contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                caller.settimeout(PATIENCE_S)
+                told = json.loads(caller.recv(LINE_BYTES_MAX))
+                refused = obey(str(told["do"]), str(told["part"]))
+                caller.sendall(json.dumps({"refused": refused}).encode())
+
+    def close(self) -> None:
+        """A child's copy: it must not answer."""
+        self._socket.close()
+
+    def remove(self) -> None:
+        self._socket.close()
+        self._place.unlink(missing_ok=True)
