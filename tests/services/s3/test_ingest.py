@@ -17,7 +17,7 @@ import pytest
 
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.errors import AwsError
-from pileus.services.s3.checksums import algorithm_of
+from pileus.services.s3.checksums import algorithm_of, kept_of
 from pileus.services.s3.encryption import Sealer
 from pileus.services.s3.ingest import Body, drain
 from pileus.services.s3.rows import AES256, Seal
@@ -53,7 +53,9 @@ def drained(home: Path, stream: Any, headers: dict[str, str], inline: bool = Tru
         blobs = FileBlobs(home / "blobs")
         room: Any = SimpleNamespace(blobs=blobs)
         try:
-            body = await drain(room, stream, headers, algorithm_of(headers), SEALER, inline)
+            body = await drain(
+                room, stream, headers, kept_of(algorithm_of(headers), ""), SEALER, inline
+            )
             assert body.seal == SEALER.seal
             if not body.blob:
                 body.data = open_small(SEALER.cipher(), body.data)

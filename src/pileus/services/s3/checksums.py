@@ -1,6 +1,7 @@
 """Checksums of objects (S3 user guide, "Checking object integrity").
 
-``Digest`` runs over a body on a thread; ``wanted`` says which checksum a request asks for.
+``Digest`` runs over a body on a thread; ``algorithm_of`` says which checksum a request asks for.
+What comes without any is kept with ``DEFAULT``, as S3 does since December 2024.
 """
 
 from __future__ import annotations
@@ -8,15 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import struct
 import zlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.s3 import faults
 
 ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
+DEFAULT = "CRC64NVME"
 SIZES = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
+_EIGHT_BYTES = struct.Struct(">Q").pack
 HEADERS = {f"x-amz-checksum-{a.lower()}": a for a in ALGORITHMS}
 MEMBERS = {f"Checksum{a}": a for a in ALGORITHMS}
 
@@ -40,37 +45,67 @@ def new(algorithm: str) -> Any:
         return Crc(zlib.crc32, 4)
     if algorithm in ("SHA1", "SHA256"):
         return hashlib.new(algorithm.lower(), usedforsecurity=False)
-    from awscrt import checksums  # 10 MB of native code: only for those who use it
-
     if algorithm == "CRC32C":
-        return Crc(checksums.crc32c, 4)
-    return Crc(checksums.crc64nvme, 8)
+        return Crc(_native().crc32c, 4)
+    return Crc(_native().crc64nvme, 8)
+
+
+@cache
+def _native() -> Any:
+    from awscrt import checksums  # 6 MB of native code: only for those who use it
+
+    return checksums
+
+
+@cache
+def _crc64nvme() -> Callable[[bytes], int]:
+    found: Callable[[bytes], int] = _native().crc64nvme
+    return found
+
+
+def default_of(data: bytes) -> dict[str, str]:
+    """The default checksum of a body in memory."""
+    raw = _EIGHT_BYTES(_crc64nvme()(data))
+    return {DEFAULT: binascii.b2a_base64(raw, newline=False).decode()}
+
+
+def combined(algorithm: str, parts: list[tuple[str, int]]) -> str:
+    """The CRC of a whole from the CRCs (base64) and sizes of its parts."""
+    combine = {
+        "CRC32": _native().combine_crc32,
+        "CRC32C": _native().combine_crc32c,
+        "CRC64NVME": _native().combine_crc64nvme,
+    }[algorithm]
+    whole = 0
+    for told, size in parts:
+        whole = combine(whole, int.from_bytes(base64.b64decode(told), "big"), size)
+    return encoded(whole.to_bytes(SIZES[algorithm], "big"))
 
 
 class Digest:
-    """MD5 and, where asked for, one more checksum over the same bytes."""
+    """MD5 and further checksums over the same bytes."""
 
-    def __init__(self, algorithm: str = "") -> None:
+    def __init__(self, *algorithms: str) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._more = new(algorithm) if algorithm else None
+        self._more = {a: new(a) for a in algorithms}
 
     def update(self, data: bytes) -> None:
         self._md5.update(data)
-        if self._more is not None:
-            self._more.update(data)
+        for more in self._more.values():
+            more.update(data)
 
     @property
     def md5(self) -> bytes:
         return self._md5.digest()
 
     @property
-    def text(self) -> str:
-        """The further checksum in base64, '' without one."""
-        return "" if self._more is None else encoded(self._more.digest())
+    def texts(self) -> dict[str, str]:
+        """The further checksums in base64."""
+        return {a: encoded(more.digest()) for a, more in self._more.items()}
 
 
 def encoded(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
+    return binascii.b2a_base64(raw, newline=False).decode()
 
 
 def algorithm_of(headers: Mapping[str, str]) -> str:
@@ -86,6 +121,11 @@ def algorithm_of(headers: Mapping[str, str]) -> str:
         return HEADERS[trailer]
     asked = headers.get("x-amz-sdk-checksum-algorithm", "")
     return check_algorithm(asked) if asked else ""
+
+
+def kept_of(told: str, more: str) -> tuple[str, ...]:
+    """The checksums to compute: the one told and one more, '' for none."""
+    return tuple({a: None for a in (told, more) if a})
 
 
 def check_algorithm(asked: str) -> str:
@@ -109,7 +149,7 @@ def check_value(algorithm: str, told: str) -> str:
     return told
 
 
-def verify(headers: Mapping[str, str], algorithm: str, digest: Digest) -> dict[str, str]:
+def verify(headers: Mapping[str, str], digest: Digest) -> dict[str, str]:
     """Compare what was told (header or trailer) with what was computed; answers what to keep."""
     told_md5 = headers.get("content-md5")
     if told_md5 is not None and check_md5(told_md5) != digest.md5:
@@ -121,12 +161,12 @@ def verify(headers: Mapping[str, str], algorithm: str, digest: Digest) -> dict[s
                 "CalculatedDigest": base64.b64encode(digest.md5).decode(),
             },
         )
-    if not algorithm:
-        return {}
-    told = headers.get(f"x-amz-checksum-{algorithm.lower()}")
-    if told is not None and check_value(algorithm, told) != digest.text:
-        raise faults.bad_digest(algorithm)
-    return {algorithm: digest.text}
+    found = digest.texts
+    for algorithm, text in found.items():
+        told = headers.get(f"x-amz-checksum-{algorithm.lower()}")
+        if told is not None and check_value(algorithm, told) != text:
+            raise faults.bad_digest(algorithm)
+    return found
 
 
 def check_md5(told: str) -> bytes:
@@ -151,6 +191,14 @@ def answer_headers(checks: Mapping[str, str], kind: str) -> list[tuple[str, str]
     out = [(f"x-amz-checksum-{a.lower()}", v) for a, v in checks.items()]
     out.append(("x-amz-checksum-type", kind or "FULL_OBJECT"))
     return out
+
+
+def answer_lines(checks: Mapping[str, str]) -> str:
+    """The same of a whole object, as the lines of an answer's head."""
+    told = checks.get(DEFAULT)
+    if told is not None:  # the usual one, in one piece
+        return f"x-amz-checksum-crc64nvme: {told}\r\nx-amz-checksum-type: FULL_OBJECT\r\n"
+    return "".join(f"{name}: {value}\r\n" for name, value in answer_headers(checks, ""))
 
 
 def members(checks: Mapping[str, str]) -> dict[str, str]:

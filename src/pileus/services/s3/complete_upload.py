@@ -12,9 +12,8 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import checksums, customer_keys, encryption, faults, rows
-from pileus.services.s3.crc_combine import Combiner
 from pileus.services.s3.lifecycle import expiration
-from pileus.services.s3.multipart import PART_MAX, given, upload_of
+from pileus.services.s3.multipart import PART_MAX, checksum_of, given, upload_of
 from pileus.services.s3.put_object import write_conditions
 from pileus.services.s3.room import Room, again
 from pileus.services.s3.rows import Part, Seal
@@ -45,6 +44,7 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     there = {int.from_bytes(keys.split(r.key)[2], "big"): rows.unpack_part(r.value) for r in found}
     chosen = _chosen(told, there, upload_id)
     meta = rows.unpack_meta(record["meta"])
+    _check_parts_told(told, record["algorithm"], meta.check_type, upload_id)
     _check_key(call, meta.seal, record["algorithm"])
     meta.etag = f"{hashlib.md5(b''.join(bytes.fromhex(p.etag) for p in chosen)).hexdigest()}"
     meta.etag += f"-{len(chosen)}"
@@ -52,7 +52,8 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     meta.modified_ms = room.clock.now_ms()
     meta.upload, meta.parts = upload_id, len(chosen)
     _check_size(params, meta.size)
-    meta.checks = _checks(record["algorithm"], meta.check_type, chosen)
+    algorithm = checksum_of(record["algorithm"], meta)
+    meta.checks = _checks(algorithm, meta.check_type, chosen)
     _check_told(params, meta.checks, meta.check_type)
     numbers = [p["PartNumber"] for p in told]
     token = room.clock.random_bytes(16)
@@ -86,7 +87,7 @@ def _answer(
         **encryption.members(meta.seal),
     }
     if meta.checks:
-        answer["ChecksumType"] = meta.check_type
+        answer["ChecksumType"] = meta.check_type or "FULL_OBJECT"
     return answer
 
 
@@ -137,6 +138,20 @@ def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Pa
     return out
 
 
+def _check_parts_told(told: list[Told], algorithm: str, kind: str, upload_id: str) -> None:
+    """Checksums of parts in the list, as S3 was seen to judge them: an upload begun without an
+    algorithm has none, one for a composite checksum needs them all."""
+    for item in told:
+        if not algorithm and any(item.get(m) for m in checksums.MEMBERS):
+            raise _invalid_part(item["PartNumber"], item["ETag"], upload_id)
+        if kind == "COMPOSITE" and not item.get(f"Checksum{algorithm}"):
+            raise faults.invalid_request(
+                f"The upload was created using a {algorithm.lower()} checksum. The complete request"
+                " must include the checksum for each part. It was missing for part"
+                f" {item['PartNumber']} in the request."
+            )
+
+
 def _invalid_part(number: int, etag: str, upload_id: str) -> AwsError:
     return AwsError(
         "InvalidPart",
@@ -159,11 +174,9 @@ def _checks(algorithm: str, kind: str, parts: list[Part]) -> dict[str, str]:
     """The object's checksum from its parts' ones."""
     if not algorithm or not all(algorithm in p.checks for p in parts):
         return {}
-    if kind == "FULL_OBJECT":
-        whole = Combiner(algorithm)
-        for part in parts:
-            whole.add(part.checks[algorithm], part.size)
-        return {algorithm: whole.text()}
+    if kind != "COMPOSITE":
+        told = [(p.checks[algorithm], p.size) for p in parts]
+        return {algorithm: checksums.combined(algorithm, told)}
     running = checksums.new(algorithm)
     running.update(b"".join(base64.b64decode(p.checks[algorithm]) for p in parts))
     return {algorithm: f"{checksums.encoded(running.digest())}-{len(parts)}"}
@@ -178,8 +191,8 @@ def _check_told(params: Told, checks: dict[str, str], kind: str) -> None:
             continue
         if told != have and told != have.split("-")[0]:
             raise faults.bad_digest(algorithm.lower())
-    if params.get("ChecksumType") and checks and params["ChecksumType"] != kind:
+    if params.get("ChecksumType") not in (None, kind or None):
         raise faults.invalid_request(
-            f"The upload was created using the {kind} checksum mode. The complete request must use"
-            " the same checksum mode."
+            f"The upload was created using the {kind or 'null'} checksum mode. The complete request"
+            " must use the same checksum mode."
         )

@@ -7,6 +7,7 @@ names the source rows: apply refuses (and we read again) when one has changed or
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -30,7 +31,7 @@ from pileus.services.s3.encryption import Sealer, Secrets
 from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import OBJECT_BYTES_MAX, Body, drain
 from pileus.services.s3.lifecycle import expiration
-from pileus.services.s3.multipart import given, part_number, upload_of
+from pileus.services.s3.multipart import checksum_of, given, part_number, upload_of
 from pileus.services.s3.names import check_key
 from pileus.services.s3.put_object import commit, write_conditions
 from pileus.services.s3.room import Room, again
@@ -168,14 +169,24 @@ async def _bytes(
     encrypted alike."""
     meta = source.meta
     algorithm = checksums.check_algorithm(algorithm) if algorithm else ""
-    same = not algorithm or algorithm in meta.checks
-    if not meta.upload and same and encryption.shares(meta.seal, sealer):
+    algorithm = algorithm or next(iter(meta.checks), checksums.DEFAULT)
+    if not meta.upload and encryption.shares(meta.seal, sealer):
+        checks = await _checks(room, source, algorithm, secrets)
         inline = b"" if meta.blob else source.value[4 + int.from_bytes(source.value[:4], "big") :]
-        return Body(meta.size, meta.etag, inline, meta.blob, dict(meta.checks), meta.seal)
-    if not algorithm:
-        algorithm = next(iter(meta.checks), "")
+        return Body(meta.size, meta.etag, inline, meta.blob, checks, meta.seal)
     told = reading.chunks(room, meta, source.value, 0, meta.size, secrets)
-    return await drain(room, told, {}, algorithm, sealer)
+    return await drain(room, told, {}, (algorithm,), sealer)
+
+
+async def _checks(room: Room, source: Source, algorithm: str, secrets: Secrets) -> dict[str, str]:
+    """The checksum of a source whose blob is shared: its own, else its bytes are read for it."""
+    meta = source.meta
+    if not algorithm or algorithm in meta.checks:
+        return {a: meta.checks[a] for a in (algorithm,) if a}
+    digest = checksums.new(algorithm)
+    async for chunk in reading.chunks(room, meta, source.value, 0, meta.size, secrets):
+        await asyncio.to_thread(digest.update, chunk)
+    return {algorithm: checksums.encoded(digest.digest())}
 
 
 async def upload_part_copy(room: Room, call: Call) -> dict[str, Any]:
@@ -189,18 +200,19 @@ async def _copy_part(room: Room, call: Call) -> dict[str, Any]:
     record = upload_of(room, name, key, upload_id)
     source = Source(room, call)
     start, length = _span(params.get("CopySourceRange"), source.meta.size)
-    algorithm = record["algorithm"]
     meta = source.meta
     whole = rows.unpack_meta(record["meta"])
+    wanted = checksum_of(record["algorithm"], whole)
     headers = call.request.headers if call.request is not None else given(params)
     secrets = await source.unlock(room, call)
     sealer = await encryption.for_part(room, call, room.bucket(name), whole, headers)
-    alike = encryption.shares(meta.seal, sealer) and (not algorithm or algorithm in meta.checks)
-    if meta.blob and length == meta.size and alike:
-        body = Body(meta.size, meta.etag, b"", meta.blob, dict(meta.checks), meta.seal)
+    if meta.blob and length == meta.size and encryption.shares(meta.seal, sealer):
+        checks = await _checks(room, source, wanted, secrets)
+        body = Body(meta.size, meta.etag, b"", meta.blob, checks, meta.seal)
     else:
         chunks = reading.chunks(room, meta, source.value, start, length, secrets)
-        body = await drain(room, chunks, {}, algorithm, sealer, inline=False)
+        told = checksums.kept_of(wanted, "")
+        body = await drain(room, chunks, {}, told, sealer, inline=False)
     now_ms = room.clock.now_ms()
     part = Part(body.etag, body.size, now_ms, body.blob, body.checks or {}, body.seal)
     args = [name, key, upload_id, number, rows.pack_part(part), source.guard]
@@ -208,7 +220,7 @@ async def _copy_part(room: Room, call: Call) -> dict[str, Any]:
     result = {
         "ETag": f'"{part.etag}"',
         "LastModified": moment(part.modified_ms),
-        **checksums.members(part.checks),
+        **(checksums.members(part.checks) if record["algorithm"] else {}),
     }
     return {
         "CopyPartResult": result,

@@ -17,11 +17,14 @@ from typing import Any
 from pileus.errors import AwsError, WrongDigest
 from pileus.services.call import HttpRequest, SignedStream
 from pileus.services.s3.checksums import (
+    DEFAULT,
     HEADERS,
     Digest,
     algorithm_of,
     check_md5,
     check_value,
+    default_of,
+    kept_of,
     verify,
 )
 from pileus.services.s3.encryption import Sealer
@@ -50,12 +53,18 @@ class Body:
 
 
 async def receive(
-    room: Room, request: HttpRequest, sealer: Sealer | None, inline: bool = True
+    room: Room,
+    request: HttpRequest,
+    sealer: Sealer | None,
+    inline: bool = True,
+    more: str = "",
 ) -> Body:
     """Take the request's body, checked against Content-MD5 and checksum, and encrypt it; a blob is
-    durable. ``sealer`` None: into an upload that was begun before anything was encrypted."""
+    durable. ``sealer`` None: into an upload that was begun before anything was encrypted.
+    ``more``: a checksum to keep beside the one told; an object (``inline``) has one always."""
     headers = request.headers
     algorithm = algorithm_of(headers)
+    algorithms = kept_of(algorithm, more if algorithm or not inline else DEFAULT)
     _check_told(headers, algorithm)
     if request.stream is not None and 0 <= request.stream.length <= INLINE_BYTES_MAX:
         await request.read()  # a small body comes this way when its sender asked first (Expect)
@@ -64,25 +73,26 @@ async def receive(
         body = request.body
         if inline and len(body) <= INLINE_BYTES_MAX:
             return sealed(small(headers, body), sealer)
-        return await _whole(room, body, headers, sealer)
+        return await _whole(room, body, headers, algorithms, sealer)
     if stream.length < 0:
         raise AwsError(
             "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
         )
     if stream.length > OBJECT_BYTES_MAX:
         raise too_large(stream.length)
-    return await drain(room, stream, headers, algorithm, sealer, inline, stream.length)
+    return await drain(room, stream, headers, algorithms, sealer, inline, stream.length)
 
 
 def small(headers: dict[str, str], body: bytes) -> Body:
     """A body that stays in its object's row."""
     if DIGEST_HEADERS.isdisjoint(headers):
-        return Body(len(body), md5(body, usedforsecurity=False).hexdigest(), body)
+        etag = md5(body, usedforsecurity=False).hexdigest()
+        return Body(len(body), etag, body, "", default_of(body))
     algorithm = algorithm_of(headers)
     _check_told(headers, algorithm)
-    digest = Digest(algorithm)
+    digest = Digest(algorithm or DEFAULT)
     digest.update(body)
-    checks = verify(headers, algorithm, digest)
+    checks = verify(headers, digest)
     return Body(len(body), digest.md5.hex(), body, checks=checks)
 
 
@@ -132,17 +142,22 @@ def _signed_sha256(headers: dict[str, str]) -> str:
     return told if "authorization" in headers and _SHA256.match(told) else ""
 
 
-async def _whole(room: Room, body: bytes, headers: dict[str, str], sealer: Sealer | None) -> Body:
+async def _whole(
+    room: Room,
+    body: bytes,
+    headers: dict[str, str],
+    algorithms: tuple[str, ...],
+    sealer: Sealer | None,
+) -> Body:
     """A body that is here already."""
-    algorithm = algorithm_of(headers)
-    digest = Digest(algorithm)
+    digest = Digest(*algorithms)
     known = _signed_sha256(headers) if sealer is None else ""
     writer = _writer(room, sealer, hashed=not known)
     try:
         _, blob = await asyncio.gather(
             asyncio.to_thread(digest.update, body), _write(writer, body, known)
         )
-        checks = verify(headers, algorithm, digest)
+        checks = verify(headers, digest)
     except BaseException:
         await writer.abort()
         raise
@@ -194,14 +209,14 @@ async def drain(
     room: Room,
     chunks: Any,
     headers: dict[str, str],
-    algorithm: str,
+    algorithms: tuple[str, ...],
     sealer: Sealer | None,
     inline: bool = True,
     length: int = -1,
     limit: int = OBJECT_BYTES_MAX,
 ) -> Body:
     """Take a stream; a failed one leaves nothing behind. ``headers`` may gain trailers."""
-    digest, told, check = Digest(algorithm), "", None
+    digest, told, check = Digest(*algorithms), "", None
     if isinstance(chunks, SignedStream):
         chunks, told, check = chunks.unchecked()
     writer = _writer(room, sealer, signed=bool(told))
@@ -225,7 +240,7 @@ async def drain(
             if check is not None:
                 check(sha256(small).hexdigest())
             digest.update(small)
-            checks = verify(headers, algorithm, digest)
+            checks = verify(headers, digest)
             if inline:
                 await writer.abort()
                 return sealed(Body(size, digest.md5.hex(), small, checks=checks), sealer)
@@ -233,7 +248,7 @@ async def drain(
         await intake.written()
         if not DIGEST_HEADERS.isdisjoint(headers):  # only what is as it was told gets a name
             await intake.hashed()
-            verify(headers, algorithm, digest)
+            verify(headers, digest)
         try:
             blob = str(await writer.commit(told))
         except WrongDigest as error:
@@ -241,7 +256,7 @@ async def drain(
                 check(error.found)
             raise
         await intake.hashed()
-        checks = verify(headers, algorithm, digest)
+        checks = verify(headers, digest)
     except BaseException:
         await intake.abort()
         raise

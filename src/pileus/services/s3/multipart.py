@@ -132,6 +132,13 @@ def upload_of(room: Room, name: str, key: str, upload_id: str) -> dict[str, Any]
     return rows.upload_record(value)
 
 
+def checksum_of(algorithm: str, whole: Meta) -> str:
+    """The checksum an upload's object will have: the one asked for when it began, else S3's
+    default; none of what a customer's key hides from S3 when the upload is completed."""
+    hidden = whole.seal is not None and whole.seal.kind == encryption.CUSTOMER
+    return algorithm or ("" if hidden else checksums.DEFAULT)
+
+
 def part_number(told: Any) -> int:
     text = str(told)
     if not text.isdigit() or not 1 <= int(text) <= PART_MAX:
@@ -151,20 +158,21 @@ async def upload_part(room: Room, call: Call) -> HttpResponse:
     record = upload_of(room, name, key, upload_id)
     whole = rows.unpack_meta(record["meta"])
     sealer = await encryption.for_part(room, call, room.bucket(name), whole, request.headers)
-    body = await receive(room, request, sealer, inline=False)
-    algorithm = record["algorithm"]
-    checks = body.checks or {}
-    if algorithm and checks and algorithm not in checks:
+    algorithm, told = record["algorithm"], checksums.algorithm_of(request.headers)
+    if algorithm and told not in ("", algorithm):
         raise faults.invalid_request(
             f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, actual"
-            f" checksum Type: {next(iter(checks)).lower()}"
+            f" checksum Type: {told.lower()}"
         )
+    more = checksum_of(algorithm, whole)
+    body = await receive(room, request, sealer, inline=False, more=more)
+    checks = body.checks or {}
     part = Part(body.etag, body.size, room.clock.now_ms(), body.blob, checks, body.seal)
     args = [name, key, upload_id, number, rows.pack_part(part), []]
     await room.submit("s3.put_part", args, call)
     answer = [("etag", f'"{body.etag}"')]
     answer += encryption.answer_headers(whole.seal, request.headers)
-    answer += [(f"x-amz-checksum-{a.lower()}", v) for a, v in checks.items()]
+    answer += [(f"x-amz-checksum-{a.lower()}", checks[a]) for a in (algorithm or told,) if a]
     return HttpResponse(200, answer)
 
 

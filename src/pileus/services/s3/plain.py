@@ -195,10 +195,7 @@ class Plain:
         seal = Seal(AES256, random[16:], key_id.encode())
         data = seal_small(cipher(self._secret(key_id), seal.salt), data)
         meta = Meta(body.etag, body.size, self._now_ms(), told, owner, checks=checks, seal=seal)
-        lines = f'etag: "{body.etag}"\r\n{_ENCRYPTED}'
-        if checks:
-            more = checksums.answer_headers(checks, "")
-            lines += "".join(f"{name}: {value}\r\n" for name, value in more)
+        lines = f'etag: "{body.etag}"\r\n{_ENCRYPTED}{checksums.answer_lines(checks)}'
 
         def answer(version: str | None) -> HttpResponse:
             text = lines if version is None else f"{lines}x-amz-version-id: {version}\r\n"

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import acl, checksums, encryption, faults, object_lock
-from pileus.services.s3.checksums import algorithm_of
+from pileus.services.s3.checksums import DEFAULT, algorithm_of
 from pileus.services.s3.headers import check_tags, kept
 from pileus.services.s3.ingest import OBJECT_BYTES_MAX, drain
 from pileus.services.s3.names import check_key
@@ -49,8 +49,8 @@ async def post_object(room: Room, call: Call) -> HttpResponse:
     owner, grants = acl.of_write(headers, bucket, call.account)
     lock = object_lock.of_headers(fields, bucket, room.clock.now_ms())
     sealer = await encryption.for_write(room, call, bucket, key, fields)
-    algorithm = algorithm_of(fields)
-    body = await drain(room, params["File"], fields, algorithm, sealer, limit=high)
+    algorithms = (algorithm_of(fields) or DEFAULT,)
+    body = await drain(room, params["File"], fields, algorithms, sealer, limit=high)
     if body.size < low:
         raise AwsError(
             "EntityTooSmall",
