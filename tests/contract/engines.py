@@ -17,6 +17,7 @@ from pileus.engine.simulated.clock import SteppedClock
 from pileus.engine.simulated.disk import SimulatedFile
 from pileus.engine.simulated.log import SimulatedLog
 from pileus.state.replica import SqliteReplica
+from tests.nodes.rig import Nodes
 
 
 class Embedded:
@@ -58,8 +59,8 @@ class Simulated:
 
 
 class Cluster:
-    """JetStream on one real server (one copy, every write synced), files in a directory. Every
-    engine made has a shard, and so a stream, of its own."""
+    """JetStream on one real server (one copy, every write synced), blobs on three nodes of this
+    process over their doors. Every engine made has a shard, and so a stream, of its own."""
 
     def __init__(self, home: Path, server: NatsNode, shard: int) -> None:
         self._home = home
@@ -70,14 +71,15 @@ class Cluster:
     async def open(self, rules: dict[str, Any]) -> None:
         self.replica = SqliteReplica(self._home / "state.db", rules, synchronous="NORMAL")
         self.log: Log = ClusterLog(self._settings)
-        self._blobs = FileBlobs(self._home / "blobs")
-        self.blobs: Blobs = self._blobs
+        self._nodes = Nodes(self._home, 3)
+        first, *_ = await self._nodes.__aenter__()
+        self.blobs: Blobs = first.blobs
         self.clock: Clock = SystemClock()
         await self.log.start(self.replica)
 
     async def close(self) -> None:
         await self.log.stop()
-        self._blobs.close()
+        await self._nodes.__aexit__()
 
 
 ENGINES = {"embedded": Embedded, "simulated": Simulated}

@@ -131,6 +131,15 @@ class Blobs(Protocol):
         ...
 
     def list(self) -> list[str]: ...
+    async def fetch(self, digest: str) -> None:
+        """Bring a blob here that ``open`` did not find: from another node, where there are any.
+        ``FileNotFoundError``: there is no such blob; ``Unavailable``: it is out of reach now."""
+        ...
+
+    async def mend(self, digest: str) -> bool:
+        """The blob's bytes do not make sense: compare them with their name, bring them from
+        another node when they differ. True: they are right now."""
+        ...
 
 
 class Clock(Protocol):

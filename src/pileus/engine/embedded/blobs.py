@@ -154,6 +154,37 @@ class FileBlobs:
             found += (n for n in os.listdir(f"{self._directory}/{i:02x}") if len(n) == 64)
         return found
 
+    async def fetch(self, digest: str) -> None:
+        """There is nowhere else to look."""
+        self.size(digest)
+
+    async def mend(self, digest: str) -> bool:
+        """There is no other copy."""
+        return False
+
+    def matches(self, digest: str, pause: Callable[[int], None] | None = None) -> bool:
+        """Whether the blob's bytes hash to its name, read from the disk piece by piece; ``pause``
+        is told each piece's size. ``FileNotFoundError`` when absent."""
+        found = hashlib.sha256()
+        fd = self.open(digest)
+        try:
+            while piece := os.read(fd, CHUNK_BYTES):
+                found.update(piece)
+                if pause is not None:
+                    pause(len(piece))
+        finally:
+            os.close(fd)
+        return found.hexdigest() == digest
+
+    def set_aside(self, digest: str) -> None:
+        """Take a damaged blob's name away; its bytes stay in ``damaged`` for who wants to look."""
+        aside = f"{self._directory}/damaged"
+        self.files.mkdir(aside)
+        path = self.path(digest)
+        with self._locked(fcntl.LOCK_EX):
+            self.files.rename(path, f"{aside}/{digest}")
+        self.files.sync_directory(os.path.dirname(path))
+
     def sweep(self) -> int:
         """Remove what uploads that died left behind a day ago; answers how many."""
         count = 0
@@ -202,8 +233,10 @@ class FileBlobWriter:
         self.size = 0
         self._blobs = blobs
         self._tmp = tmp
+        self.token = tmp[-24:]  # at random, its own
         self._fd = -1
         self._hash = hashlib.sha256() if hashed else None
+        self._sealed = ""
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._step = threading.Lock()
@@ -215,6 +248,10 @@ class FileBlobWriter:
         self.size += len(chunk)
         if self._gathered_bytes >= WRITE_BYTES:
             await self._on_thread(self._drain)
+
+    async def seal(self, digest: str = "") -> str:
+        """All is written: the name it will have at ``commit``. ``WrongDigest`` as there."""
+        return await self._on_thread(self._seal, digest)
 
     async def commit(self, digest: str = "") -> str:
         return await self._on_thread(self._finish, digest)
@@ -246,14 +283,20 @@ class FileBlobWriter:
                 self._hash.update(chunk)
             self._blobs.files.write(self._fd, chunk)
 
-    def _finish(self, digest: str) -> str:
+    def _seal(self, digest: str) -> str:
         if self._over:
             raise ValueError("the blob was given up")
-        self._drain()
-        computed = self._hash.hexdigest() if self._hash is not None else digest
-        if not computed or (digest and digest != computed):
-            self._discard()
-            raise WrongDigest(computed, digest)
+        if not self._sealed:
+            self._drain()
+            computed = self._hash.hexdigest() if self._hash is not None else digest
+            if not computed or (digest and digest != computed):
+                self._discard()
+                raise WrongDigest(computed, digest)
+            self._sealed = computed
+        return self._sealed
+
+    def _finish(self, digest: str) -> str:
+        computed = self._seal(digest)
         fd, self._fd = self._fd, -1
         self._blobs.publish(self._tmp, fd, computed)
         return computed

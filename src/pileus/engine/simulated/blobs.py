@@ -53,6 +53,12 @@ class SimulatedBlobs:
     def list(self) -> list[str]:
         return list(self._content)
 
+    async def fetch(self, digest: str) -> None:
+        self._bytes(digest)
+
+    async def mend(self, digest: str) -> bool:
+        return False
+
 
 class SimulatedBlobWriter:
     """One blob being written."""

@@ -1,0 +1,85 @@
+"""The other nodes as blobs see them (``engine.cluster.blobs.Peers``), over their doors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import orjson
+
+from pileus.nodes.client import Answer, Body, Client, PeerError, Place
+
+SUSPECT_S = 3.0  # a node that failed is asked last, for so long
+
+
+class NodePeers:
+    """``name``: this node's. ``others()``: the other members of the cluster as they are now."""
+
+    def __init__(self, name: str, client: Client, others: Callable[[], Sequence[Place]]) -> None:
+        self.name = name
+        self.client = client
+        self._others = others
+        self._suspect: dict[str, float] = {}
+
+    def members(self) -> list[str]:
+        return [self.name, *(place.name for place in self._others())]
+
+    def live(self) -> list[str]:
+        now = time.monotonic()
+        return [p.name for p in self._others() if self._suspect.get(p.name, 0.0) <= now]
+
+    def places(self) -> Sequence[Place]:
+        """The others, those that answered last time first."""
+        live = set(self.live())
+        return sorted(self._others(), key=lambda place: place.name not in live)
+
+    async def ask(
+        self, node: str, method: str, path: str, body: Body = b"", answer_s: float = 0.0
+    ) -> Answer:
+        """One request to ``node``; ``PeerError`` when it cannot be had, or is no member."""
+        place = next((p for p in self._others() if p.name == node), None)
+        if place is None:
+            raise PeerError(f"{node} is no member of the cluster")
+        try:
+            answer = await self.client.send(place, method, path, body, answer_s=answer_s)
+        except PeerError:
+            self._suspect[node] = time.monotonic() + SUSPECT_S
+            raise
+        self._suspect.pop(node, None)
+        return answer
+
+    async def put(self, node: str, digest: str, body: bytes | AsyncIterator[bytes]) -> None:
+        answer = await self.ask(node, "PUT", f"/blobs/{digest or '-'}", body)
+        if answer.status != 201:
+            raise PeerError(await refusal(node, answer))
+        await answer.read()
+
+    async def get(self, node: str, digest: str) -> AsyncIterator[bytes]:
+        answer = await self.ask(node, "GET", f"/blobs/{digest}")
+        if answer.status == 404:
+            await answer.read()
+            raise FileNotFoundError(digest)
+        if answer.status != 200:
+            raise PeerError(await refusal(node, answer))
+        try:
+            async for piece in answer:
+                yield piece
+        finally:
+            answer.close()
+
+    async def has(self, node: str, digest: str) -> bool:
+        answer = await self.ask(node, "HEAD", f"/blobs/{digest}")
+        answer.close()
+        if answer.status not in (200, 404):
+            raise PeerError(f"{node} answers {answer.status}")
+        return answer.status == 200
+
+
+async def refusal(node: str, answer: Answer) -> str:
+    """What a node said that did not do what it was asked."""
+    raw = await answer.read()
+    try:
+        why = orjson.loads(raw).get("error", "")
+    except (orjson.JSONDecodeError, AttributeError):
+        why = raw[:200].decode(errors="replace")
+    return f"{node} answers {answer.status}: {why}"
