@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -128,7 +129,8 @@ class ClusterBlobs:
 
     async def fetch(self, digest: str) -> None:
         """Bring a blob from an owner, or whoever has it, checked while it comes."""
-        self.path(digest)  # FileNotFoundError for what is no digest
+        if os.path.exists(self.path(digest)):  # FileNotFoundError for what is no digest
+            return
         task = self._coming.get(digest)
         if task is None:
             task = self._coming[digest] = asyncio.ensure_future(self._bring(digest))

@@ -32,7 +32,7 @@ class Door:
         """One request to a function's address or for a code zip."""
         host = request.headers.get("host", "")
         if ".lambda-url." not in host and request.path.startswith(CODE_PREFIX):
-            return self._code(request)
+            return await self._code(request)
         if ".lambda-url." in host:
             url_id, path = host.partition(".")[0], request.path
         else:
@@ -66,7 +66,7 @@ class Door:
             return _message(502, "Internal Server Error")
         return url_event.response(answer["Payload"])
 
-    def _code(self, request: HttpRequest) -> HttpResponse:
+    async def _code(self, request: HttpRequest) -> HttpResponse:
         """A zip, to who holds a signed address (GetFunction's ``Code.Location``)."""
         digest = request.path.removeprefix(CODE_PREFIX)
         query = {key: values[0] for key, values in parse_qs(request.query).items()}
@@ -78,6 +78,7 @@ class Door:
         ):
             return _message(403, "Request has expired or its signature does not match")
         try:
+            await self._parts.blobs.fetch(digest)
             size = self._parts.blobs.size(digest)
         except FileNotFoundError:
             return _message(404, "The code is no longer kept")

@@ -7,6 +7,8 @@ The hot path: a warm invocation reads no row and writes none; its lines go to th
 from __future__ import annotations
 
 import binascii
+import contextlib
+import os
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,13 @@ from urllib.parse import parse_qsl
 import orjson
 
 from pileus.errors import AwsError, Unavailable
-from pileus.runtime.function import PAYLOAD_BYTES_MAX, InvokeOutcome, Throttled
+from pileus.runtime.function import (
+    PAYLOAD_BYTES_MAX,
+    Code,
+    FunctionSpec,
+    InvokeOutcome,
+    Throttled,
+)
 from pileus.services.call import Call, HttpResponse
 from pileus.services.lambda_ import rows, stream
 from pileus.services.lambda_.logship import LogShip
@@ -62,6 +70,7 @@ class Invoker:
         """One invocation. ``TooManyRequestsException`` when the concurrency is used up."""
         spec = await version.spec(self.room.roles)
         try:
+            await self._bring(spec)
             outcome = await self.room.runtime.invoke(
                 spec,
                 payload,
@@ -88,6 +97,13 @@ class Invoker:
                 session.principal, region, spec.log_group, outcome.log_stream, outcome.log
             )
         return outcome
+
+    async def _bring(self, spec: FunctionSpec) -> None:
+        """Have the code on this machine: it may be on others only."""
+        for code in (Code(spec.code_digest, spec.code_path), *spec.layers):
+            if not os.path.exists(code.path):
+                with contextlib.suppress(FileNotFoundError):  # the runtime may have it unpacked
+                    await self.room.blobs.fetch(code.digest)
 
     # -- the two doors --------------------------------------------------------------------
 

@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Mapping
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpRequest, HttpResponse
-from pileus.services.s3 import archive, checksums, encryption, faults, object_lock, rows
+from pileus.services.s3 import (
+    archive,
+    checksums,
+    encryption,
+    faults,
+    object_lock,
+    reading,
+    rows,
+)
 from pileus.services.s3.conditions import check_read
 from pileus.services.s3.encryption import Secrets
 from pileus.services.s3.headers import http_date
@@ -18,7 +26,6 @@ from pileus.services.s3.layout import span_of_part
 from pileus.services.s3.lifecycle import expiration_headers
 from pileus.services.s3.query import query_of
 from pileus.services.s3.ranges import parse_range
-from pileus.services.s3.reading import body_of
 from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
@@ -114,7 +121,8 @@ async def _unlocked(
 ) -> HttpResponse:
     """The same after the key service was asked."""
     secrets = await encryption.unlock(room, call, bucket, meta.seal, None)
-    return _bytes(room, secrets, request, query, value, meta, headers)
+    answer = _bytes(room, secrets, request, query, value, meta, headers)
+    return answer if isinstance(answer, HttpResponse) else await answer
 
 
 def described(meta: Meta, versioned: bool, asked: Mapping[str, str] = _NONE) -> Headers:
@@ -153,7 +161,7 @@ def _bytes(
     value: bytes,
     meta: Meta,
     headers: Headers,
-) -> HttpResponse:
+) -> HttpResponse | Awaitable[HttpResponse]:
     """``secrets`` None: for a HEAD, whose answer has no body."""
     start, length, status = 0, meta.size, 200
     part: Mapping[str, str] = {}
@@ -185,5 +193,24 @@ def _bytes(
     headers.append(("content-length", str(length)))
     if secrets is None or request.method == "HEAD":
         return HttpResponse(status, headers)
-    body = body_of(room, meta, value, start, length, secrets)
+    span = (start, length)
+    try:
+        body = reading.body_of(room, meta, value, *span, secrets)
+    except FileNotFoundError:
+        return _brought(room, meta, value, span, secrets, HttpResponse(status, headers))
     return HttpResponse(status, headers, body, length)
+
+
+async def _brought(
+    room: Room,
+    meta: Meta,
+    value: bytes,
+    span: tuple[int, int],
+    secrets: Secrets,
+    answer: HttpResponse,
+) -> HttpResponse:
+    """``answer`` with its body, whose bytes are on other nodes only."""
+    await reading.bring(room, meta, *span)
+    answer.body = reading.body_of(room, meta, value, *span, secrets)
+    answer.length = span[1]
+    return answer

@@ -29,6 +29,7 @@ from pileus.services.s3.headers import DEFAULT_TYPE, kept
 from pileus.services.s3.hot import HotBodies
 from pileus.services.s3.ingest import small
 from pileus.services.s3.names import object_arn
+from pileus.services.s3.reading import reopened
 from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import AES256, INLINE_BYTES_MAX, Meta, Seal
 from pileus.services.s3.segments import SALT_BYTES, Opened, cipher, open_small, seal_small
@@ -142,12 +143,17 @@ class Plain:
             hot = self._hot.get(blob)
             if hot is not None:
                 return HttpResponse(200, [], hot, -1, lines)
-            keep = partial(self._hot.keep, blob) if self._hot.wanted(blob, size) else None
-            body = Opened(self._open(blob), opener, size, 0, size, keep)
-            return HttpResponse(200, [], body, size, lines)
-        if not blob:
+        elif not blob:
             return HttpResponse(200, [], value[end:], -1, lines)
-        return HttpResponse(200, [], FileBody(self._open(blob), 0, size), size, lines)
+        try:
+            fd = self._open(blob)
+        except FileNotFoundError:
+            return None  # the usual way brings it here
+        if opener is None:
+            return HttpResponse(200, [], FileBody(fd, 0, size), size, lines)
+        keep = partial(self._hot.keep, blob) if self._hot.wanted(blob, size) else None
+        again = partial(reopened, self._room, blob)
+        return HttpResponse(200, [], Opened(fd, opener, size, 0, size, keep, again), size, lines)
 
     def _describe(self, packed: bytes, versioned: bool) -> Described | None:
         """The header lines of a version; None when it is not plain."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from pileus.services.call import FileBody
@@ -22,7 +24,8 @@ def inline(meta: Meta, value: bytes, secrets: Secrets) -> bytes:
 
 
 def body_of(room: Room, meta: Meta, value: bytes, start: int, length: int, secrets: Secrets) -> Any:
-    """``length`` bytes of a version from ``start``: bytes, a slice of a file, or an iterator."""
+    """``length`` bytes of a version from ``start``: bytes, a slice of a file, or an iterator.
+    ``FileNotFoundError`` when a blob is not on this node: ``bring`` it."""
     if not meta.blob and not meta.upload:
         kept = inline(meta, value, secrets)
         return kept if length == len(kept) else kept[start : start + length]
@@ -34,9 +37,30 @@ def body_of(room: Room, meta: Meta, value: bytes, start: int, length: int, secre
         fd = room.blobs.open(piece.blob)
         if piece.seal is None:
             return FileBody(fd, piece.offset, piece.length)
-        cipher = secrets.cipher(piece.seal)
-        return segments.Opened(fd, cipher, piece.size, piece.offset, piece.length)
+        cipher, again = secrets.cipher(piece.seal), partial(reopened, room, piece.blob)
+        told = (piece.size, piece.offset, piece.length)
+        return segments.Opened(fd, cipher, *told, again=again)
     return _several(room, found, secrets)
+
+
+async def bring(room: Room, meta: Meta, start: int, length: int) -> None:
+    """Have the first of the blobs ``body_of`` needs here, if it is not; the others come when they
+    are reached. ``Unavailable`` when no node can give it."""
+    os.close(await opened(room, pieces(room, meta, start, length)[0].blob))
+
+
+async def opened(room: Room, blob: str) -> int:
+    """A blob's file, brought here first when it is on other nodes only."""
+    try:
+        return int(room.blobs.open(blob))
+    except FileNotFoundError:
+        await room.blobs.fetch(blob)
+        return int(room.blobs.open(blob))
+
+
+async def reopened(room: Room, blob: str) -> int:
+    """The file of a blob whose bytes made no sense, when they are right now; else -1."""
+    return int(room.blobs.open(blob)) if await room.blobs.mend(blob) else -1
 
 
 async def _several(room: Room, found: list[Piece], secrets: Secrets) -> AsyncIterator[bytes]:
@@ -45,8 +69,10 @@ async def _several(room: Room, found: list[Piece], secrets: Secrets) -> AsyncIte
             async for chunk in room.blobs.read(piece.blob, piece.offset, piece.length):
                 yield chunk
             continue
-        cipher, fd = secrets.cipher(piece.seal), room.blobs.open(piece.blob)
-        async for chunk in segments.Opened(fd, cipher, piece.size, piece.offset, piece.length):
+        cipher, again = secrets.cipher(piece.seal), partial(reopened, room, piece.blob)
+        told = (piece.size, piece.offset, piece.length)
+        fd = await opened(room, piece.blob)
+        async for chunk in segments.Opened(fd, cipher, *told, again=again):
             yield chunk
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -127,7 +127,8 @@ def opened(fd: int, key: AESGCM, size: int, start: int, length: int) -> bytes:
 
 class Opened(AsyncIterator[bytes]):
     """The same, a megabyte at a time, off the loop. Closes ``fd`` at its end, or when nobody wants
-    it any more. ``keep`` is given a body that was opened whole in one step."""
+    it any more. ``keep`` is given a body that was opened whole in one step. ``again`` is asked once
+    for a better file when the bytes are damaged; -1: there is none."""
 
     def __init__(
         self,
@@ -137,8 +138,10 @@ class Opened(AsyncIterator[bytes]):
         start: int,
         length: int,
         keep: Callable[[bytes], None] | None = None,
+        again: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._fd, self._key, self._size = fd, key, size
+        self._again = again
         self._start, self._left = start, length
         self._keep = keep
 
@@ -149,10 +152,23 @@ class Opened(AsyncIterator[bytes]):
         step = BATCH * SEGMENT_BYTES - self._start % SEGMENT_BYTES
         take, start = min(self._left, step), self._start
         self._start, self._left = start + take, self._left - take
-        found = await asyncio.to_thread(opened, self._fd, self._key, self._size, start, take)
+        try:
+            found = await asyncio.to_thread(opened, self._fd, self._key, self._size, start, take)
+        except Unavailable:
+            found = await self._opened_again(start, take)
         if self._keep is not None and take == self._size:
             self._keep(found)
         return found
+
+    async def _opened_again(self, start: int, take: int) -> bytes:
+        """The same bytes out of a file that was mended meanwhile."""
+        again, self._again = self._again, None
+        fd = -1 if again is None else await again()
+        if fd < 0:
+            raise damaged()
+        os.close(self._fd)
+        self._fd = fd
+        return await asyncio.to_thread(opened, fd, self._key, self._size, start, take)
 
     async def aclose(self) -> None:
         fd, self._fd, self._left = self._fd, -1, 0
