@@ -36,9 +36,7 @@ def scrub_of(node: Node, named: list[str], spare_s: float = 3600.0) -> Scrub:
     def some(after: str, limit: int) -> list[str]:
         return sorted(d for d in named if d > after)[:limit]
 
-    return Scrub(
-        node.blobs, some, named.__contains__, rate_bytes_s=1e12, spare_s=spare_s
-    )
+    return Scrub(node.blobs, some, named.__contains__, rate_bytes_s=1e12, spare_s=spare_s)
 
 
 @pytest.mark.parametrize("data", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
@@ -213,9 +211,7 @@ def test_five_nodes_keep_three_copies_at_the_owners(tmp_path: Path, data: bytes)
 def test_one_more_node_moves_only_its_share() -> None:
     before, after = [f"n{i}" for i in range(1, 6)], [f"n{i}" for i in range(1, 7)]
     digests = [hashlib.sha256(b"%d" % i).hexdigest() for i in range(2000)]
-    moved = sum(
-        len(set(order(d, after)[:3]) - set(order(d, before)[:3])) for d in digests
-    )
+    moved = sum(len(set(order(d, after)[:3]) - set(order(d, before)[:3])) for d in digests)
     assert 0.4 < moved / len(digests) < 0.6  # three of six places: half a copy each
     held = [sum("n1" in order(d, after)[:3] for d in digests)]
     assert 850 < held[0] < 1150
