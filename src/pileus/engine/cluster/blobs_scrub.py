@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pileus.engine.cluster.blobs import ClusterBlobs
 from pileus.errors import Unavailable
@@ -82,7 +83,7 @@ class Scrub:
         at = os.urandom(1).hex()  # anywhere: a node that restarts often must not begin at one end
         while True:
             began = time.monotonic()
-            await self._try(lambda: self.walk_files(at))
+            await self._try(partial(self.walk_files, at))
             at = ""
             await asyncio.sleep(max(FILES_S - (time.monotonic() - began), TURN_S))
 
