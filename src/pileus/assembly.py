@@ -16,6 +16,7 @@ from pileus import __version__
 from pileus.config import Config
 from pileus.console.door import Console
 from pileus.console.parts import PartsDoor
+from pileus.console.rows import ROWS, TABLETS, RowsDoor
 from pileus.edge import caddy
 from pileus.edge.door import Edge
 from pileus.engine.embedded.blobs import FileBlobs
@@ -225,6 +226,9 @@ def _mount(front: Front) -> None:
     front.edge.console = Console(Behind(front.api.handle).serve, front.health).serve
     router.mount("/_pileus/admin", front.to_console)
     router.mount("/_pileus/parts", front.api.signed(PartsDoor(parts), "pileus").serve)
+    rows = front.api.signed(RowsDoor(parts), "pileus").serve
+    router.mount(ROWS, rows)
+    router.mount(TABLETS, rows)
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
     router.mount_host("lambda-url", functions.serve)

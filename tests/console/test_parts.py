@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from pileus.console import processes
 from tests.acceptance.aws_cli import http, within
 from tests.conftest import Cloud, new_cloud
+from tests.console.asking import ask
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +24,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         yield made.up()
     finally:
         made.down()
-
-
-def ask(cloud: Cloud, method: str, path: str, keys: tuple[str, str] = ("", "")) -> tuple[int, Any]:
-    """A signed request at the API port: status and JSON."""
-    key = keys[0] or cloud.env["AWS_ACCESS_KEY_ID"]
-    secret = keys[1] or cloud.env["AWS_SECRET_ACCESS_KEY"]
-    request = AWSRequest(method, f"{cloud.endpoint}{path}")
-    S3SigV4Auth(Credentials(key, secret), "pileus", "us-east-1").add_auth(request)
-    status, _, body = http(request.url, method, headers=dict(request.headers.items()))
-    return status, json.loads(body)
 
 
 def parts(cloud: Cloud) -> dict[str, Any]:

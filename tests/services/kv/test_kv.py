@@ -148,3 +148,15 @@ def test_a_large_value_streams_in_flat_memory(cloud: Any, kv: WideTable, table: 
     assert hashlib.sha256(got.body).digest() == hashlib.sha256(whole).digest()
     assert _resident_peak_kib(cloud.home) - before < 60 * 1024
     assert kv("DELETE", f"{table}/big/v").status == 204
+
+
+def test_tables_that_hold_a_cell_are_listed(kv: WideTable, table: str) -> None:
+    def listed() -> list[str]:
+        return list(json.loads(kv("GET", "").body)["tables"])
+
+    assert table not in listed()
+    kv("PUT", f"{table}/r/c", b"1")
+    kv("PUT", f"{table}.more/r/c", b"1")
+    assert {table, f"{table}.more"} <= set(listed()) and listed() == sorted(listed())
+    kv("DELETE", f"{table}/r/c")
+    assert table not in listed()

@@ -15,7 +15,14 @@ import orjson
 from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
 from pileus.services.kv.cells import VALUE_BYTES_MAX
-from pileus.services.kv.table import LIST_MAX, Condition, Found, Table, version_is
+from pileus.services.kv.table import (
+    LIST_MAX,
+    Condition,
+    Found,
+    Table,
+    tables,
+    version_is,
+)
 
 PREFIX = "/_pileus/kv"
 SWAP_BYTES_MAX = 16 * 1024 * 1024
@@ -27,6 +34,7 @@ ACTIONS = {
     ("DELETE", 3): "DeleteCell",
     ("GET", 2): "ListColumns",
     ("GET", 1): "ListRows",
+    ("GET", 0): "ListTables",
 }
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
@@ -41,7 +49,7 @@ class Door:
         """The permission this request needs; ``AwsError`` for a path or method that is none."""
         names = _names(request.path)
         action = _action(request.method, names)
-        resource = "/".join(names[:2])
+        resource = "/".join(names[:2]) or "*"
         return [Access(f"pileus:{action}", f"arn:pileus:kv::{principal.account}:table/{resource}")]
 
     async def serve(self, request: HttpRequest, principal: Principal) -> HttpResponse:
@@ -56,6 +64,9 @@ class Door:
     async def _serve(self, request: HttpRequest, principal: Principal) -> HttpResponse:
         names = _names(request.path)
         action = _action(request.method, names)
+        if action == "ListTables":
+            told = {"tables": tables(self._parts.store, principal.account)}
+            return HttpResponse(200, [("content-type", "application/json")], orjson.dumps(told))
         table = Table(self._parts.store, self._parts.blobs, names[0], principal.account)
         if action in ("ListRows", "ListColumns"):
             return _list(table, names[1:], request)

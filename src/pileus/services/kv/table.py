@@ -42,6 +42,19 @@ def version_is(version: int) -> Condition:
     return ["version", version]
 
 
+def tables(store: Any, account: str) -> list[str]:
+    """Names of the account's tables that hold a cell, in order; two looks per table."""
+    names: list[str] = []
+    start, end = b"kv:", keys.after_prefix(b"kv:")
+    while found := store.range(start, end, 1):
+        table = keys.split(found[0].key)[0]
+        own = keys.partition_prefix(table, account)
+        if store.range(own, keys.after_prefix(own), 1):
+            names.append(table[3:])
+        start = keys.after_prefix(keys.table_prefix(table))
+    return names
+
+
 class Table:
     """One table of one account."""
 
