@@ -1,0 +1,195 @@
+"""A cluster on one machine, to break: nodes started by the command users type, faults from outside.
+
+``python -m lab.rig --nodes 3 -- pileus`` starts three and prints where they are, until Ctrl-C.
+Faults touch only hosts that the rig itself has made (``lab.hosts``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lab.hosts import Host, Hosts
+
+START_S_MAX = 120.0
+API_PORT = 4566
+
+
+class NodeFailed(RuntimeError):
+    """A command on a node ended with an error; its text is what it said."""
+
+
+class RigNode:
+    """One node: the product's command on a host of its own."""
+
+    def __init__(
+        self, name: str, host: Host, home: Path, words: Sequence[str], env: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.host = host
+        self.home = home
+        self._words = words
+        self._env = env
+
+    @property
+    def address(self) -> str:
+        return self.host.address
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.address}:{API_PORT}"
+
+    def run(self, *words: str, timeout_s: float = START_S_MAX) -> str:
+        """The product's command here, with this node's home; its output."""
+        whole = [*self._words, *words, "--home", str(self.home)]
+        done = self.host.run(whole, self._env, timeout_s)
+        if done.returncode:
+            said = f"{done.stdout}{done.stderr}\n{self.log()[-3000:]}"
+            raise NodeFailed(f"{self.name}: {' '.join(words[:1])}: {said}")
+        return done.stdout
+
+    def init(self) -> str:
+        """Found a cluster; the join token."""
+        return self.run("init", "--host", self.address).split()[-1]
+
+    def up(self) -> RigNode:
+        self.run("up", "--host", self.address, "--apps", "none", "--detach")
+        return self
+
+    def join(self, token: str, via: RigNode) -> RigNode:
+        self.run("join", f"{token}@{via.address}:{API_PORT}", "--host", self.address)
+        return self
+
+    def down(self) -> None:
+        self.run("down")
+
+    def kill(self) -> None:
+        """Everything that runs here ends at once."""
+        self.host.group.kill()
+
+    def freeze(self) -> None:
+        self.host.group.freeze()
+
+    def thaw(self) -> None:
+        self.host.group.thaw()
+
+    def keys(self) -> dict[str, str]:
+        """The variables a user's tools need."""
+        return dict(json.loads(self.run("env", "--format", "json")))
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """How this node sees the others, by name."""
+        told = json.loads(self.run("nodes", "--json"))
+        return {node["name"]: node for node in told["nodes"]}
+
+    def healthy(self, timeout_s: float = 1.0) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/_pileus/health", timeout=timeout_s) as a:
+                return bool(a.status == 200)
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        file = self.home / "run" / "pileus.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+
+class Rig:
+    """``with Rig(3, ["pileus"]) as rig``: hosts are made, nothing is started yet."""
+
+    def __init__(
+        self,
+        count: int,
+        words: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        base: Path | None = None,
+        namespaces: bool | None = None,
+    ) -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="rig-", dir=base))
+        self._hosts = Hosts(count, namespaces)
+        self.nodes = [
+            RigNode(f"n{i}", host, self.base / f"n{i}", words, env or {})
+            for i, host in enumerate(self._hosts.hosts, 1)
+        ]
+
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything and remove it."""
+        self._hosts.close()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def form(self) -> str:
+        """Found on the first node, let the others join one after the other; the token."""
+        first, *others = self.nodes
+        token = first.init()
+        first.up()
+        for node in others:
+            node.join(token, first)
+        return token
+
+    # -- faults of the network, between the given nodes -------------------------------------
+
+    def cut(self, one: RigNode, others: Sequence[RigNode], both: bool = True) -> None:
+        """What ``one`` sends does not reach ``others``; with ``both`` nor the other way."""
+        for other in others:
+            other.host.refuse([one.address])
+        if both:
+            one.host.refuse(other.address for other in others)
+
+    def heal(self) -> None:
+        for node in self.nodes:
+            node.host.heal()
+
+    @property
+    def links(self) -> bool:
+        """Whether links can be cut here."""
+        return all(node.host.namespace for node in self.nodes)
+
+
+def until(what: Callable[[], Any], seconds_max: float, said: str, pause_s: float = 0.05) -> Any:
+    """The first true answer of ``what``; ``TimeoutError`` (``said``) when there is none in time."""
+    deadline = time.monotonic() + seconds_max
+    while True:
+        found = what()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds_max} s: {said}")
+        time.sleep(pause_s)
+
+
+def main() -> None:
+    """A cluster to look at, until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("words", nargs="+", help="the product's command, after --")
+    asked = parser.parse_args()
+    with Rig(asked.nodes, asked.words) as rig:
+        print("token", rig.form())
+        for node in rig.nodes:
+            print(node.name, node.endpoint, node.home)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            print("taking it down")
+
+
+if __name__ == "__main__":
+    main()
