@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
@@ -36,6 +37,7 @@ from pileus.services import (
     kv,
     lambda_,
     logs,
+    metrics,
     s3,
     sts,
     vault,
@@ -50,10 +52,11 @@ from pileus.services.s3 import control as s3_control
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.supervisor import Part
-from pileus.telemetry import Telemetry
+from pileus.telemetry import Meters, Telemetry, collect
 from pileus.wire.api import Api
 from pileus.wire.authorize import Authorizer
 from pileus.wire.behind import Behind
+from pileus.wire.counted import CountedDoors
 from pileus.wire.dispatch import Dispatcher
 from pileus.wire.http import Server, serve
 from pileus.wire.limits import Limits
@@ -95,11 +98,18 @@ class Front:
         limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
         where = (self.config.bind, self.config.port)
         known = self.api.heads.read, self.edge.direct.answer
-        self.servers.append(await serve(self.api.handle, where, limits, *known))
+        meters = self.parts.meters
+        self.servers.append(await serve(self.api.handle, where, limits, *known, meters=meters))
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
         known_viewers = self.edge.proxied.answer
-        self.servers.append(await serve(self.edge.serve_proxied, viewers, instant=known_viewers))
+        self.servers.append(
+            await serve(
+                self.edge.serve_proxied, viewers, instant=known_viewers, meters=meters, name="edge"
+            )
+        )
+        meters.open(self.config.home)
+        meters.run_on(asyncio.get_running_loop())
 
     async def begin(self) -> None:
         """Do what one process of the cloud does for all."""
@@ -131,6 +141,7 @@ class Front:
         await self.parts.runtime.close()
         await self.parts.store.close()
         self.parts.telemetry.close()
+        self.parts.meters.close()
 
     def health(self, request: HttpRequest) -> HttpResponse:
         """``GET /_pileus/health``: 200 with JSON when ready."""
@@ -156,6 +167,7 @@ class Front:
 async def assemble(config: Config, index: int) -> Front:
     """Front process ``index`` of this machine; 0 is the writer and does the background work."""
     clock = SystemClock()
+    meters = Meters(f"front-{index}")
     if index == 0:
         store = await Store.open(config.home, RULES, clock)
         await vault.prepare(store, clock, config)
@@ -181,6 +193,7 @@ async def assemble(config: Config, index: int) -> Front:
         background=index == 0,
         owner=f"{socket.gethostname()}:{config.home}",
         outbound=Outbound(Allowed.parse([config.egress_allow])),
+        meters=meters,
     )
     services = {s.name: s for s in (module.build(parts) for module in BUILDERS)}
     api = Api(
@@ -191,6 +204,7 @@ async def assemble(config: Config, index: int) -> Front:
         account=config.account,
         region=config.region,
         dev=config.dev,
+        meters=meters,
     )
     dispatch.connect(api)
     parts.outbound.connect(api.handle)
@@ -206,7 +220,11 @@ async def assemble(config: Config, index: int) -> Front:
 
 def _mount(front: Front) -> None:
     """Doors beside the AWS API, by path and by host."""
-    router, parts = front.api.router, front.parts
+    parts = front.parts
+    router = CountedDoors(front.api.router, parts.meters)
+    watching = metrics.Door(parts, front.api.admit)
+    router.mount("/_pileus/metrics", watching.metrics)
+    router.mount("/_pileus/series", watching.series)
     router.mount("/_pileus/health", front.health)
     view = functools.partial(beats.view, front.config.path("run", "nodes.json"))
     seen = Operating(parts.store, front.config, view)
@@ -242,6 +260,7 @@ def other_parts(config: Config) -> list[Part]:
     return [
         Part("runtime", functools.partial(_runtime, config)),
         Part("caddy", functools.partial(caddy.run, config, fronts)),
+        Part("meters", functools.partial(collect.run, config.home, config.metrics_hours)),
     ]
 
 

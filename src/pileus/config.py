@@ -47,6 +47,7 @@ class Config:
     s3_transition_bytes_min: int = 128 * 1024  # lifecycle leaves smaller objects in their class
     backup_patience_days: int = 30  # how long the log is kept for a backup that does not run again
     root_key_file: str = ""  # where the root key lies; '': root.key in the home
+    metrics_hours: int = 6  # how long metrics are kept by the second (by the minute: 15 days)
     s3_legacy_defaults: bool = False  # new buckets as before April 2023: lists on, nothing blocked
 
     def all_accounts(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from pileus.wire.whole import WholeRequests
 from tests.wire.door import KEY, ROOT, SECRET
 
 ROUTE = Route(SERVICES["dynamodb"], "GetItem", "json", {})
-PLAN: Any = object()
+PLAN: Any = SimpleNamespace(meter=0)
 RETRY = "11111111-2222-4333-8444-555555555555"
 
 

@@ -47,6 +47,7 @@ class Edge:
         self._cache = cache
         self._clock = parts.clock
         self._dev = parts.config.dev
+        self._health_meter = parts.meters.requests("pileus_request", service="health", operation="")
         self._active: dict[str, int] = {}  # requests under way, by viewer's address
         self._background = parts.background
         self._tidying: asyncio.Task[None] | None = None
@@ -68,6 +69,7 @@ class Edge:
         """A request Caddy hands over (only it reaches that socket): the viewer's address and
         scheme are the last it added. Each address has a limit (E5)."""
         if request.path == "/_pileus/health" and "x-forwarded-for" not in request.headers:
+            request.meter = self._health_meter
             return HttpResponse(200, [("content-type", "text/plain")], b"ready\n")
         chain = request.headers.pop("x-forwarded-for", "")
         if chain:

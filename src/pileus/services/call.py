@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from pileus.telemetry import Meters
+
 Headers = list[tuple[str, str]]
 
 
@@ -39,7 +41,9 @@ class HttpRequest:
     """One HTTP request. ``path`` and ``query`` are raw (percent-encoded); header names are lower
     case,
     repeated headers are joined with ``,``. Exactly one of ``body`` and ``stream`` carries the
-    body. ``head`` is the door's: the bytes it came in, or what is known of them."""
+    body. ``head`` is the door's: the bytes it came in, or what is known of them. ``meter``: the
+    block of counters it belongs to, set by whoever finds out what it asks for; ``begun_ns``: when
+    it came."""
 
     method: str
     path: str
@@ -50,6 +54,8 @@ class HttpRequest:
     remote: str = "127.0.0.1"
     scheme: str = "http"
     head: Any = field(default=None, compare=False, repr=False)
+    meter: int = field(default=0, compare=False, repr=False)
+    begun_ns: int = field(default=0, compare=False, repr=False)
 
     async def read(self, limit_bytes: int = 64 * 1024 * 1024) -> bytes:
         """The whole body in memory; ``AwsError`` RequestEntityTooLargeException over
@@ -350,5 +356,6 @@ class Parts:
     credentials: Any = None  # services.sts.credentials.Minter: mint(role_arn, session_name, …)
     outbound: Any = None  # services.outbound.Outbound: HTTP to elsewhere under the egress policy
     vault: Any = None  # services.vault.Vault: wraps keys under the root key
+    meters: Meters = field(default_factory=Meters)  # this process's counters
     background: bool = True  # this process does what one process of each machine does
     owner: str = "one"  # whose leases are this machine's: its own name among the nodes

@@ -22,6 +22,7 @@ from pileus.services.call import (
     Submission,
     Watch,
 )
+from pileus.telemetry import Meters
 from pileus.wire import refusals, tables_address
 from pileus.wire.answers import Answers, object_ids
 from pileus.wire.claims import invocation
@@ -62,9 +63,11 @@ class Api:
         region: str,
         dev: bool = False,
         models: Models | None = None,
+        meters: Meters | None = None,
     ) -> None:
         self.services = services
         self.models = models or Models()
+        self.meters = meters or Meters()
         self.router = Router(self.models)
         self.authorizer = authorizer
         self.region = region
@@ -77,6 +80,10 @@ class Api:
         self._calls = 0
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._put = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
+        self._read_meters = {
+            method: self.meters.requests("pileus_request", service="s3", operation=operation)
+            for method, operation in (("GET", "GetObject"), ("HEAD", "HeadObject"))
+        }
         self.heads = KnownHeads(directory, now_ms)
         self.answers = Answers(self.models, self.router)
         objects = services["s3"].objects if "s3" in services else None
@@ -131,6 +138,7 @@ class Api:
         self, request: HttpRequest, route: Route, plan: Plan, evidence: Evidence
     ) -> HttpResponse | Awaitable[HttpResponse]:
         """A head that came before: the next time it is recognised before it is read."""
+        request.meter = plan.meter
         if plan.service.single is not None and plan.direct:
             self.heads.learn(request, route, plan, evidence)
         caller = Caller(evidence.held.principal, evidence.claim.region)
@@ -163,10 +171,12 @@ class Api:
         request_id = self.request_id()
         if type(plain) is HttpResponse:
             plain.ready += object_ids(request_id)
+            request.meter = self._read_meters[request.method]
             return plain
         assert type(plain) is Submission
         route = self._put
         plan = route.plan or self._plan(route)
+        request.meter = plan.meter
         return Pending(self, plan, route, request, request_id, plain)
 
     def _handle_buffered(
@@ -180,6 +190,7 @@ class Api:
                 told_id = self.answers.told_id(request_id)
                 return tables_address.answer(request, told_id, self.region)
             plan = route.plan or self._plan(route)
+            request.meter = plan.meter
             if watch is None and plan.service.watch is not None:
                 watch = plan.service.watch(request, route.labels, plan.operation)
                 if watch is not None:
@@ -296,6 +307,7 @@ class Api:
             operation not in _UNSIGNED_OPERATIONS and self._open_to_all(name, operation),
             operation in _READS,
             name.signing,
+            self.meters.requests("pileus_request", service=name.name, operation=operation),
         )
 
     def _open_to_all(self, name: ServiceName, operation: str) -> bool:

@@ -12,13 +12,14 @@ import os
 import socket
 from collections import deque
 from collections.abc import Awaitable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.framing import BUSY, GET_BYTE, INCOMPLETE, TIMEOUT, UNSENT, broken, plain_error
 from pileus.wire.reader import Inbound, Reader
-from pileus.wire.respond import BrokenBody, discard, plain, ready, send
+from pileus.wire.respond import BrokenBody, discard, plain, ready, send, size_of
 
 if TYPE_CHECKING:
     from pileus.wire.http import Server
@@ -104,6 +105,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         server = self.server
         self._read_mark = server.now
+        server.bytes_in += len(data)
         if self._deaf:
             self._linger_on(len(data))
             return
@@ -111,8 +113,10 @@ class Connection(asyncio.Protocol):
             if self._current is None and not self._queue and not self._write_paused:
                 if data[0] == GET_BYTE and server.answered(data, self.transport):
                     return
+                begun = perf_counter_ns()
                 request = server.read(data, self.remote)
                 if request is not None:
+                    request.begun_ns = begun
                     self._answer_whole(server, request)
                     return
             self._begin_mark = self._read_mark
@@ -154,8 +158,10 @@ class Connection(asyncio.Protocol):
                 result: HttpResponse | Awaitable[HttpResponse] = inbound.refusal
             else:
                 self.server.requests += 1
+                request = cast(HttpRequest, inbound.request)
+                request.begun_ns = perf_counter_ns()
                 try:
-                    result = self.server.handler(cast(HttpRequest, inbound.request))
+                    result = self.server.handler(request)
                 except Exception as e:
                     result = broken(inbound.request, e)
             if type(result) is HttpResponse and self._respond_at_once(inbound, result):
@@ -185,6 +191,7 @@ class Connection(asyncio.Protocol):
         if type(result) is HttpResponse and result.ready and not (self._eof or server.stopping):
             raw = ready(result, server.date)
             if raw is not None:
+                server.count(request.meter, 200, len(raw), request.begun_ns)
                 server.outbox.put(self.transport, raw)
                 return
         self._current = inbound = Inbound(request, True, False)
@@ -221,6 +228,8 @@ class Connection(asyncio.Protocol):
             raw = plain(response, body, self.server.date)
         except ValueError:
             return False  # the long way answers and logs it
+        request = inbound.request
+        self.server.count(request.meter, response.status, len(raw), request.begun_ns)
         self.server.outbox.put(self.transport, raw)
         self._current = None
         return True
@@ -295,6 +304,9 @@ class Connection(asyncio.Protocol):
             self.transport.write(UNSENT)
             return None
         inbound.keep_alive = not close
+        if inbound.request is not None:
+            size, begun = size_of(response), inbound.request.begun_ns
+            self.server.count(inbound.request.meter, response.status, size, begun)
         return rest
 
     def _done(self, inbound: Inbound) -> None:

@@ -14,9 +14,11 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from time import perf_counter_ns
 from typing import Any
 
 from pileus.services.call import HttpRequest, HttpResponse
+from pileus.telemetry import Meters, histogram
 from pileus.wire.connection import Connection
 from pileus.wire.limits import Limits
 from pileus.wire.outbox import Outbox
@@ -43,6 +45,8 @@ class Server:
         instant: Instant | None = None,
         tls: ssl.SSLContext | None = None,
         client: Name | None = None,
+        meters: Meters | None = None,
+        name: str = "api",
     ) -> None:
         self.handler = handler
         self.tls = tls
@@ -56,6 +60,11 @@ class Server:
         self.now = 0.0
         self.date = b""
         self.requests = 0
+        self.bytes_in = 0
+        self._instants = 0
+        self.count: Callable[[int, int, int, int], None] = _uncounted
+        if meters is not None:
+            self._meter(meters, name)
         held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
         self.outbox = Outbox(self.loop)
         self._whole = WholeRequests(limits.uri_bytes, held, limits.headers)
@@ -64,6 +73,14 @@ class Server:
         self._emptied = asyncio.Event()
         self._listener: asyncio.AbstractServer | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+
+    def _meter(self, meters: Meters, name: str) -> None:
+        """Count what this server is asked; requests that nothing recognises go by its own name."""
+        own = meters.requests("pileus_request", service=name, operation="")
+        self._instants = meters.requests("pileus_request", service=name, operation="instant")
+        self.count = histogram.counting(meters.cells, own)
+        meters.gauge("pileus_connections", lambda: len(self.connections), server=name)
+        meters.gauge("pileus_received_bytes_total", lambda: self.bytes_in, server=name)
 
     async def listen(self, where: Where) -> None:
         """Bind and accept. A (host, port) is bound with SO_REUSEPORT; port 0 picks a free one."""
@@ -95,10 +112,12 @@ class Server:
 
     def answered(self, data: bytes, transport: Any) -> bool:
         """Whether the request that ``data`` is got its answer, known for these very bytes."""
+        begun = perf_counter_ns()
         raw = None if self._instant is None or self.stopping else self._instant(data, self.date)
         if raw is None:
             return False
         self.requests += 1
+        self.count(self._instants, 200, len(raw), begun)
         self.outbox.put(transport, raw)
         return True
 
@@ -163,6 +182,10 @@ class Server:
         await asyncio.sleep(0)
 
 
+def _uncounted(block: int, status: int, size: int, begun_ns: int) -> None:
+    """Nobody reads this server's counters."""
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A TCP socket bound with SO_REUSEPORT, so that every front process may bind the same port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -186,6 +209,8 @@ async def serve(
     instant: Instant | None = None,
     tls: ssl.SSLContext | None = None,
     client: Name | None = None,
+    meters: Meters | None = None,
+    name: str = "api",
 ) -> Server:
     """Start serving ``handler`` on a socket, a (host, port), or the path of a Unix socket.
 
@@ -194,8 +219,8 @@ async def serve(
     ``recognise`` is asked first for a POST that may have come whole, for a GET ``instant`` (told
     the bytes and the Date line) for its whole answer. ``tls``: encrypted, on TCP only; ``client``
     is then told the certificate a client showed (``SSLObject.getpeercert``) and answers its name,
-    which becomes the requests' ``remote``; None: it is not served.
+    which becomes the requests' ``remote``; None: it is not served. ``meters`` count under ``name``.
     """
-    server = Server(handler, limits or Limits(), recognise, instant, tls, client)
+    server = Server(handler, limits or Limits(), recognise, instant, tls, client, meters, name)
     await server.listen(where)
     return server

@@ -65,7 +65,7 @@ class KnownHeads:
         if known is None or not mark or len(body) > BYTES_MAX:
             return None
         _, signature, told = found  # type: ignore[misc]
-        proof, held = known.proof, known.held
+        proof, held, plan = known.proof, known.held, known.plan
         if told.translate(None, _UUID) or not proof.agrees(sha256(body).hexdigest(), signature):
             return None
         now_ms = self._now_ms()
@@ -76,7 +76,7 @@ class KnownHeads:
         if held.expires_ms is not None and held.expires_ms <= now_ms:
             return None
         return HttpRequest(
-            "POST", "/", "", known.headers, body, None, remote, "http", (known, told)
+            "POST", "/", "", known.headers, body, None, remote, "http", (known, told), plan.meter
         )
 
     def learn(self, request: HttpRequest, route: Route, plan: Plan, evidence: Evidence) -> None:

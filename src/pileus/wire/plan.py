@@ -15,7 +15,8 @@ from pileus.wire.router import Route
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One operation, ready to run. ``kind``: the family of error codes; ``unsigned``: it has no
-    signature of its own; ``open_to_all``: an anonymous caller may come as far as authorisation."""
+    signature of its own; ``open_to_all``: an anonymous caller may come as far as authorisation;
+    ``meter``: its block of counters."""
 
     name: ServiceName
     operation: str
@@ -28,6 +29,7 @@ class Plan:
     open_to_all: bool
     reads: bool
     signing: str
+    meter: int
 
 
 class Pending:

@@ -35,6 +35,14 @@ class BrokenBody(Exception):
     """The body ended early or failed after the head was sent: the connection must be cut."""
 
 
+def size_of(response: HttpResponse) -> int:
+    """The bytes of an answer's body as far as they are known before it is sent."""
+    body = response.body
+    if type(body) is bytes:
+        return len(body)
+    return body.length if isinstance(body, FileBody) else max(response.length, 0)
+
+
 def head(response: HttpResponse, date: bytes, extra: str) -> bytes:
     """Status line and headers. A line break in a header value is refused with ``ValueError``:
     a service must not let its caller write headers."""

@@ -1,0 +1,57 @@
+"""Every metric this cloud tells: name, type, unit, meaning. ``docs/metrics.md`` lists the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """``kind`` is Prometheus's type. ``each``: told for each process, not summed over them."""
+
+    name: str
+    kind: str
+    meaning: str
+    each: bool = False
+
+
+METRICS = {
+    m.name: m
+    for m in (
+        Metric("pileus_requests_total", "counter", "Requests answered, by class of status."),
+        Metric("pileus_request_duration_seconds", "histogram", "From first byte to the answer."),
+        Metric("pileus_response_bytes_total", "counter", "Bytes of answers."),
+        Metric("pileus_connections", "gauge", "Client connections that are open."),
+        Metric("pileus_received_bytes_total", "counter", "Bytes that clients sent."),
+        Metric("pileus_process_loop_lag_seconds", "gauge", "Worst delay of a second.", True),
+        Metric("pileus_process_gc_collections_total", "counter", "Garbage collections.", True),
+        Metric("pileus_process_gc_seconds_total", "counter", "Time spent in them.", True),
+        Metric("pileus_process_up", "gauge", "1 while a process publishes its counters.", True),
+        Metric("pileus_process_start_time_seconds", "gauge", "Since when it runs.", True),
+        Metric("pileus_process_cpu_seconds_total", "counter", "CPU time used.", True),
+        Metric("pileus_process_resident_bytes", "gauge", "Memory, shared pages in full.", True),
+        Metric("pileus_process_proportional_bytes", "gauge", "Memory, shared pages divided.", True),
+        Metric("pileus_process_count", "gauge", "Processes of this part.", True),
+        Metric("pileus_series", "gauge", "Series written each second."),
+        Metric("pileus_machine_cpu_seconds_total", "counter", "CPU time of the machine."),
+        Metric("pileus_machine_memory_bytes", "gauge", "Memory of the machine."),
+        Metric("pileus_machine_load", "gauge", "Load average of a minute."),
+        Metric("pileus_machine_pressure", "gauge", "Share of time somebody waits (10 s)."),
+        Metric("pileus_machine_network_bytes_total", "counter", "Bytes through interfaces."),
+        Metric("pileus_machine_disk_bytes_total", "counter", "Bytes to and from disks."),
+        Metric("pileus_disk_bytes", "gauge", "The file system under the home."),
+    )
+}
+_UNITS = (("_per_second", "1/s"), ("_seconds", "s"), ("_bytes", "bytes"), ("_cores", "cores"))
+
+
+def unit(metric: str) -> str:
+    """The unit of a series' metric, as its name says it."""
+    if metric.endswith("_bytes_per_second"):
+        return "bytes/s"
+    if metric.endswith("_seconds_per_second") or metric.endswith("_pressure"):
+        return "share"
+    for end, told in _UNITS:
+        if metric.endswith(end):
+            return told
+    return "cores" if "_cores" in metric else ""

@@ -1,0 +1,153 @@
+"""Prometheus's text format 0.0.4: all counters of this node's processes.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/
+Any process answers for all: the counters are read from the files the others publish.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pileus.telemetry import histogram, machine
+from pileus.telemetry.catalogue import METRICS
+from pileus.telemetry.readings import Labels, Reading, Readings
+from pileus.telemetry.series import STALE_S
+
+CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+Samples = dict[str, dict[Labels, float]]
+
+
+@dataclass
+class Exposition:
+    """``text`` may be asked any time, from any thread but one at a time."""
+
+    home: Path
+    supervisor: int
+    _readings: Readings = field(init=False)
+    _processes: machine.Processes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._readings = Readings(self.home)
+        self._processes = machine.Processes(self.supervisor)
+
+    def text(self) -> str:
+        readings = list(self._readings.all())
+        samples: Samples = {}
+        blocks: dict[Labels, list[float]] = {}
+        for reading in readings:
+            _process(reading, samples)
+            _counters(reading, samples, blocks)
+        self._usage(readings, samples)
+        _machine(self.home, samples)
+        lines = list(_requests(blocks, samples))
+        for name in sorted(samples):
+            lines.extend(_family(name, samples[name].items()))
+        return "\n".join(lines) + "\n"
+
+    def _usage(self, readings: Iterable[Reading], samples: Samples) -> None:
+        known = {r.pid: r.process for r in readings}
+        for part, usage in self._processes.usage(known, proportional=True).items():
+            labels = (("process", part),)
+            for name, value in (
+                ("cpu_seconds_total", usage.cpu_s),
+                ("resident_bytes", usage.rss_bytes),
+                ("proportional_bytes", usage.pss_bytes),
+                ("count", float(usage.processes)),
+            ):
+                _add(samples, f"pileus_process_{name}", labels, value)
+
+
+def _add(samples: Samples, name: str, labels: Labels, value: float) -> None:
+    held = samples.setdefault(name, {})
+    held[labels] = held.get(labels, 0.0) + value
+
+
+def _process(reading: Reading, samples: Samples) -> None:
+    labels = (("process", reading.process),)
+    alive = time.time() - reading.at_s < STALE_S
+    _add(samples, "pileus_process_up", labels, float(alive))
+    _add(samples, "pileus_process_start_time_seconds", labels, reading.started_s)
+
+
+def _counters(reading: Reading, samples: Samples, blocks: dict[Labels, list[float]]) -> None:
+    for meter in reading.meters:
+        if meter.kind == "requests":
+            held = blocks.get(meter.labels)
+            now = list(reading.block(meter))
+            blocks[meter.labels] = (
+                now if held is None else [a + b for a, b in zip(held, now, strict=True)]
+            )
+            continue
+        known = METRICS.get(meter.name)
+        own = (("process", reading.process),) if known is not None and known.each else ()
+        _add(samples, meter.name, (*meter.labels, *own), reading.cells[meter.at])
+
+
+def _machine(home: Path, samples: Samples) -> None:
+    for name, value in machine.counters().items():
+        if name.startswith("machine_cpu_"):
+            labels: Labels = (("mode", name.removeprefix("machine_cpu_")),)
+            _add(samples, "pileus_machine_cpu_seconds_total", labels, value)
+            continue
+        device, way = name.removeprefix("machine_").removesuffix("_bytes").split("_")
+        if device == "disk":
+            _add(samples, "pileus_machine_disk_bytes_total", (("direction", way),), value)
+        else:
+            labels = (("direction", way), ("interface", device))
+            _add(samples, "pileus_machine_network_bytes_total", labels, value)
+    for name, value in machine.gauges(home).items():
+        kind = name.removeprefix("machine_").removesuffix("_bytes").rpartition("_")[2]
+        if name.startswith("machine_memory_") and name.endswith("_bytes"):
+            _add(samples, "pileus_machine_memory_bytes", (("kind", kind),), value)
+        elif name.startswith("disk_"):
+            _add(samples, "pileus_disk_bytes", (("kind", kind),), value)
+        elif name.endswith("_pressure"):
+            resource = name.removeprefix("machine_").removesuffix("_pressure")
+            _add(samples, "pileus_machine_pressure", (("resource", resource),), value)
+        else:
+            _add(samples, "pileus_machine_load", (), value)
+
+
+def _requests(blocks: dict[Labels, list[float]], samples: Samples) -> Iterator[str]:
+    """The histogram of request durations; the other samples of a block are added."""
+    name = "pileus_request_duration_seconds"
+    yield f"# HELP {name} {METRICS[name].meaning}"
+    yield f"# TYPE {name} histogram"
+    for labels, block in sorted(blocks.items()):
+        count = histogram.count_of(block)
+        if not count:
+            continue
+        for bound, seen in histogram.octaves(block):
+            yield f"{name}_bucket{_told((*labels, ('le', f'{bound:.6g}')))} {_number(seen)}"
+        yield f"{name}_bucket{_told((*labels, ('le', '+Inf')))} {_number(count)}"
+        yield f"{name}_sum{_told(labels)} {block[histogram.NANOSECONDS] / 1e9!r}"
+        yield f"{name}_count{_told(labels)} {_number(count)}"
+        for place, kind in enumerate(CLASSES, 2):
+            if block[place]:
+                _add(samples, "pileus_requests_total", (*labels, ("status", kind)), block[place])
+        _add(samples, "pileus_response_bytes_total", labels, block[histogram.BYTES])
+
+
+def _family(name: str, samples: Iterable[tuple[Labels, float]]) -> Iterator[str]:
+    known = METRICS[name]
+    yield f"# HELP {name} {known.meaning}"
+    yield f"# TYPE {name} {known.kind}"
+    for labels, value in sorted(samples):
+        yield f"{name}{_told(labels)} {_number(value)}"
+
+
+def _told(labels: Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{k}="{_escaped(v)}"' for k, v in labels) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)

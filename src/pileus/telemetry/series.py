@@ -1,0 +1,197 @@
+"""From readings to series: what the processes counted becomes rates, percentiles and states.
+
+A series is called ``metric`` or ``metric{label=value,…}``, labels in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pileus.telemetry import histogram, machine
+from pileus.telemetry.readings import Labels, Meter, Reading, Readings
+
+STALE_S = 3.0
+SLOW_EVERY = 10  # proportional memory costs a millisecond a process
+MAXIMA = ("latency_p99_seconds", "process_loop_lag_seconds", "process_restarts")
+Block = list[float]
+
+
+def name_of(metric: str, labels: Iterable[tuple[str, str]] = ()) -> str:
+    """The series' name."""
+    told = ",".join(f"{k}={_clean(v)}" for k, v in sorted(labels))
+    return f"{metric}{{{told}}}" if told else metric
+
+
+def split(name: str) -> tuple[str, dict[str, str]]:
+    """(metric, labels) of a series' name."""
+    metric, mark, rest = name.partition("{")
+    if not mark:
+        return metric, {}
+    return metric, dict(pair.partition("=")[::2] for pair in rest[:-1].split(","))
+
+
+def fold_of(name: str) -> str:
+    """How numbers of a series become one: by their ``mean``, or the worst counts: ``max``."""
+    return "max" if name.partition("{")[0] in MAXIMA else "mean"
+
+
+def _clean(value: str) -> str:
+    return "".join("_" if c in ',{}=\n"' else c for c in value)
+
+
+@dataclass
+class Series:
+    """Called once a second; keeps what it saw the last time."""
+
+    home: Path
+    supervisor: int
+    _readings: Readings = field(init=False)
+    _processes: machine.Processes = field(init=False)
+    _last: dict[str, Reading] = field(default_factory=dict)
+    _rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    _blocks: dict[str, dict[Labels, Block]] = field(default_factory=dict)
+    _cpu: dict[str, float] = field(default_factory=dict)
+    _own: dict[str, float] = field(default_factory=dict)
+    _machine: dict[str, float] = field(default_factory=dict)
+    _slow: dict[str, float] = field(default_factory=dict)
+    _at: float = 0.0
+    _turn: int = 0
+
+    def __post_init__(self) -> None:
+        self._readings = Readings(self.home)
+        self._processes = machine.Processes(self.supervisor)
+
+    def now(self) -> dict[str, float]:
+        """Every series' number of this second."""
+        at = time.monotonic()
+        took, self._at = at - self._at if self._at else 0.0, at
+        readings = list(self._readings.all())
+        out: dict[str, float] = {}
+        self._counted(readings, out)
+        self._used({r.pid: r.process for r in readings}, took, out)
+        self._whole_machine(took, out)
+        self._turn += 1
+        return out
+
+    # -- what the processes counted ----------------------------------------------------------
+
+    def _counted(self, readings: Sequence[Reading], out: dict[str, float]) -> None:
+        now_s = time.time()
+        blocks: dict[Labels, Block] = {}
+        for reading in readings:
+            alive = now_s - reading.at_s < STALE_S
+            out[name_of("process_up", [("process", reading.process)])] = float(alive)
+            last = self._last.get(reading.process)
+            if not alive:
+                self._last.pop(reading.process, None)
+                self._rates.pop(reading.process, None)
+                self._own.pop(reading.process, None)
+                continue
+            if last is None or last.pid != reading.pid or last.at_s < reading.at_s:
+                self._last[reading.process] = reading
+                self._compare(last, reading)
+            for name, value in self._rates.get(reading.process, {}).items():
+                out[name] = out.get(name, 0.0) + value
+            for labels, block in self._blocks.get(reading.process, {}).items():
+                held = blocks.get(labels)
+                blocks[labels] = (
+                    block if held is None else [a + b for a, b in zip(held, block, strict=True)]
+                )
+            for meter in reading.meters:
+                if meter.kind == "gauge" and not meter.name.endswith("_total"):
+                    labels = (*meter.labels, ("process", reading.process))
+                    out[name_of(meter.name.removeprefix("pileus_"), labels)] = reading.cells[
+                        meter.at
+                    ]
+        _requests(blocks, out)
+
+    def _compare(self, last: Reading | None, now: Reading) -> None:
+        """What one process did between two of its readings."""
+        rates: dict[str, float] = {}
+        blocks: dict[Labels, Block] = {}
+        fresh = last is None or last.pid != now.pid
+        took = now.at_s - (now.started_s if fresh else last.at_s)  # type: ignore[union-attr]
+        old = [] if fresh else last.cells  # type: ignore[union-attr]
+        took = max(took, 0.1)
+        cpu_s = now.cpu_s - (0.0 if fresh else last.cpu_s)  # type: ignore[union-attr]
+        self._own[now.process] = max(cpu_s, 0.0) / took  # finer than the kernel's ticks
+        for meter in now.meters:
+            if meter.kind == "requests":
+                blocks[meter.labels] = _difference(meter, old, now.cells, took)
+            elif meter.kind == "counter" or meter.name.endswith("_total"):
+                was = old[meter.at] if meter.at < len(old) else 0.0
+                metric = meter.name.removeprefix("pileus_").removesuffix("_total") + "_per_second"
+                own = (("process", now.process),) if metric.startswith("process_") else ()
+                name = name_of(metric, (*meter.labels, *own))
+                rates[name] = rates.get(name, 0.0) + max(now.cells[meter.at] - was, 0.0) / took
+        self._rates[now.process] = rates
+        self._blocks[now.process] = blocks
+
+    # -- what the kernel knows ---------------------------------------------------------------
+
+    def _used(self, known: Mapping[int, str], took: float, out: dict[str, float]) -> None:
+        slow = self._turn % SLOW_EVERY == 0
+        for part, usage in self._processes.usage(known, proportional=slow).items():
+            labels = [("process", part)]
+            before = self._cpu.get(part)
+            self._cpu[part] = usage.cpu_s
+            if part in self._own:
+                out[name_of("process_cpu_cores", labels)] = self._own[part]
+            elif before is not None and took:
+                out[name_of("process_cpu_cores", labels)] = max(usage.cpu_s - before, 0.0) / took
+            out[name_of("process_resident_bytes", labels)] = usage.rss_bytes
+            out[name_of("process_count", labels)] = float(usage.processes)
+            if slow:
+                self._slow[name_of("process_proportional_bytes", labels)] = usage.pss_bytes
+        out.update(self._slow)
+        cpu = name_of("process_cpu_cores")
+        out["cpu_cores"] = sum(v for k, v in out.items() if k.startswith(cpu))
+
+    def _whole_machine(self, took: float, out: dict[str, float]) -> None:
+        counted = machine.counters()
+        if took:
+            for name, value in counted.items():
+                before = self._machine.get(name, value)
+                told = name.replace("_bytes", "_bytes_per_second").replace("_cpu_", "_cpu_cores_")
+                out[told] = max(value - before, 0.0) / took
+        self._machine = counted
+        out.update(machine.gauges(self.home))
+
+
+def _difference(meter: Meter, old: Sequence[float], new: Sequence[float], took: float) -> Block:
+    """A block's growth, per second; empty where nothing was asked."""
+    at = meter.at
+    now = new[at : at + histogram.CELLS]
+    if at + histogram.CELLS > len(old):
+        return [n / took for n in now]
+    was = old[at : at + histogram.CELLS]
+    if now[2:7] == was[2:7]:
+        return [0.0] * histogram.CELLS
+    return [(n - w) / took for n, w in zip(now, was, strict=True)]
+
+
+def _requests(blocks: Mapping[Labels, Block], out: dict[str, float]) -> None:
+    """Rates and percentiles of each kind of request, and of all."""
+    total: Block = [0.0] * histogram.CELLS
+    for labels, block in blocks.items():
+        _tell(labels, block, out)
+        if any(block[2:7]) and ("service", "health") not in labels:
+            total = [a + b for a, b in zip(total, block, strict=True)]
+    _tell((), total, out)
+
+
+def _tell(labels: Labels, block: Block, out: dict[str, float]) -> None:
+    rate = histogram.count_of(block)
+    out[name_of("requests_per_second", labels)] = rate
+    if not labels or block[5] or block[6]:
+        out[name_of("requests_refused_per_second", labels)] = block[histogram.CLASSES + 4]
+        out[name_of("requests_failed_per_second", labels)] = block[histogram.CLASSES + 5]
+    if not labels:
+        out["sent_bytes_per_second"] = block[histogram.BYTES]
+    if rate > 0:
+        out[name_of("latency_mean_seconds", labels)] = block[0] / rate / 1e9
+        out[name_of("latency_p50_seconds", labels)] = histogram.quantile(block, 0.5)
+        out[name_of("latency_p99_seconds", labels)] = histogram.quantile(block, 0.99)

@@ -1,0 +1,122 @@
+"""The metrics a user meets: Prometheus's text, and series by the second."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from pileus.telemetry.catalogue import METRICS
+from tests.conftest import Cloud
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
+
+
+def _get(cloud: Cloud, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    asked = urllib.request.Request(cloud.endpoint + path, headers=headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def _bearer(cloud: Cloud) -> dict[str, str]:
+    _get(cloud, "/_pileus/metrics", {"authorization": "Bearer makes the token"})
+    return {"authorization": "Bearer " + (cloud.home / "metrics.token").read_text().strip()}
+
+
+def _signed(cloud: Cloud, path: str) -> tuple[int, str]:
+    keys = Credentials(cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"])
+    asked = AWSRequest("GET", cloud.endpoint + path)
+    SigV4Auth(keys, "pileus", cloud.env["AWS_REGION"]).add_auth(asked)
+    return _get(cloud, path, dict(asked.headers.items()))
+
+
+def _samples(text: str) -> dict[str, float]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def _series(cloud: Cloud, **query: Any) -> Any:
+    told = urllib.parse.urlencode(query, doseq=True)
+    status, text = _signed(cloud, f"/_pileus/series?{told}")
+    assert status == 200, text
+    return json.loads(text)
+
+
+def test_prometheus_counts_every_request_of_all_processes(cloud: Cloud) -> None:
+    bearer = _bearer(cloud)
+    name = 'pileus_requests_total{operation="ListTables",service="dynamodb",status="2xx"}'
+    before = _samples(_get(cloud, "/_pileus/metrics", bearer)[1]).get(name, 0.0)
+    for _ in range(7):
+        cloud.client("dynamodb").list_tables()  # a connection each: any front may take it
+    time.sleep(1.5)
+    status, text = _get(cloud, "/_pileus/metrics", bearer)
+    samples = _samples(text)
+    assert status == 200 and samples[name] - before == 7
+    duration = 'pileus_request_duration_seconds_count{operation="ListTables",service="dynamodb"}'
+    assert samples[duration] >= 7
+    assert samples['pileus_process_up{process="front-0"}'] == 1
+
+
+def test_every_metric_told_is_in_the_documents(cloud: Cloud) -> None:
+    _, text = _get(cloud, "/_pileus/metrics", _bearer(cloud))
+    told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    documented = DOCS.read_text()
+    assert told <= METRICS.keys() and len(told) > 20
+    assert [name for name in METRICS if f"`{name}`" not in documented] == []
+    assert len([line for line in text.splitlines() if line.startswith("# TYPE ")]) == len(told)
+
+
+@pytest.mark.parametrize("path", ["/_pileus/metrics", "/_pileus/series"])
+def test_nobody_reads_without_a_right(cloud: Cloud, path: str) -> None:
+    assert _get(cloud, path, {})[0] == 400
+    assert _get(cloud, path, {"authorization": "Bearer guess"})[0] == 403
+    iam = cloud.client("iam")
+    name = "metrics-" + path.rpartition("/")[2]
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    other = Cloud(cloud.home, (), dict(cloud.env))
+    other.env["AWS_ACCESS_KEY_ID"] = key["AccessKeyId"]
+    other.env["AWS_SECRET_ACCESS_KEY"] = key["SecretAccessKey"]
+    assert _signed(other, path)[0] == 403
+    allow = {"Effect": "Allow", "Action": "pileus:ReadMetrics", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName=name, PolicyName="read", PolicyDocument=policy)
+    assert _signed(other, path)[0] == 200
+
+
+def test_a_second_of_load_is_seen_in_the_series(cloud: Cloud) -> None:
+    s3 = cloud.client("s3")
+    deadline, asked = time.monotonic() + 3, 0
+    while time.monotonic() < deadline:
+        s3.list_buckets()
+        asked += 1
+    time.sleep(2.5)
+    name = "requests_per_second{operation=ListBuckets,service=s3}"
+    told = _series(cloud, name=[name, "latency_p99_seconds", "process_cpu_cores*"], **{"from": -8})
+    assert told["step"] == 1 and len(told["times"]) == len(told["series"][0]["values"]) == 8
+    rates = [v for v in told["series"][0]["values"] if v]
+    assert asked / 2 < sum(rates) < 2 * asked  # whole seconds at both ends
+    assert told["series"][0]["labels"] == {"operation": "ListBuckets", "service": "s3"}
+    assert any(told["series"][1]["values"]) and len(told["series"]) > 4
+    minutes = _series(cloud, name=name, step=60, **{"from": -120})
+    assert minutes["times"][1] - minutes["times"][0] == 60
+
+
+def test_the_list_of_series_and_wrong_questions(cloud: Cloud) -> None:
+    listed = _series(cloud)["series"]
+    assert {"metric": "cpu_cores", "name": "cpu_cores", "labels": {}, "unit": "cores"} in listed
+    for query in ("name=nosuch", "name=cpu_cores&step=0", "name=%2A&step=x", "nam=x"):
+        status, text = _signed(cloud, f"/_pileus/series?{query}")
+        assert status == 400 and "ValidationException" in text
