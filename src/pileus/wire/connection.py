@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse
-from pileus.wire.framing import BUSY, GET_BYTE, INCOMPLETE, TIMEOUT, UNSENT, broken, plain_error
+from pileus.wire.framing import BUSY, GET_BYTE, INCOMPLETE, UNSENT, broken, plain_error
 from pileus.wire.reader import Inbound, Reader
 from pileus.wire.respond import BrokenBody, discard, plain, ready, send, size_of
 
@@ -384,41 +384,6 @@ class Connection(asyncio.Protocol):
             self._dup.setblocking(False)
         self._write_mark = self.server.now
         return self._dup
-
-    # --- time --------------------------------------------------------------------------------
-    def check(self, now: float) -> None:
-        """Apply the time limits; called by the server's sweep."""
-        limits = self._limits
-        if self._close_mark >= 0:
-            if now - self._close_mark > limits.write_stall_s:
-                self.transport.abort()
-        elif self._lingering >= 0:
-            if now - self._lingering > limits.linger_s:
-                self.abort()
-        elif self._write_paused or (self._sending and self._dup is not None):
-            size = self.transport.get_write_buffer_size()
-            if size != self._write_size:
-                self._write_size, self._write_mark = size, now
-            elif now - self._write_mark > limits.write_stall_s:
-                self.abort()
-        elif self._deaf or self._holds:
-            return
-        elif self._reader.in_message and not self._reader.in_body:
-            if now - self._begin_mark > limits.head_s:
-                self._refuse(408, "RequestTimeout", TIMEOUT.message)
-        elif self._reader.in_body:
-            self._check_body(now)
-        elif self._current is None and now - self._read_mark > limits.keep_alive_s:
-            self._close()
-
-    def _check_body(self, now: float) -> None:
-        limits = self._limits
-        idle, took = now - self._read_mark, now - self._begin_mark
-        slow = (
-            took > limits.body_idle_s and self._reader.body_bytes < took * limits.body_rate_bytes_s
-        )
-        if idle > limits.body_idle_s or (slow and idle > 1):
-            self._refuse(TIMEOUT.status, TIMEOUT.code, TIMEOUT.message)
 
     def stop(self) -> None:
         """Close when idle; else after the answer in flight."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.telemetry import Meters, histogram
+from pileus.wire import overdue
 from pileus.wire.connection import Connection
 from pileus.wire.limits import Limits
 from pileus.wire.outbox import Outbox
@@ -134,7 +135,7 @@ class Server:
         self.now = time.monotonic()
         self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
         for connection in tuple(self.connections):
-            connection.check(self.now)
+            overdue.check(connection, self.now)
         self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
 
     def admit(self, connection: Connection, address: str) -> bool:
