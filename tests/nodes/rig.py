@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,3 +105,27 @@ def run(body: Awaitable[None]) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(inner())
+
+
+class Broken:
+    """Lets a door's file answers end early: ``cuts`` times, after ``after`` bytes each."""
+
+    def __init__(self, handler: Handler, cuts: int, after: int) -> None:
+        self._handler, self._cuts, self._after = handler, cuts, after
+        self.asked: list[str] = []
+
+    async def serve(self, request: Any) -> Any:
+        from pileus.services.call import FileBody, HttpResponse
+
+        self.asked.append(request.headers.get("range", ""))
+        answer = await self._handler(request)  # type: ignore[misc]
+        body = answer.body
+        if not isinstance(body, FileBody) or not self._cuts:
+            return answer
+        self._cuts -= 1
+
+        async def some() -> Any:
+            yield os.pread(body.fd, self._after, body.offset)
+            os.close(body.fd)
+
+        return HttpResponse(answer.status, answer.headers, some(), body.length)

@@ -8,7 +8,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import NamedTuple
 
 import httptools
@@ -196,9 +196,10 @@ class Answer:
         self._client = client
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._pieces()
+        return self.pieces()
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes."""
         try:
             while self._line is not None and (piece := await self._line.chunk()):
                 yield piece

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import orjson
 
-from pileus.nodes.client import Answer, Body, Client, PeerError, Place
+from pileus.nodes.client import NOTHING, Answer, Body, Client, PeerError, Place
 
 SUSPECT_S = 3.0  # a node that failed is asked last, for so long
 
@@ -34,14 +34,20 @@ class NodePeers:
         return sorted(self._others(), key=lambda place: place.name not in live)
 
     async def ask(
-        self, node: str, method: str, path: str, body: Body = b"", answer_s: float = 0.0
+        self,
+        node: str,
+        method: str,
+        path: str,
+        body: Body = b"",
+        headers: Mapping[str, str] = NOTHING,
+        answer_s: float = 0.0,
     ) -> Answer:
         """One request to ``node``; ``PeerError`` when it cannot be had, or is no member."""
         place = next((p for p in self._others() if p.name == node), None)
         if place is None:
             raise PeerError(f"{node} is no member of the cluster")
         try:
-            answer = await self.client.send(place, method, path, body, answer_s=answer_s)
+            answer = await self.client.send(place, method, path, body, headers, answer_s)
         except PeerError:
             self._suspect[node] = time.monotonic() + SUSPECT_S
             raise
