@@ -113,7 +113,9 @@ async def _fetch(peers: NodePeers, offer: Offer, aside: Path) -> Path:
         have = part.stat().st_size if part.exists() else 0
         if have >= told.size:
             break
-        log.info("checkpoint %d of %s: at %d of %d bytes", told.sequence, offer.node, have, told.size)
+        log.info(
+            "checkpoint %d of %s: at %d of %d bytes", told.sequence, offer.node, have, told.size
+        )
         try:
             await _bytes_from(peers, offer, part, have)
         except PeerError:

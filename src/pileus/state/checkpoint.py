@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -31,8 +33,15 @@ class Checkpoint(NamedTuple):
 
 
 def take(state: Path, directory: Path) -> Checkpoint:
-    """Copy ``state`` (a file in use) to ``directory``; durable when this returns."""
+    """Copy ``state`` (a file in use) to ``directory``; durable when this returns. One at a time:
+    housekeeping takes them, and other nodes may ask for one."""
     directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _take(state, directory)
+
+
+def _take(state: Path, directory: Path) -> Checkpoint:
     aside = directory / "new.tmp"
     aside.unlink(missing_ok=True)
     copy_state(state, aside, PAGE_BYTES)
@@ -75,17 +84,17 @@ def every(directory: Path) -> list[Checkpoint]:
     """The recorded checkpoints of a directory, oldest first."""
     found = []
     for record in sorted(directory.glob("*.json")):
-        told = json.loads(record.read_text())
-        found.append(
-            Checkpoint(told["sequence"], told["log_ms"], told["sha256"], record.with_suffix(".db"))
-        )
+        with contextlib.suppress(FileNotFoundError):  # forgotten meanwhile
+            told = json.loads(record.read_text())
+            path = record.with_suffix(".db")
+            found.append(Checkpoint(told["sequence"], told["log_ms"], told["sha256"], path))
     return found
 
 
 def forget_old(directory: Path, kept: int = KEPT) -> None:
     """Remove all but the newest checkpoints."""
     for old in every(directory)[:-kept]:
-        old.path.with_suffix(".json").unlink()
+        old.path.with_suffix(".json").unlink(missing_ok=True)
         old.path.unlink(missing_ok=True)
 
 
