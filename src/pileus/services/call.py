@@ -7,7 +7,15 @@ needs of another goes through ``Parts.dispatch``, which authorises like a call f
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -299,7 +307,8 @@ class Service:
     call needs; it runs
     before the operation. An operation in neither mapping answers an error that names it.
     ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
-    permission and meets no resource policy; None: ask ``access``. ``objects``: see there.
+    permission and meets no resource policy; ``several`` the same of one that needs these; None:
+    ask ``access``. ``objects``: see there.
     ``start`` and ``stop`` belong to each process. ``begin`` and ``cease`` are the work that one
     process of the whole cloud does for all (consumers, queues, sweeps of the state): called after
     ``start``, ended before ``stop``, and begun again when the work comes back to this process.
@@ -312,6 +321,7 @@ class Service:
     access: Callable[[Call], Sequence[Access]]
     direct: Mapping[str, DirectOperation] = field(default_factory=dict)
     single: Callable[[Call], tuple[str, str] | None] | None = None
+    several: Callable[[Call], Iterable[tuple[str, str]] | None] | None = None
     objects: PlainObjects | None = None
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None

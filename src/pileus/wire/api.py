@@ -344,9 +344,19 @@ class Api:
     def _run(self, plan: Plan, call: Call) -> Any:
         service = plan.service
         single = None if service.single is None else service.single(call)
-        if single is None or not self.authorizer.remembers(call.principal, *single):
+        if single is not None:
+            if not self.authorizer.remembers(call.principal, *single):
+                self.authorizer.check(call, service.access(call))
+        elif not self._remembers_several(service, call):
             self.authorizer.check(call, service.access(call))
         return plan.run(call)
+
+    def _remembers_several(self, service: Service, call: Call) -> bool:
+        several = None if service.several is None else service.several(call)
+        if several is None:
+            return False
+        remembers, principal = self.authorizer.remembers, call.principal
+        return all(remembers(principal, action, resource) for action, resource in several)
 
     async def _wait(
         self, result: Any, plan: Plan, route: Route, request: HttpRequest, request_id: str

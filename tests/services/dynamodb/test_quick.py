@@ -19,8 +19,9 @@ async def one(desk: Desk, operation: str, body: bytes, look: bool) -> Any:
     request = HttpRequest("POST", "/", "", {}, body)
     call = Call("dynamodb", operation, ROOT, "us-east-1", {}, request=request)
     try:
-        if not look or desk.service.single(call) is None:
-            desk.service.access(call)
+        service = desk.service
+        if not look or (service.single(call) is None and service.several(call) is None):
+            service.access(call)
         answer: Any = desk.service.direct[operation](call)
         if inspect.isawaitable(answer):
             answer = await answer

@@ -39,6 +39,7 @@ from pileus.services.dynamodb.list_tables import list_tables
 from pileus.services.dynamodb.put_item import put_item, put_plain
 from pileus.services.dynamodb.query import query
 from pileus.services.dynamodb.quick_query import QuickQuery
+from pileus.services.dynamodb.quick_transact import several, transact_plain
 from pileus.services.dynamodb.quick_update import update_plain
 from pileus.services.dynamodb.resource_policy import (
     delete_resource_policy,
@@ -76,7 +77,6 @@ def build(parts: Parts) -> Service:
     }
     hot_writes = {
         "BatchWriteItem": batch_write_item,
-        "TransactWriteItems": transact_write_items,
         "ExecuteStatement": execute_statement,
         "BatchExecuteStatement": batch_execute_statement,
         "ExecuteTransaction": execute_transaction,
@@ -117,6 +117,7 @@ def build(parts: Parts) -> Service:
         operations={},
         access=partial(access, room),
         single=partial(single, room),
+        several=partial(several, room),
         direct={
             "GetItem": now(get_item, room, get_plain),
             "Query": now(query, room, QuickQuery()),
@@ -124,6 +125,7 @@ def build(parts: Parts) -> Service:
             "PutItem": one_entry(put_item, room, put_plain),
             "UpdateItem": one_entry(update_item, room, update_plain),
             **{name: one_entry(f, room) for name, f in hot_entries.items()},
+            "TransactWriteItems": later(transact_write_items, room, transact_plain),
             **{name: later(f, room) for name, f in hot_writes.items()},
             **{name: control(f, room) for name, f in tables.items()},
         },

@@ -112,10 +112,10 @@ def submission(
     return Submission(room.store, rule, entry, call.invocation_id, charged, worded)
 
 
-def later(handler: Handler, room: Room) -> Any:
-    """An asynchronous hot operation, bound."""
+def later(handler: Handler, room: Room, quick: Handler | None = None) -> Any:
+    """An asynchronous hot operation, bound. ``quick`` as for ``now``."""
 
-    async def run(call: Call) -> HttpResponse:
+    async def exactly(call: Call) -> HttpResponse:
         try:
             return await handler(room, call, params_of(room, call))
         except Misshapen:
@@ -123,6 +123,10 @@ def later(handler: Handler, room: Room) -> Any:
         except AwsError as error:
             error.fields = with_bytes(error.fields)
             raise
+
+    def run(call: Call) -> Any:
+        made = None if quick is None else quick(room, call, call.params)
+        return exactly(call) if made is None else made
 
     return run
 

@@ -30,6 +30,7 @@ MEMBERS = frozenset(
 )
 RETURNS = frozenset({"NONE", "ALL_NEW", "ALL_OLD", "UPDATED_NEW", "UPDATED_OLD"})
 NO_VALUES: dict[str, Value] = {}
+NOTHING: frozenset[str] = frozenset()
 
 
 def update_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission | None:
@@ -45,10 +46,10 @@ def update_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission |
     if call.request is None or len(call.request.body) > NAME_BYTES_MAX:
         return None  # names and values may be too large only in a larger text
     key = table.plain_key(key_item)
-    expressions = None if key is None else _expressions(table, text, params)
-    if expressions is None:
+    found = None if key is None else expressions(table, text, params)
+    if found is None:
         return None
-    spec, guard = expressions
+    spec, guard = found
     entry = (table.meta_key, table.id, key, key_item, spec, guard, returns, 0)
     finish = partial(_updated, room, call, table, key_item)
     return submission(room, call, "dynamodb.update", entry, finish)
@@ -60,10 +61,10 @@ def _updated(room: Room, call: Call, table: Table, key_item: Item, result: Any) 
     return write_answer(room, call, table, call.params, key_item, result)
 
 
-def _expressions(
-    table: Table, text: str, params: dict[str, Any]
-) -> tuple[list[Any], list[Any] | None] | None:
-    """The entry's update and guard."""
+def expressions(
+    table: Table, text: str | None, params: dict[str, Any]
+) -> tuple[list[Any] | None, list[Any] | None] | None:
+    """The entry's update and guard (None each where there is none), or None: read it exactly."""
     names = params.get("ExpressionAttributeNames")
     values = params.get("ExpressionAttributeValues", NO_VALUES)
     asked = params.get("ConditionExpression")
@@ -71,28 +72,36 @@ def _expressions(
         return None
     if names is not None and not _are_names(names):
         return None
+    if (not values and values is not NO_VALUES) or (text is not None and type(text) is not str):
+        return None
+    spec = guard = None
+    needed: frozenset[str] = NOTHING
+    used: frozenset[str] = NOTHING
     try:
         for value in values.values():
             check(value)
-        update = compile_update(text, names)
-        guard, needed, used = None, update.value_set, update.names
+        if text is not None:
+            update = compile_update(text, names)
+            needed, used = update.value_set, update.names
+            if update.nested:
+                return None
+            update.check(values)
+            check_targets(table, update, values, [])
+            spec = [0, text, names, values]
         if asked is not None:
             condition = compile_condition(asked, names)
+            if condition.nested:
+                return None
             condition.check(values)
             needed, used = needed | condition.values, used | condition.names
             guard = [0, asked, names, {v: values[v] for v in condition.values}]
-            if condition.nested:
-                return None
-        if values.keys() != needed or (names is not None and names.keys() != used):
-            return None
-        if (not values and values is not NO_VALUES) or update.nested:
-            return None
-        update.check(values)
-        check_targets(table, update, values, [])
+            if spec is not None:
+                spec[3] = {v: values[v] for v in update.values}
     except (Fault, AwsError, Misshapen, KeyError):
         return None
-    sent = values if guard is None else {v: values[v] for v in update.values}
-    return [0, text, names, sent], guard
+    if values.keys() != needed or (names is not None and names.keys() != used):
+        return None
+    return spec, guard
 
 
 def _are_names(names: Any) -> bool:

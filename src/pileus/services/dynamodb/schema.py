@@ -30,7 +30,10 @@ RANGE_LIMIT = (
 TEXT_MAX = 256  # characters, so certainly fewer bytes than either
 SINGLE_ACTIONS = {
     name: "dynamodb:" + name
-    for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")
+    for name in (
+        *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"),
+        "ConditionCheckItem",  # of a transaction
+    )
 }
 MISMATCH = "The provided key element does not match the schema"
 

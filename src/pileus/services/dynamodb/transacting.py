@@ -38,7 +38,7 @@ def transact(tx: Tx, args: list[Any]) -> Any:
     changes: list[Any] = []
     reasons: list[dict[str, Any]] = []
     for operation in operations:
-        change, reason = _judge(tx, operation)
+        change, reason = _judge(tx, operation, flags)
         changes.append(change)
         reasons.append(reason)
     if any(r is not NONE for r in reasons):
@@ -90,19 +90,23 @@ def canceled(reasons: list[dict[str, Any]]) -> AwsError:
     )
 
 
-def _judge(tx: Tx, operation: list[Any]) -> tuple[Any, dict[str, Any]]:
+def _judge(tx: Tx, operation: list[Any], flags: int) -> tuple[Any, dict[str, Any]]:
     """What one operation would change, as (table, change), or (None, price) where it only looks;
     and why it cannot."""
-    kind, meta_key, incarnation, key = operation[:4]
-    table = table_of(tx, meta_key, incarnation)
+    kind, key = operation[0], operation[3]
+    table = table_of(tx, operation[1], operation[2])
     guard, show = operation[-2:]
+    if kind == "put" and guard is None and table.plain and not flags:
+        return (table, Change(key, None, operation[4])), NONE  # whatever was there
     text = tx.get(key)
-    old: Item | None = orjson.loads(text) if text is not None else None
-    if guard is not None and not passes(guard, old or {}):
-        reason: dict[str, Any] = {"Code": "ConditionalCheckFailed", "Message": FAILED}
-        if show and old:
-            reason["Item"] = old
-        return (table, None), reason
+    old: Item | None = None
+    if guard is not None:
+        old = orjson.loads(text) if text is not None else None
+        if not passes(guard, old or {}):
+            reason: dict[str, Any] = {"Code": "ConditionalCheckFailed", "Message": FAILED}
+            if show and old:
+                reason["Item"] = old
+            return (table, None), reason
     if kind == "check":
         return (None, [write_price(Change(key, text, None)), {}]), NONE
     if kind == "update":
