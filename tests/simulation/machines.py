@@ -21,8 +21,9 @@ from pileus.engine.simulated.clock import SteppedClock
 from pileus.engine.simulated.disk import SimulatedFile
 from pileus.errors import Unavailable
 from pileus.services import dynamodb, s3
+from pileus.state.database import STATE_FILE
 from pileus.state.replica import SqliteReplica
-from pileus.state.store import STATE_FILE, Store
+from pileus.state.store import Store
 from tests.simulation.desk import Desk
 from tests.simulation.powercut import CutFiles, CutVfs, Disk
 from tests.simulation.store import SimulatedStore

@@ -6,6 +6,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from pileus.errors import Unavailable
+
+
+class Behind(Unavailable):
+    """The log no longer holds what this replica needs next, or the replica is of another history:
+    it has to begin from a copy of another node's state."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "the node fetches a checkpoint from another one")
+
+
+class LostEnd(Exception):
+    """The log stands before what it has already given: its servers lost what they had
+    acknowledged. It must be made anew from the best replica."""
+
 
 class Outcome(NamedTuple):
     """What became of one entry: its place in the log and the packed verdict ``apply`` reached."""

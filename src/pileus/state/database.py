@@ -18,6 +18,7 @@ from pileus.state.tx import Row
 
 CACHE_KIB = 65536
 PAGE_BYTES = 4096
+STATE_FILE = "state.db"
 BUSY_MS = 10_000
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 TABLES = """

@@ -14,8 +14,8 @@ import apsw
 from pileus.errors import AwsError, Unavailable
 from pileus.state import backups, checkpoint, groups, marks
 from pileus.state.collect import Collector
-from pileus.state.database import Rows, connect_reader
-from pileus.state.store import STATE_FILE, Store
+from pileus.state.database import STATE_FILE, Rows, connect_reader
+from pileus.state.store import Store
 from pileus.state.tablets import Tablet
 
 log = logging.getLogger("pileus.state.housekeeping")

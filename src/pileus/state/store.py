@@ -9,14 +9,20 @@ the same file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import apsw
 import msgspec
 import orjson
 
-from pileus.engine import Clock, Outcome
+from pileus.engine import Behind, Clock, LostEnd, Outcome, WriterLog
+from pileus.engine.barriers import SharedBarrier
+from pileus.engine.cluster.log_messages import DamagedMessage
 from pileus.engine.embedded.front import FrontLog
 from pileus.engine.embedded.generations import Generations, slot
 from pileus.engine.embedded.log import EmbeddedLog
@@ -25,18 +31,21 @@ from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
 from pileus.state import keys, tablets, versions
-from pileus.state.database import connect_reader
+from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
+from pileus.state.entry import Corrupt
+from pileus.state.rebuild import Clustered, rebuild, wish, wished
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.turn import TurnRows
 from pileus.state.tx import Row, change_key
 from pileus.state.versions import RuleBook
 
+log = logging.getLogger("pileus.state.store")
 T = TypeVar("T")
+MENDED_BY_COPY = (Behind, Corrupt, DamagedMessage, apsw.CorruptError, apsw.NotADBError)
 ATTEMPTS_FREE = 3
 ATTEMPTS_MAX = 100
-STATE_FILE = "state.db"
 
 
 class Store:
@@ -44,9 +53,13 @@ class Store:
     close with ``close``."""
 
     replica: SqliteReplica  # of the writer only
-    log: EmbeddedLog | FrontLog
+    log: WriterLog | FrontLog
     get: Callable[[bytes], bytes | None]  # the row's bytes, or None
-    _door: WriterDoor
+    # Before a strong read, on a cluster: await it. None on one machine, where every committed read
+    # is strong.
+    strong: Callable[[], Awaitable[int]] | None = None
+    node: str = ""  # this node's name in its cluster
+    _door: WriterDoor | None = None
     _loop: asyncio.AbstractEventLoop
 
     def __init__(self, home: Path, clock: Clock) -> None:
@@ -60,29 +73,107 @@ class Store:
         self._contended = asyncio.Lock()
 
     @classmethod
-    async def open(cls, home: Path, rules: Mapping[str, Rule] | RuleBook, clock: Clock) -> Store:
-        """The writer's store: owns the log and the state file, serves the other processes."""
+    async def open(
+        cls,
+        home: Path,
+        rules: Mapping[str, Rule] | RuleBook,
+        clock: Clock,
+        cluster: Clustered | None = None,
+    ) -> Store:
+        """The writer's store: owns the log and the state file, serves the node's other processes.
+        On a node of a cluster it catches up first, from another node's state if it must."""
         store = cls(home, clock)
-        store.replica = SqliteReplica(home / STATE_FILE, rules)
-        store._generations.bump_all()
-        store.replica.wal.quiet = store._generations.keep_quiet
-        store.log = EmbeddedLog(store._committed)
         store._loop = asyncio.get_running_loop()
-        await store.log.start(store.replica)
+        if cluster is None:
+            store.replica = SqliteReplica(home / STATE_FILE, rules)
+            store._writing(EmbeddedLog(store._committed))
+            await store.log.start(store.replica)  # type: ignore[call-arg]
+        else:
+            store.node = cluster.node
+            await store._open_replica(rules, cluster)
         store._read_from(home / STATE_FILE)
-        await versions.settle(store, store.replica.book)
-        store._door = WriterDoor(home / "run" / "writer.sock", store.log, store._watches)
+        if cluster is None or not store.tablets.rules:
+            await versions.settle(store, store.replica.book)
+        log = cast(WriterLog, store.log)
+        store._door = WriterDoor(home / "run" / "writer.sock", log, store._watches)
         await store._door.open()
         return store
 
+    def _writing(self, log: WriterLog) -> None:
+        self._generations.bump_all()
+        self.replica.wal.quiet = self._generations.keep_quiet
+        self.log = log
+
+    async def _open_replica(self, rules: Mapping[str, Rule] | RuleBook, cluster: Clustered) -> None:
+        """Open the state and its log; begin from another node's state where this one's is of no
+        use any more, as often as the log leaves the copy behind."""
+        at_least = 0
+        if wished(self.home):
+            await rebuild(self.home, cluster.fetch, at_least)
+        while True:
+            # Synced on most nodes' disks already; what this one loses, the log gives again.
+            self.replica = self._replica(rules)
+            log = cluster.make_log(self._committed, self._failed)
+            self._writing(log)
+            try:
+                await log.start(self.replica)
+            except Behind:
+                at_least = max(at_least, self.replica.applied) + 1
+                self.replica.close()
+                await rebuild(self.home, cluster.fetch, at_least)
+                continue
+            except BaseException as e:
+                self.replica.close()
+                if isinstance(e, MENDED_BY_COPY):
+                    wish(self.home, str(e))
+                raise
+            self.strong = SharedBarrier(log.barrier).wait
+            return
+
+    def _replica(self, rules: Mapping[str, Rule] | RuleBook) -> SqliteReplica:
+        try:
+            return SqliteReplica(self.home / STATE_FILE, rules, synchronous="NORMAL")
+        except MENDED_BY_COPY as e:
+            wish(self.home, str(e))
+            raise
+
+    def _failed(self, error: Exception) -> None:
+        """This node's replica can never go on. What another node's state can mend is fetched at
+        the next start; a log that lost its end needs this state: it stays, and refuses writes."""
+        if isinstance(error, LostEnd):
+            return
+        if isinstance(error, MENDED_BY_COPY):
+            wish(self.home, str(error))
+        log.error("this node stops serving until its state is rebuilt: %s", error)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     @classmethod
-    async def connect(cls, home: Path, clock: Clock) -> Store:
-        """A front process's store; ``Unavailable`` when no writer answers within 30 s."""
+    async def connect(cls, home: Path, clock: Clock, *, node: str = "") -> Store:
+        """A front process's store (``node``: its node's name in a cluster); ``Unavailable`` when
+        no writer answers within 30 s."""
         store = cls(home, clock)
-        store.log = FrontLog(home / "run" / "writer.sock", store._watches)
-        await store.log.start()
+        front = FrontLog(home / "run" / "writer.sock", store._watches, clustered=bool(node))
+        store.log = front
+        await front.start()
+        if node:
+            store.node = node
+            store.strong = front.barrier
+            store._guard(front)
         store._read_from(home / STATE_FILE)
         return store
+
+    def _guard(self, front: FrontLog) -> None:
+        """End this process (it is started again) when the state it reads is no longer its
+        node's: another file, or one that must not be used."""
+        file = self.home / STATE_FILE
+        opened = file.stat().st_ino
+
+        def look() -> None:
+            if wished(self.home) or not file.exists() or file.stat().st_ino != opened:
+                log.error("the state of this node is replaced: this process starts again")
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        front.parted = front.reconnected = look
 
     def _read_from(self, path: Path) -> None:
         self._connection = connect_reader(path)
@@ -277,7 +368,7 @@ class Store:
 
     async def close(self) -> None:
         """Answer what waits, then let go of every file."""
-        if isinstance(self.log, EmbeddedLog):
+        if self._door is not None:
             await self._door.close()
         self._reader.let_go()  # the log may want to write its last
         await self.log.stop()

@@ -16,7 +16,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from pileus.engine import LogEntry, Outcome, Replica
+from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Replica
 from pileus.engine.cluster import log_messages, streams
 from pileus.engine.cluster.log_apply import Applied, Applier
 from pileus.engine.cluster.log_delivery import Delivery
@@ -31,19 +31,6 @@ CONNECT_S_MAX = 30.0
 START_S_MAX = 60.0
 BARRIER_S_MAX = 10.0
 DRAIN_S_MAX = 5.0
-
-
-class Behind(Unavailable):
-    """The stream no longer holds what this replica needs next (or the replica is of another
-    history): it has to begin from a copy of another node's state."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "the node fetches a checkpoint from another one")
-
-
-class LostEnd(Exception):
-    """The stream stands before what it has already given: its servers lost what they had
-    acknowledged. It must be made anew from the best replica."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +62,7 @@ class ClusterLog:
         self._committed = committed
         self._failed = failed
         self._failure: Exception | None = None
-        self._stopped = False
+        self._started = self._stopped = False
 
     async def start(self, replica: Replica) -> None:
         """Find the stream, go on where the replica stands, and catch up. ``Behind`` when the
@@ -147,6 +134,7 @@ class ClusterLog:
         except BaseException:
             await self._halt(Unavailable("the log did not start"))
             raise
+        self._started = True
 
     async def _catch_up(self) -> None:
         """Wait until everything acknowledged before now is applied here."""
@@ -254,7 +242,8 @@ class ClusterLog:
             log.error("this replica stops: %s", error)
             self._publisher.close(Unavailable(f"this node's replica stopped: {error}"))
             self._delivery.reset()
-            self._failed(error)
+            if self._started:  # else ``start`` raises it
+                self._failed(error)
 
 
 def where(replica: Replica, stream: streams.StreamInfo) -> Position:

@@ -24,6 +24,8 @@ log = logging.getLogger("pileus.engine.apply")
 GROUP_ENTRIES_MAX = 512
 GROUP_BYTES_MAX = 16 * 1024 * 1024
 RETRY_S = 0.2
+OPERATING = (apsw.Error, OSError, MemoryError, Unavailable)
+DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -126,19 +128,25 @@ class Applier:
             return bool(tasks)
         try:
             applied = self._apply(messages)
-        except (apsw.Error, OSError, Unavailable) as e:
+        except DAMAGED as e:
+            self._end(e)
+            return False
+        except OPERATING as e:
             log.error("%d messages wait to be applied: %s", len(messages), e)
             self._put_back(messages)
             self._sick = True
             self._stopping.wait(RETRY_S)
             return True
-        except Exception as e:  # damaged, or parted from the others: never to be passed over
-            log.exception("the log cannot be applied")
-            self._loop.call_soon_threadsafe(self._failed, e)
-            self._stopping.set()
+        except Exception as e:  # parted from the others, or a bug: never to be passed over
+            self._end(e)
             return False
         self._loop.call_soon_threadsafe(self._applied, applied)
         return True
+
+    def _end(self, error: Exception) -> None:
+        log.error("the log cannot be applied", exc_info=error)
+        self._loop.call_soon_threadsafe(self._failed, error)
+        self._stopping.set()
 
     def _take(self) -> list[tuple[int, bytes]]:
         size = count = 0

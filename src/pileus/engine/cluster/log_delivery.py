@@ -43,6 +43,7 @@ class Delivery:
     ) -> None:
         self.after = after
         self.begun = 0  # consumers so far
+        self.inbox = ""  # where the present one delivers
         self._client = client
         self._stream = stream
         self._deliver = deliver
@@ -51,6 +52,7 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
         self._number = 0
         self._heard = 0.0
+        self._stopping = False
         self._broken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -58,6 +60,7 @@ class Delivery:
         self._task = self._loop.create_task(self._run())
 
     async def stop(self) -> None:
+        self._stopping = True  # a wait that ends just now loses its cancellation
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -68,7 +71,7 @@ class Delivery:
 
     async def _run(self) -> None:
         pause = PAUSE_S
-        while True:
+        while not self._stopping:
             before = self.after
             try:
                 await self._consume()
@@ -82,7 +85,7 @@ class Delivery:
         self._broken.clear()
         self._number = 0
         self.begun += 1
-        inbox = self._client.new_inbox()
+        self.inbox = inbox = self._client.new_inbox()
         subscription: Subscription = await self._client.subscribe(
             inbox,
             cb=self._received,
@@ -149,7 +152,10 @@ class Delivery:
 
     async def _control(self, msg: Msg, headers: dict[str, str]) -> None:
         """Flow control is answered when there is room; a heartbeat tells what should be here."""
-        if msg.reply:
+        if headers["Status"] != "100":
+            log.warning("the log's consumer ended: %s", headers.get("Description", ""))
+            self._broken.set()
+        elif msg.reply:
             while self._full():
                 await asyncio.sleep(FULL_S)
                 self._heard = self._loop.time()

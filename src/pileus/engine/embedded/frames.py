@@ -2,7 +2,8 @@
 
 A frame is 4 bytes of length (big-endian) and ``msgpack([kind, rows])``:
 1 entries ``[id, entry]`` · 2 watches ``[slot, seen]`` (front to writer) ·
-3 outcomes ``[id, sequence, verdict]`` · 4 failures ``[id, message, hint]`` · 5 wakes ``slot``.
+3 outcomes ``[id, sequence, verdict]`` · 4 failures ``[id, message, hint]`` · 5 wakes ``slot`` ·
+6 barriers ``id`` (front to writer; answered by an outcome without a verdict).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
-ENTRIES, WATCHES, OUTCOMES, FAILURES, WAKES = range(1, 6)
+ENTRIES, WATCHES, OUTCOMES, FAILURES, WAKES, BARRIERS = range(1, 7)
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 SOCKET_PATH_MAX = 100  # of 108 in sockaddr_un
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pileus.engine import Outcome
+from pileus.engine.barriers import SharedBarrier
 from pileus.engine.embedded.frames import (
+    BARRIERS,
     ENTRIES,
     OUTCOMES,
     WAKES,
@@ -30,17 +32,22 @@ HOLD_S_MAX = 5.0
 
 class FrontLog:
     """Appends through the writer. When the writer dies, what was sent fails with ``Unavailable``
-    (its fate is unknown), what was not waits up to 5 s for the next one."""
+    (its fate is unknown), what was not waits up to 5 s for the next one. ``reconnected`` and
+    ``parted`` are called when a next writer answers and when the writer is gone."""
 
-    def __init__(self, path: Path, watches: Watches) -> None:
+    reconnected: Callable[[], None] = staticmethod(lambda: None)
+    parted: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, path: Path, watches: Watches, *, clustered: bool = False) -> None:
         self._path = path
         self._watches = watches
         self._armed: dict[int, int] = {}
         self._pending: dict[int, Reply] = {}
-        self._held: dict[int, bytes] = {}
+        self._held: dict[int, tuple[int, Any]] = {}
         self._number = 0
         self._peer: _WriterPeer | None = None
         self._stopped = False
+        self._barriers = SharedBarrier(self._ask_barrier) if clustered else None
 
     async def start(self) -> None:
         """Connect; ``Unavailable`` when no writer answers within 30 s."""
@@ -64,6 +71,7 @@ class FrontLog:
                 await asyncio.sleep(RETRY_S)
                 continue
             self._connected(peer)
+            self.reconnected()
             return True
         return False
 
@@ -71,8 +79,8 @@ class FrontLog:
         self._peer = peer
         for slot, seen in self._armed.items():
             peer.send(WATCHES, (slot, seen))
-        for number, entry in self._held.items():
-            peer.send(ENTRIES, (number, entry))
+        for kind, row in self._held.values():
+            peer.send(kind, row)
         self._held = {}
 
     def append(self, entry: bytes) -> Awaitable[Outcome]:
@@ -85,13 +93,20 @@ class FrontLog:
         if self._stopped:
             raise Unavailable("the log is closed", "the process is stopping")
         for entry, reply in items:
-            self._number = number = self._number + 1
-            self._pending[number] = reply
-            if self._peer is not None:
-                self._peer.send(ENTRIES, (number, entry))
-            else:
-                self._held[number] = entry
-                self._loop.call_later(HOLD_S_MAX, self._give_up, number)
+            number = self._awaiting(reply)
+            self._send(number, ENTRIES, (number, entry))
+
+    def _awaiting(self, reply: Reply) -> int:
+        self._number = number = self._number + 1
+        self._pending[number] = reply
+        return number
+
+    def _send(self, number: int, kind: int, row: Any) -> None:
+        if self._peer is not None:
+            self._peer.send(kind, row)
+        else:
+            self._held[number] = kind, row
+            self._loop.call_later(HOLD_S_MAX, self._give_up, number)
 
     def watch(self, slot: int, seen: int) -> None:
         """Ask the writer to wake this process when the counter moves on from ``seen``."""
@@ -101,7 +116,17 @@ class FrontLog:
                 self._peer.send(WATCHES, (slot, seen))
 
     async def barrier(self) -> int:
-        return 0  # one machine: a committed read is strong already
+        if self._barriers is None:
+            return 0  # one machine: a committed read is strong already
+        return await self._barriers.wait()
+
+    async def _ask_barrier(self) -> int:
+        if self._stopped:
+            raise Unavailable("the log is closed", "the process is stopping")
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        number = self._awaiting(settling(future))
+        self._send(number, BARRIERS, number)
+        return (await future).sequence
 
     async def stop(self) -> None:
         self._stopped = True
@@ -127,6 +152,7 @@ class FrontLog:
         if self._stopped:
             return
         log.warning("the writer is gone; connecting again")
+        self.parted()
         self._fail_pending("the writer stopped before it answered")
         self._reconnecting = self._loop.create_task(self._reconnect())
 

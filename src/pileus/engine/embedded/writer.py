@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pileus.engine import Outcome
+from pileus.engine import Outcome, WriterLog
 from pileus.engine.embedded.frames import (
+    BARRIERS,
     ENTRIES,
     FAILURES,
     OUTCOMES,
@@ -18,14 +19,14 @@ from pileus.engine.embedded.frames import (
     Peer,
     socket_address,
 )
-from pileus.engine.embedded.log import EmbeddedLog, unavailable
+from pileus.engine.embedded.log import unavailable
 from pileus.engine.embedded.watches import Watches
 
 
 class WriterDoor:
     """Listens on ``path`` (owner only) until ``close``."""
 
-    def __init__(self, path: Path, log: EmbeddedLog, watches: Watches) -> None:
+    def __init__(self, path: Path, log: WriterLog, watches: Watches) -> None:
         self._path = path
         self._log = log
         self._watches = watches
@@ -54,11 +55,12 @@ class WriterDoor:
 
 
 class _FrontPeer(Peer):
-    def __init__(self, log: EmbeddedLog, watches: Watches, peers: set[_FrontPeer]) -> None:
+    def __init__(self, log: WriterLog, watches: Watches, peers: set[_FrontPeer]) -> None:
         super().__init__()
         self._log = log
         self._watches = watches
         self._peers = peers
+        self._waiting: set[asyncio.Future[int]] = set()  # a task nobody holds may be collected
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -75,6 +77,22 @@ class _FrontPeer(Peer):
         elif kind == WATCHES:
             for slot, seen in rows:
                 self._watches.add(slot, seen, functools.partial(self.send, WAKES, slot))
+
+        elif kind == BARRIERS:
+            for number in rows:
+                waiting = asyncio.ensure_future(self._log.barrier())
+                self._waiting.add(waiting)
+                waiting.add_done_callback(functools.partial(self._passed, number))
+
+    def _passed(self, number: int, barrier: asyncio.Future[int]) -> None:
+        self._waiting.discard(barrier)
+        if barrier.cancelled():
+            return
+        error = barrier.exception()
+        if isinstance(error, Exception):
+            self._reply(number, error)
+        else:
+            self._reply(number, Outcome(barrier.result(), b""))
 
     def _reply(self, number: int, outcome: Outcome | Exception) -> None:
         if isinstance(outcome, Outcome):

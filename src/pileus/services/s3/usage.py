@@ -9,8 +9,7 @@ import orjson
 
 from pileus.services.s3 import rows, tally
 from pileus.state import keys
-from pileus.state.database import Rows, connect_reader
-from pileus.state.store import STATE_FILE
+from pileus.state.database import STATE_FILE, Rows, connect_reader
 
 BUCKETS_MAX = 1_000_000
 GIB = 2**30

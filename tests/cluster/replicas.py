@@ -1,0 +1,96 @@
+"""Stores over real log servers: what the tests of the cluster's log have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from pileus.engine.cluster.log import ClusterLog, LogSettings
+from pileus.engine.cluster.nats import NatsNode
+from pileus.engine.embedded.clock import SystemClock
+from pileus.errors import Unavailable
+from pileus.state import checkpoint, keys
+from pileus.state.rebuild import Clustered
+from pileus.state.store import Store
+from pileus.state.tx import Tx
+
+ROW = keys.key("t", "p", "row")
+
+
+def append_byte(tx: Tx, args: int) -> int:
+    """Grow one row by a byte; answers its length: a write done twice shows."""
+    value = (tx.get(ROW) or b"") + bytes([args % 256])
+    tx.put(ROW, value)
+    return len(value)
+
+
+def put(tx: Tx, args: list[Any]) -> None:
+    tx.put(keys.key("t", "p", str(args[0])), args[1])
+
+
+RULES = {"test.append": append_byte, "test.put": put}
+
+
+def fresh_shard() -> int:
+    """A shard, and so a stream, nobody else uses."""
+    return int.from_bytes(os.urandom(4), "big")
+
+
+async def no_copy(target: Path, at_least: int) -> None:
+    raise Unavailable("no other node has a copy")
+
+
+def copying(source: Path) -> Callable[[Path, int], Awaitable[None]]:
+    """Fetch from a home on this machine, in use or not."""
+
+    async def fetch(target: Path, at_least: int) -> None:
+        checkpoint.copy_state(source / "state.db", target, 65536)
+
+    return fetch
+
+
+class Replicas:
+    """Opens stores of one cluster in homes below ``home``."""
+
+    def __init__(self, home: Path, servers: list[NatsNode], shard: int) -> None:
+        self._home = home
+        self._servers = servers
+        self.shard = shard
+
+    def home(self, name: str) -> Path:
+        path = self._home / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def settings(self, at: int = 0) -> LogSettings:
+        """``at``: which server this node tries first."""
+        nodes = self._servers[at:] + self._servers[:at]
+        n = nodes[0]
+        where = tuple(node.address for node in nodes)
+        found = len(self._servers)
+        return LogSettings(where, n.user, n.password, n.tls, shard=self.shard, found=found)
+
+    @contextlib.asynccontextmanager
+    async def store(
+        self, name: str, at: int = 0, fetch: Callable[[Path, int], Awaitable[None]] = no_copy
+    ) -> AsyncIterator[Store]:
+        settings = self.settings(at)
+        cluster = Clustered(lambda done, failed: ClusterLog(settings, done, failed), fetch, name)
+        store = await Store.open(self.home(name), RULES, SystemClock(), cluster)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+async def until(true: Callable[[], Any], seconds_max: float = 20.0) -> None:
+    """Wait for ``true()``; fails in words when it does not come."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds_max
+    while not true():
+        assert loop.time() < deadline, f"not within {seconds_max} s"
+        await asyncio.sleep(0.02)

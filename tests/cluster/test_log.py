@@ -1,0 +1,267 @@
+"""The replicated log on one real server: order, repeats, gaps, and replicas that cannot go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.engine import Behind, LostEnd
+from pileus.engine.cluster import log_messages, streams
+from pileus.engine.cluster.log import ClusterLog
+from pileus.engine.cluster.log_messages import Message, Position
+from pileus.engine.cluster.nats import NatsNode
+from pileus.engine.embedded.clock import SystemClock
+from pileus.state.replica import SqliteReplica
+from pileus.state.store import Store
+from tests.cluster.replicas import ROW, RULES, Replicas, copying, fresh_shard, until
+from tests.cluster.servers import running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
+    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
+        yield servers[0].node
+
+
+@pytest.fixture
+def replicas(server: NatsNode, tmp_path: Path) -> Replicas:
+    return Replicas(tmp_path, [server], fresh_shard())
+
+
+def value(store: Store) -> bytes:
+    return store.get(ROW) or b""
+
+
+def test_replicas_agree_and_a_barrier_shows_what_another_acknowledged(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            for n in range(30):
+                writer, reader = (a, b) if n % 2 else (b, a)
+                length = await writer.submit("test.append", n)
+                await reader.barrier()
+                assert len(value(reader)) == length == n + 1
+            await asyncio.gather(*(s.submit("test.append", n) for n in range(100) for s in (a, b)))
+            await asyncio.gather(a.barrier(), b.barrier())
+            assert value(a) == value(b) and len(value(a)) == 230
+            assert (a.replica.applied, a.replica.chain) == (b.replica.applied, b.replica.chain)
+
+    asyncio.run(body())
+
+
+def test_a_front_process_asks_the_writer_for_its_barrier(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            front = await Store.connect(replicas.home("a"), SystemClock(), node="a")
+            assert front.strong is not None
+            for n in range(10):
+                await b.submit("test.append", n)
+                applied = await front.strong()
+                assert applied >= b.replica.applied and len(value(front)) == n + 1
+            assert await front.submit("test.append", 1) == 11
+            many = await asyncio.gather(*(front.strong() for _ in range(200)))
+            assert min(many) >= 11 and len(set(many)) <= 2  # they shared
+            await front.close()
+            assert a.strong is not None
+
+    asyncio.run(body())
+
+
+def test_one_machine_has_no_barrier_to_wait_for(tmp_path: Path) -> None:
+    async def body() -> None:
+        store = await Store.open(tmp_path, {}, SystemClock())
+        assert store.strong is None
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_a_message_stored_twice_is_applied_once_by_all(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            stored = await _message_of(a, 7)
+            subject = streams.subject(replicas.shard)
+            for _ in range(3):  # as a frozen server's buffer would, long after the retry
+                told = await a.log.client.request(subject, stored)  # type: ignore[union-attr]
+                assert "duplicate" not in json.loads(told.data)
+            await asyncio.gather(a.barrier(), b.barrier())
+            assert value(a) == value(b) == b"\x07"
+        async with replicas.store("a") as a:  # remembered with the rows
+            await a.log.client.request(subject, stored)  # type: ignore[union-attr]
+            assert await a.submit("test.append", 8) == 2
+
+    asyncio.run(body())
+
+
+async def _message_of(store: Store, n: int) -> bytes:
+    """Append, and answer the bytes of the message that carried it."""
+    sent: list[bytes] = []
+    client: Any = store.log.client  # type: ignore[union-attr]
+    publish = client.publish
+
+    async def noting(subject: str, body: bytes, *rest: Any) -> None:
+        if subject.startswith("log."):
+            sent.append(body)
+        await publish(subject, body, *rest)
+
+    client.publish = noting
+    await store.submit("test.append", n)
+    client.publish = publish
+    return sent[0]
+
+
+def test_an_acknowledgement_that_never_comes_is_asked_for_again(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first copy of every message is lost on its way: repeats alone carry them."""
+
+    async def body() -> None:
+        async with replicas.store("a") as a:
+            client: Any = a.log.client  # type: ignore[union-attr]
+            publish, seen = client.publish, set()
+
+            async def losing(subject: str, body: bytes, *rest: Any) -> None:
+                if subject.startswith("log.") and body not in seen:
+                    seen.add(body)
+                    return
+                await publish(subject, body, *rest)
+
+            client.publish = losing
+            lengths = await asyncio.gather(*(a.submit("test.append", n) for n in range(5)))
+            assert sorted(lengths) == [1, 2, 3, 4, 5]
+
+    asyncio.run(body())
+
+
+def test_consumers_come_and_go_and_nothing_is_missed(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            log: Any = b.log
+            for n in range(40):
+                await a.submit("test.append", n)
+                if n % 8 == 0:
+                    before = log._delivery.begun
+                    log._delivery.reset()
+                    await until(lambda: log._delivery.begun > before)  # noqa: B023
+            await b.barrier()
+            assert value(b) == bytes(range(40)) and log._delivery.begun >= 5
+
+            name = await _consumer(b, replicas.shard)
+            await streams.ask(log.client, f"CONSUMER.DELETE.{log.stream.name}.{name}")
+            await a.submit("test.append", 40)
+            await b.barrier()  # the silence was noticed
+            assert len(value(b)) == 41
+
+    asyncio.run(body())
+
+
+async def _consumer(store: Store, shard: int) -> str:
+    """The consumer that serves ``store``."""
+    log: Any = store.log
+    listed = await streams.ask(log.client, f"CONSUMER.LIST.{log.stream.name}")
+    inbox = log._delivery.inbox
+    return next(c["name"] for c in listed["consumers"] if c["config"]["deliver_subject"] == inbox)
+
+
+def test_a_replica_the_log_has_left_behind_begins_from_anothers_state(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a:
+            async with replicas.store("b") as b:
+                await b.submit("test.append", 0)
+            for n in range(1, 20):
+                await a.submit("test.append", n)
+            log: Any = a.log
+            await log.purge(log.at + 1)
+
+            with pytest.raises(Exception, match="no other node has a copy"):
+                async with replicas.store("b"):
+                    pass
+            async with replicas.store("b", fetch=copying(replicas.home("a"))) as b:
+                assert value(b) == bytes(range(20))
+                assert await b.submit("test.append", 20) == 21
+                await a.barrier()
+                assert b.replica.chain == a.replica.chain
+
+    asyncio.run(body())
+
+
+def test_a_new_node_begins_from_a_state_that_was_one_machines(replicas: Replicas) -> None:
+    """Growing: the log begins where the embedded one ended."""
+
+    async def body() -> None:
+        alone = await Store.open(replicas.home("a"), RULES, SystemClock())
+        for n in range(10):
+            await alone.submit("test.append", n)
+        await alone.close()
+        async with replicas.store("a") as a:
+            assert await a.submit("test.append", 10) == 11
+            async with replicas.store("b", fetch=copying(replicas.home("a"))) as b:
+                assert value(b) == bytes(range(11))
+                assert await b.submit("test.append", 11) == 12
+
+    asyncio.run(body())
+
+
+def test_behind_is_named(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a:
+            await a.submit("test.append", 1)
+            log: Any = a.log
+            await a.submit("test.append", 2)
+            await log.purge(log.at)
+            other = ClusterLog(replicas.settings())
+            replica = SqliteReplica(replicas.home("c") / "state.db", {})
+            with pytest.raises(Behind, match="begins at message"):
+                await other.start(replica)
+            replica.close()
+
+    asyncio.run(body())
+
+
+def test_a_log_that_lost_its_end_is_not_followed(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a:
+            for n in range(5):
+                await a.submit("test.append", n)
+            log: Any = a.log
+            failures: list[Exception] = []
+            log._failed = failures.append
+            await streams.ask(log.client, f"STREAM.DELETE.{log.stream.name}")
+            await streams.create(log.client, replicas.shard, 1)
+            with pytest.raises(Exception, match="replica stopped"):
+                await a.submit("test.append", 5)
+            await until(lambda: failures)
+            assert isinstance(failures[0], LostEnd)
+            assert value(a) == bytes(range(5))  # what was acknowledged is still read here
+
+    asyncio.run(body())
+
+
+def test_a_sessions_messages_are_told_apart() -> None:
+    position, entries = Position("LOG_0"), [b"x"]
+
+    def take(number: int, session: bytes = b"s") -> bool:
+        return position.take(position.at + 1, Message(session, number, entries))
+
+    assert [take(n) for n in (1, 3, 2, 3, 1, 4)] == [True, True, True, False, False, True]
+    assert take(4 + log_messages.WINDOW)
+    assert not take(4) and take(5) and not take(5)
+    again = Position.unpack(position.pack())
+    assert again.pack() == position.pack() and again.at == position.at
+    for n in range(2 * log_messages.SESSIONS_MAX):
+        assert take(1, b"session %d" % n)
+    assert len(position.pack()) < 64 * log_messages.SESSIONS_MAX
+
+
+def test_damaged_messages_are_refused() -> None:
+    whole = log_messages.pack(b"s", 1, [b"entry"])
+    assert log_messages.unpack(whole).entries == [b"entry"]
+    for at in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[at] ^= 4
+        with pytest.raises(log_messages.DamagedMessage):
+            log_messages.unpack(bytes(flipped))
