@@ -77,8 +77,8 @@ class Visit:
         busy = self.find(".waiting, .progress[data-on]")
         programs.playwright().expect(busy).to_have_count(0)
 
-    def find(self, selector: str) -> Any:
-        return self.page.locator(selector)
+    def find(self, selector: str, **how: Any) -> Any:
+        return self.page.locator(selector, **how)
 
     def button(self, name: str, **how: Any) -> Any:
         return self.page.get_by_role("button", name=name, **how)

@@ -8,6 +8,7 @@ from typing import Any
 from tests import programs
 from tests.conftest import Cloud
 from tests.console.conftest import Visit
+from tests.services.kv.client import WideTable
 
 playwright = programs.playwright()
 expect = playwright.expect
@@ -87,3 +88,56 @@ def test_reload_keeps_and_sign_out_forgets(visit: Callable[..., Visit]) -> None:
     expect(me.page.get_by_label("Access key id")).to_be_visible()
     kept: Any = me.page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
     assert "secret" not in kept
+
+
+def test_nodes(visit: Callable[..., Visit]) -> None:
+    me = visit().sign_in()
+    expect(me.find("tbody tr", has_text="caddy").get_by_text("alive")).to_be_visible()
+    me.page.wait_for_timeout(2300)
+    me.seen("20-nodes")
+
+
+def test_wide_table_and_raw_rows(visit: Callable[..., Visit], cloud: Cloud) -> None:
+    me = visit("#/wide").sign_in()
+    me.settled()
+    me.seen("30-wide")
+    kv = WideTable(cloud)
+    for n in range(12):
+        kv("PUT", f"console-wide/row-{n:02}/greeting", b'{"hello": ["w\xc3\xb6rld", %d]}' % n)
+    kv("PUT", "console-wide/row-00/packed", b"\x82\xa1a\x01\xa1b\x93\xc3\xc0\xc4\x02\x00\xff")
+    kv("PUT", "console-wide/row-00/raw", bytes(range(200, 256)) * 3)
+    me.go("wide/console-wide")
+    expect(me.find("tbody tr")).to_have_count(10)
+    me.button("Next").click()
+    expect(me.find("tbody tr")).to_have_count(2)
+    me.page.get_by_label("Rows that begin with").fill("row-0")
+    me.button("Jump").click()
+    expect(me.find("tbody tr")).to_have_count(10)
+    me.seen("31-wide-rows")
+    me.page.get_by_role("link", name="row-00").click()
+    me.button("greeting", exact=True).click()
+    expect(me.find("dialog pre")).to_contain_text('"wörld"')
+    me.seen("32-value")
+    me.button("Edit").click()
+    me.page.get_by_label("Value (text)").fill("changed")
+    me.button("Store").click()
+    expect(me.find("dialog")).to_have_count(0)
+    assert kv("GET", "console-wide/row-00/greeting").body == b"changed"
+    me.button("packed", exact=True).click()
+    expect(me.find("dialog pre")).to_contain_text('"bytes": "00ff"')
+    me.page.get_by_role("tab", name="Hex").click()
+    expect(me.find("dialog pre")).to_contain_text("82 a1 61 01")
+    me.seen("33-hex")
+    me.page.keyboard.press("Escape")
+    me.button("Delete cell raw").click()
+    me.find("dialog").get_by_role("button", name="Delete cell").click()
+    expect(me.find("tbody tr")).to_have_count(2)
+    me.go("rows")
+    me.seen("34-raw")
+    me.page.get_by_role("link", name="kv:console-wide").click()
+    expect(me.find("tbody tr")).to_have_count(10)
+    me.seen("35-raw-rows")
+    me.button("Next").click()
+    expect(me.find("tbody tr")).to_have_count(3)
+    me.go("tablets")
+    me.seen("36-tablets")

@@ -1,0 +1,145 @@
+// The machines, and the processes of the one that answers: how they are, and how to stop or restart one.
+import { html, nothing } from "lit";
+import { ask } from "../shell/dialogs.js";
+import { ago, bytes, moment, number } from "../shell/format.js";
+import { badge, facts, grid } from "../shell/grid.js";
+import { Page } from "../shell/page.js";
+
+const KIND = { alive: "good", slow: "warn", down: "bad" };
+const LOST = {
+  "front-0": "Until it is back, nothing can be written; reads go on through the other front ends.",
+  front: "The other front ends take over its requests.",
+  runtime: "Until it is back, functions do not run; events for them wait.",
+  caddy: "Until it is back, the users' ports do not answer, and neither does this page. From a terminal: pileus down, then pileus up.",
+};
+const VERBS = {
+  restart: ["Restart", "It finishes what is under way, ends, and is started again."],
+  stop: ["Stop", "It has 10 seconds to finish what is under way, and stays down until somebody starts it."],
+  drain: ["Drain", "It takes nothing new, has a minute to finish what is under way, and stays down until somebody starts it."],
+};
+
+class Nodes extends Page {
+  static properties = { told: { state: true }, nodes: { state: true }, cpu: { state: true } };
+
+  constructor() {
+    super();
+    Object.assign(this, { told: null, nodes: null, cpu: new Map() });
+  }
+
+  get every() {
+    return 2000;
+  }
+
+  async load() {
+    const [nodes, told] = await Promise.all([this.list(), this.client.rest("pileus", "GET", "/_pileus/parts", { patience: 8000 })]);
+    const at = performance.now();
+    if (this.told) {
+      const took = (at - this.at) / 1000;
+      this.cpu = new Map(told.parts.map((p) => {
+        const before = this.told.parts.find((b) => b.name === p.name && b.pid === p.pid);
+        return [p.name, before ? Math.max(0, (p.cpu_s - before.cpu_s) / took) * 100 : null];
+      }));
+    }
+    Object.assign(this, { told, nodes, at });
+  }
+
+  async list() {
+    try {
+      return await this.client.rest("pileus", "GET", "/_pileus/nodes", { patience: 8000 });
+    } catch (error) {
+      if (error.status === 404 || error.status === 403) return { cluster: "", nodes: [], problem: error };
+      throw error;
+    }
+  }
+
+  head() {
+    return this.heading("Nodes", nothing, "The machines of this cloud and their processes, looked at every two seconds.");
+  }
+
+  body() {
+    const { node, cores, memory_bytes: memory, parts } = this.told;
+    const well = parts.every((p) => p.health === "alive");
+    const used = parts.reduce((sum, p) => sum + p.memory_bytes, 0);
+    return html`
+      ${this.nodes.cluster ? this.cluster() : nothing}
+      <section class="first">
+        <h2>${this.nodes.cluster ? `Processes of ${node}, which answers here` : "Processes"}</h2>
+        ${facts([
+          ["Machine", node],
+          ["State", well ? badge("all parts answer", "good") : badge(`${parts.filter((p) => p.health !== "alive").length} need a look`, "bad")],
+          ["Cores", cores],
+          ["Memory of the cloud", `${bytes(used)} of ${bytes(memory)}`],
+        ])}
+        ${this.parts(parts)}
+        ${this.nodes.cluster ? nothing : html`<p class="hint">This cloud is one machine. <code>pileus init</code> makes it the first of several.</p>`}
+      </section>`;
+  }
+
+  parts(parts) {
+    return html`<div class="parts">${grid("Processes", [
+      { label: "Process", cell: (p) => html`<b>${p.name}</b><div class="hint">${p.does}</div>` },
+      { label: "State", cell: (p) => this.state(p) },
+      { label: "Process id", num: true, cell: (p) => p.pid || "" },
+      { label: "CPU", num: true, cell: (p) => (p.pid && this.cpu.get(p.name) != null ? `${this.cpu.get(p.name).toFixed(1)} %` : "") },
+      { label: "Memory", num: true, cell: (p) => (p.pid ? bytes(p.memory_bytes) : "") },
+      { label: "Answers in", num: true, cell: (p) => (p.answer_ms == null ? "" : `${p.answer_ms < 10 ? p.answer_ms.toFixed(1) : Math.round(p.answer_ms)} ms`) },
+      { label: "", cell: (p) => this.buttons(p) },
+    ], parts, "No process is known here.")}</div>`;
+  }
+
+  state(p) {
+    const word = p.state === "stopped" ? badge("stopped", "off") : p.state === "stopping" ? badge("stopping", "warn") : badge(p.health, KIND[p.health]);
+    const more = p.state === "waiting" ? "to be started again, " : "";
+    return html`<div>${word}<div class="hint" title=${moment(p.since_ms)}>${more}${ago(p.since_ms).replace(" ago", "")}${p.restarts ? `, started again ${p.restarts}×` : ""}${p.ended && p.health !== "alive" ? ` (${p.ended})` : ""}</div></div>`;
+  }
+
+  buttons(p) {
+    if (!p.pid) return html`<button class="small" @click=${() => this.order(p, "start")} aria-label="Start ${p.name}">Start</button>`;
+    const verbs = p.name.startsWith("front") ? ["restart", "drain", "stop"] : ["restart", "stop"];
+    return verbs.map((verb) => html`<button class="small plain" ?disabled=${p.state === "stopping"} aria-label="${VERBS[verb][0]} ${p.name}" @click=${() => this.order(p, verb)}>${VERBS[verb][0]}</button>`);
+  }
+
+  async order(p, verb) {
+    if (verb !== "start") {
+      const lost = LOST[p.name] ?? LOST[p.name.split("-")[0]] ?? "";
+      const sure = await ask({
+        title: `${VERBS[verb][0]} ${p.name}?`,
+        text: html`${VERBS[verb][1]} ${lost}`,
+        action: VERBS[verb][0],
+        danger: verb !== "restart",
+      });
+      if (!sure) return;
+    }
+    const said = { start: "is being started", restart: "is being restarted", stop: "is being stopped", drain: "is being drained" }[verb];
+    const done = await this.act(() => this.client.rest("pileus", "POST", `/_pileus/parts/${p.name}/${verb}`), `${p.name} ${said}`);
+    if (done) await this.refresh(true);
+  }
+
+  cluster() {
+    return html`<section class="first"><h2>Cluster ${this.nodes.cluster}</h2>
+      ${grid("Nodes", [
+        { label: "Node", cell: (n) => html`<b>${n.name}</b>${n.here ? html` <span class="hint">answers here</span>` : nothing}<div class="hint">${n.address}</div>` },
+        { label: "Health", cell: (n) => html`<div>${n.health ? badge(n.health, KIND[n.health]) : badge("not heard yet", "off")}<div class="hint" title=${moment(n.since_ms)}>${ago(n.since_ms).replace(" ago", "")}</div></div>` },
+        { label: "Membership", cell: (n) => n.state },
+        { label: "Applied", num: true, cell: (n) => number(n.applied) },
+        { label: "Behind", num: true, cell: (n) => number(n.lag) },
+        { label: "Does for all", cell: (n) => n.roles.join(", ") },
+        { label: "", cell: (n) => this.change(n) },
+      ], this.nodes.nodes, "No node is listed.")}</section>`;
+  }
+
+  change(n) {
+    const verbs = n.state === "draining" || n.state === "drained" ? ["undrain"] : ["drain"];
+    return [...verbs, "leave"].map((verb) => html`<button class="small plain" aria-label="${verb} ${n.name}" @click=${() => this.move(n, verb)}>${{ drain: "Drain", undrain: "Undrain", leave: "Leave" }[verb]}</button>`);
+  }
+
+  async move(n, verb) {
+    const text = { drain: "It takes no new work; what it leads moves to others.", undrain: "It takes work again.", leave: "It goes for good: its copies are made elsewhere, and its name is not used again." }[verb];
+    const sure = await ask({ title: `${verb} ${n.name}?`, text, action: verb, danger: verb === "leave", word: verb === "leave" ? n.name : "" });
+    if (!sure) return;
+    const done = await this.act(() => this.client.rest("pileus", "POST", `/_pileus/nodes/${n.name}/${verb}`), `${n.name}: ${verb}`);
+    if (done) await this.refresh(true);
+  }
+}
+
+customElements.define("pl-nodes", Nodes);

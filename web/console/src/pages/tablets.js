@@ -1,0 +1,51 @@
+// Which ranges of keys lie where, and how large they are.
+import { html, nothing } from "lit";
+import { bytes, number } from "../shell/format.js";
+import { facts, grid } from "../shell/grid.js";
+import { Page } from "../shell/page.js";
+import { Paged, whole } from "../shell/paged.js";
+
+const edge = (place, open) => (place.table ? [place.table, place.partition, place.sort].filter(Boolean).join(" / ") : open);
+
+class Tablets extends Page {
+  static properties = { told: { state: true } };
+
+  reset() {
+    this.tables = new Paged(this, (token, size) => whole([...(this.told?.tables ?? [])].sort((a, b) => b.bytes - a.bytes))(token, size));
+  }
+
+  async load() {
+    this.told = await this.client.rest("pileus", "GET", "/_pileus/tablets", { query: [["sizes", "1"]] });
+    await this.tables.again();
+  }
+
+  head() {
+    return this.heading("Tablets", nothing, "A tablet is a range of keys. It splits when it outgrows 2 GiB, inside one huge partition too.");
+  }
+
+  body() {
+    const { tablets, tables, epoch } = this.told;
+    const counted = tablets.every((t) => t.bytes !== null);
+    const all = counted ? tablets.reduce((sum, t) => sum + t.bytes, 0) : null;
+    return html`
+      ${facts([["Tablets", number(tablets.length)], ["Shards", new Set(tablets.map((t) => t.shard)).size], ["Version of the map", epoch], ["Rows", counted ? number(tablets.reduce((sum, t) => sum + t.rows, 0)) : "too many to count now"], ["Bytes", all === null ? "" : bytes(all)]])}
+      <section><h2>Map</h2>
+      ${grid("Tablets", [
+        { label: "Tablet", cell: (t) => `#${t.id}` },
+        { label: "Shard", num: true, cell: (t) => t.shard },
+        { label: "From", cell: (t) => html`<code>${edge(t.start, "the first key")}</code>` },
+        { label: "Up to", cell: (t) => html`<code>${edge(t.end, "the last key")}</code>` },
+        { label: "Rows", num: true, cell: (t) => number(t.rows) },
+        { label: "Size", cell: (t) => (t.bytes === null ? "" : html`<div class="share"><span>${bytes(t.bytes)}</span><meter min="0" max=${all || 1} value=${t.bytes} aria-label="Share of tablet ${t.id}"></meter></div>`) },
+      ], tablets)}</section>
+      <section><h2>What they hold</h2>
+      ${grid("Tables of the state", [
+        { label: "Table", cell: (t) => html`<a href="#/rows/${encodeURIComponent(t.name)}">${t.name}</a>` },
+        { label: "Rows", num: true, cell: (t) => number(t.rows) },
+        { label: "Size", num: true, cell: (t) => bytes(t.bytes) },
+      ], this.tables.rows)}
+      ${tables.length ? this.tables.nav("Tables") : nothing}</section>`;
+  }
+}
+
+customElements.define("pl-tablets", Tablets);
