@@ -15,7 +15,7 @@ from botocore.exceptions import (
 from lab.history.records import AnswerLost, NoEffect
 
 # Verdicts outside the model: certainly without effect, when it was the only try. S3's SlowDown is
-# none of them: it is also what a front process says that lost its writer with the write under way.
+# none of them: servers were seen to say it of writes under way, too.
 UNTOUCHED = (
     *("TransactionConflictException", "ConditionalRequestConflict", "ThrottlingException"),
     "ProvisionedThroughputExceededException",

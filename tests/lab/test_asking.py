@@ -20,6 +20,7 @@ def verdict(code: str, status: int) -> ClientError:
     ("error", "once", "often"),
     [
         (verdict("SlowDown", 503), AnswerLost, AnswerLost),
+        (verdict("ServiceUnavailable", 503), AnswerLost, AnswerLost),
         (verdict("ServiceUnavailableException", 503), AnswerLost, AnswerLost),
         (verdict("InternalError", 500), AnswerLost, AnswerLost),
         (verdict("ThrottlingException", 400), NoEffect, AnswerLost),

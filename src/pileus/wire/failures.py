@@ -77,11 +77,10 @@ def _missing(error: Missing, service: ServiceName, has_body: bool) -> AwsError:
 
 
 def unavailable(error: Exception, service: ServiceName) -> AwsError:
-    """A retryable answer; the hint tells the operator what to do."""
+    """A retryable answer; the hint tells the operator what to do. The request may have had its
+    effect (SlowDown, which S3 has too, would say that it had none)."""
     hint = getattr(error, "hint", "")
     message = f"{error} {hint}".strip() or "Please try again."
-    if service.name == "s3":
-        return AwsError("SlowDown", f"Please reduce your request rate. {message}", 503)
     code = "ServiceUnavailable"
     if service.protocol not in ("query", "rest-xml"):
         code = "ServiceUnavailableException"

@@ -5,10 +5,15 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-sectio
 
 from __future__ import annotations
 
-import re
+import time
 from typing import Any
 
+import regex
+
 from pileus.services.cloudformation.template import invalid
+
+PATTERNS_S = 0.1  # for all patterns of a template together
+PATTERN_CHARS_MAX = 4096
 
 
 def settle(
@@ -23,6 +28,7 @@ def settle(
         raise invalid(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
     values: dict[str, str] = {}
     missing = []
+    end_s = time.monotonic() + PATTERNS_S
     for name, about in declared.items():
         wish = named.get(name, {})
         if wish.get("UsePreviousValue") and name in previous:
@@ -34,7 +40,7 @@ def settle(
         else:
             missing.append(name)
             continue
-        _check(name, about, values[name])
+        _check(name, about, values[name], end_s)
     if missing:
         raise invalid(f"Parameters: [{', '.join(missing)}] must have values")
     return values
@@ -46,12 +52,12 @@ def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _check(name: str, about: dict[str, Any], value: str) -> None:
+def _check(name: str, about: dict[str, Any], value: str, end_s: float) -> None:
     if "AllowedValues" in about and value not in map(_text, about["AllowedValues"]):
         allowed = ", ".join(map(_text, about["AllowedValues"]))
         raise invalid(f"Parameter '{name}' must be one of AllowedValues [{allowed}]")
     pattern = about.get("AllowedPattern")
-    if pattern is not None and not _fits(pattern, value):
+    if pattern is not None and not _fits(name, pattern, value, end_s):
         why = about.get("ConstraintDescription")
         raise invalid(
             f"Parameter {name} failed to satisfy constraint: {why}"
@@ -66,10 +72,18 @@ def _check(name: str, about: dict[str, Any], value: str) -> None:
         _check_number(name, about, value)
 
 
-def _fits(pattern: Any, value: str) -> bool:
+def _fits(name: str, pattern: Any, value: str, end_s: float) -> bool:
+    """Whoever writes the template writes the pattern: it may not hold up the others."""
     try:
-        return re.fullmatch(pattern, value) is not None
-    except (re.error, TypeError, OverflowError, RecursionError):
+        if len(pattern) > PATTERN_CHARS_MAX:
+            raise regex.error("too long")
+        timeout = max(end_s - time.monotonic(), 0.001)
+        return regex.fullmatch(pattern, value, timeout=timeout) is not None
+    except TimeoutError:
+        raise invalid(
+            f"Parameter '{name}': AllowedPattern {pattern[:200]} takes too long to match."
+        ) from None
+    except (regex.error, TypeError, OverflowError, RecursionError, MemoryError):
         raise invalid(
             f"Template format error: AllowedPattern {str(pattern)[:200]} is not a pattern."
         ) from None

@@ -11,6 +11,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -160,15 +161,12 @@ async def for_write(
     context = dict(told.context or NO_CONTEXT)
     arn = bucket_arn(bucket.name) if told.bucket_key else object_arn(bucket.name, key)
     context.setdefault("aws:s3:arn", arn)
-    made = await ask_kms(
-        room,
-        call,
-        bucket,
-        "GenerateDataKey",
-        KeyId=told.key_id or OWN_KEY,
-        KeySpec="AES_256",
-        EncryptionContext=context,
-    )
+    how = {"KeyId": told.key_id or OWN_KEY, "KeySpec": "AES_256", "EncryptionContext": context}
+    ask = partial(ask_kms, room, call, bucket, "GenerateDataKey", **how)
+    if told.bucket_key:  # serves several objects, each under a key derived from it
+        made = await room.kms.ask(call.principal, {**how, "Bucket": bucket.name}, ask)
+    else:
+        made = await ask()
     seal = Seal(KMS, salt, made["CiphertextBlob"], made["KeyId"], context, told.bucket_key)
     return Sealer(seal, made["Plaintext"], room.keys.etag)
 
@@ -278,7 +276,8 @@ async def unlock(
         return quick
     assert seal is not None
     told = {"CiphertextBlob": seal.key, "EncryptionContext": seal.context, "KeyId": seal.kms}
-    made = await ask_kms(room, call, bucket, "Decrypt", **told)
+    ask = partial(ask_kms, room, call, bucket, "Decrypt", **told)
+    made = await room.kms.ask(call.principal, {**told, "Region": bucket.region}, ask)
     return Secrets(room, made["Plaintext"])
 
 

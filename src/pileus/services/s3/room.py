@@ -12,6 +12,7 @@ from pileus.errors import AwsError, Conflict
 from pileus.services.call import Call, Parts
 from pileus.services.s3 import faults, rows
 from pileus.services.s3.datakeys import DataKeys
+from pileus.services.s3.kms_answers import KmsAnswers
 from pileus.services.s3.names import canonical_id, check_bucket
 from pileus.services.s3.publicness import is_public
 from pileus.services.s3.rows import Meta
@@ -64,6 +65,7 @@ class Room:
         self.config = parts.config
         self.dispatch = parts.dispatch
         self.keys = DataKeys(parts.store, parts.clock, parts.vault)
+        self.kms = KmsAnswers(parts.store, parts.clock)
         self.told: Told | None = None
         self.accounts = {canonical_id(a): a for a in parts.config.all_accounts()}
         self._buckets: dict[str, Bucket] = {}
