@@ -27,6 +27,8 @@ from pileus.runtime.cgroups import Cgroups
 from pileus.runtime.egress import Allowed
 from pileus.runtime.fleet import IDLE_S, WORKERS_MAX, Fleets
 from pileus.runtime.launcher import Launcher
+from pileus.runtime.longrunning_link import LinkServer
+from pileus.runtime.longrunning_services import Services
 from pileus.runtime.server import Server
 from pileus.runtime.unpack import CodeCache
 from pileus.runtime.worker import Setting
@@ -47,6 +49,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--idle", type=float, default=IDLE_S, help="seconds until an idle end")
     parser.add_argument("--node-modules", default="", help="the AWS SDK for Node.js functions")
     parser.add_argument("--init-timeout", type=float, default=10.0, metavar="SECONDS")
+    parser.add_argument("--bind", default="127.0.0.1", help="where services' TCP ports listen")
     parser.add_argument("--egress-allow", action="append", default=[], metavar="TARGETS")
     return parser.parse_args(argv)
 
@@ -89,7 +92,9 @@ class Process:
             "cgroups_reason": self._cgroups.reason, "node": self._node,
         }  # fmt: skip
         self._server = Server(home / "run" / "runtime.sock", self._isolation)
+        self._link = LinkServer(home / "run" / "longrunning.sock")
         self._launcher: Launcher | None = None
+        self._services: Services | None = None
         self._fleets: Fleets | None = None
         self._ended = asyncio.Event()
         self._failed = False
@@ -101,6 +106,7 @@ class Process:
         self._jail_root.mkdir(parents=True, exist_ok=True)
         starter = loop.create_task(self._start_fleets())
         await self._server.start()
+        self._link.start()
         await self._ended.wait()
         starter.cancel()
         await asyncio.gather(starter, return_exceptions=True)
@@ -144,7 +150,9 @@ class Process:
         self._fleets = fleets
         if not weak:
             self._isolation["kind"] = "jail"
-        self._server.serve(fleets)
+        self._services = Services(launcher, self._cache, setting, fleets, self._arguments.bind)
+        self._server.serve(fleets, self._services)
+        self._link.services = self._services
         logger.info("functions are ready (%s)", self._isolation)
         return ""
 
@@ -155,6 +163,9 @@ class Process:
             self._ended.set()
 
     async def _stop(self) -> None:
+        self._link.stop()
+        if self._services is not None:
+            await self._services.stop()
         if self._fleets is not None:
             await self._fleets.stop()
         if self._launcher is not None:

@@ -17,8 +17,9 @@ import msgspec
 from pileus.errors import Unavailable
 from pileus.runtime.frames import FrameProtocol
 from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.longrunning import Report, Wish
 
-REGISTER, INVOKE, FORGET, STATS, PROVISION = range(1, 6)
+REGISTER, INVOKE, FORGET, STATS, PROVISION, WISH, REPORT = range(1, 8)
 OUTCOME, REFUSED_THROTTLED, REFUSED_UNAVAILABLE, VALUE = range(1, 5)
 IDS = struct.Struct("<II")  # call id, spec number
 CALL = struct.Struct("<I")
@@ -77,6 +78,19 @@ class Runtime:
         """Figures and state: ``isolation`` (kind, reason when it is missing), ``workers``,
         ``functions`` by ARN, counters."""
         return await self._ask(self._protocol or await self._connect(), STATS, 0, b"")
+
+    async def wish(self, wishes: list[Wish]) -> None:
+        """These long-running services should run from now on, and no others."""
+        protocol = self._protocol or await self._connect()
+        await self._ask(protocol, WISH, 0, self._encode(wishes))
+
+    async def report(self, boot: str, serial: int, logs_after: int, wait_s: float) -> Report:
+        """What long-running services do, once it differs from (``boot``, ``serial``) of an earlier
+        report or ``wait_s`` went by. ``logs_after``: log entries up to this number arrived;
+        negative: none are wanted. Raises ``Unavailable``."""
+        protocol = self._protocol or await self._connect()
+        asked = self._encode((boot, serial, logs_after, wait_s))
+        return Report(*await self._ask(protocol, REPORT, 0, asked))
 
     async def close(self) -> None:
         if self._protocol is not None and self._protocol.transport is not None:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
@@ -169,6 +169,7 @@ class Fleets:
         self._pool_error: Unavailable | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        self.also_in_use: Callable[[], set[str]] = set  # folders of code that others run
         self.starts_max = 2 * (os.cpu_count() or 1)
         self.invocations = 0
         self.cold_starts = 0
@@ -250,7 +251,7 @@ class Fleets:
             if f.size
             for w in folder_names(f.spec.code, f.spec.layers)
         }
-        await asyncio.to_thread(self._cache.trim, in_use | set(made))
+        await asyncio.to_thread(self._cache.trim, in_use | set(made) | self.also_in_use())
         return made
 
     def room(self) -> bool:

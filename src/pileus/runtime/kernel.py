@@ -57,6 +57,11 @@ class Kernel:
         code = ctypes.get_errno()
         return OSError(code, f"{what}: {os.strerror(code)}")
 
+    def setns(self, fd: int, kind: int) -> None:
+        """Enter the namespace that ``fd`` names (setns(2))."""
+        if self._libc.setns(fd, kind) != 0:
+            raise self._error(f"setns({kind:#x})")
+
     def unshare(self, flags: int) -> None:
         if self._libc.unshare(flags) != 0:
             raise self._error(f"unshare({flags:#x})")

@@ -20,6 +20,7 @@ from pileus.runtime.cgroups import Cgroups, Group
 POOLED_MEMORY_MB = 256
 START_TIMEOUT_S = 30.0
 MESSAGE_BYTES_MAX = 64 * 1024
+FDS_MAX = 32
 
 
 @dataclass(slots=True, eq=False)
@@ -36,8 +37,15 @@ class Enclosure:
     pidfd: int = -1
     doors: list[socket.socket] = field(default_factory=list)
     port: int = 0
+    network: int = -1  # its network namespace, where that was asked for
     on_exit: Callable[[int], None] | None = None
     exited: bool = False
+
+    def terminate(self) -> None:
+        """Ask process 1 to end (SIGTERM)."""
+        if not self.exited and self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
 
     def kill(self) -> None:
         """End process 1, and with it everything in its process namespace."""
@@ -67,6 +75,7 @@ class Launcher:
         self._running: dict[int, Enclosure] = {}
         self._ready: asyncio.Future[None] | None = None
         self._removals: set[asyncio.Task[None]] = set()
+        self._asked: dict[int, asyncio.Future[list[socket.socket]]] = {}
 
     async def start(self) -> None:
         """Start the zygote and wait until it is warm. Raises ``Unavailable`` with the reason when
@@ -89,8 +98,9 @@ class Launcher:
         loop.add_reader(ours.fileno(), self._on_message)
         await self._ready
 
-    async def spawn(self) -> Enclosure:
-        """A fresh enclosure; ``Unavailable`` when it cannot be built."""
+    async def spawn(self, net: bool = False) -> Enclosure:
+        """A fresh enclosure; ``Unavailable`` when it cannot be built. ``net``: its network is kept
+        at hand for ``sockets``."""
         slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
         self._slots.add(slot)
         self._serial += 1
@@ -105,7 +115,8 @@ class Launcher:
             enclosure = Enclosure(slot, control, log_fd, group, self._options["weak"])
             future: asyncio.Future[Enclosure] = asyncio.get_running_loop().create_future()
             self._starting[slot] = (enclosure, future)
-            order = json.dumps({"slot": slot}).encode()
+            wanted = net and not self._options["weak"]
+            order = json.dumps({"slot": slot, "net": wanted}).encode()
             self._send(order, [worker_end.fileno(), worker_log, *procs])
         finally:
             worker_end.close()
@@ -114,6 +125,35 @@ class Launcher:
                 os.close(fd)
         async with asyncio.timeout(START_TIMEOUT_S):
             return await future
+
+    async def sockets(self, enclosure: Enclosure, count: int) -> list[socket.socket]:
+        """TCP sockets, not connected, of the enclosure's own network. ``Unavailable`` when it has
+        ended."""
+        if enclosure.weak:
+            return [socket.socket() for _ in range(count)]
+        if enclosure.network < 0:
+            raise Unavailable("it has ended")
+        self._serial += 1
+        number = self._serial
+        future = self._asked[number] = asyncio.get_running_loop().create_future()
+        order = json.dumps({"sockets": number, "count": count}).encode()
+        self._send(order, [enclosure.network])
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                return await future
+        finally:
+            self._asked.pop(number, None)
+
+    def _given(self, message: dict[str, Any], fds: list[int]) -> None:
+        made = [socket.socket(fileno=fd) for fd in fds]
+        future = self._asked.get(message["sockets"])
+        if future is None or future.done():
+            for s in made:
+                s.close()
+        elif "error" in message:
+            future.set_exception(Unavailable(message["error"]))
+        else:
+            future.set_result(made)
 
     def _send(self, order: bytes, fds: list[int]) -> None:
         if self._control is None:
@@ -124,7 +164,7 @@ class Launcher:
         assert self._control is not None
         while True:
             try:
-                data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, 8)
+                data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, FDS_MAX)
             except BlockingIOError:
                 return
             except OSError:
@@ -137,6 +177,8 @@ class Launcher:
                 self._spawned(message, fds)
             elif "exit" in message:
                 self._exited(message["exit"], message["status"])
+            elif "sockets" in message:
+                self._given(message, fds)
             elif "failed" in message:
                 self._failed(message["failed"], message["error"])
             elif "ready" in message and self._ready is not None:
@@ -147,6 +189,8 @@ class Launcher:
     def _spawned(self, message: dict[str, Any], fds: list[int]) -> None:
         enclosure, future = self._starting.pop(message["spawned"])
         enclosure.pid, enclosure.pidfd, enclosure.port = message["pid"], fds[0], message["port"]
+        if message.get("net"):
+            enclosure.network = fds.pop()
         for fd in fds[1:]:
             door = socket.socket(fileno=fd)
             door.setblocking(False)
@@ -181,6 +225,9 @@ class Launcher:
         if enclosure.pidfd >= 0:
             os.close(enclosure.pidfd)
             enclosure.pidfd = -1
+        if enclosure.network >= 0:
+            os.close(enclosure.network)
+            enclosure.network = -1
         if enclosure.on_exit is None:  # else its worker's transport owns the socket
             enclosure.control.close()
         for door in enclosure.doors:
@@ -208,6 +255,9 @@ class Launcher:
             self._ready.set_exception(trouble)
         for enclosure, _ in self._starting.values():
             self._dispose(enclosure)
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(trouble)
         for _, future in (*self._starting.values(), *self._built.values()):
             if not future.done():
                 future.set_exception(trouble)

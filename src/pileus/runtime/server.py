@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,17 @@ from pileus.runtime.client import (
     REFUSED_THROTTLED,
     REFUSED_UNAVAILABLE,
     REGISTER,
+    REPORT,
     STATS,
     VALUE,
+    WISH,
 )
 from pileus.runtime.fleet import Fleet, Fleets
 from pileus.runtime.frames import FrameProtocol
 from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
 from pileus.runtime.job import Job, Verdict
+from pileus.runtime.longrunning import Wish
+from pileus.runtime.longrunning_services import Services
 
 InvokeBody = tuple[str, str | None, str | None, str, str, bytes]
 
@@ -59,6 +63,12 @@ class Caller:
             if self._server.fleets is not None:
                 self._server.fleets.forget(bytes(body).decode())
             self._value(call, None)
+        elif kind == WISH:
+            wishes = self._server.decode_wishes(body)
+            self._server.when_ready(lambda: self._wish(call, wishes))
+        elif kind == REPORT:
+            asked = self._server.decode_report(body)
+            self._server.when_ready(lambda: self._server.spawn(self._report(call, *asked)))
         elif kind == PROVISION:
             count = msgspec.msgpack.decode(body, type=int)
             self._server.when_ready(lambda: self._provision(call, number, count))
@@ -78,6 +88,28 @@ class Caller:
         if fleet is None or fleet.retired:
             fleet = self._fleets[number] = self._server.running().fleet(self._specs[number])
         return fleet
+
+    def _wish(self, call: int, wishes: list[Wish]) -> None:
+        try:
+            self._server.running()
+            assert self._server.services is not None
+        except Unavailable as e:
+            self._refuse(call, e)
+            return
+        self._server.services.wish(wishes)
+        self._value(call, None)
+
+    async def _report(
+        self, call: int, boot: str, serial: int, logs_after: int, wait_s: float
+    ) -> None:
+        try:
+            self._server.running()
+            assert self._server.services is not None
+            told = await self._server.services.report(boot, serial, logs_after, wait_s)
+        except Unavailable as e:
+            self._refuse(call, e)
+            return
+        self._value(call, (told.boot, told.serial, told.services, told.logs))
 
     def _provision(self, call: int, number: int, count: int) -> None:
         try:
@@ -125,12 +157,16 @@ class Server:
         self._socket = socket
         self.isolation = isolation
         self.fleets: Fleets | None = None
+        self.services: Services | None = None
         self._early: list[Callable[[], None]] | None = []
         self.callers: set[Caller] = set()
         self.encode = msgspec.msgpack.Encoder().encode
         self.decode = msgspec.msgpack.Decoder(InvokeBody).decode
         self.decode_spec = msgspec.msgpack.Decoder(FunctionSpec).decode
+        self.decode_wishes = msgspec.msgpack.Decoder(list[Wish]).decode
+        self.decode_report = msgspec.msgpack.Decoder(tuple[str, int, int, float]).decode
         self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen, with mode 0600. A socket left behind by a killed predecessor is replaced."""
@@ -155,8 +191,13 @@ class Server:
         else:
             self._early.append(act)
 
-    def serve(self, fleets: Fleets) -> None:
-        self.fleets = fleets
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def serve(self, fleets: Fleets, services: Services) -> None:
+        self.fleets, self.services = fleets, services
         self._decided()
 
     def refuse(self) -> None:
@@ -181,6 +222,8 @@ class Server:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
         for caller in list(self.callers):
             if caller.protocol.transport is not None:
                 caller.protocol.transport.close()

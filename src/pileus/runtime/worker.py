@@ -27,7 +27,7 @@ from pileus.runtime.frames import FrameProtocol
 from pileus.runtime.function import FunctionSpec, InvokeOutcome
 from pileus.runtime.job import Job
 from pileus.runtime.launcher import Enclosure
-from pileus.runtime.memory import namespace_pids, resident_bytes
+from pileus.runtime.memory import exceeds, resident_bytes
 from pileus.runtime.proxy import Proxy
 from pileus.runtime.python_worker import ANSWER, ERROR, INIT_ERROR, INVOKE, READY, SPECIALISE
 from pileus.runtime.relay import Relay
@@ -317,22 +317,11 @@ class Worker:
         return math.ceil(resident_bytes(self.enclosure.pid, b"VmHWM:") / MEGABYTE)
 
     def over_memory(self) -> bool:
-        """Do its processes hold more than the function's memory size? (``/tmp`` lives in memory
-        too and has its own limit, so the kernel's cap is the sum of both.)"""
+        """Do its processes hold more than the function's memory size?"""
         if self.spec is None or not self.alive:
             return False
         limit = self.spec.memory_mb * MEGABYTE
-        group = self.enclosure.group
-        if group is None:
-            pids = namespace_pids(self.enclosure.pid)
-            if sum(resident_bytes(pid, b"RssAnon:") for pid in pids) <= limit:
-                return False
-            # The zygote's pages count in each process: look closer.
-            return sum(resident_bytes(p, b"Pss_Anon:", "smaps_rollup") for p in pids) > limit
-        try:
-            return group.peak_bytes() > limit and group.anonymous_bytes() > limit
-        except OSError:
-            return False  # it has just ended
+        return exceeds(self.enclosure.group, self.enclosure.pid, limit)
 
     def kill(self) -> None:
         self.alive = False

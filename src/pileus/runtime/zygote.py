@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pileus.runtime import jail, root, seccomp
+from pileus.runtime import jail, longrunning_init, root, seccomp
 from pileus.runtime.kernel import (
+    CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWUSER,
     PR_SET_CHILD_SUBREAPER,
@@ -101,7 +102,11 @@ class Zygote:
                     return
                 if not data:
                     return
-                self._spawn(json.loads(data), fds)
+                order = json.loads(data)
+                if "sockets" in order:
+                    self._give_sockets(order, fds[0])
+                else:
+                    self._spawn(order, fds)
                 for fd in fds:
                     os.close(fd)
 
@@ -118,8 +123,30 @@ class Zygote:
                 return
             self._say({"exit": pid, "status": os.waitstatus_to_exitcode(status)})
 
+    def _give_sockets(self, order: dict[str, Any], network: int) -> None:
+        """Make ``count`` TCP sockets in the network namespace ``network``: what connects to a
+        worker's own port. Without privileges there is no way back, so a child goes."""
+        if not self._privileged and os.fork():
+            return
+        own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._kernel.setns(network, CLONE_NEWNET)
+            made = [socket.socket() for _ in range(order["count"])]
+            answer: dict[str, Any] = {"sockets": order["sockets"]}
+        except OSError as e:
+            made, answer = [], {"sockets": order["sockets"], "error": f"{e}"}
+        if self._privileged:
+            self._kernel.setns(own, CLONE_NEWNET)
+        self._say(answer, [s.fileno() for s in made])
+        if not self._privileged:
+            os._exit(0)
+        os.close(own)
+        for s in made:
+            s.close()
+
     def _spawn(self, order: dict[str, Any], fds: list[int]) -> None:
-        """``order``: ``slot``; ``fds``: worker's socket, log pipe, cgroup files."""
+        """``order``: ``slot``, ``net`` (is its network asked for?); ``fds``: worker's socket, log
+        pipe, cgroup files."""
         if os.fork():
             return
         signal.set_wakeup_fd(-1)
@@ -135,6 +162,8 @@ class Zygote:
             doors = jail.listeners((0,))
         else:
             doors = jail.enclose(self._kernel, self._privileged, fds[2:])
+        # Before process 1 makes /proc its own.
+        network = [os.open("/proc/self/ns/net", os.O_RDONLY)] if order.get("net") else []
         order["uid"] = self._uid_base + order["slot"] if self._privileged else 0
         settled, ready = os.pipe()
         pid = os.fork()
@@ -147,6 +176,9 @@ class Zygote:
         handles = [os.pidfd_open(pid), *(s.fileno() for s in doors)]
         port = doors[-1].getsockname()[1]
         report = {"spawned": order["slot"], "pid": pid, "port": port, "builder": os.getpid()}
+        if network:
+            report["net"] = True
+            handles += network
         self._say(report, handles)
 
 
@@ -226,6 +258,10 @@ def become_worker(zygote: Zygote, order: dict[str, Any], channel: Channel) -> No
         PythonWorker(channel, settings).run()
         return
     os.chdir(settings["task"])
+    if settings.get("stays"):
+        # In a jail the end of process 1 is everyone's; without one the kernel has to be asked.
+        first = None if not zygote._weak else lambda: zygote._kernel.prctl(PR_SET_PDEATHSIG, 9)
+        raise SystemExit(longrunning_init.run(settings["argv"], settings["env"], first))
     try:
         os.execve(settings["argv"][0], settings["argv"], settings["env"])
     except OSError as e:
