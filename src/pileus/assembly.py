@@ -37,6 +37,7 @@ from pileus.services import (
     kv,
     lambda_,
     logs,
+    longrunning,
     metrics,
     s3,
     sts,
@@ -66,7 +67,7 @@ BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed u
 RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
 BUILDERS = (
     *(iam, sts, dynamodb, dynamodb_streams, s3, s3_control, lambda_),
-    *(apigateway, cloudfront, logs, kms, cloudformation),
+    *(apigateway, cloudfront, logs, kms, cloudformation, longrunning),
 )
 
 
@@ -80,6 +81,7 @@ class Front:
     api: Api
     services: dict[str, Service]
     http_apis: apigateway.Door
+    long_running: longrunning.Door
     edge: Edge
     housekeeping: Housekeeping | None = None
     servers: list[Server] = field(default_factory=list)
@@ -133,6 +135,7 @@ class Front:
             await self.housekeeping.stop()
         await self.cease()
         await self.http_apis.close()
+        await self.long_running.close()
         for service in reversed(self.services.values()):
             if service.stop is not None:
                 await service.stop()
@@ -209,7 +212,9 @@ async def assemble(config: Config, index: int) -> Front:
     dispatch.connect(api)
     parts.outbound.connect(api.handle)
     http_apis = apigateway.Door(parts, api.admit)
-    front = Front(config, index, parts, api, services, http_apis, Edge(parts, http_apis))
+    long_running = longrunning.Door(parts)
+    edge = Edge(parts, http_apis, long_running)
+    front = Front(config, index, parts, api, services, http_apis, long_running, edge)
     if index == 0:
         front.housekeeping = Housekeeping(
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
@@ -236,6 +241,10 @@ def _mount(front: Front) -> None:
     router.mount("/_api/", http_apis.serve)
     router.mount("/_pileus/kv/", front.api.signed(kv.build(parts), "pileus").serve)
     router.mount_host("execute-api", http_apis.serve)
+    managed = front.api.signed(longrunning.ApiDoor(parts), "pileus")
+    router.mount("/_pileus/services", managed.serve)
+    router.mount("/_service/", front.long_running.serve)
+    router.mount_host("service", front.long_running.serve)
     sites = s3.Website(parts)
     router.mount("/_site/", sites.serve)
     router.mount_host("s3-website", sites.serve)
@@ -268,6 +277,7 @@ def _runtime(config: Config) -> None:
     """A fresh interpreter: the fork-server must not inherit what the supervisor has loaded."""
     host = "127.0.0.1" if config.bind == "0.0.0.0" else config.bind
     words: list[Any] = ["--home", config.home, "--api", f"{host}:{config.port}"]
+    words += ["--bind", config.bind]
     words += ["--egress-allow", config.egress_allow] if config.egress_allow else []
     words += ["--weak-isolation"] if config.weak_isolation else []
     os.execv(sys.executable, [sys.executable, "-m", "pileus.runtime", *map(str, words)])

@@ -32,6 +32,7 @@ LOCAL_CODE = {
     "AWS::Lambda::LayerVersion": ("Content", "S3Bucket", "S3Key"),
     "AWS::Serverless::Function": ("CodeUri", "Bucket", "Key"),
     "AWS::Serverless::LayerVersion": ("ContentUri", "Bucket", "Key"),
+    "Pileus::Service": ("Code", "S3Bucket", "S3Key"),
 }
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same files give the same zip, so nothing is uploaded twice
 STACK_SECONDS_MAX = 300

@@ -20,6 +20,7 @@ from pileus.services.rates import Rates
 
 TIDY_S = 60.0
 CONSOLE_HOST = "console."  # what the console's own host names start with
+SERVICE_LABEL = ".service."
 VIEWER_ACTIVE = 256  # requests of one address under way in one process
 VIEWER_RATE, VIEWER_BURST = 2000.0, 4000  # requests a second and at once, per address
 
@@ -34,13 +35,23 @@ class Named(Protocol):
     async def serve(self, request: HttpRequest) -> HttpResponse: ...
 
 
+class Routed(Protocol):
+    """A door with paths of its own on the edge."""
+
+    def routed(self, request: HttpRequest) -> Awaitable[HttpResponse] | None: ...
+
+
 class Edge:
     """Serves the edge. One per process."""
 
-    def __init__(self, parts: Parts, named: Named | None = None) -> None:
-        """``named`` answers at hosts that no distribution has: APIs' custom domain names.
-        ``console``, once set, answers ``/admin``."""
+    def __init__(
+        self, parts: Parts, named: Named | None = None, services: Routed | None = None
+    ) -> None:
+        """``named`` answers at hosts that no distribution has: APIs' custom domain names;
+        ``services`` at paths of the edge itself: long-running services' routes. ``console``, once
+        set, answers ``/admin``."""
         self._named = named
+        self._services = services
         self.console: Console | None = None
         self._distributions = Distributions(parts.store)
         cache = Cache(parts.config.path("var", "edge"))
@@ -121,6 +132,9 @@ class Edge:
             await self._clock.sleep(TIDY_S)
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
+        routed = self._to_service(request)
+        if routed is not None:
+            return await routed
         asked = self._ready.asked(request)
         found = self._find(request)
         if found is None:
@@ -135,6 +149,13 @@ class Edge:
         if found[1] is request and not (_is_bare(host) or self._distributions.by_host(host)):
             asked = None  # this name may be given to another door any time
         return await self._serving.serve(*found, asked)
+
+    def _to_service(self, request: HttpRequest) -> Awaitable[HttpResponse] | None:
+        """At the edge's own address and at services' own names, routes come first."""
+        host = _host(request)
+        if self._services is None or not (_is_bare(host) or SERVICE_LABEL in host):
+            return None
+        return self._services.routed(request)
 
     async def _own_page(self, request: HttpRequest) -> HttpResponse:
         """What the edge itself answers: no distribution has this host and path."""

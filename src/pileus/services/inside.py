@@ -16,7 +16,7 @@ from pileus.services.call import FileBody, HttpRequest, HttpResponse
 CHUNK = 256 * 1024
 DEPTH_MAX = 4
 DOMAINS = (".localhost", ".amazonaws.com", ".cloudfront.net", ".on.aws")
-DOORS = ("execute-api", "s3-website", "cloudfront", "lambda-url", "s3")
+DOORS = ("execute-api", "s3-website", "cloudfront", "lambda-url", "service", "s3")
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 
 

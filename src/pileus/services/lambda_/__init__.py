@@ -27,11 +27,11 @@ from pileus.services.lambda_.access import AccessRules
 from pileus.services.lambda_.destinations import Destinations
 from pileus.services.lambda_.door import Door
 from pileus.services.lambda_.invoke import Invoker
-from pileus.services.lambda_.logship import LogShip
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.roles import Roles
 from pileus.services.lambda_.room import Room
 from pileus.services.lambda_.targets import Targets
+from pileus.services.logship import LogShip
 
 __all__ = ["OPERATIONS", "Door", "build"]
 

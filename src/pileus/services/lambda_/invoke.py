@@ -26,11 +26,11 @@ from pileus.runtime.function import (
 )
 from pileus.services.call import Call, HttpResponse
 from pileus.services.lambda_ import rows, stream
-from pileus.services.lambda_.logship import LogShip
 from pileus.services.lambda_.names import USER, FunctionName, function_name, invalid, validation
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.room import Room
 from pileus.services.lambda_.targets import Target, Targets, Version
+from pileus.services.logship import LogShip
 
 EVENT_BYTES_MAX = 1_048_576
 CLIENT_CONTEXT_BYTES_MAX = 3583

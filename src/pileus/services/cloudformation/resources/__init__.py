@@ -12,6 +12,7 @@ from pileus.services.cloudformation.resources import (
     kms,
     lambda_,
     logs,
+    longrunning,
     s3,
 )
 from pileus.services.cloudformation.resources.kind import Kind
@@ -24,5 +25,6 @@ KINDS: Mapping[str, Kind] = {
     **apigatewayv2.KINDS,
     **cloudfront.KINDS,
     **logs.KINDS,
+    **longrunning.KINDS,
     **kms.KINDS,
 }

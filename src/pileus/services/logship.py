@@ -1,7 +1,7 @@
-"""What functions print goes to CloudWatch Logs: after the answer, in the role's name (F7).
+"""What functions and services print goes to CloudWatch Logs, in somebody's name (F7, C7).
 
-Lines wait at most ``FLUSH_S`` and go out in one PutLogEvents per stream. They are put as the
-function's role, so a role without ``logs:`` permissions writes nothing, as on AWS. Group and stream
+Lines wait at most ``FLUSH_S`` and go out in one PutLogEvents per stream. A function's are put
+as its role, so a role without ``logs:`` permissions writes nothing, as on AWS. Group and stream
 are made when Logs says they are missing.
 """
 
