@@ -1,0 +1,172 @@
+"""Are the nodes' states equal? Each node's rows, hashed as of one and the same entry.
+
+Nodes stand at different entries from moment to moment. So each first copies its state as it is
+(``POST /digests``); the furthest copy says the common entry; then each brings its own copy up to
+there with the entries of its journal, and hashes the rows (``GET /digests/ID?at=ENTRY``). Nothing
+on the way of requests waits for this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pileus.engine import LogEntry
+from pileus.errors import Unavailable
+from pileus.nodes.client import PeerError
+from pileus.nodes.peers import NodePeers, refusal
+from pileus.services.call import HttpRequest, HttpResponse
+from pileus.state import checkpoint
+from pileus.state.database import PAGE_BYTES, connect_reader
+from pileus.state.replica import SqliteReplica
+from pileus.state.rules import Rule
+from pileus.state.versions import RuleBook
+
+PATH = "/digests"
+REACH_S = 30.0  # for this node to come to the common entry
+KEPT_S = 900.0
+WORK_S = 1800.0
+PAGE = 1000
+_ONE = re.compile(r"/digests/([0-9a-f]{16})\?at=(\d{1,19})\Z")
+
+
+class Digests:
+    """A node's side, mounted at its door. ``store``: the writer's; ``rules``: every service's."""
+
+    def __init__(self, store: Any, rules: Mapping[str, Rule] | RuleBook) -> None:
+        self._store = store
+        self._rules = rules
+        self._folder: Path = store.home / "comparing"
+        self._turn = asyncio.Lock()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def serve(self, request: HttpRequest) -> HttpResponse:
+        """``{"id", "sequence"}`` of a fresh copy, or ``{"sequence", "rows_digest"}``."""
+        one = _ONE.match(f"{request.path}?{request.query}")
+        if request.method == "POST" and request.path == PATH:
+            found = await self._copy()
+        elif request.method == "GET" and one:
+            found = await self._digest(one[1], int(one[2]))
+        else:
+            raise FileNotFoundError(request.path)
+        return HttpResponse(200, [("content-type", "application/json")], orjson.dumps(found))
+
+    async def _copy(self) -> dict[str, Any]:
+        async with self._turn:  # one after the other: each reads the whole state
+            return await asyncio.to_thread(self._copy_now)
+
+    def _copy_now(self) -> dict[str, Any]:
+        self._folder.mkdir(exist_ok=True, mode=0o700)
+        for old in self._folder.iterdir():
+            if time.time() - old.stat().st_mtime > KEPT_S:
+                old.unlink(missing_ok=True)
+        name = secrets.token_hex(8)
+        copy = self._folder / f"{name}.db"
+        checkpoint.copy_state(self._store.home / "state.db", copy, PAGE_BYTES)
+        return {"id": name, "sequence": checkpoint.position(copy)[0]}
+
+    async def _digest(self, name: str, at: int) -> dict[str, Any]:
+        copy = self._folder / f"{name}.db"
+        try:
+            sequence, _ = checkpoint.position(copy) if copy.exists() else (-1, 0)
+            if not 0 <= sequence <= at:
+                raise FileNotFoundError(name)
+            entries = await self._entries(sequence, at)
+            async with self._turn:
+                found = await asyncio.to_thread(self._replay, copy, sequence, entries)
+            return {"sequence": at, "rows_digest": found}
+        finally:
+            for path in self._folder.glob(f"{name}.db*"):
+                path.unlink(missing_ok=True)
+
+    async def _entries(self, after: int, last: int) -> list[LogEntry]:
+        """The entries between the copy and the common one, when they are applied here."""
+        deadline = time.monotonic() + REACH_S
+        while self._store.replica.applied < last:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"this node stands at entry {self._store.replica.applied}, not at {last}"
+                )
+            await asyncio.sleep(0.05)
+        found: list[LogEntry] = []
+        while after + len(found) < last:
+            page = await self._store.log.read(after + len(found), PAGE)
+            if not page or page[0].sequence != after + len(found) + 1:
+                raise Unavailable(f"the journal goes on below entry {last} no more", "ask again")
+            found += page
+        return found[: last - after]
+
+    def _replay(self, copy: Path, after: int, entries: list[LogEntry]) -> str:
+        if entries:
+            replica = SqliteReplica(copy, self._rules, synchronous="OFF", journal=False)
+            try:
+                for at in range(0, len(entries), PAGE):
+                    page = [e.data for e in entries[at : at + PAGE]]
+                    replica.apply_group(after + 1 + at, page)
+            finally:
+                replica.close()
+        connection = connect_reader(copy)
+        try:
+            return checkpoint.rows_digest(connection)
+        finally:
+            connection.close()
+
+
+@dataclass
+class Comparison:
+    """Every node's hash of its rows after entry ``sequence``; ``unasked``: why one has none."""
+
+    sequence: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
+    unasked: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[str]:
+        """What speaks against equal copies; nothing, when all say the same."""
+        if len(set(self.digests.values())) <= 1:
+            return []
+        told = ", ".join(f"{node} {d[:16]}" for node, d in sorted(self.digests.items()))
+        return [f"the nodes' rows differ after entry {self.sequence}: {told}"]
+
+
+async def compare(peers: NodePeers) -> Comparison:
+    """Ask every node of ``peers.places()``. Those that do not answer are told in ``unasked``."""
+    result = Comparison()
+    names = [place.name for place in peers.places()]
+    copies = await _all(result, {n: _ask(peers, n, "POST", PATH) for n in names})
+    result.sequence = max((told["sequence"] for told in copies.values()), default=0)
+    query = f"?at={result.sequence}"
+    found = await _all(
+        result, {n: _ask(peers, n, "GET", f"{PATH}/{t['id']}{query}") for n, t in copies.items()}
+    )
+    result.digests = {node: told["rows_digest"] for node, told in found.items()}
+    return result
+
+
+async def _all(result: Comparison, asked: dict[str, Any]) -> dict[str, Any]:
+    answers = await asyncio.gather(*asked.values(), return_exceptions=True)
+    found = {}
+    for node, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, Unavailable):
+            result.unasked[node] = str(answer)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found[node] = answer
+    return found
+
+
+async def _ask(peers: NodePeers, node: str, method: str, path: str) -> Any:
+    answer = await peers.ask(node, method, path, answer_s=WORK_S)
+    if answer.status != 200:
+        raise PeerError(await refusal(node, answer))
+    return orjson.loads(await answer.read())
