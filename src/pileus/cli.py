@@ -208,26 +208,42 @@ def _line(what: str, objects: int, size: int, usd: float) -> str:
 @JSON
 @told
 def verify(home: Path | None, as_json: bool) -> None:
-    """Prove the state: replay the log, compare every row, check every blob. May run while
-    serving."""
+    """Prove the state: replay the log, compare every row, check every blob; on a cluster compare
+    the nodes' rows with each other, too. May run while serving."""
+    import asyncio
     import dataclasses
 
     from pileus.assembly import RULES
+    from pileus.nodes.compare import compare_home, keeper
     from pileus.state.verify import verify as prove
 
     config = _existing(home)
-    report = prove(config.home, RULES, _step(as_json))
+    say = _step(as_json)
+    report = prove(config.home, RULES, say, keeper(config.home))
+    nodes = asyncio.run(compare_home(config.home, say))
+    if nodes is not None:
+        report.problems += nodes.problems
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(report)))
+        told = {"nodes": dataclasses.asdict(nodes)} if nodes is not None else {}
+        click.echo(json.dumps(dataclasses.asdict(report) | told))
     elif report.ok:
         click.secho(
             f"true to its log: {report.entries} entries from {report.base} to {report.applied}, "
             f"{report.marks} hash marks, {report.blobs} blobs, rows {report.rows_digest[:16]}",
             fg="green",
         )
+        if nodes is not None:
+            _tell_nodes(nodes)
     if not report.ok:
         hint = "stop it, keep the home as evidence, restore a backup: pileus restore --help"
         fail("; ".join(report.problems[:10]), hint)
+
+
+def _tell_nodes(nodes: Any) -> None:
+    equal = f"equal on {', '.join(sorted(nodes.digests))} after entry {nodes.sequence}"
+    click.secho(equal if nodes.digests else "no node was asked", fg="green")
+    for name, why in sorted(nodes.unasked.items()):
+        click.secho(f"{name} was not compared: {why}", fg="yellow")
 
 
 @main.command()

@@ -13,7 +13,9 @@ from pileus.nodes.catchup import fetch_checkpoint
 from pileus.services import kv
 from pileus.state import checkpoint
 from pileus.state.database import connect_reader
+from pileus.state.rebuild import rebuild
 from pileus.state.store import Store
+from pileus.state.verify import verify
 from tests.nodes.rig import Broken, Node, Nodes, run
 
 
@@ -87,6 +89,34 @@ def test_damaged_bytes_are_not_believed(tmp_path: Path) -> None:
                 await fetch_checkpoint(nodes[0].peers, nodes[0].home, target)
             assert not target.exists()
             assert os.listdir(nodes[0].home / "incoming") == []
+            await store.close()
+
+    run(body())
+
+
+def test_a_rebuilt_state_can_be_proved_and_given_on(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Nodes(tmp_path, 3) as nodes:
+            first, second, _ = nodes
+            store = await filled(second, 10)
+            await store.log.trim(9)  # its log does not go back to the beginning
+            old = await filled(first, 3)  # another history: of no use here
+            await old.close()
+
+            async def fetch(target: Path, at_least: int) -> None:
+                await fetch_checkpoint(first.peers, first.home, target, at_least)
+
+            await rebuild(first.home, fetch, 1)
+            begun = await Store.open(first.home, kv.RULES, SystemClock())
+            await begun.transact(lambda draft: draft.put(b"t\x00p\x00after", b"x"))
+            await begun.close()
+            report = verify(first.home, kv.RULES)
+            assert report.ok and report.base == store.replica.applied, report
+            assert report.entries == 1
+            await second.down()
+            target = nodes[2].home / "fetched.tmp"
+            told = await fetch_checkpoint(nodes[2].peers, nodes[2].home, target)
+            assert told.sequence == store.replica.applied
             await store.close()
 
     run(body())

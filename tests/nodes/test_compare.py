@@ -55,7 +55,10 @@ def test_nodes_are_compared_at_one_entry_while_they_are_written_to(tmp_path: Pat
                     await follow(leader, store)
 
             work = [asyncio.ensure_future(write())]
-            work += [asyncio.ensure_future(keep_up(s, t)) for s, t in zip(others, (0.05, 0.3))]
+            work += [
+                asyncio.ensure_future(keep_up(s, t))
+                for s, t in zip(others, (0.05, 0.3), strict=True)
+            ]
             await asyncio.sleep(0.2)
             found = [await compare(node.peers) for node in nodes]
             for result in found:

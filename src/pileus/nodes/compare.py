@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from typing import Any
 import orjson
 
 from pileus.engine import LogEntry
+from pileus.engine.cluster.placing import COPIES, order
 from pileus.errors import Unavailable
-from pileus.nodes.client import PeerError
+from pileus.nodes import places
+from pileus.nodes.client import Client, PeerError, Place
 from pileus.nodes.peers import NodePeers, refusal
+from pileus.nodes.tls import client_context
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.state import checkpoint
 from pileus.state.database import PAGE_BYTES, connect_reader
@@ -36,6 +39,7 @@ REACH_S = 30.0  # for this node to come to the common entry
 KEPT_S = 900.0
 WORK_S = 1800.0
 PAGE = 1000
+KEEPING = ("member", "draining")
 _ONE = re.compile(r"/digests/([0-9a-f]{16})\?at=(\d{1,19})\Z")
 
 
@@ -136,6 +140,30 @@ class Comparison:
             return []
         told = ", ".join(f"{node} {d[:16]}" for node, d in sorted(self.digests.items()))
         return [f"the nodes' rows differ after entry {self.sequence}: {told}"]
+
+
+def keeper(home: Path) -> Callable[[str], bool]:
+    """Whether the node whose home this is should have a blob."""
+    cluster = places.load(home)
+    if cluster is None:
+        return lambda digest: True
+    name, names = cluster.name, [n.name for n in cluster.nodes if n.state in KEEPING]
+    return lambda digest: name in order(digest, names)[:COPIES]
+
+
+async def compare_home(home: Path, say: Callable[[str], None]) -> Comparison | None:
+    """``compare`` for the cluster ``home`` is a node of, this node included; None: it is of
+    none."""
+    cluster = places.load(home)
+    if cluster is None:
+        return None
+    say("the nodes' rows, with each other")
+    nodes = [Place(n.name, n.address, n.node_port) for n in cluster.nodes if n.present]
+    client = Client(client_context(places.Files(home).folder))
+    try:
+        return await compare(NodePeers("", client, lambda: nodes))
+    finally:
+        client.close()
 
 
 async def compare(peers: NodePeers) -> Comparison:

@@ -118,6 +118,8 @@ class NodeDoor:
         async with self._taking:
             kept = await asyncio.to_thread(checkpoint.every, directory)
             if not kept or kept[-1].sequence < at_least:
+                if not (self._home / "state.db").exists():
+                    raise Unavailable("this node has no state yet", "ask another")
                 made = await asyncio.to_thread(checkpoint.take, self._home / "state.db", directory)
                 await asyncio.to_thread(checkpoint.forget_old, directory)
                 kept = [made]

@@ -45,11 +45,21 @@ def _take(state: Path, directory: Path) -> Checkpoint:
     aside = directory / "new.tmp"
     aside.unlink(missing_ok=True)
     copy_state(state, aside, PAGE_BYTES)
-    sequence, log_ms = position(aside)
-    path = directory / f"{sequence:016}.db"
     with open(aside, "rb+") as copy:
         os.fsync(copy.fileno())
-    aside.rename(path)
+    return _name(aside, directory)
+
+
+def adopt(copy: Path, directory: Path) -> Checkpoint:
+    """A whole, synced copy that came from elsewhere is a checkpoint of this directory now."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return _name(copy, directory)
+
+
+def _name(copy: Path, directory: Path) -> Checkpoint:
+    sequence, log_ms = position(copy)
+    path = directory / f"{sequence:016}.db"
+    copy.rename(path)
     sync_directory(directory)
     made = Checkpoint(sequence, log_ms, file_sha256(path), path)
     told = {"sequence": sequence, "log_ms": log_ms, "sha256": made.sha256}

@@ -68,7 +68,7 @@ async def rebuild(home: Path, fetch: Fetch, at_least: int) -> None:
     sync_directory(home)
     for name in ("archive", "checkpoints"):
         shutil.rmtree(home / name, ignore_errors=True)
-    aside.unlink()
+    checkpoint.adopt(aside, home / "checkpoints")  # what the log here goes on from
     (home / WISH).unlink()
     sync_directory(home)
     sequence, _ = checkpoint.position(home / STATE_FILE)

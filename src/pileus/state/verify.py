@@ -44,8 +44,14 @@ class Report:
         return not self.problems
 
 
-def verify(home: Path, rules: Mapping[str, Rule] | RuleBook, say: Say = NOTHING) -> Report:
-    """Check the state of ``home``. ``rules``: those of every service, as assembly has them."""
+def verify(
+    home: Path,
+    rules: Mapping[str, Rule] | RuleBook,
+    say: Say = NOTHING,
+    keeps: Callable[[str], bool] = lambda digest: True,
+) -> Report:
+    """Check the state of ``home``. ``rules``: those of every service, as assembly has them.
+    ``keeps``: whether a blob that rows name should be in this home."""
     report = Report()
     connection = connect_reader(home / "state.db")
     try:
@@ -57,7 +63,7 @@ def verify(home: Path, rules: Mapping[str, Rule] | RuleBook, say: Say = NOTHING)
             book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
             _replay(home, Path(scratch), book, connection, report, say)
         say("the blobs")
-        _check_blobs(home / "blobs", connection, report)
+        _check_blobs(home / "blobs", connection, report, keeps)
     finally:
         connection.close()
     return report
@@ -147,8 +153,10 @@ def named_blobs(connection: apsw.Connection) -> set[str]:
     return {keys.split(k)[1].decode() for (k,) in found}
 
 
-def _check_blobs(directory: Path, connection: apsw.Connection, report: Report) -> None:
-    for digest in sorted(named_blobs(connection)):
+def _check_blobs(
+    directory: Path, connection: apsw.Connection, report: Report, keeps: Callable[[str], bool]
+) -> None:
+    for digest in sorted(filter(keeps, named_blobs(connection))):
         if not blob_path(directory, digest).exists():
             report.problems.append(f"blob {digest} is missing")
     for path in sorted(directory.glob("??/*")):
