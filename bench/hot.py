@@ -30,13 +30,14 @@ from bench.load import signed
 from bench.run import ITEM, _key, four_puts
 from pileus import assembly
 from pileus.config import Config
+from pileus.wire import overdue
 from pileus.wire.connection import Connection
 from pileus.wire.http import Server
 from pileus.wire.limits import Limits
 
 REFERENCE = bytes(1024)
 # Not of any request: the sweep of idle connections.
-WAITING = {Server._sweep.__code__, Connection.check.__code__}
+WAITING = {Server._sweep.__code__, overdue.check.__code__}
 
 
 class Sink:

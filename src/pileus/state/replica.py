@@ -24,15 +24,12 @@ from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
 from pileus.state.rules import STATE_RULES, Rule
 from pileus.state.tx import Row, Tx
+from pileus.state.upsert import upsert
 from pileus.state.versions import RuleBook
 from pileus.state.wal import WriteAhead
 
 log = logging.getLogger("pileus.state.replica")
 GENESIS = bytes(16)
-UPSERT = (
-    "INSERT INTO rows(k, v, ver) VALUES(?,?,?)"
-    " ON CONFLICT(k) DO UPDATE SET v = excluded.v, ver = excluded.ver"
-)
 FORGET_GROUPS = 500
 RECENT_MAX = 1024
 RECENT_BYTES_MAX = 16 * 1024
@@ -276,8 +273,7 @@ class SqliteReplica:
             else:
                 puts.append(row)
                 self.written_bytes += len(row.value)
-        if puts:
-            self._cursor.executemany(UPSERT, puts)
+        upsert(self._cursor, puts)
         if gone:
             self._cursor.executemany("DELETE FROM rows WHERE k = ?", gone)
         pending.clear()
