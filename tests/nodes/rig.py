@@ -26,6 +26,7 @@ class Node:
     home: Path
     authority: Authority
     places: dict[str, Place]
+    keepers: list[str]
     files: Files = field(default_factory=Files)
     server: Server | None = None
 
@@ -34,7 +35,7 @@ class Node:
         self.door = NodeDoor(self.home, self.local, lambda: {"node": self.name})
         self.authority.lay(self.home / "cluster", self.name)
         self.client = Client(client_context(self.home / "cluster"), step_s=2.0)
-        self.peers = NodePeers(self.name, self.client, self.others)
+        self.peers = NodePeers(self.name, self.client, self.others, lambda: self.keepers)
         self.blobs = ClusterBlobs(self.local, self.peers)
         await self.up()
         return self
@@ -74,6 +75,7 @@ class Nodes:
         self.authority = Authority()
         self.all: list[Node] = []
         self.places: dict[str, Place] = {}
+        self.keepers: list[str] = []  # who keeps blobs: one list, all see it change
 
     async def __aenter__(self) -> list[Node]:
         for i in range(1, self._count + 1):
@@ -83,7 +85,8 @@ class Nodes:
     async def add(self, name: str) -> Node:
         files = self._files.get(name) or Files()
         (self._home / name).mkdir(exist_ok=True)
-        node = Node(name, self._home / name, self.authority, self.places, files)
+        node = Node(name, self._home / name, self.authority, self.places, self.keepers, files)
+        self.keepers.append(name)
         self.all.append(await node.open())
         return node
 
@@ -91,6 +94,7 @@ class Nodes:
         for node in self.all:
             await node.close()
         self.all.clear()
+        self.keepers.clear()
 
 
 def run(body: Awaitable[None]) -> None:

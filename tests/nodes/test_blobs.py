@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
+import json
 import os
 import tracemalloc
 from pathlib import Path
@@ -15,6 +17,8 @@ from pileus.engine.cluster.blobs_scrub import Scrub
 from pileus.engine.cluster.placing import order
 from pileus.engine.embedded.blobs import Files
 from pileus.errors import Unavailable, WrongDigest
+from pileus.nodes import places
+from pileus.nodes.keeping import Keeping
 from pileus.services.call import HttpRequest
 from tests.nodes.rig import Node, Nodes, run
 
@@ -206,6 +210,57 @@ def test_five_nodes_keep_three_copies_at_the_owners(tmp_path: Path, data: bytes)
             assert await got(stranger, name) == data and stranger.holds(name)
 
     run(body())
+
+
+def test_a_node_leaves_and_another_joins(tmp_path: Path) -> None:
+    async def body() -> None:
+        rig = Nodes(tmp_path, 3)
+        async with rig as nodes:
+            made = {await put(nodes[i % 3], os.urandom(1000 + i)): 1000 + i for i in range(12)}
+            for node in nodes:
+                await node.blobs.settle()
+            fourth = await rig.add("n4")
+            scrubs = [scrub_of(node, list(made), 0.0) for node in nodes]
+            assert 0 < await scrubs[3].walk_names() < 12
+            for scrub in scrubs:
+                await scrub.walk_files()
+            for digest in made:
+                assert sum(node.holds(digest) for node in nodes) == 3
+            # The first leaves: what it alone would have taken along goes to the others.
+            rig.keepers.remove("n1")
+            only = await put(nodes[0], b"taken in while leaving")
+            made[only] = 22
+            leaving = scrub_of(nodes[0], list(made))
+            await fourth.down()
+            assert await leaving.hand_over() > 0
+            await fourth.up()
+            await asyncio.sleep(0)
+            assert await leaving.hand_over() == 0 and leaving.counts.left == 0
+            for digest, size in made.items():
+                assert all(node.local.size(digest) == size for node in nodes[1:])
+
+    run(body())
+
+
+def test_a_node_lost_for_long_is_replaced_where_there_is_another(tmp_path: Path) -> None:
+    told = tmp_path / "nodes.json"
+
+    class Clock:
+        def now_ms(self) -> int:
+            return 1_000_000
+
+    def view(**since_ms: int) -> Keeping:
+        seen = {n: {"health": "down", "since_ms": s, "applied": 0} for n, s in since_ms.items()}
+        told.write_text(json.dumps(seen))
+        return Keeping(told, Clock(), 900.0)
+
+    nodes = [places.Node(f"n{i}", "h", 1, 2, 3, 4, 5, 6) for i in range(1, 5)]
+    assert view(n2=100_001).keepers(nodes) == ["n1", "n2", "n3", "n4"]
+    assert view(n2=100_000).keepers(nodes) == ["n1", "n3", "n4"]
+    assert view(n2=100_001).down("n2") and not view().down("n2")
+    assert view(n2=1).keepers(nodes[:3]) == ["n1", "n2", "n3"]
+    leaving = dataclasses.replace(nodes[0], state="leaving")
+    assert view().keepers([leaving, *nodes[1:]]) == ["n2", "n3", "n4"]
 
 
 def test_one_more_node_moves_only_its_share() -> None:

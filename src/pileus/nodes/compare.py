@@ -25,6 +25,7 @@ from pileus.engine.cluster.placing import COPIES, order
 from pileus.errors import Unavailable
 from pileus.nodes import places
 from pileus.nodes.client import Client, PeerError, Place
+from pileus.nodes.keeping import STATES
 from pileus.nodes.peers import NodePeers, refusal
 from pileus.nodes.tls import client_context
 from pileus.services.call import HttpRequest, HttpResponse
@@ -39,7 +40,6 @@ REACH_S = 30.0  # for this node to come to the common entry
 KEPT_S = 900.0
 WORK_S = 1800.0
 PAGE = 1000
-KEEPING = ("member", "draining")
 _ONE = re.compile(r"/digests/([0-9a-f]{16})\?at=(\d{1,19})\Z")
 
 
@@ -147,7 +147,7 @@ def keeper(home: Path) -> Callable[[str], bool]:
     cluster = places.load(home)
     if cluster is None:
         return lambda digest: True
-    name, names = cluster.name, [n.name for n in cluster.nodes if n.state in KEEPING]
+    name, names = cluster.name, [n.name for n in cluster.nodes if n.state in STATES]
     return lambda digest: name in order(digest, names)[:COPIES]
 
 

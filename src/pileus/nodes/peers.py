@@ -13,20 +13,36 @@ SUSPECT_S = 3.0  # a node that failed is asked last, for so long
 
 
 class NodePeers:
-    """``name``: this node's. ``others()``: the other members of the cluster as they are now."""
+    """``name``: this node's. ``others()``: the other nodes of the cluster as they are now.
+    ``keepers()``: those that keep blobs, this one among them unless it leaves; without it all do.
+    ``down(name)``: whether a node is known not to answer."""
 
-    def __init__(self, name: str, client: Client, others: Callable[[], Sequence[Place]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        others: Callable[[], Sequence[Place]],
+        keepers: Callable[[], Sequence[str]] | None = None,
+        down: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         self.name = name
         self.client = client
         self._others = others
+        self._keepers = keepers
+        self._down = down
         self._suspect: dict[str, float] = {}
 
     def members(self) -> list[str]:
-        return [self.name, *(place.name for place in self._others())]
+        if self._keepers is not None:
+            return list(self._keepers())
+        return [self.name, *self.others()]
+
+    def others(self) -> list[str]:
+        return [place.name for place in self._others()]
 
     def live(self) -> list[str]:
-        now = time.monotonic()
-        return [p.name for p in self._others() if self._suspect.get(p.name, 0.0) <= now]
+        now, suspect = time.monotonic(), self._suspect
+        return [n for n in self.others() if suspect.get(n, 0.0) <= now and not self._down(n)]
 
     def places(self) -> Sequence[Place]:
         """The others, those that answered last time first."""

@@ -33,6 +33,9 @@ class Others:
     def members(self) -> list[str]:
         return ["n1", "n2", "n3"]
 
+    def others(self) -> list[str]:
+        return ["n2", "n3"]
+
     def live(self) -> list[str]:
         return ["n2", "n3"]
 

@@ -32,11 +32,15 @@ class Peers(Protocol):
     name: str  # this node's
 
     def members(self) -> Sequence[str]:
-        """Every node that keeps blobs, this one too."""
+        """Every node that keeps blobs, this one too unless it leaves."""
+        ...
+
+    def others(self) -> Sequence[str]:
+        """Every other node, whether it keeps blobs or does not yet, or no more."""
         ...
 
     def live(self) -> Sequence[str]:
-        """Other members that answered lately."""
+        """Those of them that seem to answer."""
         ...
 
     async def put(self, node: str, digest: str, body: bytes | AsyncIterator[bytes]) -> None:
@@ -67,14 +71,14 @@ class ClusterBlobs:
         return order(digest, self.peers.members())[:COPIES]
 
     def ranked(self, digest: str) -> list[str]:
-        """The other nodes, best place first: those that answer, then the rest."""
-        others = order(digest, (m for m in self.peers.members() if m != self.peers.name))
-        live = set(self.peers.live())
-        return sorted(others, key=lambda node: node not in live)
+        """The other nodes, best place first: owners and keepers that answer, then the rest."""
+        keepers, live = set(self.peers.members()), set(self.peers.live())
+        others = order(digest, self.peers.others())
+        return sorted(others, key=lambda node: (node not in live, node not in keepers))
 
     def needed(self) -> int:
         """Disks that must have a blob before its writer is answered."""
-        return min(SYNCED, len(self.peers.members()))
+        return min(SYNCED, len({self.peers.name, *self.peers.members()}))
 
     # -- writing ---------------------------------------------------------------------------
     def create(self, *, hashed: bool = True) -> ClusterBlobWriter:

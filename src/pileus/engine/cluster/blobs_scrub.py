@@ -37,6 +37,7 @@ class Counts:
     dropped: int = 0
     missing: int = 0  # in the last walk over names: owned, lacking, nowhere to be had
     walks: int = 0
+    left: int = -1  # named blobs here that some owner still lacks; -1: not looked, not leaving
 
 
 class Scrub:
@@ -77,6 +78,8 @@ class Scrub:
             if now != known or time.monotonic() >= due:
                 known, due = now, time.monotonic() + NAMES_S
                 await self._try(self.walk_names)
+            if peers.name not in peers.members():
+                await self._try(self.hand_over)
             await asyncio.sleep(TURN_S)
 
     async def _keep_files(self) -> None:
@@ -116,6 +119,23 @@ class Scrub:
 
     def _here(self, digest: str) -> bool:
         return os.path.exists(self._blobs.path(digest))
+
+    async def hand_over(self) -> int:
+        """This node keeps blobs no more: bring every named one to the owners that lack it. Answers
+        how many are not yet with all of them; at 0 the node may go."""
+        after, left = "", 0
+        while page := await asyncio.to_thread(self._blobs.local.some, after, PAGE):
+            after = page[-1]
+            for digest in filter(self._is_named, page):
+                try:
+                    for node in self._blobs.owners(digest):
+                        if not await self._blobs.peers.has(node, digest):
+                            await self._blobs.send(node, digest)
+                except (Unavailable, FileNotFoundError) as e:
+                    log.info("blob %s is not handed over yet: %s", digest, e)
+                    left += 1
+        self.counts.left = left
+        return left
 
     # -- files: what is here -----------------------------------------------------------------
     async def walk_files(self, after: str = "") -> None:
