@@ -74,7 +74,8 @@ class Copy:
         self.id = f"{spec.name}-{number}-{secrets.token_hex(4)}"
         self.state = STARTING
         self.failures = 0
-        self.reason = ""  # why it is being ended, or what is wrong with its health
+        self.reason = ""  # why it is being ended
+        self.trouble = ""  # what is wrong with its health
         self.last_exit = ""
         self.since_ms = log.now_ms()
         self.healthy_at = 0.0
@@ -247,7 +248,7 @@ class Copy:
             trouble = await self._probe()
             check = self.spec.health
             before, self.failures = self.failures, self.failures + 1 if trouble else 0
-            self.reason = f"health check: {trouble}" if trouble else ""
+            self.trouble = f"health check: {trouble}" if trouble else ""
             if not trouble:
                 self._well()
             if bool(before) != bool(self.failures) and self.state == HEALTHY:
@@ -338,7 +339,7 @@ class Copy:
             "state": self.state,
             "since_ms": self.since_ms,
             "failures": self.failures,
-            "reason": self.reason,
+            "reason": self.reason or self.trouble,
             "port": self.port,
         }
 
