@@ -32,7 +32,17 @@ def put(tx: Tx, args: list[Any]) -> None:
     tx.put(keys.key("t", "p", str(args[0])), args[1])
 
 
-RULES = {"test.append": append_byte, "test.put": put}
+def count(tx: Tx, args: list[int]) -> int:
+    """Append a number to the row of its writer, which must hold all below it; answers how many
+    it holds then."""
+    key = keys.key("t", "counts", str(args[0]))
+    value = tx.get(key) or b""
+    assert len(value) == 4 * args[1], "lost or doubled"
+    tx.put(key, value + args[1].to_bytes(4, "big"))
+    return args[1] + 1
+
+
+RULES = {"test.count": count, "test.append": append_byte, "test.put": put}
 
 
 def fresh_shard() -> int:

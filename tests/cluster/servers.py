@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import signal
 import socket
 import subprocess
@@ -46,6 +47,10 @@ def nodes(home: Path, count: int) -> list[NatsNode]:
     ]
 
 
+def _end_with_us() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Server:
     """One server process."""
 
@@ -56,7 +61,9 @@ class Server:
     def start(self) -> None:
         words = command(self.node, alone=not self.node.routes)
         with open(self.node.store_dir.parent / f"{self.node.name}.log", "ab") as out:
-            self.process = subprocess.Popen(words, stdout=out, stderr=out)
+            # The thread that starts it is the tests' own: the server ends with it, whatever ends
+            # it.
+            self.process = subprocess.Popen(words, stdout=out, stderr=out, preexec_fn=_end_with_us)
 
     def signal(self, number: int) -> None:
         assert self.process is not None

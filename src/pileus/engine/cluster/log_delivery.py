@@ -23,7 +23,8 @@ log = logging.getLogger("pileus.engine.delivery")
 HEARTBEAT_S = 0.5
 SILENCE_S = 1.6
 FORGET_S = 10.0
-PAUSE_S, PAUSE_S_MAX = 0.05, 1.0
+CREATE_S_MAX = 1.0  # asked again then: without a leader nobody answers
+PAUSE_S, PAUSE_S_MAX = 0.05, 0.5
 FULL_S = 0.02
 PENDING_MESSAGES, PENDING_BYTES = 1_000_000, 512 * 1024**2
 
@@ -93,9 +94,8 @@ class Delivery:
             pending_bytes_limit=PENDING_BYTES,
         )
         try:
-            told = await streams.ask(
-                self._client, f"CONSUMER.CREATE.{self._stream}", self._consumer(inbox)
-            )
+            what, wanted = f"CONSUMER.CREATE.{self._stream}", self._consumer(inbox)
+            told = await streams.ask(self._client, what, wanted, CREATE_S_MAX)
             self._heard = self._loop.time()
             await self._until_broken()
         finally:

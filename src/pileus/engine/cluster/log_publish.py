@@ -26,7 +26,7 @@ from pileus.errors import Unavailable
 log = logging.getLogger("pileus.engine.publish")
 MESSAGE_BYTES_MAX = 1024 * 1024
 MESSAGE_ENTRIES_MAX = 512
-IN_FLIGHT_MAX = 8
+IN_FLIGHT_MAX = 3
 APART_MAX = log_messages.WINDOW // 2
 REPEAT_S = 0.5
 GIVE_UP_S = 20.0
@@ -37,7 +37,7 @@ BarrierReply = Callable[[int | Exception], None]
 class _Sent:
     """A message under way and who waits for it."""
 
-    __slots__ = ("acked", "barriers", "begun", "body", "last", "number", "waiting")
+    __slots__ = ("acked", "barriers", "begun", "body", "last", "number", "reached", "waiting")
 
     def __init__(
         self, number: int, body: bytes, waiting: list[Waiting], barriers: list[BarrierReply]
@@ -48,11 +48,12 @@ class _Sent:
         self.barriers = barriers
         self.begun = self.last = 0.0
         self.acked = False
+        self.reached = 0  # how far the replica had come when it was first sent
 
 
 class Publisher:
     """One process's messages to one stream. ``lost(at)`` is called when the stream acknowledges
-    a place at or below ``reached()``: it has lost what it gave before."""
+    a place at or below ``reached()`` when it was sent: it has lost what it gave before."""
 
     def __init__(
         self,
@@ -130,6 +131,7 @@ class Publisher:
         body = log_messages.pack(self._session, self._number, entries)
         sent = flight[self._number] = _Sent(self._number, body, waiting, barriers)
         sent.begun = self._loop.time()
+        sent.reached = self._reached()
         return sent
 
     def _pack(self) -> list[Waiting]:
@@ -188,7 +190,7 @@ class Publisher:
             self._why = f"the log refuses: {told['error'].get('description', '')}"
             return
         sent.acked = True
-        if not told.get("duplicate") and told["seq"] <= self._reached():
+        if not told.get("duplicate") and told["seq"] <= sent.reached:
             self._lost(told["seq"])
 
     def applied(self, done: Applied) -> None:

@@ -112,12 +112,14 @@ class ApiError(Unavailable):
         self.code = code
 
 
-async def ask(client: Client, what: str, body: Any = None) -> dict[str, Any]:
+async def ask(
+    client: Client, what: str, body: Any = None, seconds_max: float = REQUEST_S
+) -> dict[str, Any]:
     """One request of JetStream's API. ``ApiError`` when it is refused, ``Unavailable`` when nobody
     answers: what became of it is unknown then."""
     data = b"" if body is None else json.dumps(body).encode()
     try:
-        told = await client.request(f"$JS.API.{what}", data, timeout=REQUEST_S)
+        told = await client.request(f"$JS.API.{what}", data, timeout=seconds_max)
     except (NatsError, TimeoutError, OSError) as e:
         raise Unavailable(
             f"the log's servers do not answer ({type(e).__name__})",

@@ -1,0 +1,119 @@
+"""Three log servers and three replicas: leaders change and die while entries are written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.engine.cluster import streams
+from pileus.errors import Unavailable
+from pileus.state.store import Store
+from tests.cluster.replicas import Replicas, until
+from tests.cluster.servers import Server, running
+
+WRITERS = 12
+Fault = Callable[[list[Server], Store], Awaitable[None]]
+
+
+class Writer:
+    """Appends 0, 1, 2, … to a row of its own and repeats what it did not learn the end of."""
+
+    def __init__(self, name: int, store: Store) -> None:
+        self.name = name
+        self.acknowledged = 0
+        self.repeats = 0
+        self._store = store
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            request = os.urandom(16)
+            args = [self.name, self.acknowledged]
+            while True:
+                try:
+                    length = await self._store.submit("test.count", args, request)
+                    break
+                except Unavailable:
+                    self.repeats += 1
+                    await asyncio.sleep(0.05)
+            self.acknowledged += 1
+            assert length == self.acknowledged, "lost or doubled"
+
+
+async def leader(servers: list[Server], store: Store) -> Server:
+    log: Any = store.log
+    while True:
+        told = await streams.info(log.client, log.stream.name)
+        for server in servers:
+            if server.node.name == told.leader:
+                return server
+        await asyncio.sleep(0.05)  # none just now
+
+
+async def step_down(servers: list[Server], store: Store) -> None:
+    log: Any = store.log
+    before = await leader(servers, store)
+    await streams.step_down(log.client, log.stream.name)
+    for _ in range(100):
+        if await leader(servers, store) is not before:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the leader stays")
+
+
+async def kill(servers: list[Server], store: Store) -> None:
+    """kill -9 of the leader; back after others lead."""
+    victim = await leader(servers, store)
+    victim.kill()
+    await another_leads(servers, store, victim)
+    victim.start()
+
+
+async def another_leads(servers: list[Server], store: Store, victim: Server) -> None:
+    log: Any = store.log
+    for _ in range(400):
+        try:
+            told = await streams.info(log.client, log.stream.name)
+        except Unavailable:
+            continue
+        if told.leader not in ("", victim.node.name):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("nobody leads")
+
+
+@pytest.mark.parametrize("fault", [step_down, kill])
+def test_nothing_is_lost_or_doubled(fault: Fault, tmp_path: Path) -> None:
+    async def body(servers: list[Server]) -> None:
+        replicas = Replicas(tmp_path, [s.node for s in servers], 0)
+        async with replicas.store("a", 0) as a, replicas.store("b", 1) as b:
+            async with replicas.store("c", 2) as c:
+                log: Any = a.log
+                await streams.current(log.client, log.stream.name, 3, 20)
+                await under_load([a, b, c], lambda: fault(servers, a))
+                await asyncio.gather(*(s.barrier() for s in (a, b, c)))
+                await until(lambda: a.replica.applied == b.replica.applied == c.replica.applied)
+                assert a.replica.chain == b.replica.chain == c.replica.chain
+
+    with running(tmp_path, 3) as servers:
+        asyncio.run(body(servers))
+
+
+async def under_load(stores: list[Store], fault: Callable[[], Awaitable[None]]) -> None:
+    writers = [Writer(n, stores[n % len(stores)]) for n in range(WRITERS)]
+    stopping = asyncio.Event()
+    running = asyncio.gather(*(w.run(stopping) for w in writers))
+    await until(lambda: all(w.acknowledged > 3 for w in writers))
+    try:
+        await fault()
+        before = [w.acknowledged for w in writers]
+        await until(
+            lambda: all(w.acknowledged > n + 3 for w, n in zip(writers, before, strict=True))
+        )
+    finally:
+        stopping.set()
+        await running
