@@ -217,6 +217,72 @@ Resources:
     assert json.load(answer["Payload"]) == {"hello": "sam"}
 
 
+STREAMED = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Orders:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: id, AttributeType: S}]
+      KeySchema: [{AttributeName: id, KeyType: HASH}]
+      StreamSpecification: {StreamViewType: NEW_IMAGE}
+  Reader:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: index.handler
+      InlineCode: |
+        def handler(event, context):
+            for record in event["Records"]:
+                print("seen", record["dynamodb"]["Keys"]["id"]["S"])
+      Events:
+        Changes:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Orders.StreamArn
+            StartingPosition: TRIM_HORIZON
+            BatchSize: SIZE
+            MaximumRetryAttempts: 2
+            FilterCriteria:
+              Filters: [{Pattern: '{"eventName": ["INSERT"]}'}]
+"""
+
+
+def test_a_sam_function_reads_a_tables_stream(cloud: Cloud, cfn: Any) -> None:
+    caps = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    create(cfn, "streamed", STREAMED.replace("SIZE", "5"), Capabilities=caps)
+    found = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources(cfn, "streamed")}
+    lambdas = cloud.client("lambda")
+    told = lambdas.get_event_source_mapping(UUID=found["ReaderChanges"])
+    assert (told["State"], told["BatchSize"], told["MaximumRetryAttempts"]) == ("Enabled", 5, 2)
+    cloud.client("dynamodb").put_item(TableName=found["Orders"], Item={"id": {"S": "o-17"}})
+    group = f"/aws/lambda/{found['Reader']}"
+    for _ in range(100):
+        try:
+            lines = cloud.client("logs").filter_log_events(logGroupName=group)["events"]
+        except ClientError:
+            lines = []
+        if any("seen o-17" in line["message"] for line in lines):
+            break
+        time.sleep(0.2)
+    else:
+        raise AssertionError("the record did not come")
+    body = STREAMED.replace("SIZE", "7").replace("            MaximumRetryAttempts: 2\n", "")
+    cfn.update_stack(StackName="streamed", TemplateBody=body, Capabilities=caps)
+    settle(cfn, "streamed", "update")
+    told = lambdas.get_event_source_mapping(UUID=found["ReaderChanges"])
+    assert (told["BatchSize"], told["MaximumRetryAttempts"]) == (7, -1)
+    cfn.delete_stack(StackName="streamed")
+    settle(cfn, "streamed", "delete")
+    assert (
+        lambdas.list_event_source_mappings(EventSourceArn=told["EventSourceArn"])[
+            "EventSourceMappings"
+        ]
+        == []
+    )
+
+
 def test_a_bucket_with_a_key_of_its_own(cloud: Cloud, cfn: Any) -> None:
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Fn::GetAtt": ["Key", "Arn"]}}
     rule = {"ServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}

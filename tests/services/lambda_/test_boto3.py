@@ -204,12 +204,11 @@ def test_refusals_in_aws_words(cloud: Any, role: str, function: str) -> None:
     assert text == "The role defined for the function cannot be assumed by Lambda."
     code, status, _ = refused(lambda: client.invoke(FunctionName=function, Payload=b"{"))
     assert (code, status) == ("InvalidRequestContentException", 400)
+    signing = f"arn:aws:lambda:us-east-1:{account}:code-signing-config:csc-{'0' * 17}"
     code, _, text = refused(
-        lambda: client.create_event_source_mapping(
-            FunctionName=function, EventSourceArn="arn:aws:sqs:us-east-1:1:q"
-        )
+        lambda: client.list_functions_by_code_signing_config(CodeSigningConfigArn=signing)
     )
-    assert "CreateEventSourceMapping" in text
+    assert "ListFunctionsByCodeSigningConfig" in text
 
 
 def test_a_role_without_logs_permission_writes_nothing(cloud: Any) -> None:

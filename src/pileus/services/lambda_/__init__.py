@@ -16,6 +16,7 @@ from pileus.services.lambda_ import (
     event_config,
     functions,
     layers,
+    mappings,
     permissions,
     provisioned,
     tags,
@@ -30,6 +31,7 @@ from pileus.services.lambda_.invoke import Invoker
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.roles import Roles
 from pileus.services.lambda_.room import Room
+from pileus.services.lambda_.sources import Sources
 from pileus.services.lambda_.targets import Targets
 from pileus.services.logship import LogShip
 
@@ -82,6 +84,11 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "GetFunctionUrlConfig": urls.get_url,
     "DeleteFunctionUrlConfig": urls.delete_url,
     "ListFunctionUrlConfigs": urls.list_urls,
+    "CreateEventSourceMapping": mappings.create,
+    "GetEventSourceMapping": mappings.get,
+    "ListEventSourceMappings": mappings.list_mappings,
+    "UpdateEventSourceMapping": mappings.update,
+    "DeleteEventSourceMapping": mappings.delete,
     "TagResource": tags.tag_resource,
     "UntagResource": tags.untag_resource,
     "ListTags": tags.list_tags,
@@ -104,7 +111,9 @@ def build(parts: Parts) -> Service:
     targets = Targets(parts.store, parts.config, lambda digest: str(parts.blobs.path(digest)))
     ship = LogShip(parts.dispatch)
     invoker = Invoker(room, targets, ship)
-    events = EventQueue(room, targets, invoker.run, Destinations(room), parts.owner)
+    destinations = Destinations(room)
+    events = EventQueue(room, targets, invoker.run, destinations, parts.owner)
+    sources = Sources(room, targets, invoker.run, destinations, parts.owner)
     invoker.queue = events
     operations: dict[str, Operation] = {
         name: partial(function, room) for name, function in OPERATIONS.items()
@@ -131,6 +140,11 @@ def build(parts: Parts) -> Service:
 
     async def begin() -> None:
         events.queue.start()
+        sources.start()
+
+    async def cease() -> None:
+        await sources.stop()
+        await events.queue.stop()
 
     return Service(
         "lambda",
@@ -140,5 +154,5 @@ def build(parts: Parts) -> Service:
         start=start,
         stop=stop,
         begin=begin,
-        cease=events.queue.stop,
+        cease=cease,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call
-from pileus.services.lambda_ import rows
+from pileus.services.lambda_ import mappings, rows
 from pileus.services.lambda_.invoke import name_of
 from pileus.services.lambda_.names import FunctionName, function_name, layer_name
 from pileus.services.lambda_.permissions import resource_policy
@@ -43,6 +43,8 @@ class AccessRules:
             return self._invoke(call)
         if operation in UNBOUND:
             return [Access(f"lambda:{operation}", "*")]
+        if "EventSourceMapping" in operation:
+            return [self._mapping(call)]
         if "Layer" in operation:
             return [self._layer(call)]
         if "Resource" in call.params:
@@ -87,6 +89,20 @@ class AccessRules:
         action = ACTION.get(call.operation, call.operation)
         policy = resource_policy(self._room, name) if record else None
         return Access(f"lambda:{action}", name.qualified_arn, policy, name.account, context)
+
+    def _mapping(self, call: Call) -> Access:
+        """Conditions may ask for the function (``lambda:FunctionArn``)."""
+        params, partition = call.params, f"{call.account}/{call.region}"
+        resource, record = "*", None
+        if params.get("UUID"):
+            resource = mappings.mapping_arn(partition, params["UUID"])
+            record = self._room.store.get_json(mappings.mapping_key(partition, params["UUID"]))
+        context = {}
+        if params.get("FunctionName"):
+            context["lambda:FunctionArn"] = function_name(call, params["FunctionName"]).arn
+        elif record is not None:
+            context["lambda:FunctionArn"] = mappings.function_of(record).arn
+        return Access(f"lambda:{call.operation}", resource, context=context)
 
     def _layer(self, call: Call) -> Access:
         name = layer_name(call, call.params.get("LayerName") or call.params.get("Arn") or "")

@@ -17,6 +17,7 @@ from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import InvokeOutcome
 from pileus.services.call import Principal
 from pileus.services.lambda_.room import Room
+from pileus.services.lambda_.rows import new_id
 from pileus.services.lambda_.targets import Version
 from pileus.services.lambda_.times import iso
 
@@ -40,7 +41,8 @@ class Destinations:
     async def succeeded(self, policy: dict[str, Any], ended: Ended) -> None:
         """Tell ``OnSuccess``; a failure is logged, as AWS counts it in a metric and goes on."""
         if policy["on_success"]:
-            error = await self._send(policy["on_success"], ended, self._record(ended, "Success"))
+            record = self._record(ended, "Success")
+            error = await self.tell(policy["on_success"], ended.version, record, _place(ended))
             if error:
                 log.error("destination %s: %s", policy["on_success"], error)
 
@@ -50,7 +52,8 @@ class Destinations:
         errors = []
         if policy["on_failure"]:
             record = self._record(ended, condition)
-            errors.append(await self._send(policy["on_failure"], ended, record))
+            target = policy["on_failure"]
+            errors.append(await self.tell(target, ended.version, record, _place(ended)))
         if policy["dead_letter"]:
             errors.append(await self._dead_letter(policy["dead_letter"], ended))
         told = "; ".join(error for error in errors if error)
@@ -79,19 +82,27 @@ class Destinations:
             record["responsePayload"] = _loads(outcome.payload)
         return record
 
-    async def _send(self, target: str, ended: Ended, record: dict[str, Any]) -> str:
+    async def tell(self, target: str, version: Version, record: dict[str, Any], place: str) -> str:
+        """Hand ``record`` to ``target`` as the function's role; answers why not, or ''. ``place``:
+        what the keys of objects begin with, where it is a bucket."""
         text = orjson.dumps(record).decode()
         service, region, account, name = _split(target)
         params: dict[str, Any]
         if service == "sqs":
             params = {"QueueUrl": self._queue_url(account, name), "MessageBody": text}
-            return await self._dispatch("sqs", "SendMessage", params, ended, region)
+            return await self._dispatch("sqs", "SendMessage", params, version, region)
         if service == "sns":
             params = {"TopicArn": target, "Message": text}
-            return await self._dispatch("sns", "Publish", params, ended, region)
+            return await self._dispatch("sns", "Publish", params, version, region)
         if service == "lambda":
             params = {"FunctionName": target, "InvocationType": "Event", "Payload": text.encode()}
-            return await self._dispatch("lambda", "Invoke", params, ended, region)
+            return await self._dispatch("lambda", "Invoke", params, version, region)
+        if service == "s3":
+            moment = iso(self.room.clock.now_ms())
+            day, at = moment[:10], moment[:19].replace(":", ".")
+            name = f"{place}/{day.replace('-', '/')}/{at}-{new_id(self.room.clock)}"
+            params = {"Bucket": target.rpartition(":")[2], "Key": name, "Body": text.encode()}
+            return await self._dispatch("s3", "PutObject", params, version, "")
         if service == "events":
             state = record["requestContext"]["condition"]
             kind = "Success" if state == "Success" else "Failure"
@@ -102,7 +113,8 @@ class Destinations:
                 "EventBusName": target,
                 "Resources": [target, record["requestContext"]["functionArn"]],
             }
-            return await self._dispatch("events", "PutEvents", {"Entries": [entry]}, ended, region)
+            params = {"Entries": [entry]}
+            return await self._dispatch("events", "PutEvents", params, version, region)
         return f"a destination of the service {service} is not built"
 
     async def _dead_letter(self, target: str, ended: Ended) -> str:
@@ -123,19 +135,19 @@ class Destinations:
                 "MessageBody": text,
                 "MessageAttributes": typed,
             }
-            return await self._dispatch("sqs", "SendMessage", params, ended, region)
+            return await self._dispatch("sqs", "SendMessage", params, ended.version, region)
         params = {"TopicArn": target, "Message": text, "MessageAttributes": typed}
-        return await self._dispatch("sns", "Publish", params, ended, region)
+        return await self._dispatch("sns", "Publish", params, ended.version, region)
 
     def _queue_url(self, account: str, name: str) -> str:
         return f"http://127.0.0.1:{self.room.config.port}/{account}/{name}"
 
     async def _dispatch(
-        self, service: str, operation: str, params: dict[str, Any], ended: Ended, region: str
+        self, service: str, operation: str, params: dict[str, Any], version: Version, region: str
     ) -> str:
         """Why it failed, or ''."""
         try:
-            principal = await self._principal(ended.version)
+            principal = await self._principal(version)
             await self.room.dispatch(service, operation, params, principal=principal, region=region)
         except AwsError as error:
             return f"{service}:{operation}: {error.code}: {error.message}"
@@ -146,6 +158,10 @@ class Destinations:
     async def _principal(self, version: Version) -> Principal:
         session = await self.room.roles.session(version.role, version.function.name)
         return session.principal
+
+
+def _place(ended: Ended) -> str:
+    return f"aws/lambda/async/{ended.version.function.name}"
 
 
 def _split(arn: str) -> tuple[str, str, str, str]:

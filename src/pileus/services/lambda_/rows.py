@@ -7,7 +7,8 @@ URL · ``pc/NAME/QUALIFIER`` provisioned concurrency · ``l/LAYER`` layer · ``l
 version (its policy inside). Partition ``urls``: URL id → who it belongs to. ``keys``: the key that
 signs code locations. Numbers have ten digits, so that they sort. Names hold no ``/``.
 
-Table ``blobrefs`` names the code zips in use, one row per owner.
+Tables ``lambdaesm`` and ``lambdaesmplace``: event source mappings and how far they have read
+(``mappings.py``). Table ``blobrefs`` names the code zips in use, one row per owner.
 """
 
 from __future__ import annotations

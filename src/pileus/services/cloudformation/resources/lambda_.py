@@ -1,4 +1,4 @@
-"""AWS::Lambda::Function, LayerVersion, Permission, Version, Alias, Url, EventInvokeConfig."""
+"""AWS::Lambda::Function, LayerVersion, Permission, Version, Alias, Url, EventSourceMapping."""
 
 from __future__ import annotations
 
@@ -240,6 +240,52 @@ class Url:
         )
 
 
+class EventSourceMapping:
+    """``Ref`` gives its UUID. What another source than a stream would need is refused by Lambda."""
+
+    replacing = frozenset({"EventSourceArn", "StartingPosition", "StartingPositionTimestamp"})
+
+    @staticmethod
+    def _settings(wish: Properties, old: Properties) -> dict[str, Any]:
+        """As the API takes them; what the template no longer names goes back to its default."""
+        defaults = {
+            "BatchSize": 100, "BisectBatchOnFunctionError": False, "Enabled": True,
+            "DestinationConfig": {"OnFailure": {}}, "FilterCriteria": {"Filters": []},
+            "FunctionResponseTypes": [], "MaximumBatchingWindowInSeconds": 0,
+            "MaximumRecordAgeInSeconds": -1, "MaximumRetryAttempts": -1,
+            "ParallelizationFactor": 1, "TumblingWindowInSeconds": 0,
+        }  # fmt: skip
+        gone = {n: v for n, v in defaults.items() if n in old and n not in wish}
+        settings = {n: whole(v) for n, v in wish.items() if n not in ("Tags", "FilterCriteria")}
+        if "FilterCriteria" in wish:  # patterns stay texts, whatever they look like
+            settings["FilterCriteria"] = wish["FilterCriteria"]
+        for name in ("MaximumRecordAgeInSeconds", "MaximumRetryAttempts"):
+            if name in settings:
+                settings[name] = int(settings[name])  # "-1"
+        return gone | settings
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        need(wish, "FunctionName")
+        made = await site.call(
+            "lambda",
+            "CreateEventSourceMapping",
+            **self._settings(wish, {}),
+            Tags=tag_map(wish, site) or None,
+        )
+        uuid, arn = made["UUID"], made["EventSourceMappingArn"]
+        return Made(uuid, {"Id": uuid, "EventSourceMappingArn": arn})
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        settings = self._settings(wish, old)
+        for name in self.replacing:
+            settings.pop(name, None)
+        await site.call("lambda", "UpdateEventSourceMapping", UUID=made.physical_id, **settings)
+        return made
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await site.gone("lambda", "DeleteEventSourceMapping", UUID=made.physical_id)
+
+
 KINDS: dict[str, Any] = {
     "AWS::Lambda::Function": Function(),
     "AWS::Lambda::LayerVersion": LayerVersion(),
@@ -247,4 +293,5 @@ KINDS: dict[str, Any] = {
     "AWS::Lambda::Version": Version(),
     "AWS::Lambda::Alias": Alias(),
     "AWS::Lambda::Url": Url(),
+    "AWS::Lambda::EventSourceMapping": EventSourceMapping(),
 }
