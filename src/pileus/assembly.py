@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,11 +21,18 @@ from pileus.console.parts import PartsDoor
 from pileus.console.rows import ROWS, TABLETS, RowsDoor
 from pileus.edge import caddy
 from pileus.edge.door import Edge
+from pileus.engine.cluster import nats
+from pileus.engine.cluster.blobs import ClusterBlobs
+from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
-from pileus.nodes import beats, join, operating
+from pileus.nodes import beats, join, operating, places
 from pileus.nodes.admitting import JoinDoor
+from pileus.nodes.alone import Alone
+from pileus.nodes.catchup import fetch_checkpoint
+from pileus.nodes.members import Members, log_server, log_settings
 from pileus.nodes.operating import Operating
+from pileus.nodes.station import Station
 from pileus.runtime.client import Runtime
 from pileus.runtime.egress import Allowed
 from pileus.services import (
@@ -51,6 +59,7 @@ from pileus.services.iam.identities import Identities
 from pileus.services.outbound import Outbound
 from pileus.services.s3 import control as s3_control
 from pileus.state.housekeeping import Housekeeping
+from pileus.state.rebuild import Clustered
 from pileus.state.store import Store
 from pileus.supervisor import Part
 from pileus.telemetry import Meters, Telemetry, collect
@@ -87,6 +96,7 @@ class Front:
     servers: list[Server] = field(default_factory=list)
     ready: bool = False
     begun: list[Service] = field(default_factory=list)
+    station: Station | Alone | None = None
 
     async def start(self) -> None:
         """Services first, then the doors, so that nothing is answered half-made."""
@@ -95,7 +105,10 @@ class Front:
                 await service.start()
         if self.housekeeping is not None:
             await self.housekeeping.start()
-            await self.begin()
+            if self.station is None:
+                await self.begin()
+            else:
+                await self.station.start(self.begin, self.cease)
         self.ready = True
         limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
         where = (self.config.bind, self.config.port)
@@ -133,6 +146,8 @@ class Front:
             await server.stop()
         if self.housekeeping is not None:
             await self.housekeeping.stop()
+        if self.station is not None:
+            await self.station.stop()
         await self.cease()
         await self.http_apis.close()
         await self.long_running.close()
@@ -171,21 +186,30 @@ async def assemble(config: Config, index: int) -> Front:
     """Front process ``index`` of this machine; 0 is the writer and does the background work."""
     clock = SystemClock()
     meters = Meters(f"front-{index}")
+    files = FileBlobs(config.path("blobs"))
+    cluster = places.load(config.home)
+    members = Members(config.home, cluster) if cluster is not None else None
+    on_cluster = members is not None and members.started.engine == places.CLUSTER
+    blobs = ClusterBlobs(files, members.peers()) if members and on_cluster else files
     if index == 0:
-        store = await Store.open(config.home, RULES, clock)
+        clustered = _clustered(config, members) if members and on_cluster else None
+        store = await Store.open(config.home, RULES, clock, clustered)
         await vault.prepare(store, clock, config)
         await bootstrap(store, clock, config)
     else:
-        store = await Store.connect(config.home, clock)
+        node = members.name if members and on_cluster else ""
+        store = await Store.connect(config.home, clock, node=node)
     sealed, opened = seal(store), vault.unlocked(store, config)
     while sealed is None or opened is None:  # the writer records them at the very first start
         await clock.sleep(0.02)
         sealed, opened = seal(store), vault.unlocked(store, config)
+    if members is not None:
+        members.reading(store)
     identities = Identities(store, sealed)
     dispatch = Dispatcher()
     parts = Parts(
         store=store,
-        blobs=FileBlobs(config.path("blobs")),
+        blobs=blobs,
         clock=clock,
         config=config,
         dispatch=dispatch,
@@ -194,7 +218,7 @@ async def assemble(config: Config, index: int) -> Front:
         credentials=Minter(identities, sealed, clock),
         vault=opened,
         background=index == 0,
-        owner=f"{socket.gethostname()}:{config.home}",
+        owner=members.name if members is not None else f"{socket.gethostname()}:{config.home}",
         outbound=Outbound(Allowed.parse([config.egress_allow])),
         meters=meters,
     )
@@ -219,8 +243,26 @@ async def assemble(config: Config, index: int) -> Front:
         front.housekeeping = Housekeeping(
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
         )
+        if isinstance(blobs, ClusterBlobs) and members is not None:
+            front.station = Station(config, members, store, clock, blobs)
+        elif members is not None:
+            front.station = Alone(config, members, store, clock)
     _mount(front)
     return front
+
+
+def _clustered(config: Config, members: Members) -> Clustered:
+    """The log of the cluster, and another node's state where this one's is of no use."""
+    settings = log_settings(config.home, members.started)
+
+    async def fetch(target: Path, at_least: int) -> None:
+        peers = members.peers()
+        try:
+            await fetch_checkpoint(peers, config.home, target, at_least)
+        finally:
+            peers.client.close()
+
+    return Clustered(functools.partial(ClusterLog, settings), fetch, members.name)
 
 
 def _mount(front: Front) -> None:
@@ -259,6 +301,23 @@ def _mount(front: Front) -> None:
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
     router.mount_host("lambda-url", functions.serve)
+
+
+def log_parts(config: Config) -> list[Part]:
+    """A node's server of the log, wanted as soon as there are two nodes; nothing on one machine.
+    ``Unavailable`` when there is no server to run."""
+    cluster = places.load(config.home)
+    if cluster is None:
+        return []
+    nats.server_path()
+    wanted = cluster.engine == places.CLUSTER
+    return [Part("log", functools.partial(_log_server, config), wanted=wanted)]
+
+
+def _log_server(config: Config) -> None:
+    cluster = places.load(config.home)  # as it is now: nodes come and go
+    assert cluster is not None
+    nats.run(log_server(config.home, cluster))
 
 
 def other_parts(config: Config) -> list[Part]:

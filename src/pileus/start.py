@@ -19,7 +19,7 @@ import click
 
 from pileus.config import Config
 from pileus.errors import Unavailable
-from pileus.nodes import places
+from pileus.nodes import entering, places
 from pileus.supervisor import (
     Part,
     Running,
@@ -78,6 +78,8 @@ def up(config: Config, apps: str, detach: bool) -> None:
         _attach(config, detach)
         return
     config = with_ports(config, NODE_PORTS if node else PORTS)
+    if node:
+        entering.moved(config)
     gc.disable()  # nothing imported now is ever garbage: to look for it is a tenth of the start
     supervisor = Supervisor(config, parts(config))
     gc.freeze()
@@ -174,7 +176,7 @@ def parts(config: Config) -> list[Part]:
 
     count = config.front_processes or os.cpu_count() or 1
     fronts = [Part(f"front-{i}", functools.partial(front.run, config, i)) for i in range(count)]
-    return [fronts[0], *assembly.other_parts(config), *fronts[1:]]
+    return [*assembly.log_parts(config), fronts[0], *assembly.other_parts(config), *fronts[1:]]
 
 
 def with_ports(config: Config, names: Sequence[str] = PORTS) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -67,7 +68,8 @@ def ask(
 
     keys = start.credentials(config)
     data = json.dumps(body or {}).encode()
-    request = AWSRequest(method, cloud.endpoint + path, data=data)
+    headers = {"x-amz-content-sha256": hashlib.sha256(data).hexdigest()}
+    request = AWSRequest(method, cloud.endpoint + path, headers=headers, data=data)
     owner = Credentials(keys["access_key_id"], keys["secret_access_key"])
     SigV4Auth(owner, "pileus", cloud.region).add_auth(request)
     connection = http.client.HTTPConnection(cloud.endpoint.rpartition("/")[2], timeout=ASK_S)

@@ -46,7 +46,7 @@ class Part:
     restarts: int = 0
     started: float = 0.0
     due: float = 0.0
-    wanted: bool = True  # False: an operator stopped it
+    wanted: bool = True  # False: an operator stopped it, or its time has not come
     deadline: float = float("inf")  # being stopped: when it is killed
     since: float = 0.0  # of its state, seconds since 1970
     ended: str = ""  # how it ended last
@@ -163,8 +163,7 @@ class Supervisor:
         gc.freeze()
         self.announce()
         self._listener = control.Listener(self.config.path("run"))
-        for part in self.parts:
-            self._start(part)
+        self._turn(time.monotonic())
         while True:
             self._tell()
             told = signal.sigtimedwait(WATCHED, WATCH_SECONDS)

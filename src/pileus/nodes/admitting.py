@@ -14,7 +14,7 @@ from pileus.config import Config
 from pileus.errors import AwsError, Unavailable
 from pileus.nodes import certs, join, membership, places, token
 from pileus.nodes.membership import Refused
-from pileus.nodes.places import PORTS, Cluster, Files, Node
+from pileus.nodes.places import CLUSTER, PORTS, Cluster, Files, Node
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.services.vault import root_key_path
 
@@ -108,7 +108,7 @@ class JoinDoor:
             address=node.address,
             now=now,
         )
-        theirs = replace(cluster.knowing(node), name=node.name, founder=False)
+        theirs = replace(cluster.knowing(node), name=node.name, founder=False, engine=CLUSTER)
         return join.Admission(
             asdict(theirs) | {"nodes": [asdict(n) for n in theirs.nodes]},
             asdict(places.load_secrets(self._config.home)),

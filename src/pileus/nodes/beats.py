@@ -62,7 +62,7 @@ class Beats:
         self._peers: dict[str, _Peer] = {}
         self._ticked_s = clock.monotonic()
         self._began_ms = clock.now_ms()
-        self._began_s = clock.monotonic()
+        self._awaited: dict[str, float] = {}  # nodes never heard: since when they are asked for
 
     def beat(self) -> bytes:
         """What to send now."""
@@ -110,11 +110,11 @@ class Beats:
             if name == self._name:
                 told[name] = Judgement("alive", self._began_ms, applied, tuple(roles))
             elif peer is None:
-                young = self._clock.monotonic() - self._began_s < DOWN_S
-                told[name] = Judgement("slow" if young else "down", self._began_ms, 0)
+                told[name] = Judgement("down" if self._silent(name) else "slow", self._began_ms, 0)
             else:
                 beat = peer.beat
-                told[name] = Judgement(peer.health, peer.since_ms, beat.applied, tuple(beat.roles))
+                roles_of = tuple(beat.roles) if peer.health != "down" else ()
+                told[name] = Judgement(peer.health, peer.since_ms, beat.applied, roles_of)
         return told
 
     def held_dead(self, name: str, members: Iterable[str]) -> bool:
@@ -127,6 +127,7 @@ class Beats:
             1
             for other in members
             if other not in (name, self._name)
+            and other in self._peers
             and not self._silent(other)
             and self._peers[other].beat.sees.get(name, math.inf) >= SLOW_S
         )
@@ -142,7 +143,7 @@ class Beats:
         peer = self._peers.get(name)
         now_s = self._clock.monotonic()
         if peer is None:
-            return now_s - self._began_s >= DOWN_S
+            return now_s - self._awaited.setdefault(name, now_s) >= DOWN_S
         return now_s - peer.heard_s >= DOWN_S
 
 

@@ -7,6 +7,7 @@ import datetime
 import http.client
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pileus import __version__
 from pileus.config import Config
 from pileus.errors import Unavailable
 from pileus.nodes import certs, join, places, token
-from pileus.nodes.places import PORTS, SHARED, Cluster, Files, Node, Secrets
+from pileus.nodes.places import EMBEDDED, PORTS, SHARED, Cluster, Files, Node, Secrets
 from pileus.nodes.token import Token
 from pileus.services.vault import root_key_path
 
@@ -35,7 +36,7 @@ def found(config: Config, ports: dict[str, int]) -> Cluster:
     authority = certs.new_authority(authority_key, cluster_id, now)
     here = Node(name=FIRST, address=config.address, state="member", **ports)
     shared = {name: getattr(config, name) for name in SHARED}
-    made = Cluster(cluster_id, FIRST, (here,), shared, founder=True)
+    made = Cluster(cluster_id, FIRST, (here,), shared, founder=True, engine=EMBEDDED)
     certificate = certs.sign(
         certs.request(key),
         authority,
@@ -52,6 +53,29 @@ def found(config: Config, ports: dict[str, int]) -> Cluster:
     places.save_secrets(config.home, Secrets(secret, "pileus", password))
     places.save(config.home, made)  # last: the home is a node when this is there
     return made
+
+
+def moved(config: Config) -> None:
+    """A node is started at another address or other ports than last time: note it, and certify a
+    new address. The rows follow when it runs."""
+    cluster = places.load(config.home)
+    assert cluster is not None
+    ports = {name: getattr(config, name) for name in PORTS}
+    here = replace(cluster.here, address=config.address, **ports)
+    if here == cluster.here:
+        return
+    if here.address != cluster.here.address:
+        files = Files(config.home)
+        certificate = certs.sign(
+            certs.request(files.key.read_bytes()),
+            files.authority.read_bytes(),
+            files.authority_key.read_bytes(),
+            name=here.name,
+            address=here.address,
+            now=datetime.datetime.now(datetime.UTC),
+        )
+        places.write(files.certificate, certificate)
+    places.save(config.home, cluster.knowing(here))
 
 
 def token_of(home: Path) -> str:

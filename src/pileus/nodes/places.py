@@ -1,6 +1,6 @@
 """What a node keeps on disk about its cluster, to start before it can read any row.
 
-``cluster.json`` in the home names the nodes and their ports (no secret); ``node/`` beside it,
+``cluster.json`` in the home names the nodes and their ports (no secret); ``cluster/`` beside it,
 open to the home's owner only, holds the authority, this node's certificate and the secrets.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+EMBEDDED, CLUSTER = "embedded", "cluster"
 PORTS = ("port", "edge_port", "edge_tls_port", "node_port", "log_port", "log_route_port")
 # What must be the same on every node, for they all answer for the same cloud.
 SHARED = (
@@ -50,13 +51,15 @@ class Node:
 @dataclass(frozen=True)
 class Cluster:
     """The cluster as ``name``'s node last knew it. ``shared``: settings that are the cluster's.
-    ``founder``: its state is where the cluster's log begins."""
+    ``founder``: its state is where the cluster's log begins. ``engine``: what holds the log;
+    the embedded one as long as the founder is alone."""
 
     id: str
     name: str
     nodes: tuple[Node, ...]
     shared: dict[str, Any]
     founder: bool
+    engine: str = CLUSTER
 
     @property
     def here(self) -> Node:
@@ -95,7 +98,7 @@ class Files:
 
     @property
     def folder(self) -> Path:
-        return self.home / "node"
+        return self.home / "cluster"
 
     @property
     def authority(self) -> Path:
@@ -103,15 +106,15 @@ class Files:
 
     @property
     def authority_key(self) -> Path:
-        return self.folder / "ca-key.pem"
+        return self.folder / "ca.key"
 
     @property
     def certificate(self) -> Path:
-        return self.folder / "cert.pem"
+        return self.folder / "node.pem"
 
     @property
     def key(self) -> Path:
-        return self.folder / "key.pem"
+        return self.folder / "node.key"
 
     @property
     def secrets(self) -> Path:
@@ -135,7 +138,8 @@ def load(home: Path) -> Cluster | None:
     known = {f.name for f in fields(Node)}
     try:
         nodes = tuple(Node(**{k: v for k, v in n.items() if k in known}) for n in told["nodes"])
-        return Cluster(told["id"], told["name"], nodes, told["shared"], told["founder"])
+        facts = (told["shared"], told["founder"], told["engine"])
+        return Cluster(told["id"], told["name"], nodes, *facts)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{Files(home).cluster} is damaged: {error!r}") from error
 

@@ -1,0 +1,112 @@
+"""The cluster as every process of a node knows it now: from the rows, and where they are not read
+yet, from the home."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from pileus.engine.cluster.log import LogSettings
+from pileus.engine.cluster.nats import NatsNode, TlsFiles
+from pileus.nodes import membership, places
+from pileus.nodes.client import Client, Place
+from pileus.nodes.peers import NodePeers
+from pileus.nodes.places import Cluster, Files, Node, bracketed
+from pileus.nodes.tls import client_context, name_of
+from pileus.state.store import Store
+
+
+class Members:
+    """``cluster`` is looked up anew when a row of the nodes has changed. ``reading`` says where the
+    rows are, once they can be read."""
+
+    def __init__(self, home: Path, cluster: Cluster) -> None:
+        self.home = home
+        self.started = cluster  # as the home told it: where this process is, whatever rows say
+        self._told = cluster
+        self._store: Store | None = None
+        self._generation = -1
+
+    def reading(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def cluster(self) -> Cluster:
+        if self._store is not None:
+            now = self._store.generation(membership.TABLE)
+            if now != self._generation:
+                self._told = membership.known(self._store, self._told)
+                self._generation = now
+        return self._told
+
+    @property
+    def name(self) -> str:
+        return self._told.name
+
+    def present(self) -> list[Node]:
+        return [n for n in self.cluster.nodes if n.present]
+
+    def names(self) -> list[str]:
+        """Of the nodes that take part, this one too."""
+        return [n.name for n in self.present()]
+
+    def arrived(self) -> list[str]:
+        """Of those that have joined wholly."""
+        return [n.name for n in self.present() if n.state != "joining"]
+
+    def others(self) -> list[Place]:
+        """Where the other nodes' doors are."""
+        return [Place(n.name, n.address, n.node_port) for n in self.cluster.peers]
+
+    def known(self, certificate: Any) -> str | None:
+        """The node that showed ``certificate``; None for one that is no member (any more)."""
+        name = name_of(certificate)
+        return name if name in self.names() else None
+
+    def peers(self) -> NodePeers:
+        """The other nodes, for this process."""
+        return NodePeers(self.name, Client(client_context(Files(self.home).folder)), self.others)
+
+
+def log_settings(home: Path, cluster: Cluster) -> LogSettings:
+    """How this node's replica reaches the log."""
+    secrets = places.load_secrets(home)
+    near_first = (cluster.here, *cluster.peers)
+    return LogSettings(
+        servers=tuple(f"{bracketed(n.address)}:{n.log_port}" for n in near_first),
+        user=secrets.log_user,
+        password=secrets.log_password,
+        tls=tls_files(home),
+        label=cluster.name,
+        found=2 if cluster.founder else 0,
+    )
+
+
+def log_server(home: Path, cluster: Cluster) -> NatsNode:
+    """This node's server of the log."""
+    secrets, here = places.load_secrets(home), cluster.here
+    return NatsNode(
+        name=here.name,
+        host=here.address,
+        client_port=here.log_port,
+        route_port=here.log_route_port,
+        monitor_port=_free_port(),
+        routes=tuple(f"{bracketed(n.address)}:{n.log_route_port}" for n in (here, *cluster.peers)),
+        store_dir=Files(home).log_store,
+        user=secrets.log_user,
+        password=secrets.log_password,
+        tls=tls_files(home),
+        cluster=f"pileus-{cluster.id}",
+    )
+
+
+def tls_files(home: Path) -> TlsFiles:
+    files = Files(home)
+    return TlsFiles(files.certificate, files.key, files.authority)
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

@@ -1,0 +1,178 @@
+"""What the first front process of a node runs beside the services: beats, the door between nodes,
+the work for all when it is this node's turn, the look after the log's copies, the scrub of blobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nats.aio.client import Client
+
+from pileus.config import Config
+from pileus.engine.cluster import streams
+from pileus.engine.cluster.blobs import ClusterBlobs
+from pileus.engine.cluster.blobs_scrub import Scrub
+from pileus.engine.cluster.log import ClusterLog
+from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.nodes import background, beats, membership, places
+from pileus.nodes.background import Background
+from pileus.nodes.beats import Beats
+from pileus.nodes.copies import Copies
+from pileus.nodes.door import NodeDoor
+from pileus.nodes.members import Members, log_settings
+from pileus.nodes.places import Files
+from pileus.nodes.tls import server_context
+from pileus.state import keys
+from pileus.state.store import Store
+from pileus.wire.http import Server, serve
+
+log = logging.getLogger("pileus.nodes")
+REFS = "blobrefs"
+ARRIVE_PAUSE_S = 0.5
+STEP_DOWN_S = 2.0
+Step = Callable[[], Awaitable[None]]
+
+
+class Station:
+    """Made when the state is current; ``begin`` and ``cease`` are the work for all."""
+
+    def __init__(
+        self, config: Config, members: Members, store: Store, clock: Any, blobs: ClusterBlobs
+    ) -> None:
+        assert isinstance(store.log, ClusterLog)
+        self._config, self._members = config, members
+        self._store, self._clock, self._blobs = store, clock, blobs
+        self._log: ClusterLog = store.log
+        self._client: Client = store.log.client
+        self._beats = Beats(members.name, clock, self._own)
+        self._scrub = Scrub(blobs, self._named, self._is_named)
+        self._copies = Copies(store, self._client, self._operator, members, self._beats)
+        self._door = NodeDoor(config.home, blobs.local, self._status)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._background: Background | None = None
+        self._server: Server | None = None
+
+    async def start(self, begin: Step, cease: Step) -> None:
+        """Open the door, arrive, beat; the work begins when it is this node's turn."""
+
+        async def begin_all() -> None:
+            await begin()
+            await self._copies.start()
+
+        async def cease_all() -> None:
+            await self._copies.stop()
+            await cease()
+
+        self._background = Background(
+            self._store, self._clock, self._members.name, self._beats, begin_all, cease_all
+        )
+        here = self._members.started.here
+        self._server = await serve(
+            self._door.serve,
+            (self._config.bind, here.node_port),
+            tls=server_context(Files(self._config.home).folder),
+            client=self._members.known,
+        )
+        await self._arrive()
+        await self._client.subscribe(beats.SUBJECT, cb=self._heard)
+        told = self._config.path("run", "nodes.json")
+        beating = beats.run(self._beats, self._clock, self._send, self._members.arrived, told)
+        self._tasks = [
+            asyncio.create_task(beating, name="beats"),
+            asyncio.create_task(self._remember(), name="members"),
+        ]
+        self._background.start()
+        await self._scrub.start()
+
+    async def stop(self) -> None:
+        """Let others take over what this node did; then close."""
+        if self._background is not None:
+            await self._background.stop()
+        await self._scrub.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server is not None:
+            await self._server.stop()
+        await self._hand_over()
+        await self._blobs.stop()
+
+    async def _arrive(self) -> None:
+        """The first node records itself; every node tells where it is now."""
+        cluster = self._members.started
+        while True:
+            try:
+                if cluster.founder:
+                    await self._store.transact(lambda draft: membership.found(draft, cluster))
+                await self._store.transact(lambda draft: membership.arrive(draft, cluster.here))
+                return
+            except (Conflict, AwsError) as error:
+                log.info("arriving: %s", error)
+            await self._clock.sleep(ARRIVE_PAUSE_S)
+
+    async def _remember(self) -> None:
+        """Keep the home's note of the nodes as the rows are: the next start needs it."""
+        while True:
+            seen = self._store.generation(membership.TABLE)
+            now = self._members.cluster
+            if now != places.load(self._config.home):
+                places.save(self._config.home, now)
+            await self._store.changed(membership.TABLE, seen)
+
+    async def _hand_over(self) -> None:
+        """Another copy leads the log before this one stops: a pause of milliseconds, no
+        election."""
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(STEP_DOWN_S):
+                found = await streams.newest(self._client, 0)
+                if found is not None and found.leader == self._members.name and found.peers:
+                    await streams.step_down(self._client, found.name)
+
+    # -- beats -------------------------------------------------------------------------------
+
+    def _own(self) -> tuple[int, list[str]]:
+        works = self._background is not None and self._background.working
+        return self._store.replica.applied, ["background"] if works else []
+
+    async def _send(self, data: bytes) -> None:
+        if self._client.is_connected:
+            await self._client.publish(beats.SUBJECT, data)
+
+    async def _heard(self, message: Any) -> None:
+        self._beats.received(message.data)
+
+    def _status(self) -> dict[str, Any]:
+        applied, roles = self._own()
+        holder = background.holder(self._store)
+        told = {"node": self._members.name, "applied": applied, "roles": roles}
+        return told | {"background": holder, "chain": self._store.replica.chain.hex()}
+
+    async def _operator(self) -> Client:
+        s = log_settings(self._config.home, self._members.cluster)
+        return await streams.connect(s.servers, s.user, s.password, s.tls.context(), system=True)
+
+    # -- blobs -------------------------------------------------------------------------------
+
+    def _named(self, after: str, limit: int) -> list[str]:
+        """Digests that rows name, from behind ``after`` on, in the order of their keys."""
+        start = keys.table_prefix(REFS)
+        end = keys.after_prefix(start)
+        if after:
+            start = keys.after_prefix(keys.partition_prefix(REFS, after))
+        found: dict[str, None] = {}
+        while len(found) < limit:
+            page = self._store.pairs(start, end, limit)
+            for key, _ in page:
+                found.setdefault(keys.split(key)[1].decode())
+            if len(page) < limit:
+                break
+            start = keys.after_prefix(keys.partition_prefix(REFS, next(reversed(found))))
+        return list(found)[:limit]
+
+    def _is_named(self, digest: str) -> bool:
+        prefix = keys.partition_prefix(REFS, digest)
+        return bool(self._store.pairs(prefix, keys.after_prefix(prefix), 1))
