@@ -39,6 +39,7 @@ from pileus.services import (
     apigateway,
     cloudformation,
     cloudfront,
+    cloudwatch,
     dynamodb,
     iam,
     kms,
@@ -76,7 +77,7 @@ BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed u
 RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
 BUILDERS = (
     *(iam, sts, dynamodb, dynamodb_streams, s3, s3_control, lambda_),
-    *(apigateway, cloudfront, logs, kms, cloudformation, longrunning),
+    *(apigateway, cloudfront, logs, cloudwatch, kms, cloudformation, longrunning),
 )
 
 

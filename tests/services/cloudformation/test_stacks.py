@@ -312,3 +312,31 @@ def test_a_bucket_with_a_key_of_its_own(cloud: Cloud, cfn: Any) -> None:
     cfn.delete_stack(StackName="sealed")
     settle(cfn, "sealed", "delete")
     assert kms.describe_key(KeyId=told["KeyId"])["KeyMetadata"]["KeyState"] == "PendingDeletion"
+
+
+def test_alarms_and_a_dashboard(cloud: Cloud, cfn: Any) -> None:
+    alarm = {
+        **{"Namespace": "Stack", "MetricName": "Load", "Statistic": "Sum", "Period": "60"},
+        **{"EvaluationPeriods": 1, "Threshold": "2.5", "AlarmName": "stack-load"},
+        "ComparisonOperator": "GreaterThanThreshold",
+    }
+    rule = {"Fn::Sub": "ALARM(${Load})"}
+    body = {"Fn::Sub": '{"widgets": [{"type": "alarm", "properties": {"alarms": ["${Load}"]}}]}'}
+    template = {
+        "Resources": {
+            "Load": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm},
+            "Top": {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmRule": rule}},
+            "Board": {"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": body}},
+        }
+    }
+    create(cfn, "watched", json.dumps(template))
+    watch = cloud.client("cloudwatch")
+    (load,) = watch.describe_alarms(AlarmNamePrefix="stack-load")["MetricAlarms"]
+    assert (load["Threshold"], load["Period"]) == (2.5, 60)
+    found = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources(cfn, "watched")}
+    assert "stack-load" in watch.get_dashboard(DashboardName=found["Board"])["DashboardBody"]
+    parents = watch.describe_alarms(ParentsOfAlarmName="stack-load")["CompositeAlarms"]
+    assert [a["AlarmName"] for a in parents] == [found["Top"]]
+    cfn.delete_stack(StackName="watched")
+    settle(cfn, "watched", "delete")
+    assert watch.describe_alarms(AlarmNamePrefix="stack-load")["MetricAlarms"] == []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pileus.services.cloudformation.resources import (
     apigatewayv2,
     cloudfront,
+    cloudwatch,
     dynamodb,
     iam,
     kms,
@@ -24,6 +25,7 @@ KINDS: Mapping[str, Kind] = {
     **lambda_.KINDS,
     **apigatewayv2.KINDS,
     **cloudfront.KINDS,
+    **cloudwatch.KINDS,
     **logs.KINDS,
     **longrunning.KINDS,
     **kms.KINDS,

@@ -1,0 +1,64 @@
+"""GetMetricStatistics.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pileus.services.call import Call
+from pileus.services.cloudwatch import faults, shapes
+from pileus.services.cloudwatch.points import Point
+from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.statistics import SIMPLE, statistic
+
+DATAPOINTS_MAX = 1440
+
+
+async def get_metric_statistics(room: Room, call: Call) -> dict[str, Any]:
+    """Periods that have points, in no order (here: of time)."""
+    params = call.params
+    simple, extended = params.get("Statistics") or [], params.get("ExtendedStatistics") or []
+    if bool(simple) == bool(extended):
+        raise faults.combination("Specify exactly one of Statistics and ExtendedStatistics.")
+    for name in simple:
+        if name not in SIMPLE:
+            raise faults.invalid(f"The value {name} for parameter Statistics is not supported.")
+    compute = {name: statistic(name) for name in (*simple, *extended)}
+    period = shapes.period(int(params["Period"]))
+    start, end = float(params["StartTime"]), float(params["EndTime"])
+    if start >= end:
+        raise faults.invalid("The parameter StartTime must be less than the parameter EndTime.")
+    first = int(start) // min(period, 60) * min(period, 60)
+    if (end - first) / period > DATAPOINTS_MAX:
+        raise faults.combination(
+            f"You have requested up to {-(-int(end - first) // period)} datapoints, which exceeds"
+            f" the limit of {DATAPOINTS_MAX}. You may reduce the datapoints requested by increasing"
+            " Period, or decreasing the time range."
+        )
+    metric = shapes.metric(place(call), params)
+    unit = shapes.unit(params.get("Unit"))
+    await asyncio.to_thread(room.points.flush)
+    points = await asyncio.to_thread(room.points.read, metric, first, -int(-end // 1), unit)
+    shown = []
+    for (at, _), group in sorted(_groups(points, first, period).items()):
+        values = {name: f(group) for name, f in compute.items()}
+        point: dict[str, Any] = {n: values[n] for n in simple}
+        if extended:
+            known = {n: values[n] for n in extended if values[n] is not None}
+            if not known:
+                continue
+            point["ExtendedStatistics"] = known
+        shown.append({"Timestamp": at, "Unit": group[0].unit, **point})
+    return {"Label": metric.name, "Datapoints": shown}
+
+
+def _groups(points: list[Point], first: int, period: int) -> dict[tuple[int, str], list[Point]]:
+    """Points by the beginning of their period and their unit."""
+    groups: dict[tuple[int, str], list[Point]] = {}
+    for point in points:
+        at = first + (point.at - first) // period * period
+        groups.setdefault((at, point.unit), []).append(point)
+    return groups
