@@ -16,6 +16,8 @@ import orjson
 
 from pileus import __version__
 from pileus.config import Config
+from pileus.console.cloudlog import PATH as LOG
+from pileus.console.cloudlog import LogDoor
 from pileus.console.door import Console
 from pileus.console.parts import PartsDoor
 from pileus.console.rows import ROWS, TABLETS, RowsDoor
@@ -169,6 +171,7 @@ class Front:
             "version": __version__,
             "front": self.index,
             "region": self.config.region,
+            "port": self.config.port,
             "account": self.config.account,
             "dev": self.config.dev,
             "services": sorted(self.services),
@@ -296,6 +299,7 @@ def _mount(front: Front) -> None:
     front.edge.console = Console(Behind(front.api.handle).serve, front.health).serve
     router.mount("/_pileus/admin", front.to_console)
     router.mount("/_pileus/parts", front.api.signed(PartsDoor(parts), "pileus").serve)
+    router.mount(LOG, front.api.signed(LogDoor(parts), "pileus").serve)
     rows = front.api.signed(RowsDoor(parts), "pileus").serve
     router.mount(ROWS, rows)
     router.mount(TABLETS, rows)

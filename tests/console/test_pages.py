@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests import programs
+from tests.acceptance.aws_cli import http
+from tests.acceptance.functions import zipped
 from tests.conftest import Cloud
-from tests.console.conftest import Visit
+from tests.console.conftest import PHONE, Visit
 from tests.services.kv.client import WideTable
 
 playwright = programs.playwright()
 expect = playwright.expect
+
+
+PAGES = [
+    *("nodes", "charts", "errors", "tablets", "tables", "buckets", "wide", "rows"),
+    *("functions", "apis", "logs", "roles"),
+]
+
+
+@pytest.mark.parametrize("look", ["light-desk", "dark-phone"])
+def test_every_page_of_an_empty_cloud(visit: Callable[..., Visit], look: str) -> None:
+    scheme, _, window = look.partition("-")
+    phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+    me = visit(color_scheme=scheme, **(phone if window == "phone" else {}))
+    me.sign_in()
+    for number, place in enumerate(PAGES):
+        me.go(place)
+        me.seen(f"5{number:02}-{place}-{look}")
+        expect(me.find("main [role=alert]")).to_have_count(0)
+    if window == "phone":
+        me.button("Menu").click()
+        me.seen("520-menu")
+        me.page.get_by_role("link", name="Buckets").click()
+        expect(me.find("h1")).to_have_text("Buckets")
 
 
 def test_sign_in_says_what_is_wrong(visit: Callable[..., Visit]) -> None:
@@ -28,7 +57,7 @@ def test_sign_in_says_what_is_wrong(visit: Callable[..., Visit]) -> None:
     me.seen("01-refused")
 
 
-def test_tables(visit: Callable[..., Visit], cloud: Cloud) -> None:
+def test_tables(visit: Callable[..., Visit], house: Cloud) -> None:
     me = visit("#/tables").sign_in()
     me.settled()
     me.seen("10-tables")
@@ -39,7 +68,7 @@ def test_tables(visit: Callable[..., Visit], cloud: Cloud) -> None:
     me.find("dialog").get_by_role("button", name="Create table").click()
     expect(me.find("h1")).to_have_text("console-orders")
     me.settled()
-    dynamodb = cloud.client("dynamodb")
+    dynamodb = house.client("dynamodb")
     for n in range(13):
         item = {"id": {"S": f"order-{n % 2}"}, "line": {"S": f"{n:02}"}, "n": {"N": str(n)}}
         dynamodb.put_item(TableName="console-orders", Item=item)
@@ -90,18 +119,40 @@ def test_reload_keeps_and_sign_out_forgets(visit: Callable[..., Visit]) -> None:
     assert "secret" not in kept
 
 
-def test_nodes(visit: Callable[..., Visit]) -> None:
+def test_stop_and_restart_processes(visit: Callable[..., Visit]) -> None:
     me = visit().sign_in()
-    expect(me.find("tbody tr", has_text="caddy").get_by_text("alive")).to_be_visible()
-    me.page.wait_for_timeout(2300)
-    me.seen("20-nodes")
+
+    def row(name: str) -> Any:
+        return me.find("tbody tr", has=me.page.locator("b", has_text=name))
+
+    def pid(name: str) -> str:
+        return str(row(name).locator("td").nth(1).inner_text())
+
+    expect(row("front-1").get_by_text("alive")).to_be_visible()
+    before = pid("front-1")
+    me.button("Restart front-1").click()
+    me.seen("20-restart")
+    me.find("dialog").get_by_role("button", name="Restart").click()
+    expect(row("front-1").locator("td").nth(1)).not_to_have_text(before, timeout=15_000)
+    expect(row("front-1").get_by_text("alive")).to_be_visible(timeout=15_000)
+    assert pid("front-1") not in (before, "–")
+    me.button("Stop runtime").click()
+    me.page.keyboard.press("Escape")
+    expect(me.find("dialog")).to_have_count(0)
+    me.button("Stop runtime").click()
+    me.find("dialog").get_by_role("button", name="Stop").click()
+    expect(row("runtime").get_by_text("stopped")).to_be_visible(timeout=15_000)
+    me.seen("21-stopped")
+    me.button("Start runtime").click()
+    expect(row("runtime").get_by_text("alive")).to_be_visible(timeout=20_000)
+    assert me.errors == []
 
 
-def test_wide_table_and_raw_rows(visit: Callable[..., Visit], cloud: Cloud) -> None:
+def test_wide_table_and_raw_rows(visit: Callable[..., Visit], house: Cloud) -> None:
     me = visit("#/wide").sign_in()
     me.settled()
     me.seen("30-wide")
-    kv = WideTable(cloud)
+    kv = WideTable(house)
     for n in range(12):
         kv("PUT", f"console-wide/row-{n:02}/greeting", b'{"hello": ["w\xc3\xb6rld", %d]}' % n)
     kv("PUT", "console-wide/row-00/packed", b"\x82\xa1a\x01\xa1b\x93\xc3\xc0\xc4\x02\x00\xff")
@@ -141,3 +192,188 @@ def test_wide_table_and_raw_rows(visit: Callable[..., Visit], cloud: Cloud) -> N
     expect(me.find("tbody tr")).to_have_count(3)
     me.go("tablets")
     me.seen("36-tablets")
+
+
+CODE = """
+import json
+def handler(event, context):
+    print("seen", json.dumps(event))
+    if event.get("fail"):
+        raise ValueError("told to fail")
+    return {"statusCode": 200, "body": "hello " + event.get("name", "you")}
+"""
+
+
+def test_role_function_api_logs_and_errors(
+    visit: Callable[..., Visit], house: Cloud, tmp_path: Path
+) -> None:
+    me = visit("#/roles").sign_in()
+    me.settled()
+    me.button("Create role").click()
+    me.page.get_by_label("Name").fill("console-role")
+    me.find("dialog").get_by_role("button", name="Create role").click()
+    expect(me.find("h1")).to_have_text("console-role")
+    me.settled()
+    me.seen("40-role")
+    (tmp_path / "app.zip").write_bytes(zipped(CODE))
+    me.go("functions")
+    me.button("Create function").click()
+    me.page.get_by_label("Name").fill("console-hello")
+    me.page.get_by_label("Handler").fill("app.handler")
+    me.page.get_by_label("Code (.zip)").set_input_files(tmp_path / "app.zip")
+    me.find("dialog").get_by_role("button", name="Create function").click()
+    expect(me.find("h1")).to_have_text("console-hello")
+    me.settled()
+    house.client("lambda").get_waiter("function_active_v2").wait(FunctionName="console-hello")
+    me.page.get_by_label("Event as JSON").fill('{"name": "operator"}')
+    me.button("Invoke").click()
+    expect(me.find("#answer")).to_contain_text("hello operator", timeout=20_000)
+    expect(me.find("#tail")).to_contain_text('seen {"name": "operator"}')
+    me.seen("41-invoked")
+    me.page.get_by_label("Event as JSON").fill('{"fail": true}')
+    me.button("Invoke").click()
+    expect(me.find(".panel .badge.bad")).to_contain_text("failed: Unhandled")
+    me.page.get_by_role("tab", name="Settings").click()
+    me.seen("42-settings")
+
+    me.go("apis")
+    me.button("Create API").click()
+    me.page.get_by_label("Name").fill("console-api")
+    me.find("dialog").get_by_role("button", name="Create API").click()
+    expect(me.find("h1")).to_have_text("console-api")
+    me.settled()
+    me.button("Add route").click()
+    me.page.get_by_label("Route", exact=True).fill("GET /hello")
+    me.find("dialog").get_by_role("button", name="Add route").click()
+    expect(me.find("tbody tr", has_text="GET /hello")).to_contain_text("console-hello")
+    me.seen("43-api")
+    api = house.client("apigatewayv2").get_apis()["Items"][0]
+    status, _, body = http(f"{house.endpoint}/_api/{api['ApiId']}/hello")
+    assert (status, body) == (200, b"hello you")
+
+    me.go("logs")
+    me.page.get_by_role("link", name="/aws/lambda/console-hello").click()
+    expect(me.find(".log")).to_contain_text("told to fail")
+    event = b'{"name": "later"}'
+    house.client("lambda").invoke(FunctionName="console-hello", Payload=event)
+    expect(me.find(".log")).to_contain_text('seen {"name": "later"}')  # live, unasked
+    me.seen("44-tail")
+    me.page.get_by_label("Filter pattern").fill("operator")
+    me.button("Filter").click()
+    expect(me.find(".log p")).to_have_count(1)
+    me.page.get_by_role("tab", name="Streams").click()
+    expect(me.find("tbody tr").first).to_be_visible()
+    me.seen("45-streams")
+    me.go("errors")
+    expect(me.find(".events li").first).to_contain_text("console-hello")
+    me.seen("46-errors")
+    me.go("charts")
+    expect(me.find(".chart canvas")).to_have_count(8)
+    expect(me.find("[data-now='0']")).not_to_have_text("No number yet.")
+    me.seen("47-charts")
+    assert me.errors == []
+
+
+def test_buckets(visit: Callable[..., Visit], house: Cloud, tmp_path: Path) -> None:
+    me = visit("#/buckets").sign_in()
+    me.settled()
+    me.button("Create bucket").click()
+    me.page.get_by_label("Name").fill("console-files")
+    me.find("dialog").get_by_role("button", name="Create bucket").click()
+    expect(me.find("h1")).to_have_text("console-files")
+    me.settled()
+    me.seen("60-empty")
+    large = tmp_path / "large ü.bin"
+    large.write_bytes(os.urandom(1024) * 17 * 1024)  # 17 MiB: two parts
+    (tmp_path / "note.json").write_text('{"a": [1, 2]}')
+    with me.page.expect_file_chooser() as chooser:
+        me.button("Upload files").click()
+    chooser.value.set_files([large, tmp_path / "note.json"])
+    expect(me.find("tbody tr")).to_have_count(2, timeout=30_000)
+    s3 = house.client("s3")
+    got = s3.get_object(Bucket="console-files", Key="large ü.bin")["Body"].read()
+    assert got == large.read_bytes()
+    s3.put_object(Bucket="console-files", Key="docs/deep/a.txt", Body=b"deep")
+    me.go("buckets/console-files/docs")
+    me.page.evaluate(
+        """() => { const data = new DataTransfer();
+        data.items.add(new File(["dropped"], "dropped.txt", {type: "text/plain"}));
+        document.querySelector(".drop").dispatchEvent(
+            new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})); }"""
+    )
+    expect(me.find("tbody tr")).to_have_count(2)
+    assert s3.head_object(Bucket="console-files", Key="docs/dropped.txt")["ContentLength"] == 7
+    me.page.get_by_role("link", name="deep/").click()
+    expect(me.find(".crumbs")).to_contain_text("deep")
+    expect(me.find("tbody tr")).to_have_count(1)
+    me.go("buckets/console-files")
+    me.button("note.json", exact=True).click()
+    expect(me.find("dialog pre")).to_contain_text('"a": [')
+    me.seen("61-view")
+    me.page.keyboard.press("Escape")
+    with me.page.expect_download() as download:
+        me.button("Download large").click()
+    assert Path(download.value.path()).read_bytes() == large.read_bytes()
+    me.allowed = ("404",)  # Chromium tells that there is no policy yet
+    me.page.get_by_role("tab", name="Policy").click()
+    me.button("Write a policy").click()
+    me.find("dialog").get_by_role("button", name="Save policy").click()
+    expect(me.find("pre")).to_contain_text("s3:GetObject")
+    assert s3.get_bucket_policy(Bucket="console-files")["Policy"]
+    me.page.get_by_role("tab", name="Objects").click()
+    me.button("Delete note.json").click()
+    me.find("dialog").get_by_role("button", name="Delete object").click()
+    expect(me.find("tbody tr")).to_have_count(2)
+    me.seen("62-objects")
+    assert me.errors == []
+
+
+def test_by_keyboard_alone(visit: Callable[..., Visit], house: Cloud) -> None:
+    me = visit()
+    press, write = me.page.keyboard.press, me.page.keyboard.type
+    expect(me.page.get_by_label("Access key id")).to_be_focused()
+    write(house.env["AWS_ACCESS_KEY_ID"])
+    press("Tab")
+    write(house.env["AWS_SECRET_ACCESS_KEY"])
+    press("Enter")
+    expect(me.find("main h1")).to_be_focused()
+    me.page.reload()
+    me.find("main h1").wait_for()
+    press("Tab")
+    expect(me.page.get_by_text("Skip to the content")).to_be_focused()
+    link = me.page.get_by_role("link", name="Tables", exact=True)
+    for _ in range(20):
+        press("Tab")
+        if link.evaluate("(a) => a === document.activeElement"):
+            break
+    press("Enter")
+    expect(me.find("main h1")).to_have_text("Tables")
+    expect(me.find("main h1")).to_be_focused()
+    press("Tab")
+    expect(me.button("Create table")).to_be_focused()
+    press("Enter")
+    expect(me.page.get_by_label("Name")).to_be_focused()
+    write("by-keys")
+    press("Enter")
+    expect(me.find("main h1")).to_have_text("by-keys")
+    me.button("Delete table").focus()
+    press("Enter")
+    expect(me.page.get_by_label("Type")).to_be_focused()
+    press("Escape")
+    expect(me.find("dialog")).to_have_count(0)
+    expect(me.button("Delete table")).to_be_focused()
+    assert me.errors == []
+
+
+def test_a_caller_who_may_little_is_told_so(visit: Callable[..., Visit], house: Cloud) -> None:
+    iam = house.client("iam")
+    iam.create_user(UserName="console-guest")
+    made = iam.create_access_key(UserName="console-guest")["AccessKey"]
+    me = visit("#/tables")
+    me.allowed = ("400", "403")
+    me.sign_in(made["AccessKeyId"], made["SecretAccessKey"])
+    for place in ("tables", "nodes", "rows", "buckets", "functions", "charts"):
+        me.go(place)
+        expect(me.find("main [role=alert]").first).to_contain_text("Not allowed")
+        expect(me.find("main [role=alert]").first).to_contain_text("console-guest")
+    me.seen("70-denied")

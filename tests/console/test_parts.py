@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from pileus.console import processes
 from tests.acceptance.aws_cli import http, within
-from tests.conftest import Cloud, new_cloud
+from tests.conftest import Cloud
 from tests.console.asking import ask
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    made = new_cloud(tmp_path_factory.mktemp("parts") / "home")
-    made.home.mkdir()
-    (made.home / "pileus.toml").write_text("front_processes = 3\n")
-    try:
-        yield made.up()
-    finally:
-        made.down()
 
 
 def parts(cloud: Cloud) -> dict[str, Any]:
@@ -32,9 +18,9 @@ def parts(cloud: Cloud) -> dict[str, Any]:
     return {part["name"]: part for part in told["parts"]}
 
 
-def test_what_runs_is_told(own: Cloud) -> None:
-    within(10, lambda: all(p["health"] == "alive" for p in parts(own).values()))
-    told = parts(own)
+def test_what_runs_is_told(house: Cloud) -> None:
+    within(10, lambda: all(p["health"] == "alive" for p in parts(house).values()))
+    told = parts(house)
     assert {"front-0", "runtime", "caddy"} <= told.keys() and "greeter" not in told
     for part in told.values():
         assert part["state"] == "running" and part["pid"] > 1 and part["answer_ms"] > 0
@@ -42,52 +28,52 @@ def test_what_runs_is_told(own: Cloud) -> None:
         assert abs(part["since_ms"] / 1000 - time.time()) < 60
 
 
-def test_restart_stop_and_start(own: Cloud) -> None:
-    before = parts(own)["front-1"]["pid"]
-    assert ask(own, "POST", "/_pileus/parts/front-1/restart")[0] == 202
-    within(10, lambda: parts(own)["front-1"]["pid"] not in (0, before))
-    within(10, lambda: parts(own)["front-1"]["health"] == "alive")
-    assert parts(own)["front-1"]["restarts"] == 0  # asked for, no fault
-    assert ask(own, "POST", "/_pileus/parts/runtime/stop")[0] == 202
-    within(10, lambda: parts(own)["runtime"]["state"] == "stopped")
-    stopped = parts(own)["runtime"]
+def test_restart_stop_and_start(house: Cloud) -> None:
+    before = parts(house)["front-1"]["pid"]
+    assert ask(house, "POST", "/_pileus/parts/front-1/restart")[0] == 202
+    within(10, lambda: parts(house)["front-1"]["pid"] not in (0, before))
+    within(10, lambda: parts(house)["front-1"]["health"] == "alive")
+    assert parts(house)["front-1"]["restarts"] == 0  # asked for, no fault
+    assert ask(house, "POST", "/_pileus/parts/runtime/stop")[0] == 202
+    within(10, lambda: parts(house)["runtime"]["state"] == "stopped")
+    stopped = parts(house)["runtime"]
     assert stopped["health"] == "down" and stopped["pid"] == 0
     time.sleep(1.2)  # it stays down, and says since when
-    assert parts(own)["runtime"]["since_ms"] == stopped["since_ms"]
-    assert ask(own, "POST", "/_pileus/parts/runtime/start")[0] == 202
-    within(15, lambda: parts(own)["runtime"]["health"] == "alive")
+    assert parts(house)["runtime"]["since_ms"] == stopped["since_ms"]
+    assert ask(house, "POST", "/_pileus/parts/runtime/start")[0] == 202
+    within(15, lambda: parts(house)["runtime"]["health"] == "alive")
 
 
-def test_the_last_front_is_not_stopped(own: Cloud) -> None:
-    assert ask(own, "POST", "/_pileus/parts/front-0/drain")[0] == 202
-    within(10, lambda: parts(own)["front-0"]["state"] == "stopped")
-    others = [n for n in parts(own) if n.startswith("front-") and n not in ("front-0", "front-1")]
+def test_the_last_front_is_not_stopped(house: Cloud) -> None:
+    assert ask(house, "POST", "/_pileus/parts/front-0/drain")[0] == 202
+    within(10, lambda: parts(house)["front-0"]["state"] == "stopped")
+    others = [n for n in parts(house) if n.startswith("front-") and n not in ("front-0", "front-1")]
     for name in others:
-        assert ask(own, "POST", f"/_pileus/parts/{name}/stop")[0] == 202
+        assert ask(house, "POST", f"/_pileus/parts/{name}/stop")[0] == 202
     for verb in ("stop", "drain", "restart"):
-        status, told = ask(own, "POST", f"/_pileus/parts/front-1/{verb}")
+        status, told = ask(house, "POST", f"/_pileus/parts/front-1/{verb}")
         assert status == 409 and "the last one that answers" in told["message"]
     for name in ("front-0", *others):
-        assert ask(own, "POST", f"/_pileus/parts/{name}/start")[0] == 202
-    within(15, lambda: parts(own)["front-0"]["health"] == "alive")
-    own.client("dynamodb").list_tables()
+        assert ask(house, "POST", f"/_pileus/parts/{name}/start")[0] == 202
+    within(15, lambda: parts(house)["front-0"]["health"] == "alive")
+    house.client("dynamodb").list_tables()
 
 
-def test_who_may(own: Cloud) -> None:
-    iam = own.client("iam")
+def test_who_may(house: Cloud) -> None:
+    iam = house.client("iam")
     iam.create_user(UserName="watcher")
     statement = {"Effect": "Allow", "Action": "pileus:ListParts", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName="watcher", PolicyName="p", PolicyDocument=policy)
     made = iam.create_access_key(UserName="watcher")["AccessKey"]
     keys = (made["AccessKeyId"], made["SecretAccessKey"])
-    assert ask(own, "GET", "/_pileus/parts", keys)[0] == 200
-    status, told = ask(own, "POST", "/_pileus/parts/caddy/stop", keys)
+    assert ask(house, "GET", "/_pileus/parts", keys)[0] == 200
+    status, told = ask(house, "POST", "/_pileus/parts/caddy/stop", keys)
     assert status == 403 and "pileus:StopPart" in told["message"]
-    assert http(f"{own.endpoint}/_pileus/parts")[0] == 403
-    assert ask(own, "POST", "/_pileus/parts/nothing/stop")[0] == 409
-    assert ask(own, "POST", "/_pileus/parts/caddy/burn")[0] == 405
-    assert ask(own, "GET", "/_pileus/partsandmore")[0] == 405
+    assert http(f"{house.endpoint}/_pileus/parts")[0] == 403
+    assert ask(house, "POST", "/_pileus/parts/nothing/stop")[0] == 409
+    assert ask(house, "POST", "/_pileus/parts/caddy/burn")[0] == 405
+    assert ask(house, "GET", "/_pileus/partsandmore")[0] == 405
 
 
 def test_usage_of_a_process_that_is_gone() -> None:

@@ -36,6 +36,7 @@ DOES = {
     "front": "answers requests, hands writes to front-0",
     "runtime": "runs functions, jailed",
     "caddy": "the users' ports: HTTP, TLS",
+    "meters": "reads the counters each second, keeps the series",
     "nats": "the log between nodes",
 }
 log = logging.getLogger("pileus.console.parts")

@@ -48,14 +48,14 @@ class PileusConsole extends LitElement {
     }
   }
 
-  // The address after # says which page: #/tables/orders?index=x
+  // The address after # says which page: #/tables/orders
   turn() {
-    const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-    const [id, ...args] = path.split("/").filter(Boolean).map(decodeURIComponent);
+    const [id, ...args] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
     const known = page(id ?? "nodes");
     const moved = this.place && this.place.page !== known;
-    this.place = { page: known, args, query: new URLSearchParams(query) };
+    this.place = { page: known, args };
     this.menu = false;
+    this.said = "";
     document.title = `${known.title} · Pileus`;
     if (this.state === "in" && this.hasUpdated) {
       this.updateComplete.then(() => {
@@ -141,7 +141,7 @@ class PileusConsole extends LitElement {
   }
 
   inside() {
-    const { page: now, args, query } = this.place;
+    const { page: now, args } = this.place;
     const who = this.session.who.Arn.split(":").slice(5).join(":");
     return html`
       <a class="skip" href="#content" @click=${(e) => (e.preventDefault(), this.querySelector("main h1")?.focus())}>Skip to the content</a>
@@ -158,7 +158,7 @@ class PileusConsole extends LitElement {
             <h2>${group}</h2>
             <ul>${pages.map((p) => html`<li><a href="#/${p.id}" aria-current=${p === now ? "page" : nothing}>${p.title}</a></li>`)}</ul>`)}
         </nav>
-        <main id="content">${now.render(this.app, args, query)}</main>
+        <main id="content">${now.render(this.app, args)}</main>
       </div>`;
   }
 }

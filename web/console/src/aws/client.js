@@ -60,7 +60,8 @@ export class Client {
   // A JSON service: DynamoDB, Logs.
   async json(service, target, input = {}, version = "1.0", options = {}) {
     const headers = { "content-type": `application/x-amz-json-${version}`, "x-amz-target": target };
-    return (await this.done(service, "POST", "/", { headers, body: JSON.stringify(input), ...options })).json();
+    const text = await (await this.done(service, "POST", "/", { headers, body: JSON.stringify(input), ...options })).text();
+    return text ? JSON.parse(text) : {}; // some operations answer nothing
   }
 
   dynamodb(operation, input, options) {

@@ -1,4 +1,5 @@
-// MessagePack, read (https://github.com/msgpack/msgpack/blob/master/spec.md). Binary becomes {bytes}, extensions {ext, bytes}.
+// MessagePack, read (https://github.com/msgpack/msgpack/blob/master/spec.md). Binary becomes {text} where it is
+// one, else {bytes} in hexadecimal; extensions {ext, bytes}.
 const text = new TextDecoder("utf-8", { fatal: true });
 
 // The value that `data` holds; throws when it is not one whole value.
@@ -74,7 +75,7 @@ class Reader {
       case 0xc0: return null;
       case 0xc2: return false;
       case 0xc3: return true;
-      case 0xc4: case 0xc5: case 0xc6: return { bytes: hex(this.bytes(this.number(1 << (b - 0xc4)))) };
+      case 0xc4: case 0xc5: case 0xc6: return binary(this.bytes(this.number(1 << (b - 0xc4))));
       case 0xc7: case 0xc8: case 0xc9: return this.extension(this.number(1 << (b - 0xc7)));
       case 0xca: return this.number(4, "Float");
       case 0xcb: return this.number(8, "Float");
@@ -87,6 +88,16 @@ class Reader {
       default: throw new RangeError("no MessagePack");
     }
   }
+}
+
+function binary(data) {
+  try {
+    const told = text.decode(data);
+    if (told && !/[\u0000-\u0008\u000e-\u001f]/.test(told)) return { text: told };
+  } catch {
+    // no text
+  }
+  return { bytes: hex(data) };
 }
 
 const hex = (data) => [...data].map((b) => b.toString(16).padStart(2, "0")).join("");

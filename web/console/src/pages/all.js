@@ -1,17 +1,31 @@
 // Every page, in the order of the menu.
 import { html } from "lit";
+import "./apis.js";
+import "./buckets.js";
+import "./charts.js";
+import "./errors.js";
+import "./functions.js";
+import "./logs.js";
 import "./nodes.js";
+import "./roles.js";
 import "./rows.js";
 import "./tables.js";
 import "./tablets.js";
 import "./wide.js";
 
 export const PAGES = [
-  { id: "nodes", title: "Nodes", group: "Cloud", render: (app, args, query) => html`<pl-nodes .app=${app} .args=${args} .query=${query}></pl-nodes>` },
-  { id: "tablets", title: "Tablets", group: "Cloud", render: (app, args, query) => html`<pl-tablets .app=${app} .args=${args} .query=${query}></pl-tablets>` },
-  { id: "tables", title: "Tables", group: "Data", render: (app, args, query) => html`<pl-tables .app=${app} .args=${args} .query=${query}></pl-tables>` },
-  { id: "wide", title: "Wide table", group: "Data", render: (app, args, query) => html`<pl-wide .app=${app} .args=${args} .query=${query}></pl-wide>` },
-  { id: "rows", title: "Raw rows", group: "Data", render: (app, args, query) => html`<pl-rows .app=${app} .args=${args} .query=${query}></pl-rows>` },
+  { id: "nodes", title: "Nodes", group: "Cloud", render: (app, args) => html`<pl-nodes .app=${app} .args=${args}></pl-nodes>` },
+  { id: "charts", title: "Live charts", group: "Cloud", render: (app, args) => html`<pl-charts .app=${app} .args=${args}></pl-charts>` },
+  { id: "errors", title: "Recent errors", group: "Cloud", render: (app, args) => html`<pl-errors .app=${app} .args=${args}></pl-errors>` },
+  { id: "tablets", title: "Tablets", group: "Cloud", render: (app, args) => html`<pl-tablets .app=${app} .args=${args}></pl-tablets>` },
+  { id: "tables", title: "Tables", group: "Data", render: (app, args) => html`<pl-tables .app=${app} .args=${args}></pl-tables>` },
+  { id: "buckets", title: "Buckets", group: "Data", render: (app, args) => html`<pl-buckets .app=${app} .args=${args}></pl-buckets>` },
+  { id: "wide", title: "Wide table", group: "Data", render: (app, args) => html`<pl-wide .app=${app} .args=${args}></pl-wide>` },
+  { id: "rows", title: "Raw rows", group: "Data", render: (app, args) => html`<pl-rows .app=${app} .args=${args}></pl-rows>` },
+  { id: "functions", title: "Functions", group: "Applications", render: (app, args) => html`<pl-functions .app=${app} .args=${args}></pl-functions>` },
+  { id: "apis", title: "APIs", group: "Applications", render: (app, args) => html`<pl-apis .app=${app} .args=${args}></pl-apis>` },
+  { id: "logs", title: "Logs", group: "Applications", render: (app, args) => html`<pl-logs .app=${app} .args=${args}></pl-logs>` },
+  { id: "roles", title: "Roles", group: "Applications", render: (app, args) => html`<pl-roles .app=${app} .args=${args}></pl-roles>` },
 ];
 
 export const page = (id) => PAGES.find((p) => p.id === id) ?? PAGES[0];

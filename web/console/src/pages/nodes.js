@@ -10,6 +10,7 @@ const LOST = {
   "front-0": "Until it is back, nothing can be written; reads go on through the other front ends.",
   front: "The other front ends take over its requests.",
   runtime: "Until it is back, functions do not run; events for them wait.",
+  meters: "Until it is back, nothing is measured.",
   caddy: "Until it is back, the users' ports do not answer, and neither does this page. From a terminal: pileus down, then pileus up.",
 };
 const VERBS = {
@@ -57,7 +58,8 @@ class Nodes extends Page {
   }
 
   body() {
-    const { node, cores, memory_bytes: memory, parts } = this.told;
+    const { node, cores, memory_bytes: memory } = this.told;
+    const parts = [...this.told.parts].sort((a, b) => b.name.startsWith("front") - a.name.startsWith("front") || (a.name < b.name ? -1 : 1));
     const well = parts.every((p) => p.health === "alive");
     const used = parts.reduce((sum, p) => sum + p.memory_bytes, 0);
     return html`

@@ -11,6 +11,19 @@ const MEANS = {
   logs: "log groups and streams", changes: "change records", tablets: "the map of tablets", blobrefs: "who names which blob", cfn: "stacks", apigateway: "APIs",
 };
 
+// A composite sort key (parts ended by 00 01) in words, where its parts are text.
+function readable(part) {
+  if (!part.startsWith("hex:")) return part;
+  const bytes = Uint8Array.from(part.slice(4).match(/../g) ?? [], (h) => parseInt(h, 16));
+  const parts = [[]];
+  for (let at = 0; at < bytes.length; at++) {
+    if (bytes[at] === 0 && bytes[at + 1] === 1) parts.push([]), at++;
+    else parts.at(-1).push(bytes[at]);
+  }
+  const shown = parts.filter((p) => p.length).map((p) => String.fromCharCode(...p));
+  return parts.length > 1 && shown.every((p) => /^[\x20-\x7e]+$/.test(p)) ? shown.join(" ▸ ") : part;
+}
+
 class Rows extends Page {
   reset() {
     this.where = null;
@@ -56,8 +69,8 @@ class Rows extends Page {
         ${this.where ? html`<button type="button" class="plain" @click=${this.all}>Show all</button>` : nothing}
       </form>
       ${grid("Rows", [
-        { label: "Partition", cell: (r) => html`<code>${r.partition || "(empty)"}</code>` },
-        { label: "Sort key", cell: (r) => html`<code>${r.sort}</code>` },
+        { label: "Partition", cell: (r) => html`<code class="whole">${r.partition || "(empty)"}</code>` },
+        { label: "Sort key", cell: (r) => html`<code title=${r.sort}>${readable(r.sort)}</code>` },
         { label: "Value", cell: (r) => (r.hidden ? html`<span class="quiet">hidden: a secret</span>` : html`<button class="link mono" @click=${() => this.view(r)}>${glance(r.data, 60)}</button>`) },
         { label: "Size", num: true, cell: (r) => bytes(r.size) },
         { label: "Entry", num: true, cell: (r) => r.version },
@@ -66,7 +79,7 @@ class Rows extends Page {
   }
 
   view(row) {
-    return showValue(`${row.partition}/${row.sort}`, row.data, { full: row.size });
+    return showValue(`${row.partition}/${readable(row.sort)}`, row.data, { full: row.size });
   }
 
   jump = async (event) => {

@@ -56,7 +56,7 @@ class Tables extends Page {
   head() {
     if (!this.name) return this.heading("Tables", html`<button class="main" @click=${this.create}>Create table</button>`);
     return this.heading(this.name, html`<button class="main" @click=${() => this.edit()}>Put item</button>
-      <button class="danger" @click=${this.remove}>Delete table</button>`, nothing, html`<a class="up" href="#/tables">← Tables</a>`);
+      <button class="danger" @click=${this.discard}>Delete table</button>`, nothing, html`<a class="up" href="#/tables">← Tables</a>`);
   }
 
   all() {
@@ -211,7 +211,7 @@ class Tables extends Page {
     if (made) this.app.go(`#/tables/${encodeURIComponent(made.TableDescription.TableName)}`);
   };
 
-  remove = async () => {
+  discard = async () => {
     const sure = await ask({ title: `Delete table ${this.name}?`, text: "Its items and indexes go with it. This cannot be undone.", action: "Delete table", danger: true, word: this.name });
     if (!sure) return;
     if (await this.act(() => this.client.dynamodb("DeleteTable", { TableName: this.name }), `Table ${this.name} deleted`)) this.app.go("#/tables");

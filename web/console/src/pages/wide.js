@@ -85,7 +85,7 @@ class Wide extends Page {
     const first = c.size > SHOWN ? { range: `bytes=0-${SHOWN - 1}` } : {};
     const data = await this.act(async () => new Uint8Array(await (await this.cell(c.column, first)).arrayBuffer()));
     if (!data) return;
-    const edit = (close) => (c.size > SHOWN ? nothing : html`<button @click=${() => (close(), this.put(c, data))}>Edit</button>`);
+    const edit = (close, form) => (c.size > SHOWN || !/^(json|text)$/.test(form) ? nothing : html`<button @click=${() => (close(), this.put(c, data))}>Edit</button>`);
     await showValue(`${this.args[1]}/${c.column}`, data, { full: c.size, whole: async () => (await this.cell(c.column)).blob(), buttons: edit });
   }
 

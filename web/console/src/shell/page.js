@@ -5,7 +5,6 @@ export class Page extends LitElement {
   static properties = {
     app: { attribute: false },
     args: { attribute: false },
-    query: { attribute: false },
     busy: { state: true },
     problem: { state: true },
     loaded: { state: true },
@@ -13,7 +12,7 @@ export class Page extends LitElement {
 
   constructor() {
     super();
-    Object.assign(this, { args: [], query: new URLSearchParams(), busy: false, problem: null, loaded: false });
+    Object.assign(this, { args: [], busy: false, problem: null, loaded: false });
     this.turn = 0;
   }
 

@@ -62,6 +62,6 @@ export function showValue(title, data, { full = data.length, whole, buttons = no
     ${tabs("Shown as", seen.map(([id, label]) => [id, label]), now, (id) => ((now = id), draw()))}
     <pre tabindex="0" aria-label="Value" class=${now === "hex" ? "hex" : ""}>${seen.find(([id]) => id === now)[2] || "(empty)"}</pre>
     <div class="acts"><span class="quiet grow">${size(full)}${full > SHOWN ? `, the first ${size(SHOWN)} shown` : ""}</span>
-      ${typeof buttons === "function" ? buttons(close) : buttons}
+      ${typeof buttons === "function" ? buttons(close, seen[0][0]) : buttons}
       <button @click=${keep}>Download</button></div>`);
 }
