@@ -15,6 +15,7 @@ from pileus.errors import AwsError, Unavailable
 from pileus.state import backups, checkpoint, groups, marks
 from pileus.state.collect import Collector
 from pileus.state.database import STATE_FILE, Rows, connect_reader
+from pileus.state.durable import Durable
 from pileus.state.store import Store
 from pileus.state.tablets import Tablet
 
@@ -58,6 +59,7 @@ class Housekeeping:
         self._state = store.home / STATE_FILE
         self._measured = store.replica.written_bytes
         self._task: asyncio.Task[None] | None = None
+        self._durable = Durable(store, clock) if store.node else None
 
     async def start(self) -> None:
         self._task = asyncio.ensure_future(self._run())
@@ -80,6 +82,8 @@ class Housekeeping:
     async def turn(self, collect: bool = True) -> None:
         """All that is due now."""
         await self.mark()
+        if self._durable is not None:
+            await self._durable.turn()
         await self.trim()  # first: what is trimmed need not be copied
         await self.checkpoint()
         await self.split()
@@ -91,13 +95,17 @@ class Housekeeping:
         """Append the running hash of the last ten-thousandth entry, unless the log has it."""
         args = await asyncio.to_thread(self._due)
         if args is not None:
-            await self._store.submit(marks.RULE, args)
+            node = [self._store.node] if self._store.node else []
+            await self._store.submit(marks.RULE, args + node)
         return args is not None
 
     def _due(self) -> list[Any] | None:
         connection = connect_reader(self._state)
         try:
-            return marks.due(connection, Rows(connection).value(marks.LAST))
+            rows = Rows(connection)
+            if self._store.node:
+                return marks.due_vote(connection, rows, self._store.node)
+            return marks.due(connection, rows.value(marks.LAST))
         finally:
             connection.close()
 

@@ -199,6 +199,11 @@ class ClusterLog:
         state has durably; answers how many."""
         return await streams.purge_below(self.client, self.stream.name, below)
 
+    async def filled(self) -> float:
+        """How much of what the stream may hold it holds: 0 to 1."""
+        told = await streams.info(self.client, self.stream.name)
+        return told.size_bytes / streams.LOG_BYTES_MAX
+
     @property
     def at(self) -> int:
         """The stream's number of the last message applied here."""
