@@ -19,7 +19,7 @@ from pileus.services.longrunning.view import Target, View
 from pileus.services.outbound import CHUNK, HEAD_BYTES_MAX, HOP, Wire
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-WAIT_S = 3.0  # for a healthy copy
+WAIT_S = 5.0  # for a healthy copy
 READ_S = 120.0  # for the head of an answer, and between its pieces
 ATTEMPTS = 5
 WHOLE_BYTES_MAX = 256 * 1024  # short answers are read whole, so that they can be asked for again
