@@ -61,16 +61,20 @@ def up(apps: str, detach: bool, **flags: Any) -> None:
 @told
 def status(home: Path | None, as_json: bool) -> None:
     """Is the cloud up, and how are its parts?"""
+    from pileus import downtime
     from pileus.supervisor import healthy
 
-    _, cloud = running_cloud(home)
+    config, cloud = running_cloud(home)
     health = healthy(cloud.endpoint)
+    away = downtime.measured(config.home)
     if as_json:
-        click.echo(json.dumps({"pid": cloud.pid, "endpoint": cloud.endpoint, "health": health}))
+        told = {"pid": cloud.pid, "endpoint": cloud.endpoint, "health": health, "downtime": away}
+        click.echo(json.dumps(told))
     else:
         click.echo(f"endpoint  {cloud.endpoint}\nedge      {cloud.edge}\nprocess   {cloud.pid}")
         for name, value in (health or {"status": "no answer"}).items():
             click.echo(f"{name:<9} {value}")
+        click.echo("\n".join(downtime.table(away)))
     sys.exit(0 if health else 1)
 
 

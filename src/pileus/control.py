@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +28,9 @@ Obey = Callable[[str, str], str]
 @dataclass(frozen=True)
 class Told:
     """A part as the supervisor sees it. ``state``: running, stopping, stopped (by an operator), or
-    waiting (to be started again). ``since``: seconds since 1970. ``ended``: how it ended last."""
+    waiting (to be started again). ``since``: seconds since 1970. ``ended``: how it ended last.
+    ``allowed_s``: the longest it may be away; ``away_since``: 0 while it serves; ``incidents``: see
+    ``outages.Outage``."""
 
     name: str
     pid: int
@@ -36,6 +38,9 @@ class Told:
     since: float
     restarts: int
     ended: str
+    allowed_s: float = 0.0
+    away_since: float = 0.0
+    incidents: Sequence[tuple[float, float, bool]] = ()
 
 
 def read(run: Path) -> list[Told]:

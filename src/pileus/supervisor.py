@@ -24,11 +24,13 @@ from typing import Any
 from pileus import control
 from pileus.config import Config
 from pileus.errors import Unavailable
+from pileus.outages import Outage, allowed_s, question
 
 log = logging.getLogger("pileus.supervisor")
 STOP_SECONDS = 10.0
 DRAIN_SECONDS = 60.0
 WATCH_SECONDS = 0.5
+AWAY_SECONDS = 0.05  # while one is awaited
 WATCHED = {signal.SIGCHLD, signal.SIGIO, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 RESTART_SECONDS_MAX = 5.0
@@ -124,6 +126,7 @@ class Supervisor:
         self._lock_fd = -1
         self._listener: control.Listener | None = None
         self._told: list[control.Told] = []
+        self._outages: dict[str, Outage] = {}
 
     def claim_home(self) -> None:
         run = self.config.path("run")
@@ -166,7 +169,8 @@ class Supervisor:
         self._turn(time.monotonic())
         while True:
             self._tell()
-            told = signal.sigtimedwait(WATCHED, WATCH_SECONDS)
+            away = any(o.away_since for o in self._outages.values())
+            told = signal.sigtimedwait(WATCHED, AWAY_SECONDS if away else WATCH_SECONDS)
             if told and told.si_signo in ENDING:
                 break
             self._reap()
@@ -184,6 +188,22 @@ class Supervisor:
                 log.warning("%s does not stop; killing it", part.name)
                 _signal(part.pid, signal.SIGKILL)
                 part.deadline = now + STOP_SECONDS
+            elif self._hangs(part, now):
+                log.warning("%s does not answer any more; killing it", part.name)
+                _signal(part.pid, signal.SIGKILL)
+
+    def _hangs(self, part: Part, now: float) -> bool:
+        """One look at whether a part that should run serves."""
+        watched = part.pid and part.deadline == float("inf") and not part.once
+        return bool(watched) and self._outage(part).turn(now, time.time())
+
+    def _outage(self, part: Part) -> Outage:
+        """The part's record of absences."""
+        known = self._outages.get(part.name)
+        if known is None:
+            asked = question(self.config.path("run"), part.name)
+            known = self._outages[part.name] = Outage(part.name, asked)
+        return known
 
     def obey(self, verb: str, name: str) -> str:
         """Do as an operator asks; '' or why not. Stopping goes on after the answer."""
@@ -212,7 +232,11 @@ class Supervisor:
     def _tell(self) -> None:
         """Write down how the parts are, when that changed."""
         told = [
-            control.Told(p.name, p.pid, p.state, p.since, p.restarts, p.ended)
+            control.Told(
+                *(p.name, p.pid, p.state, p.since, p.restarts, p.ended, allowed_s(p.name)),
+                self._outage(p).away_since,
+                self._outage(p).incidents,
+            )
             for p in self.parts
             if not p.once
         ]
@@ -261,8 +285,10 @@ class Supervisor:
             part.ended = f"signal {-code}" if code < 0 else f"status {code}"
             if asked:
                 log.warning("%s stopped (%s)", part.name, part.ended)
+                self._outage(part).stopped()
                 part.due = 0.0
                 continue
+            self._outage(part).ended(time.time())
             lived = time.monotonic() - part.started
             part.restarts = part.restarts + 1 if lived < 30 else 1
             wait = 0.0 if part.restarts == 1 else min(0.1 * 2**part.restarts, RESTART_SECONDS_MAX)

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.aws_cli import within
 from tests.acceptance.test_parts_restart import programs
-from tests.conftest import Cloud, new_cloud
+from tests.conftest import Cloud, new_cloud, pileus
 from tests.services.longrunning.client import Services
 
 WSGI = """
@@ -275,6 +276,18 @@ def lose_the_runtime(cloud: Cloud, api: Services) -> None:
         print(f"runtime lost: {name} was away for {incident['Seconds']} s")
         assert 0.05 < incident["Seconds"] < 15 and not incident["Over"]
         assert api.ask(f"/{name}/", port=cloud.edge_port)[0] == 200
+    told = json.loads(pileus("status", "--home", str(cloud.home), "--json").stdout)["downtime"]
+    away = {each["name"]: each for each in told}
+    assert {"front-0", "front-1", "runtime", "caddy", "web", "node"} <= set(away)
+    assert away["web"]["longest_allowed_s"] == 15 and away["web"]["incidents"]
+    within(20, lambda: runtime_away(cloud) is not None)
+    print(f"runtime itself: {runtime_away(cloud)} s")
+
+
+def runtime_away(cloud: Cloud) -> float | None:
+    told = json.loads(pileus("status", "--home", str(cloud.home), "--json").stdout)["downtime"]
+    found = next(each for each in told if each["name"] == "runtime")
+    return found["incidents"][0]["seconds"] if found["incidents"] else None
 
 
 def test_a_service_is_confined(home_cloud: Cloud) -> None:

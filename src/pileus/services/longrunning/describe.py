@@ -8,9 +8,9 @@ import logging
 from typing import Any
 
 from pileus.errors import Unavailable
+from pileus.outages import read_services
 from pileus.services.call import Parts
 from pileus.services.longrunning import settings
-from pileus.services.longrunning.downtime import read as read_downtime
 from pileus.services.longrunning.placing import HERE
 from pileus.services.longrunning.rows import Record
 
@@ -45,7 +45,7 @@ class Describer:
             live = {s["name"]: s for s in report.services if not s["ending"]}
         except Unavailable as e:
             trouble = f"{e}; {e.hint}" if e.hint else str(e)
-        downtime = read_downtime(self._parts.config.home)
+        downtime = read_services(self._parts.config.home)
         return [self._describe(r, live.get(r["name"]), downtime, trouble) for r in records]
 
     def _describe(

@@ -12,26 +12,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-FILE = "services-downtime.json"
+from pileus.outages import SERVICES_FILE, read_services
+
 INCIDENTS_KEPT = 20
-
-
-def read(home: Path) -> dict[str, Any]:
-    """Of each service: ``allowed_s``, ``longest_s``, ``down_since_ms`` (0: it is up) and
-    ``incidents`` with ``Since`` (milliseconds since 1970), ``Seconds`` and ``Over`` (longer than
-    allowed)."""
-    try:
-        return dict(json.loads((home / "run" / FILE).read_text())["services"])
-    except (OSError, ValueError, KeyError):
-        return {}
 
 
 class Downtime:
     """Told what is seen by the process that keeps the services."""
 
     def __init__(self, home: Path) -> None:
-        self._file = home / "run" / FILE
-        self._services = read(home)
+        self._file = home / "run" / SERVICES_FILE
+        self._services = read_services(home)
         self._dirty = False
         self._begin()
 
