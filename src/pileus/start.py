@@ -152,6 +152,7 @@ def greet(config: Config, apps: str, pid: int) -> None:
     keys = credentials(config)
     click.echo(f"\n  AWS endpoint   {cloud.endpoint}")
     click.echo(f"  users' edge    {cloud.edge}")
+    click.echo(f"  console        {cloud.edge}/admin/")
     for label, site in zip((apps, ""), sites, strict=False):
         click.echo(f"  {label:<14} {site}")
     click.echo(f"  access key     {keys['access_key_id']}")

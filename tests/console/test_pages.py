@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -363,6 +364,21 @@ def test_by_keyboard_alone(visit: Callable[..., Visit], house: Cloud) -> None:
     expect(me.find("dialog")).to_have_count(0)
     expect(me.button("Delete table")).to_be_focused()
     assert me.errors == []
+
+
+@pytest.mark.parametrize("form", ["own name", "TLS"])
+def test_at_its_other_addresses(browser: Any, house: Cloud, form: str) -> None:
+    tls = json.loads((house.home / "run/caddy.json").read_text())["apps"]["http"]["servers"]
+    port = tls["secure"]["listen"][0].rpartition(":")[2]
+    own = house.edge.replace("localhost", "console.localhost")
+    me = Visit(browser, house, ignore_https_errors=True)
+    me.page.goto(f"{own}/" if form == "own name" else f"https://localhost:{port}/admin/#/buckets")
+    me.sign_in()
+    me.go("buckets")
+    expect(me.find("h1")).to_have_text("Buckets")
+    expect(me.find("main [role=alert]")).to_have_count(0)
+    assert me.errors == []
+    me.context.close()
 
 
 def test_a_caller_who_may_little_is_told_so(visit: Callable[..., Visit], house: Cloud) -> None:
