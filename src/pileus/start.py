@@ -73,7 +73,12 @@ def session(config: Config, cloud: Running) -> functools.partial[Any]:
 
 def up(config: Config, apps: str, detach: bool) -> None:
     """Run the cloud in this process, or with ``detach`` in a background one."""
-    node = places.load(config.home) is not None
+    cluster = places.load(config.home)
+    node = cluster is not None
+    if cluster is not None and cluster.here.state == "gone":
+        raise Unavailable(
+            f"{cluster.name} has left its cluster for good", "join again with a new --home"
+        )
     if node and running(config.home):
         _attach(config, detach)
         return

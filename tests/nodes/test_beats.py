@@ -13,7 +13,7 @@ class Net:
 
     def __init__(self) -> None:
         self.clock = TurnedClock()
-        self.nodes = {n: Beats(n, self.clock, lambda: (7, [])) for n in NAMES}
+        self.nodes = {n: Beats(n, self.clock, lambda: (7, [], -1)) for n in NAMES}
         self.cut: set[tuple[str, str]] = set()
         self.frozen: set[str] = set()
 

@@ -184,15 +184,21 @@ def test_one_change_at_a_time_and_the_same_key_asks_again(founded: Run) -> None:
 def test_names_are_never_used_again(founded: Run) -> None:
     async def check(here: Founded) -> None:
         admitting = _token(here)
-        for number, first in ((2, 30_000), (3, 30_000)):
+        for number, first in ((2, 30_000), (3, 40_000), (4, 50_000), (5, 50_000)):
             asking = _asking(here, admitting, certs.new_key(), first)
             told = join.open_answer(asking, _bytes(await _send(here, asking)))
             assert told.cluster["name"] == f"n{number}"
             node = next(n for n in membership.nodes(here.store) if n.name == f"n{number}")
             await here.change(lambda draft, node=node: membership.arrive(draft, node))
-            await here.change(lambda draft, n=node.name: membership.begin_leave(draft, n))
-            await here.change(lambda draft, n=node.name: membership.end_leave(draft, n))
-        assert [n.state for n in membership.nodes(here.store)] == ["member", "gone", "gone"]
+            if number > 3:
+                await here.change(lambda draft, n=node.name: membership.begin_leave(draft, n))
+                await here.change(lambda draft, n=node.name: membership.end_leave(draft, n))
+        states = [n.state for n in membership.nodes(here.store)]
+        assert states == ["member", "member", "member", "gone", "gone"]
+        await here.change(lambda draft: membership.begin_leave(draft, "n3"))
+        await here.change(lambda draft: membership.end_leave(draft, "n3"))
+        with pytest.raises(membership.Refused, match="fewer than 2"):
+            await here.change(lambda draft: membership.begin_leave(draft, "n2"))
 
     founded(check)
 

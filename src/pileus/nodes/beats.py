@@ -26,12 +26,15 @@ SUBJECT = "nodes.beat"
 
 
 class Beat(msgspec.Struct):
-    """``sees``: node → seconds since its last beat came. ``roles``: what it does for all."""
+    """``sees``: node → seconds since its last beat came. ``roles``: what it does for all.
+    ``left``: of a node that leaves, blobs that it has not handed over yet (-1: it has not
+    looked)."""
 
     name: str
     applied: int
     roles: list[str]
     sees: dict[str, float]
+    left: int = -1
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ class _Peer:
 class Beats:
     """One node's view. ``own`` tells its own applied position and roles."""
 
-    def __init__(self, name: str, clock: Any, own: Callable[[], tuple[int, list[str]]]) -> None:
+    def __init__(
+        self, name: str, clock: Any, own: Callable[[], tuple[int, list[str], int]]
+    ) -> None:
         self._name = name
         self._clock = clock
         self._own = own
@@ -66,10 +71,10 @@ class Beats:
 
     def beat(self) -> bytes:
         """What to send now."""
-        applied, roles = self._own()
+        applied, roles, left = self._own()
         now_s = self._clock.monotonic()
         sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
-        return msgspec.json.encode(Beat(self._name, applied, roles, sees))
+        return msgspec.json.encode(Beat(self._name, applied, roles, sees, left))
 
     def received(self, data: bytes) -> None:
         """A beat came; what cannot be read is logged and forgotten."""
@@ -104,7 +109,7 @@ class Beats:
     def judged(self, names: Iterable[str]) -> dict[str, Judgement]:
         """Each of ``names``: one that was never heard counts as down since this node began."""
         told: dict[str, Judgement] = {}
-        applied, roles = self._own()
+        applied, roles, _ = self._own()
         for name in names:
             peer = self._peers.get(name)
             if name == self._name:
@@ -132,6 +137,13 @@ class Beats:
             and self._peers[other].beat.sees.get(name, math.inf) >= SLOW_S
         )
         return says > len(members) / 2
+
+    def handed_over(self, name: str) -> bool:
+        """Whether a leaving node has given all its blobs to others, or cannot any more."""
+        if name == self._name:
+            return self._own()[2] == 0
+        peer = self._peers.get(name)
+        return peer is None or peer.health == "down" or peer.beat.left == 0
 
     def among_most(self, members: Iterable[str]) -> bool:
         """Whether this node hears enough others to be one of more than half."""

@@ -90,7 +90,8 @@ class Copies:
             log.info("the log is kept on %d nodes", wanted)
 
     async def _leave(self, node: Node, found: streams.StreamInfo, wanted: int) -> None:
-        """Give a leaving node's copy to another, or, where there is none, end it with the node."""
+        """Give a leaving node's copy to another, or, where there is none, end it with the node. It
+        is gone when it has handed over its blobs too."""
         holders = {found.leader, *(p.name for p in found.peers)}
         if node.name in holders and wanted >= found.replicas:
             lives = self._beats.judged([node.name])[node.name].health == "alive"
@@ -103,6 +104,8 @@ class Copies:
             await streams.current(self._client, found.name, found.replicas, CURRENT_S)
         elif found.leader == node.name:
             await streams.step_down(self._client, found.name)
+            return
+        if not self._beats.handed_over(node.name):
             return
         await self._store.transact(lambda draft: membership.end_leave(draft, node.name))
 

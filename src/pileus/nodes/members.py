@@ -4,17 +4,20 @@ yet, from the home."""
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 from pileus.engine.cluster.log import LogSettings
 from pileus.engine.cluster.nats import NatsNode, TlsFiles
-from pileus.nodes import membership, places
+from pileus.nodes import beats, membership, places
 from pileus.nodes.client import Client, Place
 from pileus.nodes.peers import NodePeers
 from pileus.nodes.places import Cluster, Files, Node, bracketed
 from pileus.nodes.tls import client_context, name_of
 from pileus.state.store import Store
+
+LOOK_S = 0.5
 
 
 class Members:
@@ -27,6 +30,8 @@ class Members:
         self._told = cluster
         self._store: Store | None = None
         self._generation = -1
+        self._judged: dict[str, beats.Judgement] = {}
+        self._looked_s = float("-inf")
 
     def reading(self, store: Store) -> None:
         self._store = store
@@ -55,6 +60,19 @@ class Members:
         """Of those that have joined wholly."""
         return [n.name for n in self.present() if n.state != "joining"]
 
+    def keepers(self) -> list[str]:
+        """Of those that keep blobs: all but who leaves."""
+        return [n.name for n in self.present() if n.state != "leaving"]
+
+    def down(self, name: str) -> bool:
+        """Whether the first process of this node, which listens to beats, holds ``name`` down."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s > LOOK_S:
+            self._judged = beats.view(self.home / "run" / "nodes.json")
+            self._looked_s = now_s
+        seen = self._judged.get(name)
+        return seen is not None and seen.health == "down"
+
     def others(self) -> list[Place]:
         """Where the other nodes' doors are."""
         return [Place(n.name, n.address, n.node_port) for n in self.cluster.peers]
@@ -66,7 +84,8 @@ class Members:
 
     def peers(self) -> NodePeers:
         """The other nodes, for this process."""
-        return NodePeers(self.name, Client(client_context(Files(self.home).folder)), self.others)
+        client = Client(client_context(Files(self.home).folder))
+        return NodePeers(self.name, client, self.others, self.keepers, self.down)
 
 
 def log_settings(home: Path, cluster: Cluster) -> LogSettings:

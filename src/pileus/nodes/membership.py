@@ -18,6 +18,7 @@ from pileus.state import keys
 TABLE = "nodes"
 ABOUT = keys.key(TABLE, "cluster", "about")
 CLAIM = keys.key(TABLE, "cluster", "change")
+STAYING_MIN = 2
 CLAIM_MS = 600_000  # a change that has not ended by then may be overtaken
 NONCE_MS = 3_600_000
 STATES = ("joining", "member", "draining", "leaving", "gone")
@@ -112,11 +113,17 @@ def drain(draft: Any, name: str, undo: bool = False) -> None:
 
 
 def begin_leave(draft: Any, name: str) -> None:
-    """Claim the change by which ``name`` goes. The last node that is there cannot."""
+    """Claim the change by which ``name`` goes. Two must stay: a server of the log alone never
+    leads."""
     row = _existing(draft, name)
+    if row["state"] in ("gone", "joining"):
+        raise Refused(f"{name} is {row['state']}", "`pileus nodes` lists the nodes")
     others = [r for r in _rows(draft) if r["state"] in ("member", "draining")]
-    if row["state"] != "leaving" and not [r for r in others if r["name"] != name]:
-        raise Refused(f"{name} is the only node: its data has nowhere to go", "`pileus down`")
+    if len([r for r in others if r["name"] != name]) < STAYING_MIN:
+        raise Refused(
+            f"without {name} there would be fewer than {STAYING_MIN} nodes",
+            "let another join first",
+        )
     _claim(draft, "leave", name)
     _set(draft, row, "leaving")
 

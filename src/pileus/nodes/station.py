@@ -134,9 +134,10 @@ class Station:
 
     # -- beats -------------------------------------------------------------------------------
 
-    def _own(self) -> tuple[int, list[str]]:
+    def _own(self) -> tuple[int, list[str], int]:
         works = self._background is not None and self._background.working
-        return self._store.replica.applied, ["background"] if works else []
+        left = self._scrub.counts.left
+        return self._store.replica.applied, ["background"] if works else [], left
 
     async def _send(self, data: bytes) -> None:
         if self._client.is_connected:
@@ -146,7 +147,7 @@ class Station:
         self._beats.received(message.data)
 
     def _status(self) -> dict[str, Any]:
-        applied, roles = self._own()
+        applied, roles, _ = self._own()
         holder = background.holder(self._store)
         told = {"node": self._members.name, "applied": applied, "roles": roles}
         return told | {"background": holder, "chain": self._store.replica.chain.hex()}
