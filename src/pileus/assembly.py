@@ -71,8 +71,9 @@ from pileus.wire.authorize import Authorizer
 from pileus.wire.behind import Behind
 from pileus.wire.counted import CountedDoors
 from pileus.wire.dispatch import Dispatcher
-from pileus.wire.http import Server, serve
+from pileus.wire.http import Handler, Server, serve
 from pileus.wire.limits import Limits
+from pileus.wire.strong import StrongDoor
 
 log = logging.getLogger("pileus.assembly")
 BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed upload
@@ -91,6 +92,7 @@ class Front:
     index: int
     parts: Parts
     api: Api
+    handle: Handler  # the API's, after a barrier on a cluster
     services: dict[str, Service]
     http_apis: apigateway.Door
     long_running: longrunning.Door
@@ -117,7 +119,7 @@ class Front:
         where = (self.config.bind, self.config.port)
         known = self.api.heads.read, self.edge.direct.answer
         meters = self.parts.meters
-        self.servers.append(await serve(self.api.handle, where, limits, *known, meters=meters))
+        self.servers.append(await serve(self.handle, where, limits, *known, meters=meters))
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
         known_viewers = self.edge.proxied.answer
@@ -237,12 +239,13 @@ async def assemble(config: Config, index: int) -> Front:
         dev=config.dev,
         meters=meters,
     )
-    dispatch.connect(api)
-    parts.outbound.connect(api.handle)
+    dispatch.connect(api, store.strong)
+    handle = api.handle if store.strong is None else StrongDoor(api, store.strong).handle
+    parts.outbound.connect(handle)
     http_apis = apigateway.Door(parts, api.admit)
     long_running = longrunning.Door(parts)
     edge = Edge(parts, http_apis, long_running)
-    front = Front(config, index, parts, api, services, http_apis, long_running, edge)
+    front = Front(config, index, parts, api, handle, services, http_apis, long_running, edge)
     if index == 0:
         front.housekeeping = Housekeeping(
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
@@ -296,7 +299,7 @@ def _mount(front: Front) -> None:
     router.mount_host("s3-website", sites.serve)
     router.mount("/_cdn/", front.edge.serve)
     router.mount_host("cloudfront", front.edge.serve)
-    front.edge.console = Console(Behind(front.api.handle).serve, front.health).serve
+    front.edge.console = Console(Behind(front.handle).serve, front.health).serve
     router.mount("/_pileus/admin", front.to_console)
     router.mount("/_pileus/parts", front.api.signed(PartsDoor(parts), "pileus").serve)
     router.mount(LOG, front.api.signed(LogDoor(parts), "pileus").serve)

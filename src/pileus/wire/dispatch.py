@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,7 @@ from pileus.wire.api import Api
 from pileus.wire.failures import not_offered
 from pileus.wire.names import SERVICES
 from pileus.wire.protocols.scalars import read_time
+from pileus.wire.strong import seen_by_all
 
 
 class Dispatcher:
@@ -22,11 +23,14 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._api: Api | None = None
+        self._barrier: Callable[[], Awaitable[int]] | None = None
         self._parsers: Any = None
 
-    def connect(self, api: Api) -> None:
-        """Services are built with the dispatcher before the door that knows them all exists."""
+    def connect(self, api: Api, barrier: Callable[[], Awaitable[int]] | None = None) -> None:
+        """Services are built with the dispatcher before the door that knows them all exists.
+        ``barrier``: what a strong read waits for on a cluster."""
         self._api = api
+        self._barrier = barrier
 
     async def __call__(
         self,
@@ -47,6 +51,8 @@ class Dispatcher:
             run = target.operations.get(operation) or target.direct.get(operation)
         if target is None or run is None:
             raise not_offered(SERVICES[service], operation)
+        if self._barrier is not None and seen_by_all(operation, params):
+            await self._barrier()
         if context:
             told = (*principal.context, *((k, v) for k, v in context.items()))
             principal = dataclasses.replace(principal, context=told)

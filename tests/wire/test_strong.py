@@ -1,0 +1,105 @@
+"""Which requests wait for a barrier on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pileus.errors import Unavailable
+from pileus.services.call import HttpRequest, HttpResponse
+from pileus.wire.names import SERVICES
+from pileus.wire.router import Route
+from pileus.wire.strong import StrongDoor, seen_by_all
+
+TARGETS = {
+    f"DynamoDB_20120810.{name}": Route(SERVICES["dynamodb"], name, "json", {})
+    for name in ("GetItem", "Query", "PutItem", "DescribeTable")
+}
+
+
+class Desk:
+    """A door before an API that knows only what was told to this node; a barrier tells it all."""
+
+    def __init__(self, answer: Callable[[bool], HttpResponse] | None = None) -> None:
+        self.told = False
+        self.barriers = 0
+        self.error: Exception | None = None
+        self._answer = answer or (lambda told: HttpResponse(200))
+        api: Any = SimpleNamespace(
+            router=SimpleNamespace(targets=TARGETS),
+            handle=lambda request: self._answer(self.told),
+            answers=SimpleNamespace(failed=lambda *told: HttpResponse(503)),
+            request_id=lambda: "id",
+        )
+        self.door = StrongDoor(api, self._barrier)
+
+    async def _barrier(self) -> int:
+        self.barriers += 1
+        if self.error is not None:
+            raise self.error
+        self.told = True
+        return 1
+
+    def ask(self, request: HttpRequest) -> HttpResponse:
+        async def one() -> HttpResponse:
+            result = self.door.handle(request)
+            return result if isinstance(result, HttpResponse) else await result
+
+        return asyncio.run(one())
+
+
+def table(operation: str, body: bytes = b"{}") -> HttpRequest:
+    headers = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
+    return HttpRequest("POST", "/", "", headers, body)
+
+
+@pytest.mark.parametrize(
+    ("request_", "barriers"),
+    [
+        (table("GetItem"), 0),
+        (table("Query"), 0),
+        (table("GetItem", b'{"ConsistentRead": true}'), 1),
+        (table("DescribeTable"), 1),
+        (table("PutItem"), 0),
+        (HttpRequest("GET", "/bucket/key", "", {}), 1),
+        (HttpRequest("PUT", "/bucket/key", "", {}), 1),
+        (HttpRequest("GET", "/_pileus/health", "", {}), 0),
+        (HttpRequest("GET", "/_pileus/kv/t/k", "", {}), 1),
+    ],
+)
+def test_what_waits(request_: HttpRequest, barriers: int) -> None:
+    desk = Desk()
+    assert desk.ask(request_).status == 200
+    assert desk.barriers == barriers
+
+
+def test_a_write_that_is_refused_is_asked_again_after_a_barrier() -> None:
+    """A table made through another node a moment ago: not known here yet."""
+    missing = HttpResponse(400, [], b'{"__type": "ResourceNotFoundException"}')
+    desk = Desk(lambda told: HttpResponse(200) if told else missing)
+    assert desk.ask(table("PutItem")).status == 200
+    assert desk.barriers == 1
+
+
+def test_a_verdict_of_the_log_stands() -> None:
+    failed = HttpResponse(400, [], b'{"__type": "ConditionalCheckFailedException"}')
+    desk = Desk(lambda told: failed)
+    assert desk.ask(table("PutItem")) is failed
+    assert desk.barriers == 0
+
+
+def test_without_most_nodes_strong_reads_are_unavailable_and_eventual_ones_go_on() -> None:
+    desk = Desk()
+    desk.error = Unavailable("the log has no leader now")
+    assert desk.ask(table("GetItem", b'{"ConsistentRead": true}')).status == 503
+    assert desk.ask(table("GetItem")).status == 200
+
+
+def test_which_calls_between_services_wait() -> None:
+    assert seen_by_all("GetObject", {"Bucket": "b"}) and seen_by_all("ListObjectsV2", {})
+    assert not seen_by_all("GetItem", {}) and seen_by_all("GetItem", {"ConsistentRead": True})
+    assert not seen_by_all("PutLogEvents", {})
