@@ -185,7 +185,7 @@ def buckets(home: Path | None, as_json: bool) -> None:
     cost on AWS. May run while serving."""
     import dataclasses
 
-    from pileus.services.s3.usage import price, usage
+    from pileus.services.s3.usage import PRICES, price, usage
 
     found = usage(_existing(home).home)
     if as_json:
@@ -201,6 +201,8 @@ def buckets(home: Path | None, as_json: bool) -> None:
         click.echo(_line(each.bucket, each.objects, each.size, each.aws_usd_month))
         for kind, held in sorted(each.held.items()):
             click.echo(_line(f"  {kind}", *held, price(kind, held)))
+    if found:
+        click.echo(f"$/month: {PRICES}")
 
 
 def _line(what: str, objects: int, size: int, usd: float) -> str:
@@ -294,6 +296,27 @@ def restore(source: Path, home: Path | None, at: str | None, as_json: bool) -> N
         click.echo(json.dumps(dataclasses.asdict(done)))
     else:
         click.secho(f"restored up to entry {done.last}; start it: pileus up", fg="green")
+
+
+@main.command()
+@HOME
+@JSON
+@told
+def rekey(home: Path | None, as_json: bool) -> None:
+    """Make a new root key and wrap every key with it; the cloud must be down. No data is touched.
+    Run it again if it was interrupted."""
+    from pileus.rekey import rekey as change
+
+    done = change(_existing(home), _step(as_json))
+    if as_json:
+        told = {"keys": done.keys, "entries": done.entries, "old": str(done.old)}
+        click.echo(json.dumps(told))
+        return
+    click.secho(f"{done.keys} keys are wrapped with a new root key", fg="green")
+    click.echo(
+        f"The old one is {done.old}: backups made before need it, and so does whoever restores to"
+        " a moment before. Delete it when none is kept."
+    )
 
 
 def _existing(home: Path | None) -> Config:

@@ -143,6 +143,10 @@ class Supervisor:
                 )
             time.sleep(0.02)
 
+    def release_home(self) -> None:
+        """What only needed the home for itself is done with it."""
+        os.close(self._lock_fd)
+
     def announce(self) -> Running:
         c = self.config
         host = "127.0.0.1" if c.bind == "0.0.0.0" else c.bind

@@ -56,6 +56,24 @@ class Vault:
             ) from error
 
 
+class Rewrap:
+    """From one root key to the next; what has made it already (a run was interrupted) stays."""
+
+    def __init__(self, old: Vault, new: Vault, clock: Any) -> None:
+        self._old, self._new, self._clock = old, new, clock
+        self.count = 0
+
+    def __call__(self, wrapped: bytes, name: str) -> bytes:
+        """``wrapped`` under the next root key. ``Unavailable`` when neither opens it."""
+        self.count += 1
+        try:
+            self._new.unwrap(wrapped, name)
+            return wrapped
+        except Unavailable:
+            secret = self._old.unwrap(wrapped, name)
+            return self._new.wrap(secret, name, self._clock.random_bytes(NONCE_BYTES))
+
+
 def _derived(root: bytes, purpose: bytes) -> bytes:
     return hashlib.blake2b(key=root, person=purpose, digest_size=KEY_BYTES).digest()
 
@@ -86,7 +104,8 @@ def unlocked(store: Any, config: Config) -> Vault | None:
 
 
 def check(config: Config) -> None:
-    """``Unavailable`` where ``unlocked`` would raise it: to be asked before anything is started."""
+    """``Unavailable`` where ``unlocked`` would raise it: to be asked before anything is started.
+    A change of the root key that the state has made is finished here."""
     state = config.path("state.db")
     if not state.exists():
         return
@@ -95,12 +114,20 @@ def check(config: Config) -> None:
         found: list[Any] = connection.execute(VALUE, (MARK,)).fetchall()
     finally:
         connection.close()
-    if found:
-        _open(orjson.loads(found[0][0]), config)
+    if not found:
+        return
+    mark = orjson.loads(found[0][0])
+    if _fits(_beside(config, ".next"), mark["fingerprint"]):
+        changed(config)
+    _open(mark, config)
 
 
 def _open(mark: dict[str, str], config: Config) -> Vault:
     path = root_key_path(config)
+    if "next" in mark:
+        raise Unavailable(
+            "a change of the root key was interrupted", "run `pileus rekey` again: it goes on"
+        )
     vault = Vault(_read(path))
     if vault.fingerprint != mark["fingerprint"]:
         raise Unavailable(
@@ -108,6 +135,51 @@ def _open(mark: dict[str, str], config: Config) -> Vault:
             "put its own root key there: what is encrypted opens under no other",
         )
     return vault
+
+
+# -- another root key --------------------------------------------------------------------------
+
+
+def _beside(config: Config, suffix: str) -> Path:
+    path = root_key_path(config)
+    return path.with_name(path.name + suffix)
+
+
+def _fits(path: Path, fingerprint: str) -> bool:
+    return path.exists() and Vault(_read(path)).fingerprint == fingerprint
+
+
+def next_keys(mark: dict[str, str], config: Config, clock: Any) -> tuple[Vault, Vault]:
+    """The root key the state is wrapped with and the next one, which is durable from here on: one
+    that an interrupted change has left is used again."""
+    if _fits(_beside(config, ".next"), mark["fingerprint"]):
+        changed(config)  # the last change lacked only this
+    old = _open({"fingerprint": mark["fingerprint"]}, config)
+    path = _beside(config, ".next")
+    if not path.exists():
+        if "next" in mark:
+            raise Unavailable(
+                f"{path} is not there, but keys are wrapped with it already",
+                "put it back: it was made when `pileus rekey` was interrupted",
+            )
+        _write(path, clock.random_bytes(KEY_BYTES))
+    new = Vault(_read(path))
+    if mark.get("next", new.fingerprint) != new.fingerprint:
+        raise Unavailable(
+            f"{path} is not the key that an interrupted `pileus rekey` made", "put that one back"
+        )
+    return old, new
+
+
+def changed(config: Config) -> Path:
+    """Give the next root key the name of the present one, which is kept beside it; answers where.
+    Safe at every moment: a start finds the right one by its fingerprint."""
+    path, old = root_key_path(config), _beside(config, ".old")
+    if path.exists():
+        _write(old, _read(path))
+    _beside(config, ".next").rename(path)
+    _sync(path.parent)
+    return old
 
 
 def _read(path: Path) -> bytes:
@@ -135,8 +207,12 @@ def _write(path: Path, root: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(fd)
     finally:
-        os.close(directory)
+        os.close(fd)

@@ -20,7 +20,9 @@ from pileus.services.kms import (
     tags,
 )
 from pileus.services.kms.access import access
-from pileus.services.kms.room import Room
+from pileus.services.kms.room import Room, rewrapped
+
+__all__ = ["OPERATIONS", "build", "rewrapped"]
 
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateKey": keyring.create_key,

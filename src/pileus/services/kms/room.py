@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pileus.services.call import Call, Parts
 from pileus.services.kms import faults, managed, rows
-from pileus.services.vault import NONCE_BYTES, Vault
+from pileus.services.vault import NONCE_BYTES, Rewrap, Vault
 from pileus.state import keys
 from pileus.state.draft import Draft
 
@@ -248,3 +248,18 @@ def alias_record(key_id: str, now_ms: int) -> dict[str, Any]:
 
 def _material_name(key_id: str, number: int) -> str:
     return f"kms/{key_id}/{number}"
+
+
+def rewrapped(store: Any, rewrap: Rewrap) -> Iterator[tuple[bytes, bytes]]:
+    """Every key's row with its material under another root key (``pileus rekey``)."""
+    start = keys.table_prefix(rows.TABLE)
+    for row in store.range(start, keys.after_prefix(start), 10_000_000):
+        sort = keys.split(row.key)[2].decode()
+        if not sort.startswith(rows.KEY):
+            continue
+        record = orjson.loads(row.value)
+        for number, material in enumerate(record["materials"]):
+            name = _material_name(sort.removeprefix(rows.KEY), number)
+            wrapped = rewrap(base64.b64decode(material["wrapped"]), name)
+            material["wrapped"] = base64.b64encode(wrapped).decode()
+        yield row.key, orjson.dumps(record)

@@ -31,6 +31,7 @@ from pileus.services.s3 import (
 )
 from pileus.services.s3.access import access
 from pileus.services.s3.access_log import Journal
+from pileus.services.s3.datakeys import rewrapped
 from pileus.services.s3.events import Teller, noting, told
 from pileus.services.s3.get_object import get_object, head_object
 from pileus.services.s3.inventory_run import Inventories
@@ -46,7 +47,7 @@ from pileus.services.s3.tally import RULES as TALLY_RULES
 from pileus.services.s3.watching import watch
 from pileus.services.s3.website import Website
 
-__all__ = ["RULES", "Website", "build"]
+__all__ = ["RULES", "Website", "build", "rewrapped"]
 
 RULES = {
     **OWN_RULES,

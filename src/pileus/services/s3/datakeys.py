@@ -5,11 +5,13 @@ A key's row outlives its bucket: a copy in another bucket shares the source's bl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pileus.errors import Unavailable
 from pileus.services.s3 import rows
-from pileus.services.vault import KEY_BYTES, NONCE_BYTES, Vault
+from pileus.services.vault import KEY_BYTES, NONCE_BYTES, Rewrap, Vault
+from pileus.state import keys
 
 ID_BYTES = 8
 
@@ -49,3 +51,10 @@ class DataKeys:
 
 def _name(key_id: str) -> str:
     return f"s3/{key_id}"
+
+
+def rewrapped(store: Any, rewrap: Rewrap) -> Iterator[tuple[bytes, bytes]]:
+    """Every data key's row under another root key (``pileus rekey``)."""
+    start = keys.table_prefix(rows.DATA_KEYS)
+    for row in store.range(start, keys.after_prefix(start), 10_000_000):
+        yield row.key, rewrap(row.value, _name(keys.split(row.key)[1].decode()))

@@ -13,8 +13,14 @@ from pileus.state.database import STATE_FILE, Rows, connect_reader
 
 BUCKETS_MAX = 1_000_000
 GIB = 2**30
-# What AWS asks for a GiB and month: US East (N. Virginia), list prices of 2024, first tier, storage
-# alone (https://aws.amazon.com/s3/pricing/). Parts of unfinished uploads cost as STANDARD.
+# What AWS asks for a GiB and month. AWS's own page (https://aws.amazon.com/s3/pricing/) fills its
+# tables in by script; these are its list prices as others quoted them from 2022 to 2025
+# (STANDARD and its tiers, both IA classes, GLACIER, DEEP_ARCHIVE; GLACIER_IR since it began in
+# 2021). Not checked against AWS's price list since. Unfinished uploads' parts cost as STANDARD.
+PRICES = (
+    "AWS list prices of US East (N. Virginia) as quoted from 2022 to 2025, first 50 TB, storage"
+    " alone; today's: https://aws.amazon.com/s3/pricing/"
+)
 USD_GIB_MONTH = {
     "STANDARD": 0.023,
     "REDUCED_REDUNDANCY": 0.024,
