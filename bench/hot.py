@@ -134,7 +134,7 @@ class Steps:
     def report(self, requests: int) -> Iterator[str]:
         total = self.counts.total()
         yield f"  {total / requests:8.0f} instructions on the loop's thread and the writer's"
-        for name, count in self.counts.most_common(40):
+        for name, count in self.counts.most_common(70):
             yield f"  {count / requests:8.1f} {self.calls[name] / requests:6.2f} × {name}"
 
 

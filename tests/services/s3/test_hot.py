@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pileus.services.s3.hot import BODY_BYTES_MAX, HotBodies
+from pileus.services.call import FileBody
+from pileus.services.s3.hot import BODY_BYTES_MAX, FILE_BYTES_MIN, HotBodies
 from tests.services.s3.test_short_way import Cloud, policy, run
 
 __all__ = ["run"]
@@ -20,7 +21,7 @@ def test_a_large_object_asked_for_often(run: Any) -> None:
             await c.done("PUT", "/bucket/k", body)
             for _ in range(3):
                 assert (await c.both(get, quick=True))[2] == body
-        assert list(objects._hot._kept.values()) == [first, second]
+        assert [len(kept) for kept in objects._hot._kept.values()] == [len(first), len(second)]
         ranged = c.request("GET", "/bucket/k", headers={"range": "bytes=7-70000"})
         assert (await c.both(ranged, quick=False))[2] == second[7:70001]
         await c.done("PUT", "/bucket/huge", huge)
@@ -52,3 +53,19 @@ def test_only_what_is_asked_for_again_within_a_bound() -> None:
     assert hot.get("b") is None and hot.get("c") and hot.get("d") and hot._bytes == 85
     hot.keep("e", bytes(101))
     assert hot._bytes == 0 and not hot._kept
+
+
+def test_large_bodies_lie_in_files_that_go_with_the_last_answer() -> None:
+    hot = HotBodies(bytes_max=2 * FILE_BYTES_MIN)
+    first, second, third = (os.urandom(FILE_BYTES_MIN) for _ in range(3))
+    hot.keep("first", first)
+    answer = hot.get("first")
+    assert isinstance(answer, FileBody) and answer.length == len(first)
+    hot.keep("second", second)
+    hot.keep("third", third)
+    assert hot.get("first") is None and len(hot._kept) == 2
+    assert os.pread(answer.fd, len(first) + 1, 0) == first  # one that is under way is finished
+    os.close(answer.fd)
+    held = len(os.listdir("/proc/self/fd"))
+    hot.keep("large", bytes(2 * FILE_BYTES_MIN + 1))
+    assert not hot._kept and len(os.listdir("/proc/self/fd")) == held - 2

@@ -21,7 +21,7 @@ from pileus.services.s3.checksums import algorithm_of, kept_of
 from pileus.services.s3.encryption import Sealer
 from pileus.services.s3.ingest import Body, drain
 from pileus.services.s3.rows import AES256, Seal
-from pileus.services.s3.segments import Opened, open_small
+from pileus.services.s3.segments import Opened, Scratch, open_small
 from pileus.wire.payload import HashedStream
 
 SEALER = Sealer(Seal(AES256, bytes(16), b"k"), bytes(32))
@@ -62,7 +62,9 @@ def drained(home: Path, stream: Any, headers: dict[str, str], inline: bool = Tru
                 return body
             sealed = b"".join([chunk async for chunk in blobs.read(body.blob)])
             assert body.blob == hashlib.sha256(sealed).hexdigest()
-            parts = Opened(blobs.open(body.blob), SEALER.cipher(), body.size, 0, body.size)
+            parts = Opened(
+                Scratch(), blobs.open(body.blob), SEALER.cipher(), body.size, 0, body.size
+            )
             body.data = b"".join([chunk async for chunk in parts])
             return body
         except (AwsError, ConnectionResetError) as error:

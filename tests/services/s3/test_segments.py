@@ -19,6 +19,7 @@ from pileus.services.s3.segments import (
     SEGMENT_BYTES,
     TAG_BYTES,
     Opened,
+    Scratch,
     SealedWriter,
     cipher,
     open_small,
@@ -48,7 +49,7 @@ class Blobs:
     def read(self, digest: str, size: int, start: int, length: int) -> bytes:
         async def go() -> bytes:
             fd = self.files.open(digest)
-            body = Opened(fd, cipher(SECRET, SALT), size, start, length)
+            body = Opened(Scratch(), fd, cipher(SECRET, SALT), size, start, length)
             return b"".join([chunk async for chunk in body])
 
         return asyncio.run(go())
@@ -114,7 +115,7 @@ def test_nothing_that_was_changed_opens(blobs: Blobs) -> None:
     for secret, salt in ((bytes(32), SALT), (SECRET, b"s" * 16)):
         fd = os.open(path, os.O_RDONLY)
         with pytest.raises(Unavailable, match="damaged"):
-            opened(fd, cipher(secret, salt), size, 0, 10)
+            opened(Scratch(), fd, cipher(secret, salt), size, 0, 10)
         os.close(fd)
 
 

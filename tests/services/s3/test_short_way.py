@@ -7,6 +7,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,8 @@ class Cloud:
         assert {h[0].lower() for h in headers} >= PER_ANSWER
         body = answer.body
         if isinstance(body, FileBody):
-            with open(body.fd, "rb") as file:
-                body = file.read()
+            fd, body = body.fd, os.pread(body.fd, body.length, body.offset)
+            os.close(fd)
         elif not isinstance(body, bytes):
             body = b"".join([chunk async for chunk in body])
         assert isinstance(body, bytes)

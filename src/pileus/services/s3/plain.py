@@ -142,7 +142,7 @@ class Plain:
                 return HttpResponse(200, [], open_small(opener, value[end:]), -1, lines)
             hot = self._hot.get(blob)
             if hot is not None:
-                return HttpResponse(200, [], hot, -1, lines)
+                return HttpResponse(200, [], hot, size, lines)
         elif not blob:
             return HttpResponse(200, [], value[end:], -1, lines)
         try:
@@ -153,7 +153,8 @@ class Plain:
             return HttpResponse(200, [], FileBody(fd, 0, size), size, lines)
         keep = partial(self._hot.keep, blob) if self._hot.wanted(blob, size) else None
         again = partial(reopened, self._room, blob)
-        return HttpResponse(200, [], Opened(fd, opener, size, 0, size, keep, again), size, lines)
+        body = Opened(self._room.scratch, fd, opener, size, 0, size, keep, again)
+        return HttpResponse(200, [], body, size, lines)
 
     def _describe(self, packed: bytes, versioned: bool) -> Described | None:
         """The header lines of a version; None when it is not plain."""

@@ -39,7 +39,7 @@ def body_of(room: Room, meta: Meta, value: bytes, start: int, length: int, secre
             return FileBody(fd, piece.offset, piece.length)
         cipher, again = secrets.cipher(piece.seal), partial(reopened, room, piece.blob)
         told = (piece.size, piece.offset, piece.length)
-        return segments.Opened(fd, cipher, *told, again=again)
+        return segments.Opened(room.scratch, fd, cipher, *told, again=again)
     return _several(room, found, secrets)
 
 
@@ -72,7 +72,7 @@ async def _several(room: Room, found: list[Piece], secrets: Secrets) -> AsyncIte
         cipher, again = secrets.cipher(piece.seal), partial(reopened, room, piece.blob)
         told = (piece.size, piece.offset, piece.length)
         fd = await opened(room, piece.blob)
-        async for chunk in segments.Opened(fd, cipher, *told, again=again):
+        async for chunk in segments.Opened(room.scratch, fd, cipher, *told, again=again):
             yield chunk
 
 

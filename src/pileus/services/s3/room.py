@@ -17,6 +17,7 @@ from pileus.services.s3.names import canonical_id, check_bucket
 from pileus.services.s3.publicness import is_public
 from pileus.services.s3.rows import Meta
 from pileus.services.s3.rules import locate
+from pileus.services.s3.segments import Scratch
 from pileus.state import keys
 
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
@@ -66,6 +67,7 @@ class Room:
         self.dispatch = parts.dispatch
         self.keys = DataKeys(parts.store, parts.clock, parts.vault)
         self.kms = KmsAnswers(parts.store, parts.clock)
+        self.scratch = Scratch()
         self.told: Told | None = None
         self.accounts = {canonical_id(a): a for a in parts.config.all_accounts()}
         self._buckets: dict[str, Bucket] = {}

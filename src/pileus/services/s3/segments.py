@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -99,27 +100,33 @@ class SealedWriter:
         await self._inner.abort()
 
 
-def opened(fd: int, key: AESGCM, size: int, start: int, length: int) -> bytes:
+class Scratch(threading.local):
+    """A thread's place for a batch of sealed bytes: fresh memory costs more than ciphers do."""
+
+    def __init__(self) -> None:
+        self.sealed = memoryview(bytearray(BATCH * SEALED_BYTES))
+
+
+def opened(scratch: Scratch, fd: int, key: AESGCM, size: int, start: int, length: int) -> bytearray:
     """``length`` bytes from ``start`` of a body of ``size`` bytes, out of the segments they lie
-    in."""
+    in (at most ``BATCH``)."""
     first, last = start // SEGMENT_BYTES, (start + length - 1) // SEGMENT_BYTES
     end = max(size - 1, 0) // SEGMENT_BYTES
-    wanted = (last - first + 1) * SEALED_BYTES
-    raw = memoryview(os.pread(fd, wanted, first * SEALED_BYTES))
-    out = []
+    count = last - first + 1
+    raw = scratch.sealed[: count * SEALED_BYTES]
+    raw = raw[: os.preadv(fd, [raw], first * SEALED_BYTES)]
+    plain = bytearray(max(len(raw) - count * TAG_BYTES, 0))
     try:
-        for i in range(first, last + 1):
-            at = (i - first) * SEALED_BYTES
-            out.append(key.decrypt(_nonce(i, i == end), raw[at : at + SEALED_BYTES], None))
+        with memoryview(plain) as out:
+            for i in range(count):
+                sealed = raw[i * SEALED_BYTES : (i + 1) * SEALED_BYTES]
+                at = i * SEGMENT_BYTES
+                place = out[at : at + len(sealed) - TAG_BYTES]
+                key.decrypt_into(_nonce(first + i, first + i == end), sealed, None, place)
     except (InvalidTag, ValueError) as error:
         raise damaged() from error
     skip = start - first * SEGMENT_BYTES
-    if len(out) == 1:
-        found = out[0] if not skip and len(out[0]) == length else out[0][skip : skip + length]
-    else:
-        out[0] = out[0][skip:]
-        out[-1] = out[-1][: start + length - last * SEGMENT_BYTES]
-        found = b"".join(out)
+    found = plain if len(plain) == length else plain[skip : skip + length]
     if len(found) != length:
         raise damaged()
     return found
@@ -132,6 +139,7 @@ class Opened(AsyncIterator[bytes]):
 
     def __init__(
         self,
+        scratch: Scratch,
         fd: int,
         key: AESGCM,
         size: int,
@@ -140,6 +148,7 @@ class Opened(AsyncIterator[bytes]):
         keep: Callable[[bytes], None] | None = None,
         again: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
+        self._scratch = scratch
         self._fd, self._key, self._size = fd, key, size
         self._again = again
         self._start, self._left = start, length
@@ -153,7 +162,7 @@ class Opened(AsyncIterator[bytes]):
         take, start = min(self._left, step), self._start
         self._start, self._left = start + take, self._left - take
         try:
-            found = await asyncio.to_thread(opened, self._fd, self._key, self._size, start, take)
+            found = await self._open(start, take)
         except Unavailable:
             found = await self._opened_again(start, take)
         if self._keep is not None and take == self._size:
@@ -168,7 +177,12 @@ class Opened(AsyncIterator[bytes]):
             raise damaged()
         os.close(self._fd)
         self._fd = fd
-        return await asyncio.to_thread(opened, fd, self._key, self._size, start, take)
+        return await self._open(start, take)
+
+    async def _open(self, start: int, take: int) -> bytes:
+        told = self._fd, self._key, self._size, start, take
+        # Nobody changes it from here on; a copy into bytes would cost as much again.
+        return cast(bytes, await asyncio.to_thread(opened, self._scratch, *told))
 
     async def aclose(self) -> None:
         fd, self._fd, self._left = self._fd, -1, 0
