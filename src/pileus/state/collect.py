@@ -1,4 +1,4 @@
-"""The collector: removes blobs no row names.
+"""The collector: removes blobs no row names, from this machine's disk.
 
 A blob is removed when it has had no row in partition ``digest`` of table ``blobrefs`` for an hour
 of this process's watching, and its file was not written for an hour. The first rule keeps a blob
@@ -27,7 +27,9 @@ class Collector:
         self._unnamed: dict[str, float] = {}
 
     async def sweep(self) -> int:
-        """One pass over all blobs; answers how many were removed."""
+        """One pass over all blobs; answers how many were removed. In a cluster each node sweeps
+        its own files; ``Unavailable`` when it cannot know all rows that are acknowledged."""
+        await self._store.barrier()
         now = self._clock.monotonic()
         present = await asyncio.to_thread(self._blobs.list)
         self._unnamed = {d: t for d, t in self._unnamed.items() if d in set(present)}
