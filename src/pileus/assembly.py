@@ -194,7 +194,8 @@ async def assemble(config: Config, index: int) -> Front:
     meters = Meters(f"front-{index}")
     files = FileBlobs(config.path("blobs"))
     cluster = places.load(config.home)
-    members = Members(config.home, cluster) if cluster is not None else None
+    after_s = config.rebuild_after_s
+    members = Members(config.home, cluster, after_s) if cluster is not None else None
     on_cluster = members is not None and members.started.engine == places.CLUSTER
     blobs = ClusterBlobs(files, members.peers()) if members and on_cluster else files
     if index == 0:
@@ -251,7 +252,7 @@ async def assemble(config: Config, index: int) -> Front:
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
         )
         if isinstance(blobs, ClusterBlobs) and members is not None:
-            front.station = Station(config, members, store, clock, blobs)
+            front.station = Station(config, members, store, clock, blobs, RULES)
         elif members is not None:
             front.station = Alone(config, members, store, clock)
     _mount(front)

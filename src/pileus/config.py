@@ -30,6 +30,7 @@ class Config:
     node_port: int = 4567  # between nodes of a cluster, as the next two
     log_port: int = 4222
     log_route_port: int = 6222
+    rebuild_after_s: int = 900  # a node silent for so long: its blobs are copied to another
     front_processes: int = 0  # 0: one per core
     account: str = "000000000000"
     accounts: str = (

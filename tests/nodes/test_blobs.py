@@ -245,14 +245,10 @@ def test_a_node_leaves_and_another_joins(tmp_path: Path) -> None:
 def test_a_node_lost_for_long_is_replaced_where_there_is_another(tmp_path: Path) -> None:
     told = tmp_path / "nodes.json"
 
-    class Clock:
-        def now_ms(self) -> int:
-            return 1_000_000
-
     def view(**since_ms: int) -> Keeping:
         seen = {n: {"health": "down", "since_ms": s, "applied": 0} for n, s in since_ms.items()}
         told.write_text(json.dumps(seen))
-        return Keeping(told, Clock(), 900.0)
+        return Keeping(told, 900.0, lambda: 1000.0)
 
     nodes = [places.Node(f"n{i}", "h", 1, 2, 3, 4, 5, 6) for i in range(1, 5)]
     assert view(n2=100_001).keepers(nodes) == ["n1", "n2", "n3", "n4"]

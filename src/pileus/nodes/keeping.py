@@ -7,9 +7,8 @@ another owner, which fetches them. When it comes back it is an owner again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from pileus.engine.cluster.placing import COPIES
 from pileus.nodes import beats
@@ -22,9 +21,11 @@ LOOK_S = 0.5
 class Keeping:
     """One process's view. ``told``: where its node writes what it hears of the others."""
 
-    def __init__(self, told: Path, clock: Any, patience_s: float) -> None:
+    def __init__(
+        self, told: Path, patience_s: float, now_s: Callable[[], float] = time.time
+    ) -> None:
         self._told = told
-        self._clock = clock
+        self._now_s = now_s  # as the nodes' view is dated
         self._patience_ms = patience_s * 1000
         self._looked = -LOOK_S
         self._seen: dict[str, beats.Judgement] = {}
@@ -45,7 +46,7 @@ class Keeping:
         seen = self._view().get(name)
         if seen is None or seen.health != "down":
             return False
-        return bool(self._clock.now_ms() - seen.since_ms >= self._patience_ms)
+        return bool(self._now_s() * 1000 - seen.since_ms >= self._patience_ms)
 
     def keepers(self, nodes: Iterable[Node]) -> list[str]:
         """Names of the nodes that keep blobs."""

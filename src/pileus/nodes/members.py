@@ -4,34 +4,32 @@ yet, from the home."""
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
 from pileus.engine.cluster.log import LogSettings
 from pileus.engine.cluster.nats import NatsNode, TlsFiles
-from pileus.nodes import beats, membership, places
+from pileus.nodes import membership, places
 from pileus.nodes.client import Client, Place
+from pileus.nodes.keeping import Keeping
 from pileus.nodes.peers import NodePeers
 from pileus.nodes.places import Cluster, Files, Node, bracketed
 from pileus.nodes.tls import client_context, name_of
 from pileus.state.store import Store
 
-LOOK_S = 0.5
-
 
 class Members:
     """``cluster`` is looked up anew when a row of the nodes has changed. ``reading`` says where the
-    rows are, once they can be read."""
+    rows are, once they can be read. ``rebuild_after_s``: how long a node may be silent before its
+    blobs are copied elsewhere."""
 
-    def __init__(self, home: Path, cluster: Cluster) -> None:
+    def __init__(self, home: Path, cluster: Cluster, rebuild_after_s: float) -> None:
         self.home = home
+        self._keeping = Keeping(home / "run" / "nodes.json", rebuild_after_s)
         self.started = cluster  # as the home told it: where this process is, whatever rows say
         self._told = cluster
         self._store: Store | None = None
         self._generation = -1
-        self._judged: dict[str, beats.Judgement] = {}
-        self._looked_s = float("-inf")
 
     def reading(self, store: Store) -> None:
         self._store = store
@@ -61,17 +59,8 @@ class Members:
         return [n.name for n in self.present() if n.state != "joining"]
 
     def keepers(self) -> list[str]:
-        """Of those that keep blobs: all but who leaves."""
-        return [n.name for n in self.present() if n.state != "leaving"]
-
-    def down(self, name: str) -> bool:
-        """Whether the first process of this node, which listens to beats, holds ``name`` down."""
-        now_s = time.monotonic()
-        if now_s - self._looked_s > LOOK_S:
-            self._judged = beats.view(self.home / "run" / "nodes.json")
-            self._looked_s = now_s
-        seen = self._judged.get(name)
-        return seen is not None and seen.health == "down"
+        """Of those that keep blobs."""
+        return self._keeping.keepers(self.cluster.nodes)
 
     def others(self) -> list[Place]:
         """Where the other nodes' doors are."""
@@ -85,7 +74,7 @@ class Members:
     def peers(self) -> NodePeers:
         """The other nodes, for this process."""
         client = Client(client_context(Files(self.home).folder))
-        return NodePeers(self.name, client, self.others, self.keepers, self.down)
+        return NodePeers(self.name, client, self.others, self.keepers, self._keeping.down)
 
 
 def log_settings(home: Path, cluster: Cluster) -> LogSettings:

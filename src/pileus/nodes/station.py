@@ -7,18 +7,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from nats.aio.client import Client
 
+from pileus import __version__
 from pileus.config import Config
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.blobs import ClusterBlobs
 from pileus.engine.cluster.blobs_scrub import Scrub
 from pileus.engine.cluster.log import ClusterLog
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.nodes import background, beats, membership, places
+from pileus.nodes import background, beats, compare, membership, places
 from pileus.nodes.background import Background
 from pileus.nodes.beats import Beats
 from pileus.nodes.copies import Copies
@@ -27,6 +30,7 @@ from pileus.nodes.members import Members, log_settings
 from pileus.nodes.places import Files
 from pileus.nodes.tls import server_context
 from pileus.state import keys
+from pileus.state.rules import Rule
 from pileus.state.store import Store
 from pileus.wire.http import Server, serve
 
@@ -41,7 +45,13 @@ class Station:
     """Made when the state is current; ``begin`` and ``cease`` are the work for all."""
 
     def __init__(
-        self, config: Config, members: Members, store: Store, clock: Any, blobs: ClusterBlobs
+        self,
+        config: Config,
+        members: Members,
+        store: Store,
+        clock: Any,
+        blobs: ClusterBlobs,
+        rules: Mapping[str, Rule],
     ) -> None:
         assert isinstance(store.log, ClusterLog)
         self._config, self._members = config, members
@@ -52,6 +62,7 @@ class Station:
         self._scrub = Scrub(blobs, self._named, self._is_named)
         self._copies = Copies(store, self._client, self._operator, members, self._beats)
         self._door = NodeDoor(config.home, blobs.local, self._status)
+        self._door.mount(compare.PATH, compare.Digests(store, rules).serve)
         self._tasks: list[asyncio.Task[None]] = []
         self._background: Background | None = None
         self._server: Server | None = None
@@ -149,8 +160,18 @@ class Station:
     def _status(self) -> dict[str, Any]:
         applied, roles, _ = self._own()
         holder = background.holder(self._store)
-        told = {"node": self._members.name, "applied": applied, "roles": roles}
-        return told | {"background": holder, "chain": self._store.replica.chain.hex()}
+        disk = os.statvfs(self._config.home)
+        return {
+            "node": self._members.name,
+            "release": __version__,
+            "applied": applied,
+            "chain": self._store.replica.chain.hex(),
+            "roles": roles,
+            "background": holder,
+            "disk_bytes": disk.f_blocks * disk.f_frsize,
+            "disk_free_bytes": disk.f_bavail * disk.f_frsize,
+            "scrub": asdict(self._scrub.counts),
+        }
 
     async def _operator(self) -> Client:
         s = log_settings(self._config.home, self._members.cluster)

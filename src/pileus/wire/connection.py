@@ -83,12 +83,13 @@ class Connection(asyncio.Protocol):
         """The client will send no more. Half-closed is fine: what was asked is still answered."""
         self._eof = True
         self.server.outbox.flush()  # after this the transport may close
+        open_still = self.server.tls is None  # TLS is never half-closed
         if self._reader.receiving is not None and self._reader.receiving.stream is not None:
             self._reader.receiving.stream.fail(INCOMPLETE)
             self._reader.receiving.keep_alive = False
         elif self._reader.in_message or self._current is None:
-            return bool(self._current or self._queue)
-        return self._lingering < 0
+            return bool(self._current or self._queue) and open_still
+        return self._lingering < 0 and open_still
 
     def pause_writing(self) -> None:
         self._write_paused = True
