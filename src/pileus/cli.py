@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from pileus import __version__
+from pileus import __version__, service_commands
 from pileus.cluster_commands import COMMANDS
 from pileus.config import Config, load
 from pileus.errors import Unavailable
@@ -136,6 +136,8 @@ def deploy(
     outputs = deploying.deploy(start.session(config, cloud), directory, name, given)
     for site in deploying.addresses(directory, outputs, cloud.edge)[-1:]:
         outputs["Site"] = site
+    cfn = start.session(config, cloud)("cloudformation")
+    outputs |= service_commands.addresses(config, cloud, cfn, name)
     if as_json:
         click.echo(json.dumps(outputs))
     else:
@@ -331,7 +333,7 @@ def _step(quiet: bool) -> Callable[[str], None]:
     return lambda text: None if quiet else click.echo(f"… {text}", err=True)
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, service_commands.services):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
 
-from tests.services.longrunning.client import Services
+from tests.conftest import pileus
+from tests.services.longrunning.client import Refused, Services, zipped
 
 
 @pytest.fixture
@@ -38,3 +44,267 @@ def test_a_service_runs_and_answers_at_its_route(api: Services, name: str) -> No
     api("DELETE", f"/{name}")
     assert api.gone(name)
     assert api.ask(f"/_service/{name}/")[0] == 404
+
+
+ECHO = """
+import os, socketserver
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            self.wfile.write(line.upper())
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+Server(("127.0.0.1", int(os.environ["PORT"])), Echo).serve_forever()
+"""
+STREAMS = """
+import http.server, os, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for n in range(4):
+            self.wfile.write(b"6\\r\\ntick %d\\r\\n" % n)
+            self.wfile.flush()
+            time.sleep(0.3)
+        self.wfile.write(b"0\\r\\n\\r\\n")
+    def do_PUT(self):
+        left, seen = int(self.headers["content-length"]), 0
+        while seen < left:
+            seen += len(self.rfile.read(min(65536, left - seen)))
+        data = str(seen).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+WHO = """
+import http.server, json, os
+import boto3
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        try:
+            told = boto3.client("sts").get_caller_identity()["Arn"]
+        except Exception as e:
+            told = repr(e)
+        data = json.dumps({"arn": told}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def test_a_service_has_a_port_of_its_own(api: Services, name: str) -> None:
+    port = free_port()
+    api.create(name, ECHO, TcpPort=port, Copies=2)
+    told = api.running(name)
+    assert told["Endpoints"]["Tcp"] == f"127.0.0.1:{port}"
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", port), 5) as s:
+            s.sendall(b"hello\n")
+            assert s.recv(100) == b"HELLO\n"
+    with pytest.raises(Refused, match="another service's"):
+        api.create(f"{name}x", ECHO, TcpPort=port)
+    with pytest.raises(Refused, match="the cloud itself"):
+        api.create(f"{name}x", ECHO, TcpPort=api.cloud.port)
+    api("PUT", f"/{name}", {"Reset": ["TcpPort"]})
+    api.until(name, lambda s: "Tcp" not in s["Endpoints"] and refuses(port))
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_bodies_stream_both_ways(api: Services, name: str) -> None:
+    api.create(name, STREAMS, Route=f"/{name}")
+    api.running(name)
+    with socket.create_connection(("127.0.0.1", api.cloud.port), 10) as s:
+        s.sendall(f"GET /_service/{name}/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        began, data, first = time.monotonic(), b"", 0.0
+        while b"0\r\n\r\n" not in data:
+            data += s.recv(65536)
+            first = first or (time.monotonic() - began if b"tick 0" in data else 0.0)
+        assert data.count(b"tick") == 4 and time.monotonic() - began - first > 0.5
+    size = 24 * 1024 * 1024
+    assert api.ask(f"/_service/{name}/", "PUT", b"x" * size) == (200, size)
+
+
+def test_a_role_and_its_permissions(api: Services, name: str) -> None:
+    iam = api.cloud.client("iam")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    api.create(name, WHO, Role=role["Arn"], Route=f"/{name}/*")
+    api.running(name)
+    assert api.ask(f"/_service/{name}/")[1]["arn"].endswith(f"assumed-role/{name}/{name}")
+    iam.create_role(
+        RoleName=f"{name}-other",
+        AssumeRolePolicyDocument=json.dumps(trust).replace("ecs-tasks", "ec2"),
+    )
+    with pytest.raises(Refused, match="cannot be assumed"):
+        api("PUT", f"/{name}", {"Role": f"{role['Arn']}-other"})
+
+
+def test_callers_need_permission(api: Services, name: str) -> None:
+    iam = api.cloud.client("iam")
+    iam.create_user(UserName=name)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    theirs = Services(api.cloud, Credentials(made["AccessKeyId"], made["SecretAccessKey"]))
+    with pytest.raises(Refused, match="pileus:CreateService"):
+        theirs.create(name)
+    account = api.create(name)["ServiceArn"].split(":")[4]
+    allowed = {
+        "Effect": "Allow",
+        "Action": ["pileus:DescribeServices", "pileus:UpdateService"],
+        "Resource": f"arn:aws:pileus:*:{account}:service/{name}",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
+    assert theirs.describe(name)["Name"] == name
+    with pytest.raises(Refused, match="iam:PassRole"):
+        theirs("PUT", f"/{name}", {"Role": f"arn:aws:iam::{account}:role/any"})
+    with pytest.raises(Refused, match="pileus:DeleteService"):
+        theirs("DELETE", f"/{name}")
+    wrong = Services(api.cloud, Credentials(made["AccessKeyId"], "wrong"))
+    with pytest.raises(Refused) as refused:
+        wrong("GET")
+    assert refused.value.status == 403
+
+
+def test_what_it_prints_is_in_its_log_group(api: Services, name: str) -> None:
+    api.create(name, {"main.sh": "echo one; echo two >&2; sleep 60"}, Port=0,
+               Command=["sh", "main.sh"])  # fmt: skip
+    assert api.running(name)["Endpoints"] == {}
+    logs, deadline, lines = api.cloud.client("logs"), time.monotonic() + 10, set[str]()
+    while lines != {"one", "two"} and time.monotonic() < deadline:
+        time.sleep(0.1)
+        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+            found = logs.filter_log_events(logGroupName=f"/pileus/service/{name}")["events"]
+            lines = {event["message"].strip() for event in found}
+    assert lines == {"one", "two"}
+    group = pileus("logs", f"/pileus/service/{name}", "--home", str(api.cloud.home))
+    assert "two" in group.stdout
+    listed = pileus("services", "--home", str(api.cloud.home))
+    assert f"{name}-0-" in listed.stdout and "RUNNING" in listed.stdout
+    told = json.loads(pileus("services", "--home", str(api.cloud.home), "--json").stdout)
+    assert name in {s["Name"] for s in told}
+
+
+def test_one_that_ends_is_started_again_ever_more_slowly(api: Services, name: str) -> None:
+    api.create(name, {"main.sh": "exit 3"}, Port=8080, Command=["/bin/sh", "main.sh"],
+               Route=f"/{name}")  # fmt: skip
+    told = api.until(name, lambda s: s["Status"] == "FAILING" and len(s["LastExits"]) >= 3)
+    assert told["StatusReason"] == "exit status 3" and told["HealthyCopies"] == 0
+    began = time.monotonic()
+    status, body = api.ask(f"/_service/{name}/")
+    assert status == 503 and name in body and time.monotonic() - began < 8
+    before = len(told["LastExits"])
+    assert before <= 5
+    api("PUT", f"/{name}", {"Command": ["no-such-program"]})
+    told = api.until(name, lambda s: "127" in s.get("StatusReason", ""))
+    api("POST", f"/{name}/stop")
+    assert api.until(name, lambda s: s["Status"] == "STOPPED")["CopyStates"] == []
+
+
+def test_one_that_takes_too_much_memory_is_replaced(api: Services, name: str) -> None:
+    hog = "import time; time.sleep(1.5); x = bytearray(200 << 20); time.sleep(60)"
+    api.create(name, hog, Memory=64, Port=0)
+    told = api.until(name, lambda s: s["LastExits"])
+    assert "memory" in told["LastExits"][0]["Reason"], told["LastExits"]
+
+
+def test_stop_start_restart_and_scale(api: Services, name: str) -> None:
+    api.create(name, Copies=2)
+    first = {c["Id"] for c in api.running(name)["CopyStates"]}
+    api("POST", f"/{name}/restart")
+    told = api.until(name, lambda s: not first & {c["Id"] for c in s["CopyStates"]})
+    assert told["Deployment"]["State"] == "COMPLETED" and told["HealthyCopies"] == 2
+    second = {c["Id"] for c in told["CopyStates"]}
+    assert len(second) == 2 and not told["LastExits"]
+    api("PUT", f"/{name}", {"Copies": 3})
+    told = api.until(name, lambda s: s["HealthyCopies"] == 3)
+    assert second < {c["Id"] for c in told["CopyStates"]}  # those that ran go on
+    api("PUT", f"/{name}", {"Copies": 1})
+    api.until(name, lambda s: len(s["CopyStates"]) == 1 and s["Status"] == "RUNNING")
+    api("POST", f"/{name}/stop")
+    api.until(name, lambda s: s["Status"] == "STOPPED")
+    api("POST", f"/{name}/start")
+    api.running(name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"Name": "No_Name"}, "lower-case"),
+        ({"Command": "python3 app.py"}, "list of strings"),
+        ({"Command": []}, "list of strings"),
+        ({"Comand": ["x"]}, "no parameter Comand"),
+        ({"Port": 80}, "1024"),
+        ({"Port": 3128}, "none of"),
+        ({"Copies": -1}, "Copies lies between"),
+        ({"Copies": 1.5}, "Copies lies between"),
+        ({"Memory": "many"}, "Memory is a number"),
+        ({"Environment": {"A-B": "x"}}, "name of a variable"),
+        ({"Environment": {"A": "x" * 20_000}}, "larger than"),
+        ({"HealthCheck": {"Path": "no-slash"}}, "starts with /"),
+        ({"HealthCheck": {"Path": "/a b\r\nx: y"}}, "control characters"),
+        ({"HealthCheck": {"Url": "/"}}, "HealthCheck has"),
+        ({"Route": "/"}, "no path such as"),
+        ({"Route": "/_pileus/*"}, "no path such as"),
+        ({"Route": "/admin/*"}, "the cloud itself"),
+        ({"Route": "/a/../b"}, "no path such as"),
+        ({"Role": "me"}, "role's ARN"),
+        ({"Runtime": "cobol"}, "Runtime is"),
+        ({"Code": {}}, "Code has"),
+        ({"Code": {"ZipFile": "bm8gemlw"}}, "unzip"),
+        ({"Code": {"ZipFile": "!"}}, "base64"),
+        ({"Code": {"S3Bucket": "no-such-bucket-here", "S3Key": "k"}}, "NoSuchBucket"),
+        ({"Port": 0, "Route": "/x"}, "without a Port"),
+    ],
+)
+def test_wrong_wishes_are_refused(api: Services, wrong: dict[str, Any], text: str) -> None:
+    wish = {"Name": "never", "Code": {"ZipFile": zipped({"a": "b"})}, "Command": ["x"]}
+    with pytest.raises(Refused, match=text) as refused:
+        api("POST", "", wish | wrong)
+    assert refused.value.status == 400
+    assert api.gone("never")
+
+
+def test_names_and_methods(api: Services, name: str) -> None:
+    api.create(name, Copies=0)
+    assert api.describe(name)["Status"] == "STOPPED"
+    with pytest.raises(Refused) as twice:
+        api.create(name)
+    assert (twice.value.status, twice.value.code) == (409, "ServiceAlreadyExistsException")
+    with pytest.raises(Refused) as missing:
+        api("DELETE", "/not-there")
+    assert (missing.value.status, missing.value.code) == (404, "ServiceNotFoundException")
+    with pytest.raises(Refused) as method:
+        api("PATCH", f"/{name}")
+    assert method.value.status == 405
+    assert [s["Name"] for s in api("GET", f"?Names={name}")["Services"]] == [name]
+    assert api("GET", "?MaxResults=1")["Services"]
