@@ -25,7 +25,7 @@ def test_what_runs_is_told(house: Cloud) -> None:
     for part in told.values():
         assert part["state"] == "running" and part["pid"] > 1 and part["answer_ms"] > 0
         assert part["memory_bytes"] > 1e6 and part["cpu_s"] > 0 and part["processes"] >= 1
-        assert abs(part["since_ms"] / 1000 - time.time()) < 60
+        assert 0 <= time.time() - part["since_ms"] / 1000 < 3600
 
 
 def test_restart_stop_and_start(house: Cloud) -> None:

@@ -61,7 +61,7 @@ class Apis extends Page {
     return html`${facts([
       ["Id", html`<code>${api.apiId}</code>`],
       ["Kind", api.protocolType],
-      ["Address", html`<a href=${api.apiEndpoint} target="_blank" rel="noopener">${api.apiEndpoint}</a>`],
+      ["Address", html`<a href=${api.apiEndpoint} target="_blank" rel="noopener">${api.apiEndpoint}</a>`, true],
       ["CORS origins", words(c?.allowOrigins)],
       ["CORS methods", words(c?.allowMethods)],
       ["CORS headers", words(c?.allowHeaders)],

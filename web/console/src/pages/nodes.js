@@ -60,7 +60,7 @@ class Nodes extends Page {
   body() {
     const { node, cores, memory_bytes: memory } = this.told;
     const parts = [...this.told.parts].sort((a, b) => b.name.startsWith("front") - a.name.startsWith("front") || (a.name < b.name ? -1 : 1));
-    const well = parts.every((p) => p.health === "alive");
+    const ill = parts.filter((p) => p.health !== "alive").length;
     const used = parts.reduce((sum, p) => sum + p.memory_bytes, 0);
     return html`
       ${this.nodes.cluster ? this.cluster() : nothing}
@@ -68,7 +68,7 @@ class Nodes extends Page {
         <h2>${this.nodes.cluster ? `Processes of ${node}, which answers here` : "Processes"}</h2>
         ${facts([
           ["Machine", node],
-          ["State", well ? badge("all parts answer", "good") : badge(`${parts.filter((p) => p.health !== "alive").length} need a look`, "bad")],
+          ["State", !ill ? badge("all parts answer", "good") : badge(ill === 1 ? "1 part needs a look" : `${ill} parts need a look`, "bad")],
           ["Cores", cores],
           ["Memory of the cloud", `${bytes(used)} of ${bytes(memory)}`],
         ])}
@@ -92,7 +92,7 @@ class Nodes extends Page {
   state(p) {
     const word = p.state === "stopped" ? badge("stopped", "off") : p.state === "stopping" ? badge("stopping", "warn") : badge(p.health, KIND[p.health]);
     const more = p.state === "waiting" ? "to be started again, " : "";
-    return html`<div>${word}<div class="hint" title=${moment(p.since_ms)}>${more}${ago(p.since_ms).replace(" ago", "")}${p.restarts ? `, started again ${p.restarts}×` : ""}${p.ended && p.health !== "alive" ? ` (${p.ended})` : ""}</div></div>`;
+    return html`<div>${word}<div class="hint" title=${moment(p.since_ms)}>${more}${ago(p.since_ms).replace(" ago", "")}${p.restarts ? `, started again ${p.restarts}×` : ""}${p.ended && p.ended !== "status 0" && p.health !== "alive" ? ` (${p.ended})` : ""}</div></div>`;
   }
 
   buttons(p) {

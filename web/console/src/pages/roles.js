@@ -59,7 +59,7 @@ class Roles extends Page {
 
   one() {
     const { role, attached, inline } = this.told;
-    return html`${facts([["ARN", html`<code>${role.Arn}</code>`], ["Made", ago(Date.parse(role.CreateDate))], ["Sessions last at most", `${Number(role.MaxSessionDuration) / 3600} h`]])}
+    return html`${facts([["ARN", html`<code>${role.Arn}</code>`, true], ["Made", ago(Date.parse(role.CreateDate))], ["Sessions last at most", `${Number(role.MaxSessionDuration) / 3600} h`]])}
       <section><h2>Attached policies</h2>${grid("Attached policies", [
         { label: "Policy", cell: (p) => p.PolicyName },
         { label: "ARN", cell: (p) => html`<code>${p.PolicyArn}</code>` },

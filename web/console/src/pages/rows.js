@@ -63,7 +63,7 @@ class Rows extends Page {
     }
     return html`
       <form class="search" @submit=${this.jump}>
-        <div class="field"><label for="partition">Partition</label><input id="partition" name="partition" placeholder="all, in the order of their hashes" autocomplete="off" spellcheck="false" /></div>
+        <div class="field"><label for="partition">Partition</label><input id="partition" name="partition" placeholder="all" autocomplete="off" spellcheck="false" /></div>
         <div class="field"><label for="prefix">Sort key begins with</label><input id="prefix" name="prefix" placeholder="anything" autocomplete="off" spellcheck="false" /></div>
         <button>Jump</button>
         ${this.where ? html`<button type="button" class="plain" @click=${this.all}>Show all</button>` : nothing}

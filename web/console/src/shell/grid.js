@@ -20,9 +20,9 @@ function cell(column, row, index, at) {
     : html`<td class=${kind} data-label=${column.label}>${told === undefined || told === null || told === "" ? html`<span class="quiet">–</span>` : told}</td>`;
 }
 
-// Facts of one thing: [[name, value], …]; those without a value are left out.
+// Facts of one thing: [[name, value, long], …]; those without a value are left out.
 export const facts = (pairs) => html`<dl class="facts">
-  ${pairs.map(([name, value]) => (value === undefined || value === null || value === "" || value === nothing ? nothing : html`<div><dt>${name}</dt><dd>${value}</dd></div>`))}
+  ${pairs.map(([name, value, long]) => (value === undefined || value === null || value === "" || value === nothing ? nothing : html`<div class=${long ? "long" : ""}><dt>${name}</dt><dd>${value}</dd></div>`))}
 </dl>`;
 
 // Words for a state, with a colour and a sign that do not depend on each other.
