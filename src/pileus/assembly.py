@@ -9,8 +9,7 @@ import os
 import socket
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -23,18 +22,10 @@ from pileus.console.parts import PartsDoor
 from pileus.console.rows import ROWS, TABLETS, RowsDoor
 from pileus.edge import caddy
 from pileus.edge.door import Edge
-from pileus.engine.cluster import nats
-from pileus.engine.cluster.blobs import ClusterBlobs
-from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
-from pileus.nodes import beats, join, operating, places
-from pileus.nodes.admitting import JoinDoor
-from pileus.nodes.alone import Alone
-from pileus.nodes.catchup import fetch_checkpoint
-from pileus.nodes.members import Members, log_server, log_settings
+from pileus.nodes import beats, operating, places
 from pileus.nodes.operating import Operating
-from pileus.nodes.station import Station
 from pileus.runtime.client import Runtime
 from pileus.runtime.egress import Allowed
 from pileus.services import (
@@ -62,7 +53,6 @@ from pileus.services.iam.identities import Identities
 from pileus.services.outbound import Outbound
 from pileus.services.s3 import control as s3_control
 from pileus.state.housekeeping import Housekeeping
-from pileus.state.rebuild import Clustered
 from pileus.state.store import Store
 from pileus.supervisor import Part
 from pileus.telemetry import Meters, Telemetry, collect
@@ -74,6 +64,11 @@ from pileus.wire.dispatch import Dispatcher
 from pileus.wire.http import Handler, Server, serve
 from pileus.wire.limits import Limits
 from pileus.wire.strong import StrongDoor
+
+if TYPE_CHECKING:
+    from pileus.nodes.alone import Alone
+    from pileus.nodes.fitting import Fitting
+    from pileus.nodes.station import Station
 
 log = logging.getLogger("pileus.assembly")
 BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed upload
@@ -101,7 +96,7 @@ class Front:
     servers: list[Server] = field(default_factory=list)
     ready: bool = False
     begun: list[Service] = field(default_factory=list)
-    station: Station | Alone | None = None
+    station: Station | Alone | None = None  # the first process of a node
 
     async def start(self) -> None:
         """Services first, then the doors, so that nothing is answered half-made."""
@@ -193,25 +188,21 @@ async def assemble(config: Config, index: int) -> Front:
     clock = SystemClock()
     meters = Meters(f"front-{index}")
     files = FileBlobs(config.path("blobs"))
-    cluster = places.load(config.home)
-    after_s = config.rebuild_after_s
-    members = Members(config.home, cluster, after_s) if cluster is not None else None
-    on_cluster = members is not None and members.started.engine == places.CLUSTER
-    blobs = ClusterBlobs(files, members.peers()) if members and on_cluster else files
+    fitting = _fitting(config)
+    blobs = files if fitting is None else fitting.blobs(files)
     if index == 0:
-        clustered = _clustered(config, members) if members and on_cluster else None
-        store = await Store.open(config.home, RULES, clock, clustered)
+        store = await Store.open(config.home, RULES, clock, fitting.log() if fitting else None)
         await vault.prepare(store, clock, config)
         await bootstrap(store, clock, config)
     else:
-        node = members.name if members and on_cluster else ""
+        node = fitting.name if fitting and fitting.clustered else ""
         store = await Store.connect(config.home, clock, node=node)
     sealed, opened = seal(store), vault.unlocked(store, config)
     while sealed is None or opened is None:  # the writer records them at the very first start
         await clock.sleep(0.02)
         sealed, opened = seal(store), vault.unlocked(store, config)
-    if members is not None:
-        members.reading(store)
+    if fitting is not None:
+        fitting.members.reading(store)
     identities = Identities(store, sealed)
     dispatch = Dispatcher()
     parts = Parts(
@@ -225,7 +216,7 @@ async def assemble(config: Config, index: int) -> Front:
         credentials=Minter(identities, sealed, clock),
         vault=opened,
         background=index == 0,
-        owner=members.name if members is not None else f"{socket.gethostname()}:{config.home}",
+        owner=fitting.name if fitting else f"{socket.gethostname()}:{config.home}",
         outbound=Outbound(Allowed.parse([config.egress_allow])),
         meters=meters,
     )
@@ -251,26 +242,22 @@ async def assemble(config: Config, index: int) -> Front:
         front.housekeeping = Housekeeping(
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
         )
-        if isinstance(blobs, ClusterBlobs) and members is not None:
-            front.station = Station(config, members, store, clock, blobs, RULES)
-        elif members is not None:
-            front.station = Alone(config, members, store, clock)
+        if fitting is not None:
+            front.station = fitting.station(store, clock, blobs, RULES)
+    if fitting is not None:
+        front.api.router.mount(places.JOIN_PATH, fitting.join_door(store, clock).serve)
     _mount(front)
     return front
 
 
-def _clustered(config: Config, members: Members) -> Clustered:
-    """The log of the cluster, and another node's state where this one's is of no use."""
-    settings = log_settings(config.home, members.started)
+def _fitting(config: Config) -> Fitting | None:
+    """What is other on a node of a cluster; None on one machine, which need not load it."""
+    cluster = places.load(config.home)
+    if cluster is None:
+        return None
+    from pileus.nodes.fitting import Fitting
 
-    async def fetch(target: Path, at_least: int) -> None:
-        peers = members.peers()
-        try:
-            await fetch_checkpoint(peers, config.home, target, at_least)
-        finally:
-            peers.client.close()
-
-    return Clustered(functools.partial(ClusterLog, settings), fetch, members.name)
+    return Fitting(config, cluster)
 
 
 def _mount(front: Front) -> None:
@@ -284,8 +271,6 @@ def _mount(front: Front) -> None:
     view = functools.partial(beats.view, front.config.path("run", "nodes.json"))
     seen = Operating(parts.store, front.config, view)
     router.mount(operating.PATH, front.api.signed(seen, "pileus").serve)
-    joining = JoinDoor(parts.store, parts.clock, front.config, __version__)
-    router.mount(join.PATH, joining.serve)
     http_apis = front.http_apis
     router.mount_named(http_apis.owns, http_apis.serve)
     router.mount("/_api/", http_apis.serve)
@@ -318,15 +303,11 @@ def log_parts(config: Config) -> list[Part]:
     cluster = places.load(config.home)
     if cluster is None:
         return []
-    nats.server_path()
+    from pileus.nodes import fitting
+
+    fitting.check_log_server()
     wanted = cluster.engine == places.CLUSTER
-    return [Part("log", functools.partial(_log_server, config), wanted=wanted)]
-
-
-def _log_server(config: Config) -> None:
-    cluster = places.load(config.home)  # as it is now: nodes come and go
-    assert cluster is not None
-    nats.run(log_server(config.home, cluster))
+    return [Part("log", functools.partial(fitting.run_log_server, config), wanted=wanted)]
 
 
 def other_parts(config: Config) -> list[Part]:

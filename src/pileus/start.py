@@ -19,7 +19,7 @@ import click
 
 from pileus.config import Config
 from pileus.errors import Unavailable
-from pileus.nodes import entering, places
+from pileus.nodes import places
 from pileus.supervisor import (
     Part,
     Running,
@@ -84,6 +84,8 @@ def up(config: Config, apps: str, detach: bool) -> None:
         return
     config = with_ports(config, NODE_PORTS if node else PORTS)
     if node:
+        from pileus.nodes import entering
+
         entering.moved(config)
     gc.disable()  # nothing imported now is ever garbage: to look for it is a tenth of the start
     supervisor = Supervisor(config, parts(config))

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pileus.nodes import certs, token
+from pileus.nodes import certs, places, token
 from pileus.nodes.token import Token
 
-PATH = "/_pileus/join"
+PATH = places.JOIN_PATH
 MAC_HEADER = "x-pileus-mac"
 BODY_BYTES_MAX = 16 * 1024
 SKEW_MS_MAX = 600_000
@@ -142,4 +142,4 @@ def refusal(body: bytes) -> tuple[str, str]:
         told = json.loads(body[:2048])
         return str(told["message"])[:300], str(told.get("hint", ""))[:300]
     except (ValueError, KeyError, TypeError):
-        return "the node refuses", ""
+        return "it is no node of a cluster, or of another release", "there: pileus init"

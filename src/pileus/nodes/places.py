@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+JOIN_PATH = "/_pileus/join"
 EMBEDDED, CLUSTER = "embedded", "cluster"
 PORTS = ("port", "edge_port", "edge_tls_port", "node_port", "log_port", "log_route_port")
 # What must be the same on every node, for they all answer for the same cloud.

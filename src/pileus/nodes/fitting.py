@@ -1,0 +1,94 @@
+"""The parts of a front process that are others on a node of a cluster. Imported on nodes only: one
+machine pays for nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+from pileus import __version__
+from pileus.config import Config
+from pileus.engine.cluster import nats
+from pileus.engine.cluster.blobs import ClusterBlobs
+from pileus.engine.cluster.log import ClusterLog
+from pileus.engine.embedded.blobs import FileBlobs
+from pileus.errors import Unavailable
+from pileus.nodes import places
+from pileus.nodes.admitting import JoinDoor
+from pileus.nodes.alone import Alone
+from pileus.nodes.catchup import fetch_checkpoint
+from pileus.nodes.members import Members, log_server, log_settings
+from pileus.nodes.places import Cluster
+from pileus.nodes.station import Station
+from pileus.state.rebuild import Clustered
+from pileus.state.store import Store
+
+log = logging.getLogger("pileus.nodes")
+FETCH_S_MAX, FETCH_PAUSE_S = 60.0, 0.3
+
+
+class Fitting:
+    """One process's. ``clustered``: whether the log is the cluster's, or still this machine's."""
+
+    def __init__(self, config: Config, cluster: Cluster) -> None:
+        self._config = config
+        self.members = Members(config.home, cluster, config.rebuild_after_s)
+        self.clustered = cluster.engine == places.CLUSTER
+
+    @property
+    def name(self) -> str:
+        return self.members.name
+
+    def blobs(self, files: FileBlobs) -> FileBlobs | ClusterBlobs:
+        return ClusterBlobs(files, self.members.peers()) if self.clustered else files
+
+    def log(self) -> Clustered | None:
+        """What ``Store.open`` needs for the cluster's log; None as long as there is none."""
+        if not self.clustered:
+            return None
+        settings = log_settings(self._config.home, self.members.started)
+        return Clustered(functools.partial(ClusterLog, settings), self._fetch, self.name)
+
+    async def _fetch(self, target: Path, at_least: int) -> None:
+        """Another node's state. It may be starting itself just now: the second node of a cluster
+        asks the first, which changes its engine."""
+        peers = self.members.peers()
+        deadline = asyncio.get_running_loop().time() + FETCH_S_MAX
+        try:
+            while True:
+                try:
+                    await fetch_checkpoint(peers, self._config.home, target, at_least)
+                    return
+                except Unavailable:
+                    if asyncio.get_running_loop().time() > deadline:
+                        raise
+                    await asyncio.sleep(FETCH_PAUSE_S)
+        finally:
+            peers.client.close()
+
+    def station(
+        self, store: Store, clock: Any, blobs: FileBlobs | ClusterBlobs, rules: Any
+    ) -> Station | Alone:
+        """What the first process of the node runs beside the services."""
+        if isinstance(blobs, ClusterBlobs):
+            return Station(self._config, self.members, store, clock, blobs, rules)
+        return Alone(self._config, self.members, store, clock)
+
+    def join_door(self, store: Store, clock: Any) -> JoinDoor:
+        return JoinDoor(store, clock, self._config, __version__)
+
+
+def run_log_server(config: Config) -> None:
+    """Become the node's server of the log, with the routes to the nodes as they are now."""
+    cluster = places.load(config.home)
+    assert cluster is not None
+    nats.run(log_server(config.home, cluster))
+
+
+def check_log_server() -> None:
+    """``Unavailable`` when there is no server to run."""
+    nats.server_path()
