@@ -17,7 +17,7 @@ from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
 from pileus.services import s3
 from pileus.state.store import Store
-from tests.services.s3.bench import Stand
+from tests.simulation.desk import Desk
 
 KEYS = st.text(
     st.sampled_from(["a", "b", "/", "é", "\U0001f600", "\x01", "￿", " "]), min_size=1, max_size=5
@@ -27,16 +27,16 @@ KEYS = st.text(
 class Bench:
     """One store for all examples; each gets a bucket of its own."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stand: Stand) -> None:
-        self._loop, self.stand = loop, stand
+    def __init__(self, loop: asyncio.AbstractEventLoop, desk: Desk) -> None:
+        self._loop, self.desk = loop, desk
         self._buckets = itertools.count()
 
-    def run(self, work: Callable[[Stand, str], Awaitable[None]]) -> None:
+    def run(self, work: Callable[[Desk, str], Awaitable[None]]) -> None:
         name = f"bucket-{next(self._buckets)}"
 
         async def whole() -> None:
-            await self.stand.run("CreateBucket", Bucket=name)
-            await work(self.stand, name)
+            await self.desk.bucket("CreateBucket", b"", Bucket=name)
+            await work(self.desk, name)
 
         self._loop.run_until_complete(whole())
 
@@ -48,7 +48,7 @@ def bench() -> Iterator[Bench]:
         home, clock = Path(name), SystemClock()
         store = loop.run_until_complete(Store.open(home, s3.RULES, clock))
         blobs = FileBlobs(home / "blobs")
-        yield Bench(loop, Stand(store, blobs, clock, home))
+        yield Bench(loop, Desk(store, blobs, clock))
         loop.run_until_complete(store.close())
         blobs.close()
     loop.close()
@@ -65,12 +65,14 @@ def model(keys: set[str], prefix: str, delimiter: str, after: str) -> list[str]:
     return sorted(shown, key=str.encode)
 
 
-async def listed(stand: Stand, bucket: str, size: int, **params: Any) -> list[str]:
+async def listed(desk: Desk, bucket: str, size: int, **params: Any) -> list[str]:
     """All pages of a listing."""
     out: list[str] = []
     token: dict[str, Any] = {}
     while True:
-        page = await stand.run("ListObjectsV2", Bucket=bucket, MaxKeys=size, **params, **token)
+        page = await desk.bucket(
+            "ListObjectsV2", b"", Bucket=bucket, MaxKeys=size, **params, **token
+        )
         names = [c["Key"] for c in page["Contents"]]
         names += [p["Prefix"] for p in page["CommonPrefixes"]]
         assert len(names) == page["KeyCount"] <= size
@@ -98,12 +100,14 @@ async def listed(stand: Stand, bucket: str, size: int, **params: Any) -> list[st
 def test_a_listing_shows_what_a_sorted_set_would(
     bench: Bench, keys: set[str], asks: list[tuple[str, str, int]], after: str
 ) -> None:
-    async def work(stand: Stand, bucket: str) -> None:
-        await asyncio.gather(*(stand.put(bucket, key, b"x") for key in keys))
+    async def work(desk: Desk, bucket: str) -> None:
+        await asyncio.gather(
+            *(desk.object("PutObject", b"", bucket, key, body=b"x") for key in keys)
+        )
         for prefix, delimiter, size in asks:
-            found = await listed(stand, bucket, size, Prefix=prefix, Delimiter=delimiter)
+            found = await listed(desk, bucket, size, Prefix=prefix, Delimiter=delimiter)
             assert found == model(keys, prefix, delimiter, "")
-        found = await listed(stand, bucket, 3, StartAfter=after)
+        found = await listed(desk, bucket, 3, StartAfter=after)
         assert found == model(keys, "", "", after)
 
     bench.run(work)
@@ -122,7 +126,7 @@ def test_a_listing_shows_what_a_sorted_set_would(
 def test_versions_behave_like_a_stack(bench: Bench, steps: list[tuple[str, int]]) -> None:
     """Newest first; the null version is replaced while versioning is suspended."""
 
-    async def work(stand: Stand, bucket: str) -> None:
+    async def work(desk: Desk, bucket: str) -> None:
         stack: list[tuple[str, bytes | None]] = []  # newest first; None is a delete marker
         state = ""
 
@@ -135,34 +139,37 @@ def test_versions_behave_like_a_stack(bench: Bench, steps: list[tuple[str, int]]
             if step in ("suspend", "enable"):
                 state = "Suspended" if step == "suspend" else "Enabled"
                 told = {"Status": state}
-                await stand.run("PutBucketVersioning", Bucket=bucket, VersioningConfiguration=told)
+                await desk.bucket(
+                    "PutBucketVersioning", b"", Bucket=bucket, VersioningConfiguration=told
+                )
             elif step == "put":
                 body = str(number).encode()
-                headers = await stand.put(bucket, "k", body)
+                _, headers, _ = await desk.object("PutObject", b"", bucket, "k", body=body)
                 push(headers.get("x-amz-version-id", "null"), body)
             elif step == "delete":
-                answer = dict((await stand.direct("DeleteObject", bucket, "k")).headers)
+                _, answer, _ = await desk.object("DeleteObject", b"", bucket, "k")
                 if state:
                     push(answer["x-amz-version-id"], None)
                 else:
                     stack.clear()
             elif stack and state:
                 version, _ = stack.pop(pick % len(stack))
-                await stand.direct("DeleteObject", bucket, "k", {"versionId": version})
-            await check(stand, bucket, stack)
+                await desk.object("DeleteObject", b"", bucket, "k", {"versionId": version})
+            await check(desk, bucket, stack)
 
-    async def check(stand: Stand, bucket: str, stack: list[tuple[str, bytes | None]]) -> None:
-        page = await stand.run("ListObjectVersions", Bucket=bucket)
+    async def check(desk: Desk, bucket: str, stack: list[tuple[str, bytes | None]]) -> None:
+        page = await desk.bucket("ListObjectVersions", b"", Bucket=bucket)
         found = {v["VersionId"]: v["IsLatest"] for v in page["Versions"]}
         markers = {v["VersionId"]: v["IsLatest"] for v in page["DeleteMarkers"]}
         assert set(found) == {v for v, body in stack if body is not None}
         assert set(markers) == {v for v, body in stack if body is None}
         latest = [v for v, newest in {**found, **markers}.items() if newest]
         assert latest == [v for v, _ in stack[:1]]
-        current = await stand.run("ListObjectsV2", Bucket=bucket)
+        current = await desk.bucket("ListObjectsV2", b"", Bucket=bucket)
         alive = bool(stack) and stack[0][1] is not None
         assert [c["Key"] for c in current["Contents"]] == (["k"] if alive else [])
         if alive:
-            assert await stand.get(bucket, "k") == stack[0][1]
+            _, _, body = await desk.object("GetObject", b"", bucket, "k")
+            assert body == stack[0][1]
 
     bench.run(work)

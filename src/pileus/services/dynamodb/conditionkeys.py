@@ -31,10 +31,36 @@ _KEYWORDS = frozenset({"AND", "OR", "NOT", "IN", "BETWEEN", "SET", "REMOVE", "AD
 _HASH_EQUALS = re.compile(r"([A-Za-z_#][\w]*)\s*=\s*(:\w+)")
 
 
-class Conditions(Mapping[str, Any]):
-    """The keys of one access, lazily."""
+class WorkedOut(Mapping[str, Any]):
+    """The keys of one access, worked out once and only when a policy looks."""
 
-    __slots__ = ("_enclosing", "_found", "_params", "_requests", "_table")
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: dict[str, Any] | None = None
+
+    def _work_out(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _keys(self) -> dict[str, Any]:
+        if self._found is None:
+            self._found = self._work_out()
+        return self._found
+
+    def __getitem__(self, key: str) -> Any:
+        return self._keys()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys())
+
+    def __len__(self) -> int:
+        return len(self._keys())
+
+
+class Conditions(WorkedOut):
+    """Those of an item operation."""
+
+    __slots__ = ("_enclosing", "_params", "_requests", "_table")
 
     def __init__(
         self,
@@ -44,16 +70,11 @@ class Conditions(Mapping[str, Any]):
         enclosing: str = "",
     ) -> None:
         """``enclosing``: the transaction operation whose part this is."""
+        super().__init__()
         self._enclosing = enclosing
         self._table = table
         self._requests = requests
         self._params = params
-        self._found: dict[str, Any] | None = None
-
-    def _keys(self) -> dict[str, Any]:
-        if self._found is None:
-            self._found = self._work_out()
-        return self._found
 
     def _work_out(self) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -72,15 +93,6 @@ class Conditions(Mapping[str, Any]):
         if attributes:
             out["dynamodb:Attributes"] = sorted(attributes)
         return out
-
-    def __getitem__(self, key: str) -> Any:
-        return self._keys()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys())
-
-    def __len__(self) -> int:
-        return len(self._keys())
 
 
 def _look(request: Any, table: Table | None, leading: set[str], attributes: set[str]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pileus.services.background import Background
 from pileus.services.call import Call, Parts, Service
 from pileus.services.kms import (
     aliases,
@@ -65,17 +64,10 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 def build(parts: Parts) -> Service:
     """The service; who does the work for all ends and rotates keys."""
     room = Room(parts)
-    tasks: list[asyncio.Task[None]] = []
+    background = Background()
 
     async def begin() -> None:
-        tasks.append(asyncio.create_task(rotation.sweep_forever(room), name="kms-sweep"))
-
-    async def cease() -> None:
-        while tasks:
-            task = tasks.pop()
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        background.begin(rotation.sweep_forever(room), "kms-sweep")
 
     operations = {name: partial(function, room) for name, function in OPERATIONS.items()}
-    return Service("kms", operations, partial(access, room), begin=begin, cease=cease)
+    return Service("kms", operations, partial(access, room), begin=begin, cease=background.end)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pileus.services.background import Background
 from pileus.services.call import Call, Operation, Parts, Service
 from pileus.services.lambda_ import (
     aliases,
@@ -124,18 +123,15 @@ def build(parts: Parts) -> Service:
         "InvokeFunctionUrl": invoker.invoke_url,
     }
     keeper = provisioned.Keeper(room, targets)
-    background: list[asyncio.Task[None]] = []
+    background = Background()
 
     async def start() -> None:
         ship.start()
         if parts.background:
-            background.append(asyncio.create_task(keeper.run(), name="provisioned"))
+            background.begin(keeper.run(), "provisioned")
 
     async def stop() -> None:
-        for task in background:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await background.end()
         await ship.stop()
 
     async def begin() -> None:

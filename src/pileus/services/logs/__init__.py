@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pileus.services.background import Background
 from pileus.services.call import Call, Parts, Service
 from pileus.services.logs import groups, put, read, retention, streams, tags, testing
 from pileus.services.logs.access import access
@@ -41,17 +40,11 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 def build(parts: Parts) -> Service:
     """The service; its sweep runs in the process that does the background work."""
     room = Room(parts.store, parts.clock, Events(parts.telemetry))
-    tasks: list[asyncio.Task[None]] = []
+    background = Background()
 
     async def start() -> None:
         if parts.background:
-            tasks.append(asyncio.create_task(retention.sweep_forever(room), name="logs-sweep"))
-
-    async def stop() -> None:
-        for task in tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            background.begin(retention.sweep_forever(room), "logs-sweep")
 
     operations = {name: partial(function, room) for name, function in OPERATIONS.items()}
-    return Service("logs", operations, access, start=start, stop=stop)
+    return Service("logs", operations, access, start=start, stop=background.end)

@@ -5,11 +5,11 @@ A statement that does not parse needs none: the operation refuses it by the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call
+from pileus.services.dynamodb.conditionkeys import WorkedOut
 from pileus.services.dynamodb.partiql.literals import check_parameters
 from pileus.services.dynamodb.partiql.parser import parse
 from pileus.services.dynamodb.partiql.ranges import Keys, one_item, paths_in
@@ -69,33 +69,19 @@ def _access(room: Room, call: Call, statement: Statement, request: dict[str, Any
     return Access(ACTIONS[type(statement.body)], arn, policy, context=context)
 
 
-class StatementConditions(Mapping[str, Any]):
-    """The condition keys of one statement, worked out when a policy looks."""
+class StatementConditions(WorkedOut):
+    """The condition keys of one statement."""
 
-    __slots__ = ("_found", "_operation", "_request", "_statement", "_table")
+    __slots__ = ("_operation", "_request", "_statement", "_table")
 
     def __init__(
         self, operation: str, statement: Statement, request: dict[str, Any], table: Table | None
     ) -> None:
+        super().__init__()
         self._operation = operation
         self._statement = statement
         self._request = request
         self._table = table
-        self._found: dict[str, Any] | None = None
-
-    def _keys(self) -> dict[str, Any]:
-        if self._found is None:
-            self._found = self._work_out()
-        return self._found
-
-    def __getitem__(self, key: str) -> Any:
-        return self._keys()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys())
-
-    def __len__(self) -> int:
-        return len(self._keys())
 
     def _work_out(self) -> dict[str, Any]:
         out: dict[str, Any] = {"dynamodb:EnclosingOperation": self._operation}
