@@ -18,6 +18,7 @@ from pileus.config import Config
 from pileus.console.cloudlog import PATH as LOG
 from pileus.console.cloudlog import LogDoor
 from pileus.console.door import Console
+from pileus.console.nodes import AcrossNodes, others_of
 from pileus.console.parts import PartsDoor
 from pileus.console.rows import ROWS, TABLETS, RowsDoor
 from pileus.edge import caddy
@@ -266,7 +267,8 @@ def _mount(front: Front) -> None:
     router = CountedDoors(front.api.router, parts.meters)
     watching = metrics.Door(parts, front.api.admit)
     router.mount("/_pileus/metrics", watching.metrics)
-    router.mount("/_pileus/series", watching.series)
+    across = AcrossNodes(others_of(front.config.home, places.load))
+    router.mount("/_pileus/series", across.door(watching.series))
     router.mount("/_pileus/health", front.health)
     view = functools.partial(beats.view, front.config.path("run", "nodes.json"))
     seen = Operating(parts.store, front.config, view)
@@ -287,8 +289,9 @@ def _mount(front: Front) -> None:
     router.mount_host("cloudfront", front.edge.serve)
     front.edge.console = Console(Behind(front.handle).serve, front.health).serve
     router.mount("/_pileus/admin", front.to_console)
-    router.mount("/_pileus/parts", front.api.signed(PartsDoor(parts), "pileus").serve)
-    router.mount(LOG, front.api.signed(LogDoor(parts), "pileus").serve)
+    processes = PartsDoor(parts, lambda: sum(j.health == "alive" for j in view().values()) - 1)
+    router.mount("/_pileus/parts", across.door(front.api.signed(processes, "pileus").serve))
+    router.mount(LOG, across.door(front.api.signed(LogDoor(parts), "pileus").serve))
     rows = front.api.signed(RowsDoor(parts), "pileus").serve
     router.mount(ROWS, rows)
     router.mount(TABLETS, rows)

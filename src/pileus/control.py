@@ -19,6 +19,7 @@ from pathlib import Path
 from pileus.errors import Unavailable
 
 VERBS = ("stop", "drain", "start", "restart")
+ALL = "all"  # every part: stop ends the supervisor too, restart starts them again one by one
 LINE_BYTES_MAX = 4096
 PATIENCE_S = 0.2  # the supervisor waits no longer for what a caller has to say
 ANSWER_S = 3.0

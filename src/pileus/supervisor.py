@@ -127,6 +127,8 @@ class Supervisor:
         self._listener: control.Listener | None = None
         self._told: list[control.Told] = []
         self._outages: dict[str, Outage] = {}
+        self._ending = False
+        self._queue: list[str] = []  # to be restarted, one after the other
 
     def claim_home(self) -> None:
         run = self.config.path("run")
@@ -175,10 +177,11 @@ class Supervisor:
             self._tell()
             away = any(o.away_since for o in self._outages.values())
             told = signal.sigtimedwait(WATCHED, AWAY_SECONDS if away else WATCH_SECONDS)
-            if told and told.si_signo in ENDING:
+            if self._ending or (told and told.si_signo in ENDING):
                 break
             self._reap()
             self._listener.serve(self.obey)
+            self._roll()
             self._turn(time.monotonic())
         self._listener.remove()
         self._stop_all()
@@ -211,6 +214,13 @@ class Supervisor:
 
     def obey(self, verb: str, name: str) -> str:
         """Do as an operator asks; '' or why not. Stopping goes on after the answer."""
+        if name == control.ALL and verb == "stop":
+            log.warning("asked to stop this node")
+            self._ending = True
+            return ""
+        if name == control.ALL and verb == "restart":
+            self._queue = [p.name for p in self.parts if p.pid and not p.once]
+            return ""
         part = next((p for p in self.parts if p.name == name and not p.once), None)
         if part is None or verb not in control.VERBS:
             return f"there is no part {name!r}" if part is None else f"{verb!r} is not offered"
@@ -227,6 +237,12 @@ class Supervisor:
             part.deadline, part.since = time.monotonic() + patience, time.time()
             _signal(part.pid, signal.SIGTERM)
         return ""
+
+    def _roll(self) -> None:
+        """Restart the next part of those to be restarted, when none is away."""
+        away = any(not p.once and p.wanted and p.state != "running" for p in self.parts)
+        if self._queue and not away and not any(o.away_since for o in self._outages.values()):
+            self.obey("restart", self._queue.pop(0))
 
     def _is_last_front(self, part: Part) -> bool:
         """Without a front process nobody could ask for another to be started."""

@@ -3,8 +3,12 @@
     GET   /_pileus/parts                {"node", "cores", "memory_bytes", "parts": [{"name", "does",
                                          "pid", "state", "health", "since_ms", "answer_ms",
                                          "cpu_s", "memory_bytes", "processes", "restarts",
-                                         "ended"}]}
+                                         "ended", "allowed_s", "incidents"}]}
     POST  /_pileus/parts/NAME/VERB      stop, drain, start, restart: 202 {}
+    POST  /_pileus/parts/all/VERB       restart: one after the other; stop: the node goes down,
+                                        where others serve on (``pileus up`` starts it again)
+
+``incidents``: times a part was away, ``[since, seconds, longer than allowed]``.
 
 Permissions: ``pileus:ListParts``; ``pileus:StopPart``, ``pileus:DrainPart``, ``pileus:StartPart``,
 ``pileus:RestartPart`` on ``arn:pileus:cluster::ACCOUNT:part/NAME``, in the cloud's first account.
@@ -18,7 +22,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +41,20 @@ DOES = {
     "runtime": "runs functions, jailed",
     "caddy": "the users' ports: HTTP, TLS",
     "meters": "reads the counters each second, keeps the series",
-    "nats": "the log between nodes",
+    "log": "the log between nodes",
 }
+ALONE = "no other node is alive: `pileus down` on the machine stops the whole cloud"
+NOT_ALL = "all parts at once can be stopped or restarted"
 log = logging.getLogger("pileus.console.parts")
 
 
 class PartsDoor:
     """Serves callers that are known and allowed (``access`` says what to ask)."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, peers: Callable[[], int]) -> None:
+        """``peers``: how many other nodes are alive."""
         self._parts = parts
+        self._peers = peers
         self._run: Path = parts.config.path("run")
         self._seen = probes.Seen(self._run)
 
@@ -77,10 +85,16 @@ class PartsDoor:
         assert asked is not None
         name, verb = asked.groups()
         log.warning("%s asks to %s %s", principal.arn, verb, name)
+        if name == control.ALL and (verb not in ("stop", "restart") or not self._may_go(verb)):
+            raise AwsError("ConflictException", ALONE if verb == "stop" else NOT_ALL, 409)
         refused = await asyncio.to_thread(control.ask, self._run, verb, name)
         if refused:
             raise AwsError("ConflictException", refused, 409)
         return _answer(202, {})
+
+    def _may_go(self, verb: str) -> bool:
+        """Nobody could start the only node again from here."""
+        return verb == "restart" or self._peers() > 0
 
     async def _list(self) -> dict[str, Any]:
         told = await asyncio.to_thread(control.read, self._run)
@@ -103,6 +117,8 @@ class PartsDoor:
                     "state": part.state,
                     "restarts": part.restarts,
                     "ended": part.ended,
+                    "allowed_s": part.allowed_s,
+                    "incidents": part.incidents,
                     "health": health[part.name].health,
                     "since_ms": health[part.name].since_ms,
                     "answer_ms": health[part.name].answer_ms,
@@ -115,9 +131,11 @@ class PartsDoor:
     async def _measure(self, part: control.Told) -> tuple[str, float | None]:
         if not part.pid:
             return "down", None
-        return await probes.measure(self._probe(part.name))
+        probe = self._probe(part.name)
+        return ("alive", None) if probe is None else await probes.measure(probe)
 
-    def _probe(self, name: str) -> probes.Probe:
+    def _probe(self, name: str) -> probes.Probe | None:
+        """How a part is asked; None: that its process runs is all that is known."""
         kind, _, number = name.partition("-")
         if kind == "front":
             socket_path = self._run / f"edge-{number}.sock"
@@ -127,14 +145,10 @@ class PartsDoor:
             return functools.partial(probes.over_socket, admin, "/config/admin")
         if kind == "runtime":
             return self._runtime
-        return _lives
+        return None
 
     async def _runtime(self) -> None:
         await self._parts.runtime.stats()
-
-
-async def _lives() -> None:
-    """A part that cannot be asked: that its process runs is all that is known."""
 
 
 def _answer(status: int, told: Any) -> HttpResponse:

@@ -89,9 +89,11 @@ export class Client {
   }
 
   // A REST service that speaks JSON: Lambda, API Gateway, and the cloud's own doors ("pileus").
-  async rest(service, method, path, { query = [], input, ...options } = {}) {
+  // `node`: which machine of a cluster is to answer; the one that is asked hands the request on.
+  async rest(service, method, path, { query = [], input, node, ...options } = {}) {
     const body = input === undefined ? null : JSON.stringify(input);
     const headers = body === null ? {} : { "content-type": "application/json" };
+    if (node) headers["x-pileus-node"] = node;
     const answer = await this.done(service, method, path, { query, headers, body, ...options });
     const text = await answer.text();
     return text ? JSON.parse(text) : {};

@@ -3,7 +3,7 @@ import { html, nothing } from "lit";
 import { ask } from "../shell/dialogs.js";
 import { ago, bytes, moment, number } from "../shell/format.js";
 import { badge, facts, grid } from "../shell/grid.js";
-import { Page } from "../shell/page.js";
+import { Page, trouble } from "../shell/page.js";
 
 const KIND = { alive: "good", slow: "warn", down: "bad" };
 const LOST = {
@@ -11,6 +11,7 @@ const LOST = {
   front: "The other front ends take over its requests.",
   runtime: "Until it is back, functions do not run; events for them wait.",
   meters: "Until it is back, nothing is measured.",
+  log: "Until it is back, this node falls behind; the others go on.",
   caddy: "Until it is back, the users' ports do not answer, and neither does this page. From a terminal: pileus down, then pileus up.",
 };
 const VERBS = {
@@ -20,7 +21,7 @@ const VERBS = {
 };
 
 class Nodes extends Page {
-  static properties = { told: { state: true }, nodes: { state: true }, cpu: { state: true } };
+  static properties = { told: { state: true }, nodes: { state: true }, cpu: { state: true }, away: { state: true } };
 
   constructor() {
     super();
@@ -32,7 +33,24 @@ class Nodes extends Page {
   }
 
   async load() {
-    const [nodes, told] = await Promise.all([this.list(), this.client.rest("pileus", "GET", "/_pileus/parts", { patience: 8000 })]);
+    const [nodes, told] = await Promise.allSettled([this.list(), this.ask("GET", "/_pileus/parts")]);
+    if (nodes.reason) throw nodes.reason;
+    this.nodes = nodes.value;
+    this.away = told.reason ?? null;
+    if (this.away && (!this.nodes.cluster || this.away.status !== 503)) throw this.away;
+    if (!this.away) this.measured(told.value);
+  }
+
+  // The node whose processes are shown: the one chosen, else the one that answers.
+  get chosen() {
+    return this.args[0] ?? this.nodes?.here ?? "";
+  }
+
+  ask(method, path) {
+    return this.client.rest("pileus", method, path, { node: this.args[0], patience: 10_000 });
+  }
+
+  measured(told) {
     const at = performance.now();
     if (this.told) {
       const took = (at - this.at) / 1000;
@@ -41,9 +59,14 @@ class Nodes extends Page {
         return [p.name, before ? Math.max(0, (p.cpu_s - before.cpu_s) / took) * 100 : null];
       }));
     }
-    Object.assign(this, { told, nodes, at });
+    Object.assign(this, { told, at });
   }
 
+  reset() {
+    Object.assign(this, { told: null, away: null, cpu: new Map() });
+  }
+
+  // Who the nodes are; to a key that may not know, this machine is all there is.
   async list() {
     try {
       return await this.client.rest("pileus", "GET", "/_pileus/nodes", { patience: 8000 });
@@ -58,17 +81,25 @@ class Nodes extends Page {
   }
 
   body() {
-    const { node, cores, memory_bytes: memory } = this.told;
-    const parts = [...this.told.parts].sort((a, b) => b.name.startsWith("front") - a.name.startsWith("front") || (a.name < b.name ? -1 : 1));
-    const ill = parts.filter((p) => p.health !== "alive").length;
-    const used = parts.reduce((sum, p) => sum + p.memory_bytes, 0);
     return html`
       ${this.nodes.cluster ? this.cluster() : nothing}
-      <section class="first">
-        <h2>${this.nodes.cluster ? `Processes of ${node}, which answers here` : "Processes"}</h2>
+      ${this.away ? trouble(this.away) : this.told ? this.machine() : nothing}`;
+  }
+
+  machine() {
+    const { node, cores, memory_bytes: memory } = this.told;
+    const parts = [...this.told.parts].sort((a, b) => b.name.startsWith("front") - a.name.startsWith("front") || (a.name < b.name ? -1 : 1));
+    const ill = parts.filter((p) => p.health !== "alive" && p.state !== "stopped").length;
+    const stopped = parts.filter((p) => p.state === "stopped").length;
+    const used = parts.reduce((sum, p) => sum + p.memory_bytes, 0);
+    return html`
+      <section class=${this.nodes.cluster ? "" : "first"}>
+        <div class="bar"><h2>${this.nodes.cluster ? `Processes of ${this.chosen}` : "Processes"}</h2><div class="acts">
+          <button class="small" @click=${() => this.every_one("restart")}>Restart all</button>
+          ${this.nodes.nodes.length > 1 ? html`<button class="small danger" @click=${() => this.every_one("stop")}>Stop node</button>` : nothing}</div></div>
         ${facts([
           ["Machine", node],
-          ["State", !ill ? badge("all parts answer", "good") : badge(ill === 1 ? "1 part needs a look" : `${ill} parts need a look`, "bad")],
+          ["State", !ill ? badge(stopped ? `${stopped} stopped, the others answer` : "all parts answer", stopped ? "warn" : "good") : badge(ill === 1 ? "1 part needs a look" : `${ill} parts need a look`, "bad")],
           ["Cores", cores],
           ["Memory of the cloud", `${bytes(used)} of ${bytes(memory)}`],
         ])}
@@ -84,9 +115,30 @@ class Nodes extends Page {
       { label: "Process id", num: true, cell: (p) => p.pid || "" },
       { label: "CPU", num: true, cell: (p) => (p.pid && this.cpu.get(p.name) != null ? `${this.cpu.get(p.name).toFixed(1)} %` : "") },
       { label: "Memory", num: true, cell: (p) => (p.pid ? bytes(p.memory_bytes) : "") },
+      { label: "Longest away", num: true, cell: (p) => this.longest(p) },
       { label: "Answers in", num: true, cell: (p) => (p.answer_ms == null ? "" : `${p.answer_ms < 10 ? p.answer_ms.toFixed(1) : Math.round(p.answer_ms)} ms`) },
       { label: "", cell: (p) => this.buttons(p) },
     ], parts, "No process is known here.")}</div>`;
+  }
+
+  longest(p) {
+    if (!p.incidents.length) return "never";
+    const worst = Math.max(...p.incidents.map(([, seconds]) => seconds));
+    const late = p.incidents.some(([, , over]) => over);
+    const title = `${p.incidents.length} times; allowed: ${p.allowed_s} s`;
+    return html`<span class=${late ? "error" : ""} title=${title}>${worst.toFixed(1)} s<span class="hint"> of ${p.allowed_s} s</span></span>`;
+  }
+
+  // Every process of the node.
+  async every_one(verb) {
+    const text = verb === "restart"
+      ? "One process after the other finishes what is under way and is started again."
+      : "It finishes what is under way and goes down; the other nodes serve on. To start it again, on the machine: pileus up";
+    const name = this.nodes.cluster ? this.chosen : "the cloud";
+    const sure = await ask({ title: verb === "restart" ? `Restart all processes of ${name}?` : `Stop node ${name}?`, text, action: verb === "restart" ? "Restart all" : "Stop node", danger: verb === "stop", word: verb === "stop" ? name : "" });
+    if (!sure) return;
+    const done = await this.act(() => this.ask("POST", `/_pileus/parts/all/${verb}`), verb === "restart" ? `${name} is being restarted` : `${name} is going down`);
+    if (done) await this.refresh(true);
   }
 
   state(p) {
@@ -113,14 +165,14 @@ class Nodes extends Page {
       if (!sure) return;
     }
     const said = { start: "is being started", restart: "is being restarted", stop: "is being stopped", drain: "is being drained" }[verb];
-    const done = await this.act(() => this.client.rest("pileus", "POST", `/_pileus/parts/${p.name}/${verb}`), `${p.name} ${said}`);
+    const done = await this.act(() => this.ask("POST", `/_pileus/parts/${p.name}/${verb}`), `${p.name} ${said}`);
     if (done) await this.refresh(true);
   }
 
   cluster() {
     return html`<section class="first"><h2>Cluster ${this.nodes.cluster}</h2>
       ${grid("Nodes", [
-        { label: "Node", cell: (n) => html`<b>${n.name}</b>${n.here ? html` <span class="hint">answers here</span>` : nothing}<div class="hint">${n.address}</div>` },
+        { label: "Node", cell: (n) => html`<a href="#/nodes/${n.name}" aria-current=${n.name === this.chosen ? "true" : nothing}><b>${n.name}</b></a>${n.here ? html` <span class="hint">answers here</span>` : nothing}<div class="hint">${n.address}</div>` },
         { label: "Health", cell: (n) => html`<div>${n.health ? badge(n.health, KIND[n.health]) : badge("not heard yet", "off")}<div class="hint" title=${moment(n.since_ms)}>${ago(n.since_ms).replace(" ago", "")}</div></div>` },
         { label: "Membership", cell: (n) => n.state },
         { label: "Applied", num: true, cell: (n) => number(n.applied) },
@@ -131,7 +183,7 @@ class Nodes extends Page {
   }
 
   change(n) {
-    const verbs = n.state === "draining" || n.state === "drained" ? ["undrain"] : ["drain"];
+    const verbs = n.state.startsWith("drain") ? ["undrain"] : ["drain"];
     return [...verbs, "leave"].map((verb) => html`<button class="small plain" aria-label="${verb} ${n.name}" @click=${() => this.move(n, verb)}>${{ drain: "Drain", undrain: "Undrain", leave: "Leave" }[verb]}</button>`);
   }
 
