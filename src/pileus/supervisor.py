@@ -96,10 +96,11 @@ def running(home: Path) -> Running | None:
     file = home / "run" / "cloud.json"
     try:
         told = Running(**json.loads(file.read_text()))
-        os.kill(told.pid, 0)
+        stat = Path(f"/proc/{told.pid}/stat").read_text()
     except (OSError, ValueError, TypeError):
         return None
-    return told
+    # One that was killed a moment ago is still listed until its parent has noticed.
+    return None if stat.rpartition(")")[2].split()[0] == "Z" else told
 
 
 def healthy(endpoint: str, timeout_s: float = 1.0) -> dict[str, Any] | None:
