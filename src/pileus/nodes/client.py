@@ -51,7 +51,7 @@ class Line(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._held = 0
         self._paused_reading = self._paused_writing = False
-        self._headed = self._done = self._bodyless = False
+        self._headed = self._done = self._bodyless = self._reusable = False
 
     # -- transport -------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,6 +93,9 @@ class Line(asyncio.Protocol):
             self.headers = {}
             return
         self._headed = True
+        # The parser knows only now: at the message's end it has forgotten how it was framed.
+        kept = self.headers.get("connection", "").lower() != "close"
+        self._reusable = kept and (self._bodyless or self._parser.should_keep_alive())
         self._done = self._bodyless or self.status in (204, 304)
         self._wake()
 
@@ -180,7 +183,7 @@ class Line(asyncio.Protocol):
         whole = self._done and not (self._chunks or self.closed or self.cut or self._failure)
         if whole:
             self._open = False
-        return whole and self._parser.should_keep_alive()
+        return whole and self._reusable
 
     def close(self) -> None:
         self.closed = True
