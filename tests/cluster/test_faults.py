@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ async def kill(servers: list[Server], store: Store) -> None:
     victim.start()
 
 
+async def freeze(servers: list[Server], store: Store) -> None:
+    """The leader stands still, and wakes up when others lead."""
+    victim = await leader(servers, store)
+    victim.signal(signal.SIGSTOP)
+    try:
+        await another_leads(servers, store, victim)
+    finally:
+        victim.signal(signal.SIGCONT)
+
+
 async def another_leads(servers: list[Server], store: Store, victim: Server) -> None:
     log: Any = store.log
     for _ in range(400):
@@ -86,7 +97,7 @@ async def another_leads(servers: list[Server], store: Store, victim: Server) -> 
     raise AssertionError("nobody leads")
 
 
-@pytest.mark.parametrize("fault", [step_down, kill])
+@pytest.mark.parametrize("fault", [step_down, kill, freeze])
 def test_nothing_is_lost_or_doubled(fault: Fault, tmp_path: Path) -> None:
     async def body(servers: list[Server]) -> None:
         replicas = Replicas(tmp_path, [s.node for s in servers], 0)

@@ -101,16 +101,16 @@ async def _message_of(store: Store, n: int) -> bytes:
     """Append, and answer the bytes of the message that carried it."""
     sent: list[bytes] = []
     client: Any = store.log.client  # type: ignore[union-attr]
-    publish = client.publish
+    send = client.send
 
-    async def noting(subject: str, body: bytes, *rest: Any) -> None:
+    def noting(subject: str, body: bytes, *rest: Any) -> None:
         if subject.startswith("log."):
             sent.append(body)
-        await publish(subject, body, *rest)
+        send(subject, body, *rest)
 
-    client.publish = noting
+    client.send = noting
     await store.submit("test.append", n)
-    client.publish = publish
+    client.send = send
     return sent[0]
 
 
@@ -122,15 +122,15 @@ def test_an_acknowledgement_that_never_comes_is_asked_for_again(
     async def body() -> None:
         async with replicas.store("a") as a:
             client: Any = a.log.client  # type: ignore[union-attr]
-            publish, seen = client.publish, set()
+            send, seen = client.send, set()
 
-            async def losing(subject: str, body: bytes, *rest: Any) -> None:
+            def losing(subject: str, body: bytes, *rest: Any) -> None:
                 if subject.startswith("log.") and body not in seen:
                     seen.add(body)
                     return
-                await publish(subject, body, *rest)
+                send(subject, body, *rest)
 
-            client.publish = losing
+            client.send = losing
             lengths = await asyncio.gather(*(a.submit("test.append", n) for n in range(5)))
             assert sorted(lengths) == [1, 2, 3, 4, 5]
 

@@ -12,9 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nats.aio.client import Client
-
 from pileus.engine.cluster import streams
+from pileus.engine.cluster.nats_client import Client
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.nodes import membership
 from pileus.nodes.beats import Beats

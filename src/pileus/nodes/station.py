@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nats.aio.client import Client
-
 from pileus import __version__
 from pileus.config import Config
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.blobs import ClusterBlobs
 from pileus.engine.cluster.blobs_scrub import Scrub
 from pileus.engine.cluster.log import ClusterLog
+from pileus.engine.cluster.nats_client import Client
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.nodes import background, beats, compare, membership, places
 from pileus.nodes.background import Background

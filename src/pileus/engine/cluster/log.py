@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nats.aio.client import Client
-
 from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Replica
 from pileus.engine.cluster import log_messages, streams
 from pileus.engine.cluster.log_apply import Applied, Applier
@@ -23,6 +21,7 @@ from pileus.engine.cluster.log_delivery import Delivery
 from pileus.engine.cluster.log_messages import Position
 from pileus.engine.cluster.log_publish import Publisher
 from pileus.engine.cluster.nats import TlsFiles
+from pileus.engine.cluster.nats_client import Client
 from pileus.engine.embedded.log import Waiting, settling
 from pileus.errors import Unavailable
 
@@ -70,9 +69,7 @@ class ClusterLog:
         self._loop = asyncio.get_running_loop()
         self._replica = replica
         s = self._settings
-        connecting = streams.connect(
-            s.servers, s.user, s.password, s.tls.context(), label=s.label, dont_randomize=True
-        )
+        connecting = streams.connect(s.servers, s.user, s.password, s.tls.context(), label=s.label)
         try:
             self.client: Client = await asyncio.wait_for(connecting, CONNECT_S_MAX)
         except TimeoutError as e:

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
+from collections.abc import Awaitable, Callable
 
 from pileus.engine.cluster import streams
+from pileus.engine.cluster.nats_client import Client, Msg
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.delivery")
@@ -26,7 +22,6 @@ FORGET_S = 10.0
 CREATE_S_MAX = 1.0  # asked again then: without a leader nobody answers
 PAUSE_S, PAUSE_S_MAX = 0.05, 0.5
 FULL_S = 0.02
-PENDING_MESSAGES, PENDING_BYTES = 1_000_000, 512 * 1024**2
 
 
 class Delivery:
@@ -76,7 +71,7 @@ class Delivery:
             before = self.after
             try:
                 await self._consume()
-            except (Unavailable, NatsError, OSError, TimeoutError) as e:
+            except (Unavailable, OSError, TimeoutError) as e:
                 log.info("the log is not delivered now: %s", e)
             pause = PAUSE_S if self.after > before else min(2 * pause, PAUSE_S_MAX)
             await asyncio.sleep(pause)
@@ -87,20 +82,14 @@ class Delivery:
         self._number = 0
         self.begun += 1
         self.inbox = inbox = self._client.new_inbox()
-        subscription: Subscription = await self._client.subscribe(
-            inbox,
-            cb=self._received,
-            pending_msgs_limit=PENDING_MESSAGES,
-            pending_bytes_limit=PENDING_BYTES,
-        )
+        subscription = await self._client.subscribe(inbox, cb=self._received)
         try:
             what, wanted = f"CONSUMER.CREATE.{self._stream}", self._consumer(inbox)
             told = await streams.ask(self._client, what, wanted, CREATE_S_MAX)
             self._heard = self._loop.time()
             await self._until_broken()
         finally:
-            if self._client.is_connected:
-                await subscription.unsubscribe()
+            await subscription.unsubscribe()
         if self._client.is_connected:
             await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{told['name']}")
 
@@ -132,42 +121,47 @@ class Delivery:
             except TimeoutError:
                 continue
 
-    async def _received(self, msg: Msg) -> None:
+    def _received(self, msg: Msg) -> Awaitable[None] | None:
         self._heard = self._loop.time()
         if self._broken.is_set():
-            return
+            return None
         if msg.headers and "Status" in msg.headers:
-            await self._control(msg, msg.headers)
-            return
+            return self._control(msg, msg.headers)
         words = msg.reply.split(".")
         # $JS.ACK.[domain.account.]stream.consumer.delivered.STREAM.CONSUMER.time.pending[.token]
         at = 5 if len(words) == 9 else 7
         number, count = int(words[at]), int(words[at + 1])
         if count != self._number + 1 or number != self.after + 1:
-            await self._gap(number)
-            return
+            self._broken.set()
+            return self._gap(number)
         self._number = count
         self.after = number
         self._deliver(number, msg.data)
+        return None
 
-    async def _control(self, msg: Msg, headers: dict[str, str]) -> None:
+    def _control(self, msg: Msg, headers: dict[str, str]) -> Awaitable[None] | None:
         """Flow control is answered when there is room; a heartbeat tells what should be here."""
         if headers["Status"] != "100":
             log.warning("the log's consumer ended: %s", headers.get("Description", ""))
             self._broken.set()
         elif msg.reply:
-            while self._full():
-                await asyncio.sleep(FULL_S)
-                self._heard = self._loop.time()
-            await self._client.publish(msg.reply)
+            return self._permit(msg.reply)
         elif int(headers.get("Nats-Last-Consumer", self._number)) != self._number:
             log.warning("messages of the log were lost on their way; asking for them again")
             self._broken.set()
         elif "Nats-Consumer-Stalled" in headers:
-            await self._client.publish(headers["Nats-Consumer-Stalled"])
+            return self._permit(headers["Nats-Consumer-Stalled"])
+        return None
+
+    async def _permit(self, reply: str) -> None:
+        """Let the consumer send on, when there is room for more."""
+        while self._full():
+            await asyncio.sleep(FULL_S)
+            self._heard = self._loop.time()
+        if self._client.is_connected:
+            await self._client.publish(reply)
 
     async def _gap(self, number: int) -> None:
-        self._broken.set()
         if self._number:
             log.warning("after message %d came %d; beginning another consumer", self.after, number)
         elif number > self.after + 1:

@@ -13,13 +13,10 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-
 from pileus.engine import Outcome
 from pileus.engine.cluster import log_messages
 from pileus.engine.cluster.log_apply import Applied
+from pileus.engine.cluster.nats_client import Client, Msg
 from pileus.engine.embedded.log import Waiting
 from pileus.errors import Unavailable
 
@@ -74,7 +71,7 @@ class Publisher:
         self._flight: dict[int, _Sent] = {}
         self._number = 0
         self._inbox = client.new_inbox()
-        self._wake = asyncio.Event()
+        self._due = False
         self._idle = asyncio.Event()
         self._why = ""
         self._closed: Exception | None = None
@@ -82,10 +79,7 @@ class Publisher:
 
     async def start(self) -> None:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._acknowledged)
-        self._tasks = [
-            self._loop.create_task(self._send_all()),
-            self._loop.create_task(self._watch()),
-        ]
+        self._tasks = [self._loop.create_task(self._watch())]
 
     # -- from callers ------------------------------------------------------------------------
 
@@ -94,7 +88,7 @@ class Publisher:
         if self._closed is not None:
             raise self._closed
         self._waiting.extend(items)
-        self._wake.set()
+        self._soon()
 
     def barrier(self, reply: BarrierReply) -> None:
         """Answer with a sequence number when a message sent after this call is applied here. All
@@ -103,16 +97,20 @@ class Publisher:
         if self._closed is not None:
             raise self._closed
         self._barriers.append(reply)
-        self._wake.set()
+        self._soon()
 
     # -- sending -----------------------------------------------------------------------------
 
-    async def _send_all(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while (sent := self._next()) is not None:
-                await self._send(sent)
+    def _soon(self) -> None:
+        """Send at the end of this turn of the loop: the rest of it joins the message."""
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._send_all)
+
+    def _send_all(self) -> None:
+        self._due = False
+        while self._closed is None and (sent := self._next()) is not None:
+            self._send(sent)
 
     def _next(self) -> _Sent | None:
         """The next message, if something waits and there is room."""
@@ -145,18 +143,15 @@ class Publisher:
         del self._waiting[:count]
         return taken
 
-    async def _send(self, sent: _Sent) -> None:
+    def _send(self, sent: _Sent) -> None:
         sent.last = self._loop.time()
-        if not self._client.is_connected:
-            self._why = "this node has no connection to the log's servers"
-            return  # the next tick tries again
         name = f"{self._session.hex()}-{sent.number}"
         try:
-            await self._client.publish(
+            self._client.send(
                 self._subject, sent.body, f"{self._inbox}.{sent.number}", {"Nats-Msg-Id": name}
             )
-        except (NatsError, OSError) as e:
-            self._why = f"sending failed: {e!r}"
+        except OSError as e:
+            self._why = str(e)  # the next tick tries again
 
     async def _watch(self) -> None:
         """Send again what is not acknowledged; give up what took too long."""
@@ -167,9 +162,9 @@ class Publisher:
                 if now - sent.begun > GIVE_UP_S:
                     del self._flight[sent.number]
                     self._fail(sent, self.unknown())
-                    self._wake.set()
+                    self._soon()
                 elif not sent.acked and now - sent.last > REPEAT_S:
-                    await self._send(sent)
+                    self._send(sent)
 
     def unknown(self) -> Unavailable:
         """The error of one whose message may or may not have been taken."""
@@ -178,7 +173,7 @@ class Publisher:
 
     # -- from the stream ---------------------------------------------------------------------
 
-    async def _acknowledged(self, msg: Msg) -> None:
+    def _acknowledged(self, msg: Msg) -> None:
         sent = self._flight.get(int(msg.subject.rpartition(".")[2]))
         if sent is None:
             return
@@ -205,7 +200,7 @@ class Publisher:
         for answer in sent.barriers:
             answer(done.first + len(done.verdicts) - 1)
         if self._waiting or self._barriers:
-            self._wake.set()
+            self._soon()
         elif not self._flight:
             self._idle.set()
 

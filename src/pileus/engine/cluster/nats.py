@@ -97,7 +97,7 @@ def text(node: NatsNode) -> str:
         "ping_interval": "2s",
         "ping_max": 3,
         "lame_duck_duration": "30s",
-        "tls": tls,
+        "tls": {**tls, "handshake_first": True},
         "jetstream": {
             "store_dir": str(node.store_dir),
             "sync_interval": "always",

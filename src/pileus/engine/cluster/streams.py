@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nats
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
-
+from pileus.engine.cluster import nats_client
 from pileus.engine.cluster.nats import ENTRY_MESSAGE_BYTES_MAX, SYSTEM_SUFFIX
+from pileus.engine.cluster.nats_client import Client
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.streams")
@@ -75,33 +73,11 @@ async def connect(
     *,
     label: str = "pileus",
     system: bool = False,
-    **options: Any,
 ) -> Client:
-    """A client of the cluster (``servers``: ``host:port``), which goes on to another server by
-    itself when its own is gone. ``system``: as the operator of the servers."""
-    return await nats.connect(
-        [f"tls://{where}" for where in servers],
-        user=user + SYSTEM_SUFFIX if system else user,
-        password=password,
-        tls=tls,
-        name=label,
-        **{**_RECONNECT, "error_cb": _complain, **options},
-    )
-
-
-async def _complain(error: Exception) -> None:
-    """The client goes on by itself; what a caller must know, his request tells him."""
-    log.info("connection to the log's servers: %r", error)
-
-
-_RECONNECT: dict[str, Any] = {
-    "connect_timeout": 2,
-    "reconnect_time_wait": 0.05,
-    "max_reconnect_attempts": -1,
-    "ping_interval": 1,
-    "max_outstanding_pings": 2,
-    "allow_reconnect": True,
-}
+    """A client of the cluster (``servers``: ``host:port``, the nearest first), which goes on to
+    another server by itself when its own is gone. ``system``: as the operator of the servers."""
+    who = user + SYSTEM_SUFFIX if system else user
+    return await nats_client.connect(servers, who, password, tls, label)
 
 
 class ApiError(Unavailable):
@@ -120,7 +96,7 @@ async def ask(
     data = b"" if body is None else json.dumps(body).encode()
     try:
         told = await client.request(f"$JS.API.{what}", data, timeout=seconds_max)
-    except (NatsError, TimeoutError, OSError) as e:
+    except (TimeoutError, OSError) as e:
         raise Unavailable(
             f"the log's servers do not answer ({type(e).__name__})",
             "more than half of the nodes must be up",
