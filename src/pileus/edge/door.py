@@ -15,7 +15,7 @@ from pileus.edge.origins import Origins
 from pileus.edge.ready import ReadyAnswers
 from pileus.edge.serving import Serving
 from pileus.edge.watching import Leave, Watched
-from pileus.services.call import FileBody, HttpRequest, HttpResponse, Parts
+from pileus.services.call import FileBody, HttpRequest, HttpResponse, Parts, Upgrade
 from pileus.services.rates import Rates
 
 TIDY_S = 60.0
@@ -109,7 +109,7 @@ class Edge:
         except BaseException:
             left.now()
             raise
-        if isinstance(response.body, bytes | FileBody):
+        if isinstance(response.body, bytes | FileBody | Upgrade):
             left.now()
         else:
             response.body = Watched(response.body, left)

@@ -7,6 +7,7 @@ needs of another goes through ``Parts.dispatch``, which authorises like a call f
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -92,6 +93,29 @@ class FileBody:
     length: int
 
 
+class Duplex(Protocol):
+    """The client's connection, once it is no longer HTTP."""
+
+    async def read(self) -> bytes:
+        """What the client sent next; b"" at its end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send, waiting until the client has taken enough. ``ConnectionError`` when it left."""
+        ...
+
+
+class Upgrade(ABC):
+    """The body of a 101 (RFC 9110, 7.8): takes the connection over until it returns."""
+
+    @abstractmethod
+    async def run(self, client: Duplex) -> None: ...
+
+    @abstractmethod
+    def drop(self) -> None:
+        """The client left before it began."""
+
+
 @dataclass(slots=True)
 class HttpResponse:
     """One HTTP answer. ``length`` is needed for an iterator body of known size, else it is sent
@@ -100,7 +124,7 @@ class HttpResponse:
 
     status: int = 200
     headers: Headers = field(default_factory=list)
-    body: bytes | FileBody | AsyncIterator[bytes] = b""
+    body: bytes | FileBody | AsyncIterator[bytes] | Upgrade = b""
     length: int = -1
     ready: bytes = b""
 

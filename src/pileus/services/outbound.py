@@ -19,7 +19,7 @@ import httptools
 from pileus.errors import Unavailable
 from pileus.runtime import egress
 from pileus.services import inside
-from pileus.services.call import Headers, HttpRequest
+from pileus.services.call import Headers, HttpRequest, Upgrade
 
 IDLE_S, IDLE_MAX = 20.0, 64
 HEAD_BYTES_MAX = 64 * 1024
@@ -180,6 +180,7 @@ class Outbound:
             told = await self._inside.ask(request)
         except Unavailable as e:
             raise OutboundError(str(e)) from e
+        assert not isinstance(told.body, Upgrade), "no upgrade was asked for: HOP is left out"
         body, length = await inside.body_of(told.body, told.length)
         headers = [(n.lower(), v) for n, v in told.headers if n.lower() not in HOP]
         if length >= 0 and not any(n == "content-length" for n, _ in headers):

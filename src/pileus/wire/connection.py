@@ -16,10 +16,11 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from pileus.errors import AwsError
-from pileus.services.call import HttpRequest, HttpResponse
+from pileus.services.call import HttpRequest, HttpResponse, Upgrade
 from pileus.wire.framing import BUSY, GET_BYTE, INCOMPLETE, UNSENT, broken, plain_error
+from pileus.wire.inlet import Inlet
 from pileus.wire.reader import Inbound, Reader
-from pileus.wire.respond import BrokenBody, discard, plain, ready, send, size_of
+from pileus.wire.respond import BrokenBody, discard, head, plain, ready, send, size_of
 
 if TYPE_CHECKING:
     from pileus.wire.http import Server
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._write_waiter: asyncio.Future[None] | None = None
         self._write_size = 0
         self._dup: socket.socket | None = None
+        self._inlet: Inlet | None = None  # after an upgrade: who reads what arrives
         self._read_mark = self._begin_mark = self._write_mark = server.now
 
     # --- transport ---------------------------------------------------------------------------
@@ -82,6 +84,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client will send no more. Half-closed is fine: what was asked is still answered."""
         self._eof = True
+        if self._inlet is not None:
+            self._inlet.end()
         self.server.outbox.flush()  # after this the transport may close
         open_still = self.server.tls is None  # TLS is never half-closed
         if self._reader.receiving is not None and self._reader.receiving.stream is not None:
@@ -108,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._read_mark = server.now
         server.bytes_in += len(data)
         if self._deaf:
-            self._linger_on(len(data))
+            self._unheard(data)
             return
         if not self._reader.in_message:
             if self._current is None and not self._queue and not self._write_paused:
@@ -289,6 +293,8 @@ class Connection(asyncio.Protocol):
             self.server.outbox.flush()
         if self.server.stopping or (inbound.stream is not None and not inbound.stream.complete):
             inbound.keep_alive = False
+        if isinstance(response.body, Upgrade):
+            return self._upgrade(inbound, response, response.body)
         method = inbound.request.method if inbound.request is not None else "GET"
         try:
             rest, close = send(
@@ -309,6 +315,19 @@ class Connection(asyncio.Protocol):
             size, begun = size_of(response), inbound.request.begun_ns
             self.server.count(inbound.request.meter, response.status, size, begun)
         return rest
+
+    async def _upgrade(self, inbound: Inbound, response: HttpResponse, body: Upgrade) -> None:
+        """The connection is the body's until that returns or the client leaves."""
+        if self._queue or self._reader.in_message or self._deaf:
+            body.drop()  # bytes that came before they were asked for
+            raise BrokenBody("the client did not wait for the upgrade")
+        self._deaf, inbound.keep_alive = True, False
+        self._inlet = Inlet(self)
+        self.transport.write(head(response, self.server.date, ""))
+        try:
+            await body.run(self._inlet)
+        finally:
+            self._inlet = None
 
     def _done(self, inbound: Inbound) -> None:
         """The answer is with the transport: go on, or close."""
@@ -345,8 +364,12 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # --- flow --------------------------------------------------------------------------------
-    def _linger_on(self, size: int) -> None:
-        self._reader.body_bytes += size
+    def _unheard(self, data: bytes) -> None:
+        """Bytes that are no request: of an upgraded connection, or too late."""
+        if self._inlet is not None:
+            self._inlet.feed(data)
+            return
+        self._reader.body_bytes += len(data)
         if self._lingering >= 0 and self._reader.body_bytes > self._limits.linger_bytes:
             self.abort()
 

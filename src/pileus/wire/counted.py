@@ -13,6 +13,7 @@ _NAMES = {
     "_site": "s3-website",
     "_cdn": "cloudfront",
     "_lambda": "lambda-url",
+    "_service": "service",
 }
 
 

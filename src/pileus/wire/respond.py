@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from pileus.services.call import FileBody, HttpResponse
+from pileus.services.call import FileBody, HttpResponse, Upgrade
 
 LOG = logging.getLogger("pileus.wire")
 SENDFILE_MIN = 64 * 1024
@@ -272,6 +272,8 @@ async def discard(response: HttpResponse) -> None:
     """The client left before its answer: release what the answer holds."""
     if isinstance(response.body, FileBody):
         os.close(response.body.fd)
+    elif isinstance(response.body, Upgrade):
+        response.body.drop()
     elif not isinstance(response.body, bytes):
         aclose = getattr(response.body, "aclose", None)
         if aclose is not None:

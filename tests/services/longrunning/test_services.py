@@ -308,3 +308,50 @@ def test_names_and_methods(api: Services, name: str) -> None:
     assert method.value.status == 405
     assert [s["Name"] for s in api("GET", f"?Names={name}")["Services"]] == [name]
     assert api("GET", "?MaxResults=1")["Services"]
+
+
+SOCKETS = """
+import base64, hashlib, os, socketserver
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        line, key, upgrade = self.rfile.readline(), b"", False
+        while (header := self.rfile.readline()) not in (b"\\r\\n", b""):
+            name, _, value = header.partition(b":")
+            key = value.strip() if name.lower() == b"sec-websocket-key" else key
+            upgrade = upgrade or (name.lower() == b"upgrade" and value.strip() == b"websocket")
+        if not upgrade:
+            self.wfile.write(b"HTTP/1.1 426 Upgrade Required\\r\\nContent-Length: 2\\r\\n\\r\\nno")
+            return
+        magic = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key + magic).digest())
+        self.wfile.write(b"HTTP/1.1 101 Switching\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade"
+                         b"\\r\\nSec-WebSocket-Accept: " + accept + b"\\r\\n\\r\\n")
+        while (data := self.request.recv(65536)):
+            self.wfile.write(data[::-1])
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def test_websockets_pass_through(api: Services, name: str) -> None:
+    api.create(name, SOCKETS, Route=f"/{name}/*")
+    api.running(name)
+    ask = "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    ask += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    for port, path in ((api.cloud.port, f"/_service/{name}/"), (api.cloud.edge_port, f"/{name}/")):
+        with socket.create_connection(("127.0.0.1", port), 10) as s:
+            s.sendall(ask.format(path).encode())
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += s.recv(4096)
+            assert head.startswith(b"HTTP/1.1 101") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+            for n in range(3):
+                s.sendall(b"hello %d" % n)
+                assert s.recv(100) == b"%d olleh" % n
+                time.sleep(0.2)
+            big, got = bytes(range(256)) * 2048, 0
+            s.sendall(big)
+            while got < len(big):
+                got += len(s.recv(1 << 20))
+        assert api.ask(f"/_service/{name}/") == (426, "no")

@@ -15,6 +15,7 @@ import httptools
 
 from pileus.errors import Unavailable
 from pileus.services.call import Headers, HttpRequest, HttpResponse
+from pileus.services.longrunning import tunnel
 from pileus.services.longrunning.view import Target, View
 from pileus.services.outbound import CHUNK, HEAD_BYTES_MAX, HOP, Wire
 
@@ -109,8 +110,12 @@ class Exchange:
                     await wire.writer.drain()
                 else:
                     self._sender = asyncio.create_task(self._send(request))
+                if tunnel.asked(request):
+                    granted = await self._read_upgrade(wire)
+                    if granted is not None:
+                        return HttpResponse(101, granted, tunnel.Tunnel(wire, self))
                 await self._read_head(wire)
-        except (OSError, httptools.HttpParserError) as e:
+        except (OSError, EOFError, asyncio.LimitOverrunError, httptools.HttpParserError) as e:
             raise Broken(str(e) or type(e).__name__, sent=True) from e
         return await self._answer(request, wire)
 
@@ -125,6 +130,15 @@ class Exchange:
             if seen > HEAD_BYTES_MAX + CHUNK:
                 raise ConnectionResetError("the head of its answer does not end")
             wire.parser.feed_data(data)
+
+    async def _read_upgrade(self, wire: Wire) -> Headers | None:
+        """The headers of a 101, if that is the answer; else its head goes to the parser."""
+        assert wire.parser is not None
+        head = await wire.reader.readuntil(b"\r\n\r\n")
+        granted = tunnel.granted(head)
+        if granted is None:
+            wire.parser.feed_data(head)
+        return granted
 
     async def _send(self, request: HttpRequest) -> None:
         """The body, while the answer may begin already."""
@@ -191,6 +205,14 @@ class Exchange:
             else:
                 self._wire.close()
 
+    def forget(self) -> None:
+        """As ``end``, where nobody can wait for it."""
+        if not self._over:
+            self._over = True
+            self._target.active -= 1
+            if self._wire is not None:
+                self._wire.close()
+
 
 class Body(AsyncIterator[bytes]):
     """An answer's chunks; ends the exchange even when nobody asked for the first one."""
@@ -227,6 +249,8 @@ def request_head(request: HttpRequest, path: str, prefix: str) -> bytes | None:
         lines.append(f"content-length: {request.stream.length}")
     elif request.body or request.method in ("POST", "PUT", "PATCH"):
         lines.append(f"content-length: {len(request.body)}")
+    if tunnel.asked(request):
+        lines += ["connection: upgrade", f"upgrade: {request.headers['upgrade']}"]
     text = "\r\n".join(lines)
     if "\0" in text or text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
         return None
