@@ -36,6 +36,11 @@ def handler(event, context):
 
 @pytest.fixture(scope="module")
 def role(cloud: Any) -> str:
+    return reader(cloud)
+
+
+def reader(cloud: Any) -> str:
+    """A role that may read streams, and write down what it saw."""
     iam, name = cloud.client("iam"), f"reader-{uuid.uuid4().hex[:8]}"
     made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
     iam.attach_role_policy(RoleName=name, PolicyArn=READING)
@@ -50,8 +55,7 @@ class Stage:
 
     def __init__(self, cloud: Any, role: str) -> None:
         self.name = f"esm-{uuid.uuid4().hex[:8]}"
-        self.lambdas, self.tables = cloud.client("lambda"), cloud.client("dynamodb")
-        self.s3 = cloud.client("s3")
+        self.connect(cloud)
         self.s3.create_bucket(Bucket=self.name)
         made = self.tables.create_table(
             TableName=self.name,
@@ -67,6 +71,10 @@ class Stage:
             Timeout=20,
         )  # fmt: skip
         self.uuid = ""
+
+    def connect(self, cloud: Any) -> None:
+        self.lambdas, self.tables = cloud.client("lambda"), cloud.client("dynamodb")
+        self.s3 = cloud.client("s3")
 
     def map(self, **settings: Any) -> Any:
         settings = {"StartingPosition": "TRIM_HORIZON", **settings}
@@ -229,3 +237,20 @@ def test_what_is_refused(cloud: Any, stage: Stage) -> None:
     blind = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
     stage.lambdas.update_function_configuration(FunctionName=stage.name, Role=blind["Arn"])
     assert "Cannot access stream" in refused(create, **good)["Message"]
+
+
+def test_a_restart_goes_on_where_it_was(own_cloud: Any) -> None:
+    stage = Stage(own_cloud, reader(own_cloud))
+    stage.map()
+    stage.put("one")
+    eventually(lambda: stage.seen() == {"one"}, 20)
+    eventually(lambda: stage.told()["LastProcessingResult"] == "OK")
+    stage.lambdas.update_event_source_mapping(UUID=stage.uuid, Enabled=False)
+    stage.put("two")
+    own_cloud.down()
+    own_cloud.up()
+    stage.connect(own_cloud)
+    stage.lambdas.update_event_source_mapping(UUID=stage.uuid, Enabled=True)
+    stage.put("three")
+    eventually(lambda: len(stage.seen()) == 3, 30)
+    assert [name for batch in stage.batches() for name in batch].count("one") == 1

@@ -181,3 +181,20 @@ def test_parts_are_told_of_composite_checksums(s3: Any, bucket: str, kind: str, 
         assert "-" not in found["Checksum"]["ChecksumCRC32"]
         page = s3.get_object_attributes(**where, MaxParts=1, PartNumberMarker=1)["ObjectParts"]
         assert [p["PartNumber"] for p in page["Parts"]] == [2]
+
+
+def test_an_upload_completed_if_match_meets_no_other_write(s3: Any, bucket: str) -> None:
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["ETag"]
+    at: dict[str, Any] = {"Bucket": bucket, "Key": "k"}
+    for again in (True, False):
+        upload = s3.create_multipart_upload(**at)["UploadId"]
+        part = s3.upload_part(**at, UploadId=upload, PartNumber=1, Body=b"y")
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        done = partial(s3.complete_multipart_upload, **at, UploadId=upload, MultipartUpload=parts)
+        assert refused(done, IfMatch='"other"')["Status"] == 412
+        if again:
+            s3.put_object(**at, Body=b"x")  # the same bytes, and yet a conflict
+            error = refused(done, IfMatch=etag)
+            assert (error["Status"], error["Code"]) == (409, "ConditionalRequestConflict")
+        else:
+            done(IfMatch=etag)

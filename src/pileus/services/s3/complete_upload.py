@@ -40,6 +40,7 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     if value is None:
         return _repeated(room, name, key, upload_id)
     record = upload_of(room, name, key, upload_id)
+    _check_conflict(room, name, key, conditions, rows.unpack_meta(record["meta"]).modified_ms)
     found = room.store.partition(rows.PARTS, upload_id, PART_MAX)
     there = {int.from_bytes(keys.split(r.key)[2], "big"): rows.unpack_part(r.value) for r in found}
     chosen = _chosen(told, there, upload_id)
@@ -62,6 +63,23 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     args = [name, key, upload_id, packed, conditions, token, digest, numbers]
     version = await room.submit("s3.complete_upload", args, call)
     return _answer(room, name, key, meta, version)
+
+
+def _check_conflict(
+    room: Room, name: str, key: str, conditions: dict[str, Any], began_ms: int
+) -> None:
+    """ "If a conflicting operation occurs during the upload S3 returns a 409" (API reference,
+    CompleteMultipartUpload, If-Match): also where the object is equal to what it was."""
+    value = room.store.get(rows.current(name, key)) if "match" in conditions else None
+    meta = rows.describe(value) if value is not None else None
+    if meta is not None and meta.etag == conditions["match"] and meta.modified_ms > began_ms:
+        raise AwsError(
+            "ConditionalRequestConflict",
+            "The conditional request cannot succeed due to a conflicting operation against this"
+            " resource.",
+            409,
+            fields={"Condition": "If-Match", "Key": key},
+        )
 
 
 def _check_key(call: Call, seal: Seal | None, algorithm: str) -> None:
