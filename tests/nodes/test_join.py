@@ -106,9 +106,11 @@ def test_another_secret_is_refused_and_tries_are_bounded(
         right = _token(here)
         wrong = dataclasses.replace(right, secret=b"w" * token.SECRET_BYTES)
         key = certs.new_key()
-        asking = _asking(here, wrong, key)
-        statuses = [(await _send(here, asking)).status for _ in range(11)]
-        assert statuses == [403] * 10 + [429]
+        other = dataclasses.replace(right, mark=bytes(token.MARK_BYTES))
+        asked = [_asking(here, word, key) for word in [wrong, other] * 6]
+        statuses = [(await _send(here, asking)).status for asking in asked]
+        assert statuses == [403] * 10 + [429] * 2
+        assert [n.name for n in membership.nodes(here.store)] == ["n1"]
         assert (await _send(here, _asking(here, right, key))).status == 429
         assert (await _send(here, _asking(here, right, key), "127.0.0.9")).status == 200
         here.clock.ahead_s = 61

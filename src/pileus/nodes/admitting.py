@@ -69,8 +69,9 @@ class JoinDoor:
             raise Refused("too many requests with a wrong token", "wait a minute", 429)
         body = await request.read(join.BODY_BYTES_MAX)
         secret = bytes.fromhex(places.load_secrets(home).join)
+        whole = token.Token(secret, certs.mark(Files(home).authority.read_bytes()))
         mac = request.headers.get(join.MAC_HEADER, "")
-        if not hmac.compare_digest(mac.encode(), token.request_mac(secret, body).encode()):
+        if not hmac.compare_digest(mac.encode(), token.request_mac(whole, body).encode()):
             self._tries.failed(request.remote, now_s)
             log.warning("a request to join with a wrong token came from %s", request.remote)
             raise Refused("the token is not of this cluster", "`pileus token` prints it", 403)

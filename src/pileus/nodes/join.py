@@ -95,7 +95,7 @@ def ask(
         release,
     )
     body = msgspec.json.encode(told)
-    mac = token.request_mac(admitting.secret, body)
+    mac = token.request_mac(admitting, body)
     return Asking(body, mac, admitting.secret, admitting.mark, exchange)
 
 

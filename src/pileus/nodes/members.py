@@ -87,7 +87,8 @@ def log_settings(home: Path, cluster: Cluster) -> LogSettings:
         password=secrets.log_password,
         tls=tls_files(home),
         label=cluster.name,
-        found=2 if cluster.founder else 0,
+        found=1 if cluster.founder else 0,
+        near=cluster.name,
     )
 
 

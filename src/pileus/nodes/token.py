@@ -51,9 +51,10 @@ def parse_target(text: str) -> tuple[Token, str, int]:
     return parse(word), host.strip("[]"), int(port)
 
 
-def request_mac(secret: bytes, body: bytes) -> str:
-    """What proves that the author of a join request holds the token (hex)."""
-    return hmac.digest(_derived(secret, b"", b"pileus join request"), body, "sha256").hex()
+def request_mac(admitting: Token, body: bytes) -> str:
+    """What proves that the author of a join request holds the whole token (hex)."""
+    key = _derived(admitting.secret, admitting.mark, b"pileus join request")
+    return hmac.digest(key, body, "sha256").hex()
 
 
 def answer_key(secret: bytes, shared: bytes, request: bytes) -> bytes:

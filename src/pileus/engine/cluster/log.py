@@ -28,6 +28,7 @@ from pileus.errors import Unavailable
 log = logging.getLogger("pileus.engine.log")
 CONNECT_S_MAX = 30.0
 START_S_MAX = 60.0
+ASK_S = 1.0
 BARRIER_S_MAX = 10.0
 DRAIN_S_MAX = 5.0
 
@@ -35,7 +36,8 @@ DRAIN_S_MAX = 5.0
 @dataclass(frozen=True)
 class LogSettings:
     """How this node reaches the log. ``servers``: clients' ``host:port``, the node's own first.
-    ``found``: with how many copies to make the stream when the cluster has none yet (0: never)."""
+    ``found``: with how many copies to make the stream when the cluster has none yet (0: never),
+    ``near`` which server."""
 
     servers: tuple[str, ...]
     user: str
@@ -44,6 +46,7 @@ class LogSettings:
     shard: int = 0
     label: str = "pileus"
     found: int = 0
+    near: str = ""
 
 
 class ClusterLog:
@@ -85,7 +88,7 @@ class ClusterLog:
         deadline = self._loop.time() + START_S_MAX
         while True:
             try:
-                found = await streams.newest(self.client, self._settings.shard)
+                found = await streams.newest(self.client, self._settings.shard, ASK_S)
                 if found is None and self._settings.found and not self._replica.position:
                     found = await self._make()
                 if found is not None:
@@ -104,7 +107,7 @@ class ClusterLog:
         replica, s = self._replica, self._settings
         chain = replica.chain.hex()
         return await streams.create(
-            self.client, s.shard, s.found, base=replica.applied, chain=chain
+            self.client, s.shard, s.found, base=replica.applied, chain=chain, near=s.near
         )
 
     async def _begin(self, position: Position) -> None:

@@ -126,11 +126,21 @@ def settings(shard: int, epoch: int, replicas: int, base: int, chain: str) -> di
 
 
 async def create(
-    client: Client, shard: int, replicas: int, *, epoch: int = 0, base: int = 0, chain: str = ""
+    client: Client,
+    shard: int,
+    replicas: int,
+    *,
+    epoch: int = 0,
+    base: int = 0,
+    chain: str = "",
+    near: str = "",
 ) -> StreamInfo:
     """Make the stream; the one there is when another node was first. ``base`` and ``chain``: the
-    log's number and running hash of the state it continues."""
+    log's number and running hash of the state it continues. ``near``: the server that is to have
+    the first copy, until there are more."""
     wanted = settings(shard, epoch, min(replicas, REPLICAS), base, chain)
+    if near:
+        wanted["placement"] = {"tags": [f"node:{near}"]}
     try:
         return _info(await ask(client, f"STREAM.CREATE.{wanted['name']}", wanted))
     except ApiError as e:
@@ -143,9 +153,10 @@ async def info(client: Client, stream: str) -> StreamInfo:
     return _info(await ask(client, f"STREAM.INFO.{stream}"))
 
 
-async def newest(client: Client, shard: int) -> StreamInfo | None:
-    """The shard's stream of the highest epoch; None where there is none."""
-    listed = await ask(client, "STREAM.LIST", {"subject": f"log.{shard}.*"})
+async def newest(client: Client, shard: int, seconds_max: float = REQUEST_S) -> StreamInfo | None:
+    """The shard's stream of the highest epoch; None where there is none. While the servers elect
+    a leader a request is lost: who waits for one asks again soon."""
+    listed = await ask(client, "STREAM.LIST", {"subject": f"log.{shard}.*"}, seconds_max)
     found = [_info(told) for told in listed.get("streams") or []]
     return max(found, key=lambda s: s.epoch, default=None)
 
@@ -178,6 +189,7 @@ async def set_replicas(client: Client, stream: str, replicas: int) -> StreamInfo
     """Keep ``replicas`` copies (1 to 3). Refused while there are too few servers: try again."""
     config = (await ask(client, f"STREAM.INFO.{stream}"))["config"]
     config["num_replicas"] = min(replicas, REPLICAS)
+    config.pop("placement", None)  # of the first copy: now any server may have one
     return _info(await ask(client, f"STREAM.UPDATE.{stream}", config))
 
 
