@@ -47,12 +47,15 @@ from pileus.services import (
     vault,
 )
 from pileus.services.call import HttpRequest, HttpResponse, Parts, Service
+from pileus.services.cloudwatch.platform import Platform
 from pileus.services.dynamodb import streams as dynamodb_streams
 from pileus.services.iam.bootstrap import bootstrap, seal
 from pileus.services.iam.credentials import Minter
 from pileus.services.iam.identities import Identities
+from pileus.services.metrics.instruments import watch_state
 from pileus.services.outbound import Outbound
 from pileus.services.s3 import control as s3_control
+from pileus.services.s3.usage import usage
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.supervisor import Part
@@ -94,6 +97,7 @@ class Front:
     long_running: longrunning.Door
     edge: Edge
     housekeeping: Housekeeping | None = None
+    platform: Platform | None = None
     servers: list[Server] = field(default_factory=list)
     ready: bool = False
     begun: list[Service] = field(default_factory=list)
@@ -124,6 +128,9 @@ class Front:
                 self.edge.serve_proxied, viewers, instant=known_viewers, meters=meters, name="edge"
             )
         )
+        if self.platform is not None:
+            watch_state(meters, self.parts.store)
+            await self.platform.start()
         meters.open(self.config.home)
         meters.run_on(asyncio.get_running_loop())
 
@@ -150,6 +157,8 @@ class Front:
         if self.station is not None:
             await self.station.stop()
         await self.cease()
+        if self.platform is not None:
+            await self.platform.stop()
         await self.http_apis.close()
         await self.long_running.close()
         for service in reversed(self.services.values()):
@@ -240,6 +249,7 @@ async def assemble(config: Config, index: int) -> Front:
     edge = Edge(parts, http_apis, long_running)
     front = Front(config, index, parts, api, handle, services, http_apis, long_running, edge)
     if index == 0:
+        front.platform = Platform(parts, usage)
         front.housekeeping = Housekeeping(
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
         )

@@ -24,6 +24,7 @@ from pileus.errors import Unavailable
 from pileus.services.call import Headers, HttpRequest, HttpResponse, Parts
 
 LOG = logging.getLogger("pileus.edge")
+WORDS = ("Hit", "Miss", "RefreshHit", "Redirect", "Error")  # what came of a request
 VIA = "1.1 pileus.cloudfront (CloudFront)"
 PLAIN_S = 5.0  # how long an uncacheable path is asked for without queueing
 LARGE_S = 60.0  # the same for an object too large to keep
@@ -46,6 +47,11 @@ class Serving:
         self._origins = origins
         self._ready = ready
         self._invalidations = Invalidations(parts.store)
+        self._meters = parts.meters
+        self._counts = {
+            word: parts.meters.counter("pileus_edge_answers_total", result=word.lower())
+            for word in WORDS
+        }
         self._fetching: dict[str, asyncio.Future[OriginDown | None]] = {}
         self._plain: dict[str, float] = {}  # key → until when it is not worth queueing
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -355,6 +361,7 @@ class Serving:
     ) -> HttpResponse:
         """The headers every answer of the edge carries."""
         headers = response.headers
+        self._meters.cells[self._counts[word]] += 1
         if b.response_headers is not None:
             origin = request.headers.get("origin", "")
             headers = b.response_headers.apply(headers, origin, request.method == "OPTIONS")

@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import sysconfig
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from pileus.runtime.longrunning_services import Services
 from pileus.runtime.server import Server
 from pileus.runtime.unpack import CodeCache
 from pileus.runtime.worker import Setting
+from pileus.telemetry.meters import Meters
 
 HINT = (
     "functions need Linux with namespaces (as root, or with unprivileged user namespaces);"
@@ -96,6 +98,8 @@ class Process:
         self._launcher: Launcher | None = None
         self._services: Services | None = None
         self._fleets: Fleets | None = None
+        self._meters = Meters("runtime")
+        self._home = home
         self._ended = asyncio.Event()
         self._failed = False
 
@@ -107,11 +111,23 @@ class Process:
         starter = loop.create_task(self._start_fleets())
         await self._server.start()
         self._link.start()
+        self._count()
         await self._ended.wait()
         starter.cancel()
         await asyncio.gather(starter, return_exceptions=True)
         await self._stop()
         return 1 if self._failed else 0
+
+    def _count(self) -> None:
+        """Publish what the workers do, once a second."""
+        for what in ("busy", "idle", "starting", "pooled"):
+            self._meters.gauge("pileus_runtime_workers", partial(self._workers, what), state=what)
+        self._meters.gauge("pileus_runtime_waiting", partial(self._workers, "waiting"))
+        self._meters.open(self._home)
+        self._meters.run_on(asyncio.get_running_loop())
+
+    def _workers(self, what: str) -> float:
+        return float(self._fleets.census()[what]) if self._fleets is not None else 0.0
 
     async def _start_fleets(self) -> None:
         trouble = await self._try(weak=False)
@@ -171,6 +187,7 @@ class Process:
         if self._launcher is not None:
             await self._launcher.stop()
         await self._server.stop()
+        self._meters.close()
         self._cgroups.remove()
 
 

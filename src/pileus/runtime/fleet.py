@@ -341,6 +341,17 @@ class Fleets:
             job = fleet.waiting.popleft()
             job.done(Unavailable("no worker became free in time", "the node is full"))
 
+    def census(self) -> dict[str, int]:
+        """Workers by what they do, and the invocations that wait for one."""
+        fleets = self._fleets.values()
+        return {
+            "idle": sum(len(f.idle) for f in fleets),
+            "busy": sum(len(f.busy) for f in fleets),
+            "starting": sum(f.starting for f in fleets),
+            "waiting": sum(len(f.waiting) for f in fleets),
+            "pooled": len(self._pool),
+        }
+
     def stats(self) -> dict[str, Any]:
         functions: dict[str, dict[str, int]] = {}
         for fleet in self._fleets.values():

@@ -293,7 +293,11 @@ DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
 
 
 class PlainBucket(Protocol):
-    """A bucket as it is to one caller, where all its objects are alike."""
+    """A bucket as it is to one caller, where all its objects are alike. ``labels`` name it to
+    whoever counts."""
+
+    @property
+    def labels(self) -> dict[str, str]: ...
 
     def access(self, action: str) -> Access:
         """The permission for all its objects: the resource is what their ARNs start with."""

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Labels that name what belongs to users: CloudWatch tells of it, here it is summed over.
+RESOURCES = frozenset({"account", "region", "table", "bucket", "api"})
+# Blocks of counters: what a series of them is called after.
+BLOCKS = {"pileus_request": ("requests", "latency"), "pileus_function": ("invocations", "duration")}
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -21,6 +26,22 @@ METRICS = {
         Metric("pileus_requests_total", "counter", "Requests answered, by class of status."),
         Metric("pileus_request_duration_seconds", "histogram", "From first byte to the answer."),
         Metric("pileus_response_bytes_total", "counter", "Bytes of answers."),
+        Metric("pileus_requests_throttled_total", "counter", "Requests refused for their rate."),
+        Metric("pileus_edge_answers_total", "counter", "Answers of distributions, by result."),
+        Metric("pileus_function_invocations_total", "counter", "Invocations, by how they ended."),
+        Metric("pileus_function_duration_seconds", "histogram", "How long functions ran."),
+        Metric("pileus_function_throttled_total", "counter", "Invocations refused at once."),
+        Metric("pileus_function_cold_starts_total", "counter", "Invocations that waited."),
+        Metric("pileus_runtime_workers", "gauge", "Workers of functions, by what they do."),
+        Metric("pileus_runtime_waiting", "gauge", "Invocations that wait for a worker."),
+        Metric("pileus_log_entries_total", "counter", "Entries applied here, ever."),
+        Metric("pileus_log_groups_total", "counter", "Groups of entries committed."),
+        Metric("pileus_log_busy_seconds_total", "counter", "Time spent committing them."),
+        Metric("pileus_log_failures_total", "counter", "Groups that were not committed."),
+        Metric("pileus_log_queue", "gauge", "Entries that wait for the next group."),
+        Metric("pileus_state_bytes", "gauge", "Files of the state: rows, wal."),
+        Metric("pileus_state_tablets", "gauge", "Tablets in the map."),
+        Metric("pileus_telemetry_bytes", "gauge", "The file of log lines and data points."),
         Metric("pileus_connections", "gauge", "Client connections that are open."),
         Metric("pileus_received_bytes_total", "counter", "Bytes that clients sent."),
         Metric("pileus_process_loop_lag_seconds", "gauge", "Worst delay of a second.", True),

@@ -12,12 +12,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pileus.telemetry import histogram, machine
-from pileus.telemetry.catalogue import METRICS
+from pileus.telemetry.catalogue import METRICS, RESOURCES
 from pileus.telemetry.readings import Labels, Reading, Readings
 from pileus.telemetry.series import STALE_S
 
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+# Of a kind of block: its durations, its count by class of status (of functions: 2xx done, 5xx
+# failed), and what was refused for its rate.
+NAMES = {
+    "pileus_request": (
+        "pileus_request_duration_seconds",
+        "pileus_requests_total",
+        "pileus_requests_throttled_total",
+    ),
+    "pileus_function": (
+        "pileus_function_duration_seconds",
+        "pileus_function_invocations_total",
+        "pileus_function_throttled_total",
+    ),
+}
 Samples = dict[str, dict[Labels, float]]
+Blocks = dict[tuple[str, Labels], list[float]]
 
 
 @dataclass
@@ -36,13 +51,13 @@ class Exposition:
     def text(self) -> str:
         readings = list(self._readings.all())
         samples: Samples = {}
-        blocks: dict[Labels, list[float]] = {}
+        blocks: Blocks = {}
         for reading in readings:
             _process(reading, samples)
             _counters(reading, samples, blocks)
         self._usage(readings, samples)
         _machine(self.home, samples)
-        lines = list(_requests(blocks, samples))
+        lines = [line for kind in NAMES for line in _histogram(kind, blocks, samples)]
         for name in sorted(samples):
             lines.extend(_family(name, samples[name].items()))
         return "\n".join(lines) + "\n"
@@ -72,12 +87,13 @@ def _process(reading: Reading, samples: Samples) -> None:
     _add(samples, "pileus_process_start_time_seconds", labels, reading.started_s)
 
 
-def _counters(reading: Reading, samples: Samples, blocks: dict[Labels, list[float]]) -> None:
+def _counters(reading: Reading, samples: Samples, blocks: Blocks) -> None:
     for meter in reading.meters:
         if meter.kind == "requests":
-            held = blocks.get(meter.labels)
+            labels = tuple(pair for pair in meter.labels if pair[0] not in RESOURCES)
+            held = blocks.get((meter.name, labels))
             now = list(reading.block(meter))
-            blocks[meter.labels] = (
+            blocks[meter.name, labels] = (
                 now if held is None else [a + b for a, b in zip(held, now, strict=True)]
             )
             continue
@@ -111,24 +127,28 @@ def _machine(home: Path, samples: Samples) -> None:
             _add(samples, "pileus_machine_load", (), value)
 
 
-def _requests(blocks: dict[Labels, list[float]], samples: Samples) -> Iterator[str]:
-    """The histogram of request durations; the other samples of a block are added."""
-    name = "pileus_request_duration_seconds"
+def _histogram(kind: str, blocks: Blocks, samples: Samples) -> Iterator[str]:
+    """The durations of one kind of block; the other samples of its blocks are added."""
+    names = NAMES[kind]
+    name = names[0]
     yield f"# HELP {name} {METRICS[name].meaning}"
     yield f"# TYPE {name} histogram"
-    for labels, block in sorted(blocks.items()):
+    for (held, labels), block in sorted(blocks.items()):
         count = histogram.count_of(block)
-        if not count:
+        if held != kind or not (count or block[histogram.THROTTLED]):
             continue
         for bound, seen in histogram.octaves(block):
             yield f"{name}_bucket{_told((*labels, ('le', f'{bound:.6g}')))} {_number(seen)}"
         yield f"{name}_bucket{_told((*labels, ('le', '+Inf')))} {_number(count)}"
         yield f"{name}_sum{_told(labels)} {block[histogram.NANOSECONDS] / 1e9!r}"
         yield f"{name}_count{_told(labels)} {_number(count)}"
-        for place, kind in enumerate(CLASSES, 2):
+        for place, status in enumerate(CLASSES, 2):
             if block[place]:
-                _add(samples, "pileus_requests_total", (*labels, ("status", kind)), block[place])
-        _add(samples, "pileus_response_bytes_total", labels, block[histogram.BYTES])
+                _add(samples, names[1], (*labels, ("status", status)), block[place])
+        if block[histogram.THROTTLED]:
+            _add(samples, names[2], labels, block[histogram.THROTTLED])
+        if kind == "pileus_request":
+            _add(samples, "pileus_response_bytes_total", labels, block[histogram.BYTES])
 
 
 def _family(name: str, samples: Iterable[tuple[Labels, float]]) -> Iterator[str]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pileus.telemetry import histogram, machine
+from pileus.telemetry.catalogue import BLOCKS, RESOURCES
 from pileus.telemetry.readings import Labels, Meter, Reading, Readings
 
 STALE_S = 3.0
 SLOW_EVERY = 10  # proportional memory costs a millisecond a process
-MAXIMA = ("latency_p99_seconds", "process_loop_lag_seconds", "process_restarts")
+MAXIMA = ("latency_p99_seconds", "duration_p99_seconds", "process_loop_lag_seconds")
 Block = list[float]
+Kind = tuple[str, Labels]  # the block's name, its labels
 
 
 def name_of(metric: str, labels: Iterable[tuple[str, str]] = ()) -> str:
@@ -52,7 +54,7 @@ class Series:
     _processes: machine.Processes = field(init=False)
     _last: dict[str, Reading] = field(default_factory=dict)
     _rates: dict[str, dict[str, float]] = field(default_factory=dict)
-    _blocks: dict[str, dict[Labels, Block]] = field(default_factory=dict)
+    _blocks: dict[str, dict[Kind, Block]] = field(default_factory=dict)
     _cpu: dict[str, float] = field(default_factory=dict)
     _own: dict[str, float] = field(default_factory=dict)
     _machine: dict[str, float] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class Series:
 
     def _counted(self, readings: Sequence[Reading], out: dict[str, float]) -> None:
         now_s = time.time()
-        blocks: dict[Labels, Block] = {}
+        blocks: dict[Kind, Block] = {}
         for reading in readings:
             alive = now_s - reading.at_s < STALE_S
             out[name_of("process_up", [("process", reading.process)])] = float(alive)
@@ -95,11 +97,8 @@ class Series:
                 self._compare(last, reading)
             for name, value in self._rates.get(reading.process, {}).items():
                 out[name] = out.get(name, 0.0) + value
-            for labels, block in self._blocks.get(reading.process, {}).items():
-                held = blocks.get(labels)
-                blocks[labels] = (
-                    block if held is None else [a + b for a, b in zip(held, block, strict=True)]
-                )
+            for kind, block in self._blocks.get(reading.process, {}).items():
+                _join(blocks, kind, block)
             for meter in reading.meters:
                 if meter.kind == "gauge" and not meter.name.endswith("_total"):
                     labels = (*meter.labels, ("process", reading.process))
@@ -111,7 +110,7 @@ class Series:
     def _compare(self, last: Reading | None, now: Reading) -> None:
         """What one process did between two of its readings."""
         rates: dict[str, float] = {}
-        blocks: dict[Labels, Block] = {}
+        blocks: dict[Kind, Block] = {}
         fresh = last is None or last.pid != now.pid
         took = now.at_s - (now.started_s if fresh else last.at_s)  # type: ignore[union-attr]
         old = [] if fresh else last.cells  # type: ignore[union-attr]
@@ -120,7 +119,8 @@ class Series:
         self._own[now.process] = max(cpu_s, 0.0) / took  # finer than the kernel's ticks
         for meter in now.meters:
             if meter.kind == "requests":
-                blocks[meter.labels] = _difference(meter, old, now.cells, took)
+                labels = tuple(pair for pair in meter.labels if pair[0] not in RESOURCES)
+                _join(blocks, (meter.name, labels), _difference(meter, old, now.cells, took))
             elif meter.kind == "counter" or meter.name.endswith("_total"):
                 was = old[meter.at] if meter.at < len(old) else 0.0
                 metric = meter.name.removeprefix("pileus_").removesuffix("_total") + "_per_second"
@@ -168,30 +168,41 @@ def _difference(meter: Meter, old: Sequence[float], new: Sequence[float], took: 
     if at + histogram.CELLS > len(old):
         return [n / took for n in now]
     was = old[at : at + histogram.CELLS]
-    if now[2:7] == was[2:7]:
+    if now[2:8] == was[2:8]:
         return [0.0] * histogram.CELLS
     return [(n - w) / took for n, w in zip(now, was, strict=True)]
 
 
-def _requests(blocks: Mapping[Labels, Block], out: dict[str, float]) -> None:
-    """Rates and percentiles of each kind of request, and of all."""
+def _join(blocks: dict[Kind, Block], kind: Kind, block: Block) -> None:
+    held = blocks.get(kind)
+    if held is None:
+        blocks[kind] = block
+    elif any(block[2:7]):
+        blocks[kind] = [a + b for a, b in zip(held, block, strict=True)]
+
+
+def _requests(blocks: Mapping[Kind, Block], out: dict[str, float]) -> None:
+    """Rates and percentiles of each kind of request, and of all but health checks."""
     total: Block = [0.0] * histogram.CELLS
-    for labels, block in blocks.items():
-        _tell(labels, block, out)
-        if any(block[2:7]) and ("service", "health") not in labels:
+    for (name, labels), block in blocks.items():
+        _tell(BLOCKS[name], labels, block, out)
+        counts = name == "pileus_request" and ("service", "health") not in labels
+        if counts and any(block[2:7]):
             total = [a + b for a, b in zip(total, block, strict=True)]
-    _tell((), total, out)
+    _tell(BLOCKS["pileus_request"], (), total, out)
+    out["sent_bytes_per_second"] = total[histogram.BYTES]
 
 
-def _tell(labels: Labels, block: Block, out: dict[str, float]) -> None:
+def _tell(words: tuple[str, str], labels: Labels, block: Block, out: dict[str, float]) -> None:
+    what, time_of = words
     rate = histogram.count_of(block)
-    out[name_of("requests_per_second", labels)] = rate
+    out[name_of(f"{what}_per_second", labels)] = rate
     if not labels or block[5] or block[6]:
-        out[name_of("requests_refused_per_second", labels)] = block[histogram.CLASSES + 4]
-        out[name_of("requests_failed_per_second", labels)] = block[histogram.CLASSES + 5]
-    if not labels:
-        out["sent_bytes_per_second"] = block[histogram.BYTES]
+        out[name_of(f"{what}_refused_per_second", labels)] = block[histogram.CLASSES + 4]
+        out[name_of(f"{what}_failed_per_second", labels)] = block[histogram.CLASSES + 5]
+    if not labels or block[histogram.THROTTLED]:
+        out[name_of(f"{what}_throttled_per_second", labels)] = block[histogram.THROTTLED]
     if rate > 0:
-        out[name_of("latency_mean_seconds", labels)] = block[0] / rate / 1e9
-        out[name_of("latency_p50_seconds", labels)] = histogram.quantile(block, 0.5)
-        out[name_of("latency_p99_seconds", labels)] = histogram.quantile(block, 0.99)
+        out[name_of(f"{time_of}_mean_seconds", labels)] = block[0] / rate / 1e9
+        out[name_of(f"{time_of}_p50_seconds", labels)] = histogram.quantile(block, 0.5)
+        out[name_of(f"{time_of}_p99_seconds", labels)] = histogram.quantile(block, 0.99)

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse
+from pileus.telemetry.histogram import THROTTLED
 from pileus.wire import tables_address
 from pileus.wire.failures import as_aws_error
 from pileus.wire.models import Models
@@ -18,11 +19,19 @@ from pileus.wire.protocols.rest_xml import host_id, raw_host_id
 from pileus.wire.router import Route, Router
 from pileus.wire.strangers import UnknownService, refuse
 
+_THROTTLES = frozenset(
+    {
+        *("ProvisionedThroughputExceededException", "ThrottlingException", "Throttling"),
+        *("TooManyRequestsException", "RequestLimitExceeded", "SlowDown"),
+    }
+)
+
 
 class Answers:
     """What a result or an error becomes. One per process."""
 
-    def __init__(self, models: Models, router: Router) -> None:
+    def __init__(self, models: Models, router: Router, cells: list[float]) -> None:
+        self._cells = cells
         self._models = models
         self._router = router
         self._table_prefix = os.urandom(20).hex().upper()
@@ -68,6 +77,8 @@ class Answers:
         service = route.service if route is not None else self._guess(request)
         operation = route.operation if route is not None else ""
         told = as_aws_error(error, service, operation, request_id, bool(request.body))
+        if told.code in _THROTTLES:
+            self._cells[request.meter + THROTTLED] += 1
         protocol = route.protocol if route is not None else ""
         codec = self._models.codec(service.name, protocol)
         if service.target[:6] == "Dynamo":

@@ -80,17 +80,13 @@ class Api:
         self._calls = 0
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._put = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
-        self._read_meters = {
-            method: self.meters.requests("pileus_request", service="s3", operation=operation)
-            for method, operation in (("GET", "GetObject"), ("HEAD", "HeadObject"))
-        }
         self.heads = KnownHeads(directory, now_ms)
-        self.answers = Answers(self.models, self.router)
+        self.answers = Answers(self.models, self.router, self.meters.cells)
         objects = services["s3"].objects if "s3" in services else None
         self._short: ShortWay | None = None
         if objects is not None:
             self._short = ShortWay(
-                objects, self.router, self._verifier, directory, authorizer, now_ms
+                objects, self.router, self._verifier, directory, authorizer, now_ms, self.meters
             )
 
     def request_id(self) -> str:
@@ -171,12 +167,10 @@ class Api:
         request_id = self.request_id()
         if type(plain) is HttpResponse:
             plain.ready += object_ids(request_id)
-            request.meter = self._read_meters[request.method]
             return plain
         assert type(plain) is Submission
         route = self._put
         plan = route.plan or self._plan(route)
-        request.meter = plan.meter
         return Pending(self, plan, route, request, request_id, plain)
 
     def _handle_buffered(

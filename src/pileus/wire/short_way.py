@@ -23,9 +23,11 @@ from pileus.services.call import (
     Directory,
     HttpRequest,
     HttpResponse,
+    PlainBucket,
     PlainObjects,
     Submission,
 )
+from pileus.telemetry import Meters
 from pileus.wire.canonical import EMPTY_SHA256, SigningKey
 from pileus.wire.claims import Claim, invocation, loose
 from pileus.wire.hosts import bucket_of_host
@@ -39,6 +41,7 @@ GET, PUT = 1, 2
 UNSIGNED = "UNSIGNED-PAYLOAD"
 _METHODS = {"GET": GET, "HEAD": GET, "PUT": PUT}
 _HINTS = {"GET": "x-id=GetObject", "HEAD": "x-id=HeadObject", "PUT": "x-id=PutObject"}
+_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject"}
 _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*){1,64}\Z")
 # Headers that leave the answer as it is.
 _EITHER = frozenset(
@@ -118,6 +121,7 @@ class _Verdict:
     expires_ms: float
     principal: Any
     bucket: Any
+    meters: dict[str, int]
 
 
 class ShortWay:
@@ -131,7 +135,9 @@ class ShortWay:
         directory: Directory,
         authorizer: Authorizer,
         now_ms: Callable[[], int],
+        meters: Meters,
     ) -> None:
+        self._meters = meters
         self._objects = objects
         self._router = router
         self._verifier = verifier
@@ -191,6 +197,7 @@ class ShortWay:
         if verdict.secret != signer.secret:  # it was rotated: learn the new one
             self._signers.clear()
             return None
+        request.meter = verdict.meters[method]
         if wish == PUT:
             retry, who_calls = headers.get("amz-sdk-invocation-id"), verdict.principal
             id_ = invocation(retry, who_calls.arn, "PutObject") if retry is not None else b""
@@ -236,6 +243,10 @@ class ShortWay:
         self._places[host, path] = place = (bucket, key)
         return place
 
+    def _block(self, bucket: PlainBucket, operation: str) -> int:
+        labels = {"service": "s3", "operation": operation, **bucket.labels}
+        return self._meters.requests("pileus_request", **labels)
+
     def _judge(self, key_id: str, token: str | None, name: str) -> _Verdict | None:
         """Look the caller and the bucket up again. None where not all objects are alike to it."""
         identities, buckets = self._identity_changes(), self._bucket_changes()
@@ -252,7 +263,14 @@ class ShortWay:
             self._verdicts.clear()
         expires_ms = inf if held.expires_ms is None else held.expires_ms
         verdict = _Verdict(
-            identities, buckets, may, held.secret, expires_ms, held.principal, bucket
+            identities,
+            buckets,
+            may,
+            held.secret,
+            expires_ms,
+            held.principal,
+            bucket,
+            {m: self._block(bucket, operation) for m, operation in _OPERATIONS.items()},
         )
         self._verdicts[key_id, token, name] = verdict
         return verdict

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
@@ -66,6 +67,8 @@ class EmbeddedLog:
         self._awake = False
         self._sick = False
         self._stopped = False
+        self.groups = self.failures = 0
+        self.busy_s = 0.0  # spent applying and committing groups
 
     async def start(self, replica: Replica) -> None:
         self._replica = replica
@@ -90,6 +93,11 @@ class EmbeddedLog:
         if wake:
             # The rest of this turn of the loop joins the group.
             self._loop.call_soon(self._wake.put, True)
+
+    @property
+    def queued(self) -> int:
+        """Entries that wait for the next group."""
+        return len(self._waiting)
 
     def run(self, task: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run ``task`` on the writer thread between two groups."""
@@ -167,16 +175,20 @@ class EmbeddedLog:
                 replica.recover()
                 self._sick = False
             replica.tidy()
-            first = replica.applied + 1
+            first, begun = replica.applied + 1, time.perf_counter()
             verdicts = replica.apply_group(first, [entry for entry, _ in batch])
             self._committed(replica)
+            self.busy_s += time.perf_counter() - begun
+            self.groups += 1
         except (apsw.Error, OSError, Unavailable) as e:
             log.error("a group of %d entries was not committed: %s", len(batch), e)
             self._sick = True
+            self.failures += 1
             return unavailable(e)
         except Exception as e:
             log.exception("the state machine failed")
             self._sick = True
+            self.failures += 1
             return e
         return [Outcome(first + i, verdict) for i, verdict in enumerate(verdicts)]
 

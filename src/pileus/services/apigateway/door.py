@@ -45,6 +45,7 @@ class Door:
         self._outbound: Outbound = parts.outbound
         self._authorizing = Authorizing(parts, self._outbound, self.call_function, admit)
         self._log = AccessLog(parts)
+        self._blocks: dict[str, int] = {}
         self._rates = Rates(parts.config.path("run", "rates"))
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
@@ -53,11 +54,21 @@ class Door:
         if found is None:
             return answers.not_found()
         api, stage, path, host, base = found
+        request.meter = self._blocks.get(api.api_id) or self._block(api)
         origin = request.headers.get("origin")
         if api.cors is not None and origin and _is_preflight(request):
             return api.cors.preflight(origin)
         response = await self._answer(request, api, stage, path, host, base)
         return api.cors.dress(response, origin) if api.cors is not None else response
+
+    def _block(self, api: Api) -> int:
+        """What counts this API's requests."""
+        labels = {"api": api.api_id, "account": api.account, "region": api.region}
+        block = self._parts.meters.requests(
+            "pileus_request", service="execute-api", operation="", **labels
+        )
+        self._blocks[api.api_id] = block
+        return block
 
     def owns(self, host: str) -> bool:
         """Is ``host`` (no port, lower case) a custom domain name?"""

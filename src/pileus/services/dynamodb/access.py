@@ -73,6 +73,7 @@ def single(room: Room, call: Call) -> tuple[str, str] | None:
     if table is None or not table.active:
         return None
     call.scratch = table
+    call.request.meter = table.meters.get(call.operation) or room.count(table, call)
     return table.single.get(call.operation)
 
 

@@ -31,6 +31,15 @@ class Room:
             self._shapes = Shapes(Loader().load_service_model(self._model, "service-2"))
         return self._shapes.parse(operation, body)
 
+    def count(self, table: Table, call: Call) -> int:
+        """The block that counts an operation on this table."""
+        labels = {"table": table.name, "account": call.account, "region": call.region}
+        block: int = self.parts.meters.requests(
+            "pileus_request", service="dynamodb", operation=call.operation, **labels
+        )
+        table.meters[call.operation] = block
+        return block
+
     def table(self, call: Call, name: str) -> Table:
         """The table an item operation names."""
         return self.tables.get(call.account, call.region, name)

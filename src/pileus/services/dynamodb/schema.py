@@ -141,6 +141,7 @@ class Table:
     history: str = ""  # the state table of its before-images, while they are kept
     sizes: str = ""  # the state table of its collections' sizes, with local indexes
     plain: bool = False  # a write touches the item's row and nothing else
+    meters: dict[str, int] = field(default_factory=dict)  # operation → its block of counters
 
     @property
     def key_names(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from pileus.services.lambda_ import (
     versions,
 )
 from pileus.services.lambda_.access import AccessRules
+from pileus.services.lambda_.counts import Counts
 from pileus.services.lambda_.destinations import Destinations
 from pileus.services.lambda_.door import Door
 from pileus.services.lambda_.invoke import Invoker
@@ -109,7 +110,7 @@ def build(parts: Parts) -> Service:
     )
     targets = Targets(parts.store, parts.config, lambda digest: str(parts.blobs.path(digest)))
     ship = LogShip(parts.dispatch)
-    invoker = Invoker(room, targets, ship)
+    invoker = Invoker(room, targets, ship, Counts(parts.meters))
     destinations = Destinations(room)
     events = EventQueue(room, targets, invoker.run, destinations, parts.owner)
     sources = Sources(room, targets, invoker.run, destinations, parts.owner)

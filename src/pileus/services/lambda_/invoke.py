@@ -26,6 +26,7 @@ from pileus.runtime.function import (
 )
 from pileus.services.call import Call, HttpResponse
 from pileus.services.lambda_ import rows, stream
+from pileus.services.lambda_.counts import Counts
 from pileus.services.lambda_.names import USER, FunctionName, function_name, invalid, validation
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.room import Room
@@ -56,6 +57,7 @@ class Invoker:
     room: Room
     targets: Targets
     ship: LogShip
+    counts: Counts
     queue: EventQueue | None = None
 
     async def run(
@@ -80,6 +82,7 @@ class Invoker:
                 invoked_arn=invoked_arn,
             )
         except Throttled as error:
+            self.counts.throttled(version.function)
             raise AwsError(
                 "TooManyRequestsException",
                 "Rate Exceeded.",
@@ -90,6 +93,7 @@ class Invoker:
             raise AwsError(
                 "ServiceException", f"{error} {error.hint}".strip(), 500, fields=_SERVICE
             ) from error
+        self.counts.ended(version.function, outcome)
         session = self.room.roles.cached(version.role, version.function.name)
         if session is not None:
             region = version.function.region

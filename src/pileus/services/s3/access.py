@@ -42,6 +42,7 @@ def _hot(room: Room, call: Call, action: str) -> list[Access]:
     """The direct operations: parameters are read from the request itself."""
     name, key = call.params["Bucket"], call.params["Key"]
     bucket = room.bucket(name)
+    room.count(call, bucket)
     query = query_of(call)
     context: dict[str, Any] = _NONE
     version = query.get("versionId") if query else None

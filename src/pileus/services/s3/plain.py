@@ -82,6 +82,10 @@ class PlainBucket:
     account: str
     policy: dict[str, Any] | None
 
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.bucket.labels
+
     def access(self, action: str) -> Access:
         """The permission for all objects of the bucket."""
         resource = object_arn(self.name, "")

@@ -47,6 +47,12 @@ class Bucket:
     lock: dict[str, Any] | None = None  # None: no locks; else the default retention
     accounts: Mapping[str, str] = field(default_factory=dict)
     parsed: dict[str, Any] = field(default_factory=dict)  # settings as their readers parsed them
+    meters: dict[str, int] = field(default_factory=dict)  # operation → its block of counters
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its name to whoever counts."""
+        return {"bucket": self.name, "account": self.owner, "region": self.region}
 
     def __post_init__(self) -> None:
         """Whether access control lists count in this bucket: not where its owner owns all."""
@@ -73,6 +79,17 @@ class Room:
         self._buckets: dict[str, Bucket] = {}
         self._generation = -1
         self._watched: tuple[int, frozenset[str]] = (-1, frozenset())
+
+    def count(self, call: Call, bucket: Bucket) -> None:
+        """Have the request counted as one for this bucket."""
+        if call.request is None:
+            return
+        block = bucket.meters.get(call.operation)
+        if block is None:
+            block = bucket.meters[call.operation] = self.parts.meters.requests(
+                "pileus_request", service="s3", operation=call.operation, **bucket.labels
+            )
+        call.request.meter = block
 
     def bucket(self, name: str) -> Bucket:
         """The bucket, or ``NoSuchBucket`` / ``InvalidBucketName``."""
