@@ -165,6 +165,24 @@ def config_(home: Path | None, as_json: bool) -> None:
 
 
 @main.command()
+@HOME
+@JSON
+@told
+def top(home: Path | None, as_json: bool) -> None:
+    """Watch it work: requests, latencies, errors, CPU and memory, every second."""
+    from pileus import top as looking
+
+    config, _ = running_cloud(home)
+    if as_json:
+        click.echo(json.dumps(looking.told(looking.look(config.home))))
+        return
+    try:
+        looking.watch(config.home, click.echo)
+    except KeyboardInterrupt:
+        click.echo("")
+
+
+@main.command()
 @click.argument("name")
 @HOME
 @click.option("--follow", "-f", is_flag=True, help="Keep printing new lines.")

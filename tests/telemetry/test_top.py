@@ -1,0 +1,39 @@
+"""``pileus top``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from pileus import top
+from pileus.telemetry import collect, rings
+from tests.conftest import Cloud, pileus
+
+
+def test_one_shot_tells_of_processes_and_operations(cloud: Cloud) -> None:
+    client = cloud.client("sts")
+    end = time.monotonic() + 12
+    found: list[dict[str, object]] = []
+    while not found and time.monotonic() < end:
+        for _ in range(20):
+            client.get_caller_identity()
+        told = json.loads(pileus("top", "--home", str(cloud.home), "--json").stdout)
+        found = [o for o in told["operations"] if o["operation"] == "GetCallerIdentity"]
+    assert found and found[0]["service"] == "sts"
+    assert told["processes"]["front-0"]["process_up"] == 1
+    assert {"caddy", "runtime", "meters", "supervisor"} <= told["processes"].keys()
+    assert told["total"]["cpu_cores"] > 0 and time.time() - told["at"] < 10
+
+
+def test_the_picture_fits_its_screen(tmp_path: Path) -> None:
+    assert "nobody measures" in top.picture(top.look(tmp_path), 80, 24)
+    ring = rings.Ring(collect.seconds_folder(tmp_path), 1, 3600)
+    ring.open()
+    busy = {f"requests_per_second{{operation=O{i},service=s3}}": 1.0 + i for i in range(50)}
+    ring.append(time.time(), busy | {"requests_per_second": 1275.0, "process_up{process=x}": 1.0})
+    lines = top.picture(top.look(tmp_path), 100, 24).splitlines()
+    assert len(lines) == 23 and max(map(len, lines)) <= 100
+    assert "requests/s 1,275.0" in lines[1]
+    operations = [line for line in lines if line.startswith("s3 ")]
+    assert operations[0].startswith("s3 O49")
