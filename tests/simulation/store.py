@@ -59,6 +59,7 @@ class SimulatedStore(Store):
         self.home = Path("/nonexistent")
         self._clock = clock
         self._generations = Counters()  # type: ignore[assignment]
+        self._tablets_now = self._generations.counter("tablets")
         self._map, self._map_generation = TabletMap([WHOLE], 0), -1
         self.replica = CountingReplica(rules, self._generations)  # type: ignore[arg-type]
         self._reader = Rows(self.replica._c)

@@ -45,6 +45,9 @@ class Entry(NamedTuple):
     args: Any
 
 
+_decode_entry = msgspec.msgpack.Decoder(Entry).decode
+
+
 def pack(
     epoch: int,
     rule: str,
@@ -66,7 +69,7 @@ def unpack(data: bytes) -> Entry:
     body = data[4:]
     if crc32(body).to_bytes(4, "little") != data[:4]:
         raise Corrupt("an entry's checksum does not hold")
-    return Entry._make(_decode(body))
+    return _decode_entry(body)
 
 
 OK_NONE = _encode((OK, None))

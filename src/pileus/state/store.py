@@ -70,6 +70,7 @@ class Store:
         self._watches = Watches(self._generations)
         self._map = tablets.TabletMap([tablets.WHOLE], 0)
         self._map_generation = -1
+        self._tablets_now = self._generations.counter("tablets")
         self._contended = asyncio.Lock()
 
     @classmethod
@@ -260,7 +261,7 @@ class Store:
     @property
     def tablets(self) -> tablets.TabletMap:
         """The routing map, as new as the last change of it."""
-        now = self._generations.get("tablets")
+        now = self._tablets_now()
         if now != self._map_generation:
             self._map, self._map_generation = tablets.load(self._reader), now
         return self._map

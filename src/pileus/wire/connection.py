@@ -190,15 +190,11 @@ class Connection(asyncio.Protocol):
         """Run a request that came in one piece while nothing waited before it."""
         server.requests += 1
         try:
-            result: HttpResponse | Awaitable[HttpResponse] = server.handler(request)
+            result: Any = server.handler(request)
         except Exception as e:
             result = broken(request, e)
-        if type(result) is HttpResponse and result.ready and not (self._eof or server.stopping):
-            raw = ready(result, server.date)
-            if raw is not None:
-                server.count(request.meter, 200, len(raw), request.begun_ns)
-                server.outbox.put(self.transport, raw)
-                return
+        if type(result) is HttpResponse and result.ready and self._sent(request, result):
+            return
         self._current = inbound = Inbound(request, True, False)
         if type(result) is HttpResponse:
             if self._respond_at_once(inbound, result):
@@ -211,9 +207,17 @@ class Connection(asyncio.Protocol):
         elif hasattr(result, "then"):  # no task is needed: it tells when it is there
             result.then(self._settled)
         else:
-            self._task = self.loop.create_task(
-                self._run(inbound, cast(Awaitable[HttpResponse], result))
-            )
+            self._task = self.loop.create_task(self._run(inbound, result))
+
+    def _sent(self, request: HttpRequest, response: HttpResponse) -> bool:
+        """The shortest way, of answers whose head is written: True when it was taken."""
+        server = self.server
+        raw = ready(response, server.date)
+        if raw is None or self._eof or server.stopping:
+            return False
+        server.count(request.meter, 200, len(raw), request.begun_ns)
+        server.outbox.put(self.transport, raw)
+        return True
 
     def _respond_at_once(self, inbound: Inbound, response: HttpResponse) -> bool:
         """The short way for the commonest case; False where the case is another one."""
@@ -244,12 +248,13 @@ class Connection(asyncio.Protocol):
         inbound = self._current
         if inbound is None or self.transport.is_closing():
             return  # the client left
-        if self._respond_at_once(inbound, response):
-            self._begin_mark = self._read_mark = self.server.now
-        else:
+        if response.ready and self._sent(cast(HttpRequest, inbound.request), response):
+            self._current = None
+        elif not self._respond_at_once(inbound, response):
             rest = self._respond(inbound, response)
             assert rest is None, "an answer made of one entry has its bytes"
             self._done(inbound)
+        self._begin_mark = self._read_mark = self.server.now
         if self._queue or self._reader.receiving is not None or self._pipeline_held:
             self._advance()
 
@@ -297,14 +302,8 @@ class Connection(asyncio.Protocol):
             return self._upgrade(inbound, response, response.body)
         method = inbound.request.method if inbound.request is not None else "GET"
         try:
-            rest, close = send(
-                self,
-                response,
-                self.server.date,
-                method,
-                inbound.http10,
-                not inbound.keep_alive,
-            )
+            told = self.server.date, method, inbound.http10, not inbound.keep_alive
+            rest, close = send(self, response, *told)
         except (ValueError, BrokenBody, OSError):
             LOG.exception("an answer could not be sent")
             inbound.keep_alive = False

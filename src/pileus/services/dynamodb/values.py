@@ -68,8 +68,12 @@ def check_shape(item: Item) -> None:
     for value in item.values():
         if type(value) is dict and len(value) == 1:
             ((kind, content),) = value.items()
-            if kind == "S" and type(content) is str:
-                continue
+            if type(content) is str:
+                if kind == "S":
+                    continue
+                if kind == "N":
+                    value["N"] = numbers.canonical(content)
+                    continue
         check(value, 1)
 
 
