@@ -1,14 +1,18 @@
-"""How ``pileus up`` chooses ports."""
+"""How ``pileus up`` chooses ports, and knows whether a cloud runs."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from pileus import start
 from pileus.config import Config
+from pileus.supervisor import Running, running
 
 
 def test_a_free_port_is_none_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +25,21 @@ def test_a_free_port_is_none_that_was_asked_for(monkeypatch: pytest.MonkeyPatch)
     assert got.edge_port == asked
     assert len(set(ports)) == 3 and 0 not in ports
     assert dataclasses.replace(got, port=0, edge_tls_port=0) == wish
+
+
+def test_a_dead_supervisor_that_is_not_reaped_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    told = Running(pid, "", "", "", "", False)
+    (tmp_path / "run" / "cloud.json").write_text(json.dumps(dataclasses.asdict(told)))
+    try:
+        assert running(tmp_path) is not None
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # dead, still listed
+        assert running(tmp_path) is None
+    finally:
+        os.kill(pid, signal.SIGKILL)  # a dead one may be killed again
+        os.waitpid(pid, 0)

@@ -281,9 +281,10 @@ def backup(target: Path, home: Path | None, as_json: bool) -> None:
     """Add to TARGET what is new since the last backup there. May run while serving."""
     import dataclasses
 
+    from pileus.nodes.bringing import bring
     from pileus.state.backup import backup as copy
 
-    done = copy(_existing(home).home, target, _step(as_json))
+    done = copy(_existing(home).home, target, _step(as_json), bring)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(done)))
     else:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from pileus.state.verify import NOTHING, Say, blob_path, named_blobs
 from pileus.state.versions import RuleBook, history
 
 CHECKPOINT_ENTRIES = 1_000_000
+Bring = Callable[[Path, list[str]], None]
+KEPT_HERE: Bring = lambda home, digests: None  # noqa: E731
 KEPT_FILES = ("credentials.json", "pileus.toml", "root.key")
 
 
@@ -51,9 +53,10 @@ class Backup:
     checkpoint: bool = False
 
 
-def backup(home: Path, target: Path, say: Say = NOTHING) -> Backup:
+def backup(home: Path, target: Path, say: Say = NOTHING, bring: Bring = KEPT_HERE) -> Backup:
     """Bring the backup in ``target`` up to the state of ``home`` (which may be in use).
-    ``Unavailable`` when ``target`` holds another history."""
+    ``Unavailable`` when ``target`` holds another history. ``bring(home, digests)`` fetches blobs
+    that other nodes keep."""
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = _manifest(target)
     kept = checkpoint.every(target / "checkpoints")
@@ -77,6 +80,7 @@ def backup(home: Path, target: Path, say: Say = NOTHING) -> Backup:
     finally:
         connection.close()
     say("adding blobs")
+    bring(home, _elsewhere(home, target))
     result.blobs = _copy_blobs(home / "blobs", target / "blobs")
     for name in KEPT_FILES:
         if (home / name).exists():
@@ -135,6 +139,17 @@ def _chain(state: Path) -> bytes:
 def _manifest(target: Path) -> Manifest:
     file = target / "manifest.json"
     return Manifest(**json.loads(file.read_text())) if file.exists() else Manifest()
+
+
+def _elsewhere(home: Path, target: Path) -> list[str]:
+    """Blobs that rows name and neither this home nor the backup has."""
+    connection = connect_reader(home / "state.db")
+    try:
+        named = named_blobs(connection)
+    finally:
+        connection.close()
+    places = (home / "blobs", target / "blobs")
+    return sorted(d for d in named if not any(blob_path(p, d).exists() for p in places))
 
 
 def _copy_blobs(source: Path, target: Path) -> int:

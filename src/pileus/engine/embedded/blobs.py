@@ -28,6 +28,7 @@ THREADS = 8
 CHUNK_BYTES = 1024 * 1024
 WRITE_BYTES = 512 * 1024
 STALE_TMP_S = 24 * 3600
+STALE_ASIDE_S = 30 * 24 * 3600
 
 
 class Files:
@@ -183,18 +184,15 @@ class FileBlobs:
         path = self.path(digest)
         with self._locked(fcntl.LOCK_EX):
             self.files.rename(path, f"{aside}/{digest}")
+        os.utime(f"{aside}/{digest}")  # when it was set aside
         self.files.sync_directory(os.path.dirname(path))
 
     def sweep(self) -> int:
-        """Remove what uploads that died left behind a day ago; answers how many."""
-        count = 0
-        for name in os.listdir(self._tmp):
-            path = f"{self._tmp}/{name}"
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - os.stat(path).st_mtime > STALE_TMP_S:
-                    os.unlink(path)
-                    count += 1
-        return count
+        """Remove what uploads that died left behind a day ago, and what was set aside a month ago;
+        answers how many."""
+        aside = f"{self._directory}/damaged"
+        count = _remove_older(self._tmp, STALE_TMP_S)
+        return count + (_remove_older(aside, STALE_ASIDE_S) if os.path.isdir(aside) else 0)
 
     def close(self) -> None:
         self.threads.shutdown()
@@ -220,6 +218,17 @@ class FileBlobs:
             # Also over a blob that is there: the new file's time keeps the collector away.
             self.files.rename(tmp, target)
         self.files.sync_directory(os.path.dirname(target))
+
+
+def _remove_older(directory: str, age_s: float) -> int:
+    count = 0
+    for name in os.listdir(directory):
+        path = f"{directory}/{name}"
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - os.stat(path).st_mtime > age_s:
+                os.unlink(path)
+                count += 1
+    return count
 
 
 class FileBlobWriter:
