@@ -1,0 +1,135 @@
+"""A cluster of the rig as its users see it: clients at each node, a load, who is alive."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.history.cells import CellClient
+from lab.rig import Rig, RigNode
+from tests.conftest import SOURCE
+
+WRITERS = 4
+TABLE = "threenodes"
+ASKING = Config(retries={"max_attempts": 8}, connect_timeout=2, read_timeout=10)
+ONCE = Config(retries={"max_attempts": 0}, connect_timeout=1, read_timeout=8)
+
+
+@contextmanager
+def rigged(count: int, base: Path) -> Iterator[Rig]:
+    """Hosts for ``count`` nodes of this checkout; their logs are printed at the end."""
+    words = [sys.executable, "-m", "pileus.cli"]
+    with Rig(count, words, {"PYTHONPATH": str(SOURCE)}, base=base) as made:
+        yield made
+        for node in made.nodes:
+            print(node.name, node.log()[-3000:])
+
+
+class At:
+    """A node as ``tests.acceptance.functions`` knows a cloud."""
+
+    def __init__(self, cloud: Cloud, node: RigNode) -> None:
+        self._cloud, self._node = cloud, node
+
+    def client(self, service: str) -> Any:
+        return self._cloud.client(service, self._node)
+
+
+class Cloud:
+    """The rig and its owner's keys."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.keys: dict[str, str] = {}
+
+    def client(self, service: str, node: RigNode, config: Config = ASKING) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=node.endpoint,
+            aws_access_key_id=self.keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.keys["AWS_REGION"],
+            config=config,
+        )
+
+    def cells(self, node: RigNode) -> CellClient:
+        key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
+        return CellClient(node.endpoint, *key, self.keys["AWS_REGION"], "wide")
+
+    def items(self, node: RigNode) -> dict[str, str]:
+        """The whole table as a strong scan at ``node`` tells it."""
+        pages = self.client("dynamodb", node).get_paginator("scan")
+        found = pages.paginate(TableName=TABLE, ConsistentRead=True)
+        return {i["k"]["S"]: i["v"]["S"] for page in found for i in page["Items"]}
+
+
+def make_table(dynamodb: Any) -> None:
+    dynamodb.create_table(
+        TableName=TABLE,
+        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def put(dynamodb: Any, key: str, value: str) -> None:
+    dynamodb.put_item(TableName=TABLE, Item={"k": {"S": key}, "v": {"S": value}})
+
+
+def all_alive(node: RigNode, names: Sequence[str] = ("n1", "n2", "n3")) -> bool:
+    """Whether ``node`` sees exactly ``names``, all arrived and alive."""
+    seen = node.nodes()
+    return sorted(seen) == sorted(names) and all(
+        n["health"] == "alive" and n["state"] == "member" for n in seen.values()
+    )
+
+
+class Load:
+    """Writers that put unique items, each at the next node when one fails; what was acknowledged
+    and the longest pause between two acknowledgements."""
+
+    def __init__(self, cloud: Cloud, nodes: Sequence[RigNode] = ()) -> None:
+        self.acknowledged: list[str] = []
+        self.times: list[float] = []
+        self._stop = threading.Event()
+        self.failures: list[Exception] = []
+        self._cloud, self._nodes = cloud, nodes or cloud.rig.nodes
+        self._threads = [threading.Thread(target=self._write, args=(w,)) for w in range(WRITERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self, writer: int) -> None:
+        nodes = self._nodes
+        clients = [self._cloud.client("dynamodb", node, ONCE) for node in nodes]
+        number = 0
+        while not self._stop.is_set():
+            key = f"w{writer}-{number}"
+            for at in range(writer, writer + len(nodes)):
+                try:
+                    put(clients[at % len(nodes)], key, "x")
+                except (BotoCoreError, ClientError) as error:
+                    self.failures.append(error)
+                    continue
+                self.acknowledged.append(key)
+                self.times.append(time.monotonic())
+                break
+            number += 1
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def worst_pause_s(self) -> float:
+        times = sorted(self.times)
+        return max(b - a for a, b in itertools.pairwise(times))
