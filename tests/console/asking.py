@@ -13,11 +13,14 @@ from tests.acceptance.aws_cli import http
 from tests.conftest import Cloud
 
 
-def ask(cloud: Cloud, method: str, path: str, keys: tuple[str, str] = ("", "")) -> tuple[int, Any]:
+def ask(
+    cloud: Cloud, method: str, path: str, keys: tuple[str, str] = ("", ""), body: str = ""
+) -> tuple[int, Any]:
     """A signed request at the API port: status and JSON."""
     key = keys[0] or cloud.env["AWS_ACCESS_KEY_ID"]
     secret = keys[1] or cloud.env["AWS_SECRET_ACCESS_KEY"]
-    request = AWSRequest(method, f"{cloud.endpoint}{path}")
+    request = AWSRequest(method, f"{cloud.endpoint}{path}", data=body.encode())
     S3SigV4Auth(Credentials(key, secret), "pileus", "us-east-1").add_auth(request)
-    status, _, body = http(request.url, method, headers=dict(request.headers.items()))
-    return status, json.loads(body)
+    headers = dict(request.headers.items())
+    status, _, told = http(request.url, method, body.encode() or None, headers)
+    return status, json.loads(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from tests import programs
 from tests.acceptance.aws_cli import http
 from tests.acceptance.functions import zipped
 from tests.conftest import Cloud
+from tests.console.asking import ask
 from tests.console.conftest import PHONE, Visit
 from tests.services.kv.client import WideTable
 
@@ -23,7 +25,7 @@ expect = playwright.expect
 
 PAGES = [
     *("nodes", "charts", "errors", "tablets", "tables", "buckets", "wide", "rows"),
-    *("functions", "apis", "logs", "roles"),
+    *("functions", "apis", "logs", "roles", "alarms", "distributions", "services"),
 ]
 
 
@@ -363,6 +365,55 @@ def test_by_keyboard_alone(visit: Callable[..., Visit], house: Cloud) -> None:
     press("Escape")
     expect(me.find("dialog")).to_have_count(0)
     expect(me.button("Delete table")).to_be_focused()
+    assert me.errors == []
+
+
+def test_alarms_distributions_and_services(visit: Callable[..., Visit], house: Cloud) -> None:
+    house.client("cloudwatch").put_metric_alarm(
+        AlarmName="console-alarm", Namespace="Shop", MetricName="Orders", Statistic="Sum",
+        Period=60, EvaluationPeriods=1, Threshold=3.0, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    origin = {"Id": "o", "DomainName": "console-none.s3.us-east-1.amazonaws.com"}
+    wish = {
+        "CallerReference": "console", "Comment": "the shop", "Enabled": True,
+        "Origins": {"Quantity": 1, "Items": [{**origin, "S3OriginConfig": {
+            "OriginAccessIdentity": ""}}]},
+        "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all",
+                                 "MinTTL": 0, "ForwardedValues": {
+                                     "QueryString": False, "Cookies": {"Forward": "none"}}},
+    }  # fmt: skip
+    cloudfront = house.client("cloudfront")
+    made = cloudfront.create_distribution(DistributionConfig=wish)["Distribution"]
+    program = "import http.server as h; h.HTTPServer(('127.0.0.1', 8080), h.BaseHTTPRequestHandler)"
+    wish = {
+        "Name": "console-service",
+        "Code": {"ZipFile": base64.b64encode(zipped(f"{program}.serve_forever()")).decode()},
+        "Command": ["python3", "app.py"], "Runtime": "python", "Port": 8080,
+    }  # fmt: skip
+    status, told = ask(house, "POST", "/_pileus/services", body=json.dumps(wish))
+    assert status < 300, told
+    me = visit("#/alarms").sign_in()
+    expect(me.find("tbody tr")).to_contain_text("Orders > 3, 1 × 60 s")
+    me.seen("65-alarms")
+    me.button("Delete alarm console-alarm").click()
+    me.find("dialog").get_by_role("button", name="Delete alarm").click()
+    expect(me.find(".empty")).to_contain_text("There is no alarm")
+    me.go("distributions")
+    me.page.get_by_role("link", name=made["Id"], exact=True).click()
+    expect(me.find("main")).to_contain_text("console-none.s3")
+    me.button("Fetch anew").click()
+    me.find("dialog").get_by_role("button", name="Fetch anew").click()
+    expect(me.find("[aria-label=Invalidations] tbody tr")).to_have_count(1)
+    assert cloudfront.list_invalidations(DistributionId=made["Id"])["InvalidationList"]["Items"]
+    me.seen("66-distribution")
+    me.go("services")
+    me.seen("67-services")
+    me.page.get_by_role("link", name="console-service", exact=True).click()
+    expect(me.find("main")).to_contain_text("running", timeout=20_000)
+    me.seen("68-service")
+    me.button("Stop").click()
+    me.find("dialog").get_by_role("button", name="Stop").click()
+    expect(me.button("Start")).to_be_visible(timeout=20_000)
     assert me.errors == []
 
 

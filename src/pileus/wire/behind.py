@@ -24,7 +24,7 @@ GUARDS = [
 ]
 NOT_SIGNED = "Requests here carry an Authorization header (Signature Version 4)"
 OTHER_ORIGIN = "Requests here come from a page of this origin"
-_DOORS = (".execute-api.", ".s3-website", ".cloudfront.", ".lambda-url.")
+_DOORS = (".execute-api.", ".s3-website", ".cloudfront.", ".lambda-url.", ".service.")
 OTHER_DOOR = "This address belongs to no AWS API"
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 

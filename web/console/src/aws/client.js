@@ -99,6 +99,17 @@ export class Client {
     return text ? JSON.parse(text) : {};
   }
 
+  // The names of the nodes, the one that answers first; none on one machine, or for who may not know.
+  async nodes() {
+    try {
+      const { nodes } = await this.rest("pileus", "GET", "/_pileus/nodes");
+      return nodes.sort((a, b) => b.here - a.here).map((n) => n.name);
+    } catch (error) {
+      if (error.status === 403 || error.status === 404) return [];
+      throw error;
+    }
+  }
+
   // S3, whose answers are XML trees.
   async s3(method, path, options) {
     const text = await (await this.done("s3", method, path, options)).text();

@@ -1,5 +1,5 @@
 // How busy the cloud is, by the second: uPlot over /_pileus/series.
-import { html } from "lit";
+import { html, nothing } from "lit";
 import UPlot from "uplot";
 import { bytes } from "../shell/format.js";
 import { Page } from "../shell/page.js";
@@ -37,12 +37,12 @@ function moments(plot, times) {
 }
 
 class Charts extends Page {
-  static properties = { span: { state: true } };
+  static properties = { span: { state: true }, nodes: { state: true } };
 
   reset() {
-    this.span = 0;
-    this.plots = new Map();
-    this.shown = [];
+    this.span ??= 0;
+    this.nodes ??= null;
+    this.forget();
   }
 
   connectedCallback() {
@@ -70,16 +70,22 @@ class Charts extends Page {
   async load() {
     const [length, step] = SPANS[this.span];
     const names = CHARTS.flatMap(([, , series]) => series.map(([name]) => name));
-    const known = new Set((await this.client.rest("pileus", "GET", "/_pileus/series")).series.map((s) => s.name));
+    const node = this.args[0];
+    this.nodes ??= await this.client.nodes();
+    const known = new Set((await this.client.rest("pileus", "GET", "/_pileus/series", { node })).series.map((s) => s.name));
     const asked = names.filter((name) => name.endsWith("*") || known.has(name));
     const query = [...asked.map((name) => ["name", name]), ["from", String(-length)], ["step", String(step)]];
-    this.told = known.size ? await this.client.rest("pileus", "GET", "/_pileus/series", { query }) : { times: [], series: [] };
+    this.told = known.size ? await this.client.rest("pileus", "GET", "/_pileus/series", { query, node }) : { times: [], series: [] };
     await this.updateComplete;
     requestAnimationFrame(() => this.isConnected && this.draw());
   }
 
   head() {
-    return this.heading("Live charts", html`<div class="choice" role="group" aria-label="Time shown">${SPANS.map(([, , label], at) => html`<button aria-pressed=${at === this.span} @click=${() => ((this.span = at), this.forget(), this.refresh())}>${label}</button>`)}</div>`);
+    const choose = (event) => this.app.go(`#/charts/${event.target.value}`);
+    const machine = this.nodes?.length > 1
+      ? html`<select aria-label="Node" class="narrow" @change=${choose}>${this.nodes.map((n) => html`<option ?selected=${n === (this.args[0] ?? this.nodes[0])}>${n}</option>`)}</select>`
+      : nothing;
+    return this.heading("Live charts", html`${machine}<div class="choice" role="group" aria-label="Time shown">${SPANS.map(([, , label], at) => html`<button aria-pressed=${at === this.span} @click=${() => ((this.span = at), this.forget(), this.refresh())}>${label}</button>`)}</div>`);
   }
 
   body() {

@@ -37,8 +37,13 @@ class Errors extends Page {
   }
 
   async ofCloud() {
-    const { events } = await this.client.rest("pileus", "GET", "/_pileus/log", { query: [["limit", "50"]] });
-    return events;
+    const nodes = await this.client.nodes();
+    const told = await Promise.allSettled((nodes.length > 1 ? nodes : [undefined]).map(async (node) => {
+      const { events } = await this.client.rest("pileus", "GET", "/_pileus/log", { query: [["limit", "50"]], node });
+      return events.map((e) => ({ ...e, process: node ? `${node}, ${e.process}` : e.process }));
+    }));
+    if (told.every((t) => t.reason)) throw told[0].reason; // a node that is away tells nothing
+    return told.flatMap((t) => t.value ?? []).sort((a, b) => (a.at < b.at ? 1 : -1));
   }
 
   head() {

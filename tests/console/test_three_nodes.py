@@ -1,0 +1,103 @@
+"""The console on three nodes: one is stopped from the page of another, is seen down, its data is
+still there, and it catches up when it is started again (C5, S5, S6)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from lab.rig import Rig, RigNode, until
+from tests import programs
+from tests.conftest import SOURCE, Cloud
+from tests.console.conftest import Visit
+
+expect = programs.playwright().expect
+
+
+class Reached(Cloud):
+    """A node of the rig as a browser reaches it: by TLS, which pages that sign need elsewhere than
+    on localhost."""
+
+    def __init__(self, node: RigNode, keys: dict[str, str]) -> None:
+        super().__init__(node.home, env=keys)
+        self._address = node.address
+
+    @property
+    def edge(self) -> str:
+        return f"https://{self._address}:8443"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    words = [sys.executable, "-m", "pileus.cli"]
+    with Rig(3, words, {"PYTHONPATH": str(SOURCE)}, base=tmp_path) as made:
+        yield made
+        for node in made.nodes:
+            print(node.name, node.log()[-3000:])
+
+
+def _alive(node: RigNode) -> bool:
+    return [n["health"] for n in node.nodes().values()] == ["alive"] * 3
+
+
+def _items(node: RigNode, keys: dict[str, str]) -> Any:
+    return boto3.resource(
+        "dynamodb",
+        endpoint_url=node.endpoint,
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+        region_name=keys["AWS_REGION"],
+    )
+
+
+@pytest.mark.timeout(240)
+def test_a_node_is_stopped_from_another_and_comes_back(rig: Rig, browser: Any) -> None:
+    first, second, third = rig.nodes
+    token = first.init()
+    first.up()
+    second.join(token, first)
+    third.join(token, second)
+    until(lambda: _alive(first), 30, "three nodes that see each other alive")
+    keys = first.keys()
+    table = _items(first, keys).create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    table.put_item(Item={"id": "before"})
+    me = Visit(browser, Reached(first, keys), ignore_https_errors=True).arrive().sign_in()
+    nodes = me.find("[aria-label=Nodes] tbody tr")
+    expect(nodes).to_have_count(3)
+    me.page.get_by_role("link", name="n3").click()
+    expect(me.find("h2", has_text="Processes of n3")).to_be_visible()
+    expect(me.find("[aria-label=Processes] tbody tr", has_text="front-0").first).to_be_visible()
+    me.seen("80-cluster")
+    me.button("Stop node").click()
+    me.page.get_by_label("Type").fill("n3")
+    me.allowed = ("503",)
+    me.find("dialog").get_by_role("button", name="Stop node").click()
+    expect(nodes.nth(2).get_by_text("down")).to_be_visible(timeout=30_000)
+    expect(me.find("[role=alert]")).to_contain_text("n3 does not answer", timeout=30_000)
+    me.seen("81-down")
+    me.go("tables/orders")
+    expect(me.find("tbody tr")).to_have_count(1)
+    me.button("Put item").click()
+    me.page.get_by_label("Item as JSON").fill('{"id": "meanwhile"}')
+    me.find("dialog").get_by_role("button", name="Put item").click()
+    expect(me.find("tbody tr")).to_have_count(2)
+    third.up()
+    me.go("nodes/n3")
+    expect(nodes.nth(2).get_by_text("alive")).to_be_visible(timeout=40_000)
+    expect(me.find("[aria-label=Processes] tbody tr", has_text="front-0").first).to_be_visible(
+        timeout=20_000
+    )
+    read = _items(third, keys).Table("orders")
+    until(lambda: len(read.scan()["Items"]) == 2, 20, "what was written meanwhile, at the node")
+    me.seen("82-back")
+    me.context.close()
