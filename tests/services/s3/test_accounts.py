@@ -258,6 +258,28 @@ def test_a_policy_asks_for_full_control_and_gets_it(mine: Any, theirs: Any, buck
     assert error["Code"] == "AccessDenied"
 
 
+def test_who_owns_an_object_says_who_may(mine: Any, theirs: Any, bucket: str) -> None:
+    """The bucket's owner may delete what others own in it and deny it, not read it."""
+    mine.put_bucket_policy(
+        Bucket=bucket,
+        Policy=_policy(bucket, {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"]}),
+    )
+    at = {"Bucket": bucket, "Key": "theirs"}
+    theirs.put_object(**at, Body=b"x")
+    for call in (mine.get_object, mine.get_object_acl, mine.get_object_tagging):
+        assert refused(call, **at)["Code"] == "AccessDenied"
+    assert theirs.get_object(**at)["Body"].read() == b"x"
+    grant = f"id={mine.list_buckets()['Owner']['ID']}"
+    theirs.put_object_acl(**at, GrantRead=grant, GrantFullControl=f"id={canonical_id(OTHER)}")
+    assert mine.get_object(**at)["Body"].read() == b"x"
+    deny = {"Effect": "Deny", "Action": "s3:GetObject"}
+    mine.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket, deny))
+    assert refused(theirs.get_object, **at)["Code"] == "AccessDenied"
+    mine.delete_bucket_policy(Bucket=bucket)
+    mine.delete_object(**at)
+    assert refused(mine.get_object, **at)["Code"] == "NoSuchKey"
+
+
 def test_preferred_owner_owns_what_is_written_for_him(mine: Any, theirs: Any, bucket: str) -> None:
     rule = {"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]}
     mine.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rule)

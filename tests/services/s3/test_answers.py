@@ -162,8 +162,8 @@ def test_the_expected_owner_is_an_account(s3: Any, bucket: str) -> None:
     assert error["Code"] == "InvalidBucketOwnerAWSAccountID" and "[abc]" in error["Message"]
 
 
-@pytest.mark.parametrize(("kind", "told"), [("COMPOSITE", 2), ("FULL_OBJECT", 0), ("", 0)])
-def test_parts_are_told_of_composite_checksums(s3: Any, bucket: str, kind: str, told: int) -> None:
+@pytest.mark.parametrize("kind", ("COMPOSITE", "FULL_OBJECT", ""))
+def test_attributes_of_parts(s3: Any, bucket: str, kind: str) -> None:
     asked = {"ChecksumAlgorithm": "CRC32", "ChecksumType": kind} if kind else {}
     at = {"Bucket": bucket, "Key": "parts"}
     at["UploadId"] = s3.create_multipart_upload(**at, **asked)["UploadId"]
@@ -176,11 +176,13 @@ def test_parts_are_told_of_composite_checksums(s3: Any, bucket: str, kind: str, 
     where = {"Bucket": bucket, "Key": "parts", "ObjectAttributes": ["ObjectParts", "Checksum"]}
     found = s3.get_object_attributes(**where)
     assert found["ObjectParts"]["TotalPartsCount"] == 2
-    assert len(found["ObjectParts"].get("Parts", [])) == told
-    if kind == "COMPOSITE":
-        assert "-" not in found["Checksum"]["ChecksumCRC32"]
-        page = s3.get_object_attributes(**where, MaxParts=1, PartNumberMarker=1)["ObjectParts"]
-        assert [p["PartNumber"] for p in page["Parts"]] == [2]
+    algorithm = "ChecksumCRC32" if kind else "ChecksumCRC64NVME"
+    assert [set(p) for p in found["ObjectParts"]["Parts"]] == [
+        {"PartNumber", "Size", algorithm}
+    ] * 2
+    assert "-" not in found["Checksum"][algorithm]
+    page = s3.get_object_attributes(**where, MaxParts=1, PartNumberMarker=1)["ObjectParts"]
+    assert [p["PartNumber"] for p in page["Parts"]] == [2]
 
 
 def test_an_upload_completed_if_match_meets_no_other_write(s3: Any, bucket: str) -> None:

@@ -23,6 +23,13 @@ from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
 _NONE: dict[str, Any] = {}
+# What a bucket's owner may do with any object in it, whoever owns it.
+_OF_BUCKETS_OWNER = frozenset(
+    {
+        *("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:RestoreObject"),
+        *("s3:PutObject", "s3:AbortMultipartUpload"),
+    }
+)
 _ACCOUNT = re.compile(r"\d{12}\Z", re.ASCII)
 
 
@@ -124,14 +131,26 @@ def need(
     resource = bucket_arn(bucket.name) if key is None else object_arn(bucket.name, key)
     requester.check(bucket, call)
     policy = effective_policy(bucket, call.principal)
+    owner = bucket.owner
+    foreign = bucket.acls and meta is not None and meta.owner not in ("", owner)
+    if foreign and meta is not None and action not in _OF_BUCKETS_OWNER:
+        owner, policy = meta.owner, _denials(policy)
     if bucket.acls and _granted(call, action, bucket, key, meta):
         statement = {"Effect": "Allow", "Principal": "*", "Action": action, "Resource": resource}
         told = policy.get("Statement", []) if policy else []
         told = told if isinstance(told, list) else [told]
         policy = {"Version": "2012-10-17", **(policy or {}), "Statement": [*told, statement]}
-    if policy is None and bucket.owner == call.account:
+    if policy is None and owner == call.account:
         return Access(action, resource, None, "", context)  # the decision can be remembered
-    return Access(action, resource, policy, bucket.owner, context)
+    return Access(action, resource, policy, owner, context)
+
+
+def _denials(policy: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a bucket's policy says of an object that another account owns: its owner decides who
+    may, the bucket's owner who may not (S3 user guide, "Bucket policies", object ownership)."""
+    told = policy.get("Statement", []) if policy else []
+    told = [s for s in (told if isinstance(told, list) else [told]) if s.get("Effect") == "Deny"]
+    return {**(policy or {}), "Statement": told} if told else None
 
 
 def effective_policy(bucket: Bucket, principal: Principal) -> dict[str, Any] | None:

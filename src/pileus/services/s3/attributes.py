@@ -50,12 +50,11 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
-    """How many parts there are, and a page of them where each has a checksum of its own.
-
-    GetObjectAttributesParts: "if an additional checksum isn't applied to the object specified in
-    the request, the response doesn't return the Part element"; S3 returns it (and what pages
-    through it) for composite checksums only."""
-    if meta.check_type != "COMPOSITE":
+    """How many parts there are, and a page of them where the object has a checksum, told or S3's
+    default (GetObjectAttributesParts: "if an additional checksum isn't applied to the object, the
+    response doesn't return the Part element"; ObjectPart: ChecksumCRC64NVME "is present ... if the
+    object was uploaded without a checksum (and Amazon S3 added the default)")."""
+    if not meta.checks:
         return {"TotalPartsCount": meta.parts}
     limit = page_size(params, "MaxParts", "max-parts")
     marker = _marker(params.get("PartNumberMarker") or "0")
@@ -68,7 +67,12 @@ def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
         "MaxParts": limit,
         "IsTruncated": len(parts) > len(page),
         "Parts": [
-            {"PartNumber": n, "Size": p.size, **checksums.members(p.checks)} for n, p in page
+            {
+                "PartNumber": n,
+                "Size": p.size,
+                **checksums.members(checksums.like(meta.checks, p.checks)),
+            }
+            for n, p in page
         ],
     }
 

@@ -201,6 +201,11 @@ def answer_lines(checks: Mapping[str, str]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in answer_headers(checks, ""))
 
 
+def like(whole: Mapping[str, str], part: Mapping[str, str]) -> dict[str, str]:
+    """Of a part's checksums the one of its object's algorithm."""
+    return {a: part[a] for a in whole if a in part}
+
+
 def members(checks: Mapping[str, str]) -> dict[str, str]:
     """Checksums as the model's members."""
     return {f"Checksum{a}": v for a, v in checks.items()}

@@ -45,7 +45,6 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     there = {int.from_bytes(keys.split(r.key)[2], "big"): rows.unpack_part(r.value) for r in found}
     chosen = _chosen(told, there, upload_id)
     meta = rows.unpack_meta(record["meta"])
-    _check_parts_told(told, record["algorithm"], meta.check_type, upload_id)
     _check_key(call, meta.seal, record["algorithm"])
     meta.etag = f"{hashlib.md5(b''.join(bytes.fromhex(p.etag) for p in chosen)).hexdigest()}"
     meta.etag += f"-{len(chosen)}"
@@ -56,6 +55,7 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     algorithm = checksum_of(record["algorithm"], meta)
     meta.checks = _checks(algorithm, meta.check_type, chosen)
     _check_told(params, meta.checks, meta.check_type)
+    _check_parts_told(told, record["algorithm"], meta.check_type, upload_id)
     numbers = [p["PartNumber"] for p in told]
     token = room.clock.random_bytes(16)
     digest = range_digest(found)

@@ -186,8 +186,8 @@ def _bytes(
         headers.append(("content-range", f"bytes {start}-{max(last, 0)}/{meta.size}"))
     asked = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
     if asked and number is not None and meta.upload:
-        if meta.check_type == "COMPOSITE":  # else a part's own is not told
-            headers += checksums.answer_headers(part, meta.check_type)
+        # "You can get an individual part's checksum by ... specifying a part number" (user guide)
+        headers += checksums.answer_headers(checksums.like(meta.checks, part), meta.check_type)
     elif asked and meta.checks and length == meta.size:
         headers += checksums.answer_headers(meta.checks, meta.check_type)
     headers.append(("content-length", str(length)))
