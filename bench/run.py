@@ -32,7 +32,7 @@ from bench.peers import PEERS, Target
 ITEM = {"v": {"S": "x" * 220}, "n": {"N": "42"}, "t": {"S": "2026-11-21T00:00:00Z"}}
 ITEMS = 1000
 BARS_US = {
-    "GetItem": 40, "PutItem": 90, "Query of 10": 80, "GET 1 KB": 50, "edge hit, 10 KB": 20,
+    "GetItem": 32, "PutItem": 70, "Query of 10": 55, "GET 1 KB": 40, "edge hit, 10 KB": 20,
     "UpdateItem": 75, "TransactWrite of 4": 250, "PUT 1 KB": 100,
 }  # fmt: skip
 Operations = dict[str, list[bytes]]
@@ -215,7 +215,10 @@ def main() -> int:
     parser.add_argument("--targets", default="pileus,dynalite,ministack,moto")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--fronts", help="front processes of Pileus; 0: one per core")
     wish = parser.parse_args()
+    if wish.fronts is not None:
+        os.environ["PILEUS_FRONT_PROCESSES"] = wish.fronts
     print(f"fdatasync of 4 KB here: {fsync_us():.0f} µs (median)", flush=True)
     rows: list[dict[str, Any]] = []
     for name in wish.targets.split(","):

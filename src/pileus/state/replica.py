@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from pileus.state.wal import WriteAhead
 log = logging.getLogger("pileus.state.replica")
 GENESIS = bytes(16)
 FORGET_GROUPS = 500
+HELD_BYTES_MAX = 2047  # hashlib keeps the interpreter for fewer
 RECENT_MAX = 1024
 RECENT_BYTES_MAX = 16 * 1024
 JOURNAL = "INSERT INTO log(first, last, log_ms, chain, results, entries) VALUES(?,?,?,?,?,?)"
@@ -39,6 +41,16 @@ OPERATING = (apsw.Error, OSError, MemoryError, Unavailable, Corrupt)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_results = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int, int]]).decode
 _decode_entries = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+def _hash(parts: list[bytes]) -> bytes:
+    """One after the other where they are long together: for a long text the interpreter is let go
+    and must be won back, which costs more than the hash."""
+    if sum(map(len, parts)) < HELD_BYTES_MAX:
+        return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+    chain = hashlib.blake2b(digest_size=16)
+    deque(map(chain.update, parts), maxlen=0)
+    return chain.digest()
 
 
 class SqliteReplica:
@@ -212,7 +224,7 @@ class SqliteReplica:
         parts = [self._chain, data, verdict]
         for k, v in writes.items():
             parts += (k, b"\x00" if v is None else v)
-        self._chain = hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+        self._chain = _hash(parts)
         if not sequence % marks.EVERY:
             self.marks.note(sequence, self._chain)
         return verdict
