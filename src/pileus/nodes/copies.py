@@ -80,6 +80,9 @@ class Copies:
             await streams.set_replicas(self._client, found.name, wanted)
             log.info("the log is kept on %d nodes", wanted)
             return
+        if any(n.name == found.leader and n.state == "draining" for n in nodes):
+            await streams.current(self._client, found.name, found.replicas, CURRENT_S)
+            await streams.step_down(self._client, found.name)
         for node in nodes:
             if node.state == "leaving":
                 await self._leave(node, found, wanted)

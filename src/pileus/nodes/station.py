@@ -37,6 +37,7 @@ log = logging.getLogger("pileus.nodes")
 REFS = "blobrefs"
 ARRIVE_PAUSE_S = 0.5
 STEP_DOWN_S = 2.0
+LOOK_S = 2.0
 Step = Callable[[], Awaitable[None]]
 
 
@@ -62,6 +63,7 @@ class Station:
         self._copies = Copies(store, self._client, self._operator, members, self._beats)
         self._door = NodeDoor(config.home, blobs.local, self._status)
         self._door.mount(compare.PATH, compare.Digests(store, rules).serve)
+        self._log_roles: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._background: Background | None = None
         self._server: Server | None = None
@@ -94,6 +96,7 @@ class Station:
         self._tasks = [
             asyncio.create_task(beating, name="beats"),
             asyncio.create_task(self._remember(), name="members"),
+            asyncio.create_task(self._look_at_log(), name="log's copies"),
         ]
         self._background.start()
         await self._scrub.start()
@@ -146,8 +149,20 @@ class Station:
 
     def _own(self) -> tuple[int, list[str], int]:
         works = self._background is not None and self._background.working
-        left = self._scrub.counts.left
-        return self._store.replica.applied, ["background"] if works else [], left
+        roles = [*(["background"] if works else []), *self._log_roles]
+        return self._store.replica.applied, roles, self._scrub.counts.left
+
+    async def _look_at_log(self) -> None:
+        """Whether this node has a copy of the log, and leads it (by the servers' word: to show)."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                found = await streams.newest(self._client, 0, LOOK_S)
+                if found is not None:
+                    copies = {p.name for p in found.peers}
+                    leads = found.leader == self._members.name
+                    holds = leads or self._members.name in copies
+                    self._log_roles = ["log-leader"] if leads else ["log"] if holds else []
+            await self._clock.sleep(LOOK_S)
 
     async def _send(self, data: bytes) -> None:
         if self._client.is_connected:
