@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from pileus.engine import Behind, LostEnd
-from pileus.engine.cluster import log_messages, streams
+from pileus.engine.cluster import log_messages, renew, streams
 from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.log_messages import Message, Position
 from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
+from pileus.state import rebuild
 from pileus.state.replica import SqliteReplica
 from pileus.state.store import Store
 from tests.cluster.replicas import ROW, RULES, Replicas, copying, fresh_shard, until
@@ -237,6 +238,38 @@ def test_a_log_that_lost_its_end_is_not_followed(replicas: Replicas) -> None:
             await until(lambda: failures)
             assert isinstance(failures[0], LostEnd)
             assert value(a) == bytes(range(5))  # what was acknowledged is still read here
+
+    asyncio.run(body())
+
+
+def test_a_lost_log_is_made_anew_from_the_best_replica(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream is deleted under running replicas; one of them is a few entries behind."""
+    stopped: list[int] = []
+    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
+
+    async def body() -> None:
+        async with replicas.store("c") as c:
+            await c.submit("test.append", 0)
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            for n in range(1, 9):
+                await b.submit("test.append", n)
+            await a.barrier()
+            log: Any = a.log
+            await streams.ask(log.client, f"STREAM.DELETE.{log.stream.name}")
+            assert renew.best({"a": a.replica.applied, "c": 1}) == "a"
+            made = await renew.renew(log.client, replicas.shard, a.replica, 1)
+            assert (made.epoch, made.base) == (1, a.replica.applied)
+            await until(lambda: len(stopped) == 2)  # both noticed, neither threw its state away
+            for name in "ab":
+                assert not rebuild.wished(replicas.home(name))
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            assert await b.submit("test.append", 9) == 10
+            async with replicas.store("c", fetch=copying(replicas.home("a"))) as c:
+                assert await c.submit("test.append", 10) == 11
+                await asyncio.gather(a.barrier(), b.barrier())
+                assert a.replica.chain == b.replica.chain == c.replica.chain
 
     asyncio.run(body())
 

@@ -22,6 +22,11 @@ class LostEnd(Exception):
     acknowledged. It must be made anew from the best replica."""
 
 
+class Renewed(Exception):
+    """The log was made anew: whoever follows the old one starts again, and looks where it
+    stands in the new."""
+
+
 class Outcome(NamedTuple):
     """What became of one entry: its place in the log and the packed verdict ``apply`` reached."""
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Replica
+from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Renewed, Replica
 from pileus.engine.cluster import log_messages, streams
 from pileus.engine.cluster.log_apply import Applied, Applier
 from pileus.engine.cluster.log_delivery import Delivery
@@ -65,6 +65,7 @@ class ClusterLog:
         self._failed = failed
         self._failure: Exception | None = None
         self._started = self._stopped = False
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self, replica: Replica) -> None:
         """Find the stream, go on where the replica stands, and catch up. ``Behind`` when the
@@ -126,6 +127,7 @@ class ClusterLog:
             self._applier.add,
             lambda: self._applier.full,
             self._gone,
+            self._look_for_newer,
         )
         await self._publisher.start()
         self._delivery.start()
@@ -220,6 +222,8 @@ class ClusterLog:
         self._replica.close()
 
     async def _halt(self, why: Exception) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         self._publisher.close(why)
         await self._delivery.stop()
         await self._applier.stop()
@@ -235,6 +239,22 @@ class ClusterLog:
             Behind(f"the log begins at message {first}, this replica stands at {self._applier.at}")
         )
 
+    def _look_for_newer(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = self._loop.create_task(self._find_newer())
+
+    async def _find_newer(self) -> None:
+        """The stream followed here is not there: it was lost, or made anew."""
+        try:
+            found = await streams.newest(self.client, self._settings.shard)
+        except Unavailable as e:
+            log.info("the log's stream is not there, and no other can be looked for: %s", e)
+            return
+        if found is not None and found.epoch > self.stream.epoch:
+            self._give_up(Renewed(f"{self.stream.name} is followed by {found.name}"))
+        else:
+            log.error("%s is not there: make it anew from the best replica", self.stream.name)
+
     def _lost_end(self, at: int) -> None:
         self._give_up(
             LostEnd(f"the log gave message {at} again; this replica stands at {self._applier.at}")
@@ -246,7 +266,7 @@ class ClusterLog:
             self._failure = error
             log.error("this replica stops: %s", error)
             self._publisher.close(Unavailable(f"this node's replica stopped: {error}"))
-            self._delivery.reset()
+            self._delivery.halt()
             if self._started:  # else ``start`` raises it
                 self._failed(error)
 

@@ -26,7 +26,8 @@ FULL_S = 0.02
 
 class Delivery:
     """Calls ``deliver(number, data)`` for every message above ``after``, in order and without a
-    gap. ``full()`` True: pause. ``gone(first)``: the stream begins only at ``first`` now."""
+    gap. ``full()`` True: pause. ``gone(first)``: the stream begins only at ``first`` now.
+    ``missing()``: the servers say there is no such stream."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Delivery:
         deliver: Callable[[int, bytes], None],
         full: Callable[[], bool],
         gone: Callable[[int], None],
+        missing: Callable[[], None],
     ) -> None:
         self.after = after
         self.begun = 0  # consumers so far
@@ -45,6 +47,7 @@ class Delivery:
         self._deliver = deliver
         self._full = full
         self._gone = gone
+        self._missing = missing
         self._loop = asyncio.get_running_loop()
         self._number = 0
         self._heard = 0.0
@@ -61,6 +64,11 @@ class Delivery:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def halt(self) -> None:
+        """Deliver nothing more."""
+        self._stopping = True
+        self._broken.set()
+
     def reset(self) -> None:
         """Begin again with another consumer."""
         self._broken.set()
@@ -73,8 +81,11 @@ class Delivery:
                 await self._consume()
             except (Unavailable, OSError, TimeoutError) as e:
                 log.info("the log is not delivered now: %s", e)
+                if isinstance(e, streams.ApiError) and e.code == streams.NOT_FOUND:
+                    self._missing()
             pause = PAUSE_S if self.after > before else min(2 * pause, PAUSE_S_MAX)
-            await asyncio.sleep(pause)
+            if not self._stopping:
+                await asyncio.sleep(pause)
 
     async def _consume(self) -> None:
         """One consumer, until it breaks."""

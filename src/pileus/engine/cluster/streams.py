@@ -61,6 +61,12 @@ def name(shard: int, epoch: int = 0) -> str:
     return f"LOG_{shard}_{epoch}" if epoch else f"LOG_{shard}"
 
 
+def epoch_of(stream: str) -> int:
+    """The epoch a stream's name tells."""
+    words = stream.split("_")
+    return int(words[2]) if len(words) > 2 else 0
+
+
 def subject(shard: int, epoch: int = 0) -> str:
     return f"log.{shard}.{epoch}"
 
