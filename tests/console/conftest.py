@@ -22,7 +22,7 @@ FLAGS = [
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # two at once are not possible in one process
 def browser() -> Iterator[Any]:
     program = programs.chromium()
     if not AXE.exists() or not BUILT.exists():
@@ -83,20 +83,24 @@ class Visit:
     def button(self, name: str, **how: Any) -> Any:
         return self.page.get_by_role("button", name=name, **how)
 
-    def seen(self, state: str) -> None:
-        """Nobody is shut out of this state, nothing is too wide, nothing was complained of."""
+    def looked(self, state: str) -> None:
+        """Nothing is too wide, nothing was complained of; a picture where they are asked for."""
         pictures = os.environ.get("PILEUS_SCREENSHOTS")
         if pictures:
             self.page.screenshot(path=f"{pictures}/{state}.png", full_page=True)
+        assert self.errors == [], state
+        width = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert width <= 0, f"{state}: {width} px wider than the window"
+
+    def seen(self, state: str) -> None:
+        """``looked``, and nobody is shut out of this state (axe finds no violation)."""
+        self.looked(state)
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE.read_text())
         told = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         for violation in told["violations"]:
             nodes = [(n["html"], n["failureSummary"]) for n in violation["nodes"]]
             raise AssertionError(f"{state}: {violation['id']}: {violation['help']} {nodes}")
-        assert self.errors == [], state
-        width = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert width <= 0, f"{state}: {width} px wider than the window"
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_sign_in_says_what_is_wrong(visit: Callable[..., Visit]) -> None:
 def test_tables(visit: Callable[..., Visit], house: Cloud) -> None:
     me = visit("#/tables").sign_in()
     me.settled()
-    me.seen("10-tables")
+    me.looked("10-tables")
     me.button("Create table").click()
     me.page.get_by_label("Name").fill("console-orders")
     me.page.get_by_label("Sort key").fill("line")
@@ -134,7 +134,7 @@ def test_stop_and_restart_processes(visit: Callable[..., Visit]) -> None:
     expect(row("front-1").get_by_text("alive")).to_be_visible()
     before = pid("front-1")
     me.button("Restart front-1").click()
-    me.seen("20-restart")
+    me.looked("20-restart")
     me.find("dialog").get_by_role("button", name="Restart").click()
     expect(row("front-1").locator("td").nth(1)).not_to_have_text(before, timeout=15_000)
     expect(row("front-1").get_by_text("alive")).to_be_visible(timeout=15_000)
@@ -154,7 +154,7 @@ def test_stop_and_restart_processes(visit: Callable[..., Visit]) -> None:
 def test_wide_table_and_raw_rows(visit: Callable[..., Visit], house: Cloud) -> None:
     me = visit("#/wide").sign_in()
     me.settled()
-    me.seen("30-wide")
+    me.looked("30-wide")
     kv = WideTable(house)
     for n in range(12):
         kv("PUT", f"console-wide/row-{n:02}/greeting", b'{"hello": ["w\xc3\xb6rld", %d]}' % n)
@@ -167,7 +167,7 @@ def test_wide_table_and_raw_rows(visit: Callable[..., Visit], house: Cloud) -> N
     me.page.get_by_label("Rows that begin with").fill("row-0")
     me.button("Jump").click()
     expect(me.find("tbody tr")).to_have_count(10)
-    me.seen("31-wide-rows")
+    me.looked("31-wide-rows")
     me.page.get_by_role("link", name="row-00").click()
     me.button("greeting", exact=True).click()
     expect(me.find("dialog pre")).to_contain_text('"wörld"')
@@ -181,20 +181,20 @@ def test_wide_table_and_raw_rows(visit: Callable[..., Visit], house: Cloud) -> N
     expect(me.find("dialog pre")).to_contain_text('"bytes": "00ff"')
     me.page.get_by_role("tab", name="Hex").click()
     expect(me.find("dialog pre")).to_contain_text("82 a1 61 01")
-    me.seen("33-hex")
+    me.looked("33-hex")
     me.page.keyboard.press("Escape")
     me.button("Delete cell raw").click()
     me.find("dialog").get_by_role("button", name="Delete cell").click()
     expect(me.find("tbody tr")).to_have_count(2)
     me.go("rows")
-    me.seen("34-raw")
+    me.looked("34-raw")
     me.page.get_by_role("link", name="kv:console-wide").click()
     expect(me.find("tbody tr")).to_have_count(10)
     me.seen("35-raw-rows")
     me.button("Next").click()
     expect(me.find("tbody tr")).to_have_count(3)
     me.go("tablets")
-    me.seen("36-tablets")
+    me.looked("36-tablets")
 
 
 CODE = """
@@ -237,7 +237,7 @@ def test_role_function_api_logs_and_errors(
     me.button("Invoke").click()
     expect(me.find(".panel .badge.bad")).to_contain_text("failed: Unhandled")
     me.page.get_by_role("tab", name="Settings").click()
-    me.seen("42-settings")
+    me.looked("42-settings")
 
     me.go("apis")
     me.button("Create API").click()
@@ -266,7 +266,7 @@ def test_role_function_api_logs_and_errors(
     expect(me.find(".log p")).to_have_count(1)
     me.page.get_by_role("tab", name="Streams").click()
     expect(me.find("tbody tr").first).to_be_visible()
-    me.seen("45-streams")
+    me.looked("45-streams")
     me.go("errors")
     expect(me.find(".events li").first).to_contain_text("console-hello")
     me.seen("46-errors")
@@ -285,7 +285,7 @@ def test_buckets(visit: Callable[..., Visit], house: Cloud, tmp_path: Path) -> N
     me.find("dialog").get_by_role("button", name="Create bucket").click()
     expect(me.find("h1")).to_have_text("console-files")
     me.settled()
-    me.seen("60-empty")
+    me.looked("60-empty")
     large = tmp_path / "large ü.bin"
     large.write_bytes(os.urandom(1024) * 17 * 1024)  # 17 MiB: two parts
     (tmp_path / "note.json").write_text('{"a": [1, 2]}')
@@ -327,7 +327,7 @@ def test_buckets(visit: Callable[..., Visit], house: Cloud, tmp_path: Path) -> N
     me.button("Delete note.json").click()
     me.find("dialog").get_by_role("button", name="Delete object").click()
     expect(me.find("tbody tr")).to_have_count(2)
-    me.seen("62-objects")
+    me.looked("62-objects")
     assert me.errors == []
 
 
@@ -407,7 +407,7 @@ def test_alarms_distributions_and_services(visit: Callable[..., Visit], house: C
     assert cloudfront.list_invalidations(DistributionId=made["Id"])["InvalidationList"]["Items"]
     me.seen("66-distribution")
     me.go("services")
-    me.seen("67-services")
+    me.looked("67-services")
     me.page.get_by_role("link", name="console-service", exact=True).click()
     expect(me.find("main")).to_contain_text("running", timeout=20_000)
     me.seen("68-service")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger("pileus.console.probes")
 SLOW_S, SILENT_S = 0.25, 1.5
 ASK = "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 Probe = Callable[[], Awaitable[None]]
@@ -79,7 +82,11 @@ class Seen:
 
     def _write(self, told: dict[str, Health], before: dict[str, Any]) -> None:
         kept = {name: asdict(h) | {"answer_ms": None} for name, h in told.items()}
-        if kept != before:
-            new = self._file.with_suffix(".new")
+        if kept == before:
+            return
+        new = self._file.with_suffix(f".{os.getpid()}")
+        try:
             new.write_text(json.dumps(kept))
             new.rename(self._file)
+        except OSError as e:  # a full disk must not hide how the parts are
+            log.warning("since when parts are so cannot be kept: %s", e)

@@ -100,8 +100,8 @@ class PileusConsole extends LitElement {
         <div class="field check"><input id="keep" name="keep" type="checkbox" checked /><label for="keep">Stay signed in when this tab is reloaded</label></div>
         ${this.problem ? trouble(this.problem) : nothing}
         <button class="main">${this.busy ? "Signing in…" : "Sign in"}</button>
-        <p class="hint">The owner's key: <code>pileus env</code>. Your secret never leaves this tab: it signs requests here, and is forgotten when
-          you close the tab or sign out.</p>
+        <p class="hint">The owner's key: <code>pileus env</code>. Your secret is never sent: it signs requests in this tab. It lies in the
+          tab's memory, and in its session storage if you stay signed in; signing out or closing the tab forgets it.</p>
       </form>
     </main>`;
   }

@@ -83,7 +83,7 @@ class Nodes extends Page {
   body() {
     return html`
       ${this.nodes.cluster ? this.cluster() : nothing}
-      ${this.away ? trouble(this.away) : this.told ? this.machine() : nothing}`;
+      ${this.away ? html`<section>${trouble(this.away)}<p class="hint">Stopped or lost: on that machine, <code>pileus up</code> starts it, and it catches up by itself.</p></section>` : this.told ? this.machine() : nothing}`;
   }
 
   machine() {

@@ -14,8 +14,9 @@ import pytest
 from lab.rig import Rig, RigNode, until
 from tests import programs
 from tests.conftest import SOURCE, Cloud
-from tests.console.conftest import Visit
+from tests.console.conftest import Visit, browser
 
+__all__ = ["browser"]  # a fixture here, too
 expect = programs.playwright().expect
 
 
@@ -83,7 +84,7 @@ def test_a_node_is_stopped_from_another_and_comes_back(rig: Rig, browser: Any) -
     me.allowed = ("503",)
     me.find("dialog").get_by_role("button", name="Stop node").click()
     expect(nodes.nth(2).get_by_text("down")).to_be_visible(timeout=30_000)
-    expect(me.find("[role=alert]")).to_contain_text("n3 does not answer", timeout=30_000)
+    expect(me.find("main [role=alert]")).to_contain_text("n3 does not answer", timeout=30_000)
     me.seen("81-down")
     me.go("tables/orders")
     expect(me.find("tbody tr")).to_have_count(1)
