@@ -30,10 +30,12 @@ LATER = (
 )  # fmt: skip
 FIRST = " and ".join(f"not {name}" for name in LATER)
 SECOND = f"not ({FIRST}) and not fails_on_aws"
+OWN = "s3-tests, fails on AWS"
+OWN_WAYS = "the suite itself says that it fails on AWS"
 HALVES = {
     "s3-tests": (FIRST, 20),
     "s3-tests, the others": (SECOND, 90),
-    "s3-tests, fails on AWS": ("fails_on_aws", 90),
+    OWN: ("fails_on_aws", 90),
 }
 SLICES = 4  # run at the same time: most tests wait for something
 # What a test is about, by the suite's markers.

@@ -277,17 +277,17 @@ class Reader:
 
     async def _move(self, sequence: str, result: str) -> None:
         """Everything up to ``sequence`` is done."""
+        key = mappings.place_key(self._uuid)
+        place = self._room.store.get_json(key) or {}
+        told = result or place.get("result", mappings.UNTOUCHED)
+        after = {"sequence": sequence, "result": told}
+        if place == after:
+            return
 
         def change(draft: Draft) -> None:
             self._lease.guard(draft)
-            if draft.get(mappings.mapping_key(self._partition, self._uuid)) is None:
-                return  # deleted meanwhile
-            key = mappings.place_key(self._uuid)
-            place = draft.get_json(key) or {}
-            told = result or place.get("result", mappings.UNTOUCHED)
-            after = {"sequence": sequence, "result": told}
-            if place != after:
-                draft.put_json(key, after)
+            if draft.get(mappings.mapping_key(self._partition, self._uuid)) is not None:
+                draft.put_json(key, after)  # else it was deleted meanwhile
 
         await self._room.store.transact(change)
 
