@@ -8,7 +8,7 @@ highest three bits of the duration in units of 1,024 ns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter_ns
 
 CELLS = 128
@@ -70,17 +70,20 @@ def count_of(block: Cells) -> float:
 def quantile(block: Cells, share: float) -> float:
     """Seconds that ``share`` (0..1) of the requests did not exceed, by linear interpolation within
     a bucket; NaN when there was none."""
-    total = sum(block[FIRST:CELLS])
-    if total <= 0:
-        return float("nan")
-    wanted, seen = share * total, 0.0
-    for bucket in range(FIRST, CELLS):
-        held = block[bucket]
-        if held and seen + held >= wanted:
+    return sparse_quantile({i: block[i] for i in range(FIRST, CELLS) if block[i]}, share)
+
+
+def sparse_quantile(held: Mapping[int, float], share: float) -> float:
+    """The same of a block's cells that are not 0."""
+    buckets = sorted(i for i in held if i >= FIRST)
+    wanted, seen = share * sum(held[i] for i in buckets), 0.0
+    for bucket in buckets:
+        count = held[bucket]
+        if seen + count >= wanted * (1 - 1e-12) or bucket == buckets[-1]:
             low, high = below(bucket), above(bucket)
-            return low + (high - low) * max(wanted - seen, 0.0) / held
-        seen += held
-    return above(CELLS - 1)
+            return low + (high - low) * min(max(wanted - seen, 0.0) / count, 1.0)
+        seen += count
+    return float("nan")
 
 
 def octaves(block: Cells) -> Iterator[tuple[float, float]]:

@@ -40,6 +40,7 @@ class Reading:
     cpu_s: float
     meters: Sequence[Meter]
     cells: Sequence[float]
+    raw: bytes
 
     def block(self, meter: Meter) -> Sequence[float]:
         return self.cells[meter.at : meter.at + meter.size]
@@ -54,8 +55,13 @@ class Readings:
 
     def all(self) -> Iterator[Reading]:
         """One reading per process that ever published and did not stop in order."""
-        for path in sorted((self.home / "run" / "meters").glob("*.cells")):
-            found = self._read(path)
+        folder = self.home / "run" / "meters"
+        try:
+            names = sorted(n for n in os.listdir(folder) if n.endswith(".cells"))
+        except FileNotFoundError:
+            return
+        for name in names:
+            found = self._read(folder / name)
             if found is not None:
                 yield found
 
@@ -75,12 +81,13 @@ class Readings:
             raw = os.pread(fd, 8 * count, HEAD_BYTES)
         finally:
             os.close(fd)
-        cells = array("d", raw[: len(raw) // 8 * 8])
+        raw = raw[: len(raw) // 8 * 8]
+        cells = array("d", raw)
         meters = self._meters(path.with_suffix(".names"), pid, lines)
         if meters is None:
             return None
         fit = [m for m in meters if m.at + m.size <= len(cells)]
-        return Reading(path.stem, pid, started_s, at_s, cpu_s, fit, cells)
+        return Reading(path.stem, pid, started_s, at_s, cpu_s, fit, cells, raw)
 
     def _meters(self, path: Path, pid: int, lines: int) -> list[Meter] | None:
         key = f"{path.name}/{pid}"

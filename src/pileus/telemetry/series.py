@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pileus.telemetry import histogram, machine
+from pileus.telemetry import growth, histogram, machine
 from pileus.telemetry.catalogue import BLOCKS, RESOURCES
+from pileus.telemetry.growth import Growth
 from pileus.telemetry.readings import Labels, Meter, Reading, Readings
 
 STALE_S = 3.0
 SLOW_EVERY = 10  # proportional memory costs a millisecond a process
 MAXIMA = ("latency_p99_seconds", "duration_p99_seconds", "process_loop_lag_seconds")
-Block = list[float]
 Kind = tuple[str, Labels]  # the block's name, its labels
 
 
@@ -44,6 +44,28 @@ def _clean(value: str) -> str:
     return "".join("_" if c in ',{}=\n"' else c for c in value)
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the series of one kind of request are called."""
+
+    rate: str
+    refused: str
+    failed: str
+    throttled: str
+    mean: str
+    p50: str
+    p99: str
+
+    @classmethod
+    def of(cls, block: str, labels: Labels) -> Names:
+        what, time_of = BLOCKS[block]
+        rates = ("", "_refused", "_failed", "_throttled")
+        return cls(
+            *(name_of(f"{what}{kind}_per_second", labels) for kind in rates),
+            *(name_of(f"{time_of}_{kind}_seconds", labels) for kind in ("mean", "p50", "p99")),
+        )
+
+
 @dataclass
 class Series:
     """Called once a second; keeps what it saw the last time."""
@@ -54,8 +76,11 @@ class Series:
     _processes: machine.Processes = field(init=False)
     _last: dict[str, Reading] = field(default_factory=dict)
     _rates: dict[str, dict[str, float]] = field(default_factory=dict)
-    _blocks: dict[str, dict[Kind, Block]] = field(default_factory=dict)
+    _blocks: dict[str, dict[Kind, Growth]] = field(default_factory=dict)
     _cpu: dict[str, float] = field(default_factory=dict)
+    _kinds: dict[Kind, Kind] = field(default_factory=dict)
+    _names: dict[Kind, Names] = field(default_factory=dict)
+    _gauges: dict[Kind, str] = field(default_factory=dict)
     _own: dict[str, float] = field(default_factory=dict)
     _machine: dict[str, float] = field(default_factory=dict)
     _slow: dict[str, float] = field(default_factory=dict)
@@ -82,7 +107,7 @@ class Series:
 
     def _counted(self, readings: Sequence[Reading], out: dict[str, float]) -> None:
         now_s = time.time()
-        blocks: dict[Kind, Block] = {}
+        blocks: dict[Kind, Growth] = {}
         for reading in readings:
             alive = now_s - reading.at_s < STALE_S
             out[name_of("process_up", [("process", reading.process)])] = float(alive)
@@ -98,19 +123,36 @@ class Series:
             for name, value in self._rates.get(reading.process, {}).items():
                 out[name] = out.get(name, 0.0) + value
             for kind, block in self._blocks.get(reading.process, {}).items():
-                _join(blocks, kind, block)
+                growth.add(blocks.setdefault(kind, {}), block)
             for meter in reading.meters:
                 if meter.kind == "gauge" and not meter.name.endswith("_total"):
-                    labels = (*meter.labels, ("process", reading.process))
-                    out[name_of(meter.name.removeprefix("pileus_"), labels)] = reading.cells[
-                        meter.at
-                    ]
-        _requests(blocks, out)
+                    out[self._gauge(meter, reading.process)] = reading.cells[meter.at]
+        self._requests(blocks, out)
+
+    def _gauge(self, meter: Meter, process: str) -> str:
+        key = (meter.name, (*meter.labels, ("process", process)))
+        found = self._gauges.get(key)
+        if found is None:
+            found = self._gauges[key] = name_of(key[0].removeprefix("pileus_"), key[1])
+        return found
+
+    def _requests(self, blocks: Mapping[Kind, Growth], out: dict[str, float]) -> None:
+        """Rates and percentiles of each kind of request, and of all but health checks."""
+        total: Growth = {}
+        for kind, block in blocks.items():
+            names = self._names.get(kind)
+            if names is None:
+                names = self._names[kind] = Names.of(*kind)
+            _tell(names, block, out, always=False)
+            if kind[0] == "pileus_request" and ("service", "health") not in kind[1]:
+                growth.add(total, block)
+        _tell(Names.of("pileus_request", ()), total, out, always=True)
+        out["sent_bytes_per_second"] = total.get(histogram.BYTES, 0.0)
 
     def _compare(self, last: Reading | None, now: Reading) -> None:
         """What one process did between two of its readings."""
         rates: dict[str, float] = {}
-        blocks: dict[Kind, Block] = {}
+        blocks: dict[Kind, Growth] = {}
         fresh = last is None or last.pid != now.pid
         took = now.at_s - (now.started_s if fresh else last.at_s)  # type: ignore[union-attr]
         old = [] if fresh else last.cells  # type: ignore[union-attr]
@@ -119,8 +161,8 @@ class Series:
         self._own[now.process] = max(cpu_s, 0.0) / took  # finer than the kernel's ticks
         for meter in now.meters:
             if meter.kind == "requests":
-                labels = tuple(pair for pair in meter.labels if pair[0] not in RESOURCES)
-                _join(blocks, (meter.name, labels), _difference(meter, old, now.cells, took))
+                more = growth.grown(meter.at, None if fresh else last, now)
+                growth.add(blocks.setdefault(self._kind(meter), {}), more, 1 / took)
             elif meter.kind == "counter" or meter.name.endswith("_total"):
                 was = old[meter.at] if meter.at < len(old) else 0.0
                 metric = meter.name.removeprefix("pileus_").removesuffix("_total") + "_per_second"
@@ -129,6 +171,15 @@ class Series:
                 rates[name] = rates.get(name, 0.0) + max(now.cells[meter.at] - was, 0.0) / took
         self._rates[now.process] = rates
         self._blocks[now.process] = blocks
+
+    def _kind(self, meter: Meter) -> Kind:
+        """Blocks that differ in whose resource it was only are one."""
+        key = (meter.name, meter.labels)
+        found = self._kinds.get(key)
+        if found is None:
+            labels = tuple(pair for pair in meter.labels if pair[0] not in RESOURCES)
+            found = self._kinds[key] = (meter.name, labels)
+        return found
 
     # -- what the kernel knows ---------------------------------------------------------------
 
@@ -161,48 +212,17 @@ class Series:
         out.update(machine.gauges(self.home))
 
 
-def _difference(meter: Meter, old: Sequence[float], new: Sequence[float], took: float) -> Block:
-    """A block's growth, per second; empty where nothing was asked."""
-    at = meter.at
-    now = new[at : at + histogram.CELLS]
-    if at + histogram.CELLS > len(old):
-        return [n / took for n in now]
-    was = old[at : at + histogram.CELLS]
-    if now[2:8] == was[2:8]:
-        return [0.0] * histogram.CELLS
-    return [(n - w) / took for n, w in zip(now, was, strict=True)]
-
-
-def _join(blocks: dict[Kind, Block], kind: Kind, block: Block) -> None:
-    held = blocks.get(kind)
-    if held is None:
-        blocks[kind] = block
-    elif any(block[2:7]):
-        blocks[kind] = [a + b for a, b in zip(held, block, strict=True)]
-
-
-def _requests(blocks: Mapping[Kind, Block], out: dict[str, float]) -> None:
-    """Rates and percentiles of each kind of request, and of all but health checks."""
-    total: Block = [0.0] * histogram.CELLS
-    for (name, labels), block in blocks.items():
-        _tell(BLOCKS[name], labels, block, out)
-        counts = name == "pileus_request" and ("service", "health") not in labels
-        if counts and any(block[2:7]):
-            total = [a + b for a, b in zip(total, block, strict=True)]
-    _tell(BLOCKS["pileus_request"], (), total, out)
-    out["sent_bytes_per_second"] = total[histogram.BYTES]
-
-
-def _tell(words: tuple[str, str], labels: Labels, block: Block, out: dict[str, float]) -> None:
-    what, time_of = words
-    rate = histogram.count_of(block)
-    out[name_of(f"{what}_per_second", labels)] = rate
-    if not labels or block[5] or block[6]:
-        out[name_of(f"{what}_refused_per_second", labels)] = block[histogram.CLASSES + 4]
-        out[name_of(f"{what}_failed_per_second", labels)] = block[histogram.CLASSES + 5]
-    if not labels or block[histogram.THROTTLED]:
-        out[name_of(f"{what}_throttled_per_second", labels)] = block[histogram.THROTTLED]
-    if rate > 0:
-        out[name_of(f"{time_of}_mean_seconds", labels)] = block[0] / rate / 1e9
-        out[name_of(f"{time_of}_p50_seconds", labels)] = histogram.quantile(block, 0.5)
-        out[name_of(f"{time_of}_p99_seconds", labels)] = histogram.quantile(block, 0.99)
+def _tell(names: Names, block: Growth, out: dict[str, float], always: bool) -> None:
+    """One kind of request's rates and times; rates that were never other than 0 are left out."""
+    asked = growth.count(block)
+    out[names.rate] = asked
+    refused, failed = block.get(histogram.CLASSES + 4, 0.0), block.get(histogram.CLASSES + 5, 0.0)
+    throttled = block.get(histogram.THROTTLED, 0.0)
+    if always or refused or failed:
+        out[names.refused], out[names.failed] = refused, failed
+    if always or throttled:
+        out[names.throttled] = throttled
+    if asked > 0:
+        out[names.mean] = block.get(histogram.NANOSECONDS, 0.0) / asked / 1e9
+        out[names.p50] = histogram.sparse_quantile(block, 0.5)
+        out[names.p99] = histogram.sparse_quantile(block, 0.99)
