@@ -59,7 +59,9 @@ class Processes:
         ``proportional`` asks for the shares of shared pages, too (a millisecond each)."""
         parts = {self.supervisor: "supervisor"}
         for pid in children(self.supervisor):
-            parts[pid] = known.get(pid) or _command(pid)
+            name = known.get(pid) or _command(pid)
+            if name != "cli":  # a part that was just forked and has not said its name
+                parts[pid] = name
         for pid, name in list(parts.items()):
             if name == RUNTIME:
                 parts.update(dict.fromkeys(descendants(pid), FUNCTIONS))

@@ -185,6 +185,8 @@ class Series:
 
     def _used(self, known: Mapping[int, str], took: float, out: dict[str, float]) -> None:
         slow = self._turn % SLOW_EVERY == 0
+        if slow:
+            self._slow.clear()
         for part, usage in self._processes.usage(known, proportional=slow).items():
             labels = [("process", part)]
             before = self._cpu.get(part)

@@ -79,10 +79,17 @@ class Points:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        telemetry.schema(SCHEMA)
+        self._opened = False
+
+    def _open(self) -> None:
+        """Make the tables at the first use: a start need not wait for a disk."""
+        if not self._opened:
+            self._telemetry.post(_create)
+            self._opened = True
 
     def put(self, points: Sequence[tuple[Metric, Point]]) -> None:
         """On disk within a second; ``Unavailable`` when the disk refuses."""
+        self._open()
         self._telemetry.post(lambda c: self._write(c, points), 160 * len(points))
 
     def _write(self, c: sqlite3.Connection, points: Sequence[tuple[Metric, Point]]) -> None:
@@ -130,15 +137,23 @@ class Points:
         return [Metric(r[0], r[1], r[2], _dimensions(r[3])) for r in rows]
 
     def flush(self) -> None:
+        """Before reading: what this process put is committed, and there are tables."""
+        self._open()
         self._telemetry.flush()
 
     def sweep(self, now_s: int) -> None:
         """Merge what is old into longer spans, forget what is too old. Blocking for as long as it
         takes to post; the work is the telemetry thread's."""
+        self._open()
         for age, span in AGES:
             before = (now_s - age) // span * span
             self._telemetry.post(partial(_merge, before=before, span=span))
         self._telemetry.post(lambda c: _forget(c, now_s - KEPT_S))
+
+
+def _create(c: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, SCHEMA.split(";")):
+        c.execute(statement)
 
 
 def _number(c: sqlite3.Connection, metric: Metric, at: int) -> int:
