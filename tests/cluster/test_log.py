@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from pileus.engine import Behind, LostEnd
-from pileus.engine.cluster import log_messages, renew, streams
+from pileus.engine.cluster import log_messages, log_publish, renew, streams
 from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.log_messages import Message, Position
 from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
-from pileus.state import rebuild
+from pileus.errors import Unavailable
+from pileus.state import keys, rebuild
+from pileus.state.entry import ENTRY_BYTES_MAX
 from pileus.state.replica import SqliteReplica
 from pileus.state.store import Store
 from tests.cluster.replicas import ROW, RULES, Replicas, copying, fresh_shard, until
@@ -270,6 +274,64 @@ def test_a_lost_log_is_made_anew_from_the_best_replica(
                 assert await c.submit("test.append", 10) == 11
                 await asyncio.gather(a.barrier(), b.barrier())
                 assert a.replica.chain == b.replica.chain == c.replica.chain
+
+    asyncio.run(body())
+
+
+def test_the_longest_entries_fit_and_small_ones_share_messages(replicas: Replicas) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a:
+            long = os.urandom(ENTRY_BYTES_MAX - 100)
+            before = a.log.at  # type: ignore[union-attr]
+            await asyncio.gather(
+                *(a.submit("test.put", ["long", long]) for _ in range(2)),
+                *(a.submit("test.append", n) for n in range(300)),
+            )
+            assert a.get(keys.key("t", "p", "long")) == long and len(value(a)) == 300
+            assert a.log.at - before < 20  # type: ignore[union-attr]
+
+    asyncio.run(body())
+
+
+def test_without_a_leader_callers_learn_that_nothing_is_known(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_publish, "GIVE_UP_S", 0.3)
+
+    async def body() -> None:
+        async with replicas.store("a") as a:
+            client: Any = a.log.client  # type: ignore[union-attr]
+            send = client.send
+            client.send = lambda subject, *rest: subject[:4] == "log." or send(subject, *rest)
+            for _ in range(2):
+                waiting = [a.submit("test.append", n) for n in range(2000)]
+                told = await asyncio.gather(*waiting, a.barrier(), return_exceptions=True)
+                assert {type(error) for error in told} == {Unavailable}
+            client.send = send
+            assert await a.submit("test.append", 0) == 1
+
+    asyncio.run(body())
+
+
+def test_a_full_disk_is_waited_for_and_nothing_passed_over(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            apply, failing = b.replica.apply_group, [True]
+
+            def full(*told: Any) -> list[bytes]:
+                if failing:
+                    raise apsw.FullError("database or disk is full")
+                return apply(*told)
+
+            monkeypatch.setattr(b.replica, "apply_group", full)
+            for n in range(5):
+                assert await a.submit("test.append", n) == n + 1
+            assert value(b) == b""
+            failing.clear()
+            await b.barrier()
+            assert value(b) == bytes(range(5))
 
     asyncio.run(body())
 

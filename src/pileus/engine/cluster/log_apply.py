@@ -132,7 +132,8 @@ class Applier:
             self._end(e)
             return False
         except OPERATING as e:
-            log.error("%d messages wait to be applied: %s", len(messages), e)
+            if not self._sick:
+                log.error("%d messages wait to be applied: %s", len(messages), e)
             self._put_back(messages)
             self._sick = True
             self._stopping.wait(RETRY_S)
@@ -171,7 +172,6 @@ class Applier:
         replica, position = self._replica, self._position.copy()
         if self._sick:
             replica.recover()
-            self._sick = False
         replica.tidy()
         entries: list[bytes] = []
         found: list[tuple[Message, int, bool]] = []
@@ -186,6 +186,7 @@ class Applier:
             verdicts = replica.apply_group(first, entries, position.pack())
             self._committed(replica)
         self._position = position
+        self._sick = False
         return [
             Applied(m, first + at, verdicts[at : at + len(m.entries)], fresh)
             for m, at, fresh in found

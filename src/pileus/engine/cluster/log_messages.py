@@ -16,7 +16,7 @@ import msgspec
 
 WINDOW = 256  # numbers a session's messages may lie apart and still be told apart
 _MASK = (1 << WINDOW) - 1
-SESSIONS_MAX = 128
+SESSIONS_MAX = 48
 SESSION_BYTES = 8
 
 _encode = msgspec.msgpack.Encoder().encode

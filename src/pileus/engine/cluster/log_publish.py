@@ -160,11 +160,19 @@ class Publisher:
             now = self._loop.time()
             for sent in list(self._flight.values()):
                 if now - sent.begun > GIVE_UP_S:
-                    del self._flight[sent.number]
-                    self._fail(sent, self.unknown())
-                    self._soon()
+                    self._give_up()
+                    break
                 elif not sent.acked and now - sent.last > REPEAT_S:
                     self._send(sent)
+
+    def _give_up(self) -> None:
+        """Nothing goes on: fail what is under way, and what waits behind it."""
+        flight, self._flight = self._flight, {}
+        waiting, self._waiting = self._waiting, []
+        barriers, self._barriers = self._barriers, []
+        error = self.unknown()
+        for sent in (*flight.values(), _Sent(0, b"", waiting, barriers)):
+            self._fail(sent, error)
 
     def unknown(self) -> Unavailable:
         """The error of one whose message may or may not have been taken."""
@@ -192,7 +200,7 @@ class Publisher:
         """A message of the stream is applied here; answer who waits for it."""
         if done.message.session != self._session:
             return
-        sent = self._flight.pop(done.message.number, None)
+        sent = self._flight.pop(done.message.number, None) if done.fresh else None
         if sent is None:
             return
         for i, (_, reply) in enumerate(sent.waiting):
