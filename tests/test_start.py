@@ -43,3 +43,11 @@ def test_a_dead_supervisor_that_is_not_reaped_does_not_run(tmp_path: Path) -> No
     finally:
         os.kill(pid, signal.SIGKILL)  # a dead one may be killed again
         os.waitpid(pid, 0)
+
+
+def test_a_node_listens_on_loopback_too_unless_another_does() -> None:
+    wish = Config(home=Path("unused"), bind="10.1.2.3")
+    assert wish.binds == ["10.1.2.3", "127.0.0.1"]
+    assert dataclasses.replace(wish, loopback=False).binds == ["10.1.2.3"]
+    for own in ("127.0.0.1", "127.0.0.7", "0.0.0.0", "::1"):
+        assert Config(home=Path("unused"), bind=own).binds == [own]

@@ -116,10 +116,11 @@ class Front:
                 await self.station.start(self.begin, self.cease)
         self.ready = True
         limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
-        where = (self.config.bind, self.config.port)
         known = self.api.heads.read, self.edge.direct.answer
         meters = self.parts.meters
-        self.servers.append(await serve(self.handle, where, limits, *known, meters=meters))
+        for address in self.config.binds:
+            where = (address, self.config.port)
+            self.servers.append(await serve(self.handle, where, limits, *known, meters=meters))
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
         known_viewers = self.edge.proxied.answer

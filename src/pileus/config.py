@@ -24,6 +24,7 @@ class Config:
     home: Path = Path("~/.pileus")
     host: str = ""  # where other machines reach this one; '': bind
     bind: str = "127.0.0.1"
+    loopback: bool = True  # where bind is one address of a network: users' ports on 127.0.0.1 too
     port: int = 4566
     edge_port: int = 8000
     edge_tls_port: int = 8443
@@ -54,6 +55,12 @@ class Config:
     def all_accounts(self) -> list[str]:
         """The first account and the further ones."""
         return [self.account, *(a.strip() for a in self.accounts.split(",") if a.strip())]
+
+    @property
+    def binds(self) -> list[str]:
+        """Where the API and the edge listen."""
+        own = self.bind.startswith("127.") or self.bind in ("0.0.0.0", "::", "::1", "localhost")
+        return [self.bind, *(["127.0.0.1"] if self.loopback and not own else [])]
 
     @property
     def address(self) -> str:

@@ -194,12 +194,24 @@ def with_ports(config: Config, names: Sequence[str] = PORTS) -> Config:
         chosen[name] = getattr(config, name)
         if chosen[name]:
             check_port(config.bind, chosen[name], "--" + name.replace("_", "-"))
+            for address in config.binds[1:]:
+                if name in PORTS and not is_free(address, chosen[name]):
+                    config = dataclasses.replace(config, loopback=False)  # another node's
     for name in names:
         while not chosen[name]:
             port = free_port(config.bind)
             # A port that was asked for is free too until its process binds it.
             chosen[name] = 0 if port in chosen.values() else port
     return dataclasses.replace(config, **chosen)
+
+
+def is_free(bind: str, port: int) -> bool:
+    """Whether nobody listens there."""
+    try:
+        check_port(bind, port, "")
+    except Unavailable:
+        return False
+    return True
 
 
 def wait_healthy(config: Config, pid: int = 0) -> Running:

@@ -32,7 +32,8 @@ def socket_path(config: Config, index: int) -> Path:
 @dataclass(frozen=True)
 class CaddyConfig:
     """What the configuration depends on. ``upstreams`` are Unix socket paths; ``names`` are host
-    names and addresses that TLS certificates are made for, beside the local ones."""
+    names and addresses that TLS certificates are made for, beside the local ones; ``also`` further
+    addresses to listen on."""
 
     home: Path
     bind: str
@@ -40,12 +41,13 @@ class CaddyConfig:
     tls_port: int
     upstreams: Sequence[Path]
     names: Sequence[str] = ()
+    also: Sequence[str] = ()
 
     def build(self) -> dict[str, Any]:
         """Caddy's configuration."""
-        host = f"[{self.bind}]" if ":" in self.bind else self.bind
-        plain = self._server(f"{host}:{self.port}", ["h1"])
-        secure = self._server(f"{host}:{self.tls_port}", ["h1", "h2", "h3"])
+        hosts = [f"[{bind}]" if ":" in bind else bind for bind in (self.bind, *self.also)]
+        plain = self._server([f"{host}:{self.port}" for host in hosts], ["h1"])
+        secure = self._server([f"{host}:{self.tls_port}" for host in hosts], ["h1", "h2", "h3"])
         secure["tls_connection_policies"] = [
             {"default_sni": "localhost", "fallback_sni": "localhost"}
         ]
@@ -71,9 +73,9 @@ class CaddyConfig:
             },
         }
 
-    def _server(self, listen: str, protocols: list[str]) -> dict[str, Any]:
+    def _server(self, listen: list[str], protocols: list[str]) -> dict[str, Any]:
         return {
-            "listen": [listen],
+            "listen": listen,
             "protocols": protocols,
             "automatic_https": {"disable": True},
             "read_header_timeout": "10s",
@@ -125,6 +127,7 @@ def write(config: Config, fronts: int) -> Path:
         config.edge_port,
         config.edge_tls_port,
         [socket_path(config, index) for index in range(fronts)],
+        also=config.binds[1:],
     )
     file = config.path("run", "caddy.json")
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
