@@ -227,6 +227,7 @@ async def assemble(config: Config, index: int) -> Front:
         credentials=Minter(identities, sealed, clock),
         vault=opened,
         background=index == 0,
+        nodes=fitting.standing() if fitting else None,
         owner=fitting.name if fitting else f"{socket.gethostname()}:{config.home}",
         outbound=Outbound(Allowed.parse([config.egress_allow])),
         meters=meters,

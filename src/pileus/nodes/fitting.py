@@ -23,6 +23,7 @@ from pileus.nodes.alone import Alone
 from pileus.nodes.catchup import fetch_checkpoint
 from pileus.nodes.members import Members, log_server, log_settings
 from pileus.nodes.places import Cluster
+from pileus.nodes.standing import Standing
 from pileus.nodes.station import Station
 from pileus.state.rebuild import Clustered
 from pileus.state.store import Store
@@ -42,6 +43,10 @@ class Fitting:
     @property
     def name(self) -> str:
         return self.members.name
+
+    def standing(self) -> Standing:
+        """The nodes, as services that are spread over them see them."""
+        return Standing(self.members, self._config.path("run", "nodes.json"))
 
     def blobs(self, files: FileBlobs) -> FileBlobs | ClusterBlobs:
         return ClusterBlobs(files, self.members.peers()) if self.clustered else files

@@ -393,6 +393,7 @@ class Parts:
     runtime: Any = None  # pileus.runtime.client.Runtime
     credentials: Any = None  # services.sts.credentials.Minter: mint(role_arn, session_name, …)
     outbound: Any = None  # services.outbound.Outbound: HTTP to elsewhere under the egress policy
+    nodes: Any = None  # services.longrunning.placing.Nodes; None: this machine alone
     vault: Any = None  # services.vault.Vault: wraps keys under the root key
     meters: Meters = field(default_factory=Meters)  # this process's counters
     background: bool = True  # this process does what one process of each machine does

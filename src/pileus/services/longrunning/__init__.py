@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from pileus.services.longrunning.describe import Describer
 from pileus.services.longrunning.door import Door
 from pileus.services.longrunning.keeper import Keeper
 from pileus.services.longrunning.operations import Room
+from pileus.services.longrunning.placing import OneMachine, Placer
 
 __all__ = ["ApiDoor", "Door", "build"]
 
@@ -33,9 +35,12 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 def build(parts: Parts) -> Service:
     """The service, named ``pileus``; its doors are ``ApiDoor`` and ``Door``. What should run the
     background process tells its node's runtime."""
-    room = Room(parts, Describer(parts))
+    nodes = parts.nodes or OneMachine()
+    room = Room(parts, Describer(parts, nodes), nodes)
     ship = LogShip(parts.dispatch)
-    keeper = Keeper(parts, ship)
+    keeper = Keeper(parts, ship, nodes)
+    placer = Placer(parts.store, nodes)
+    placing: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         if parts.background:
@@ -47,10 +52,21 @@ def build(parts: Parts) -> Service:
             await keeper.stop()
             await ship.stop()
 
+    async def begin() -> None:
+        placing.append(asyncio.create_task(placer.run(), name="services-placer"))
+
+    async def cease() -> None:
+        while placing:
+            task = placing.pop()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     return Service(
         "pileus",
         {name: partial(function, room) for name, function in OPERATIONS.items()},
         access,
         start=start,
         stop=stop,
+        begin=begin,
+        cease=cease,
     )

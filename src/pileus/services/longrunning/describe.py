@@ -10,8 +10,8 @@ from typing import Any
 from pileus.errors import Unavailable
 from pileus.outages import read_services
 from pileus.services.call import Parts
-from pileus.services.longrunning import settings
-from pileus.services.longrunning.placing import HERE
+from pileus.services.longrunning import rows, settings
+from pileus.services.longrunning.placing import Nodes
 from pileus.services.longrunning.rows import Record
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,9 @@ def stamp(ms: int) -> str:
 class Describer:
     """Asks the runtime what copies do; without an answer a service is told without copies."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, nodes: Nodes) -> None:
         self._parts = parts
+        self._nodes = nodes
 
     async def one(self, record: Record) -> dict[str, Any]:
         return (await self.several([record]))[0]
@@ -46,7 +47,20 @@ class Describer:
         except Unavailable as e:
             trouble = f"{e}; {e.hint}" if e.hint else str(e)
         downtime = read_services(self._parts.config.home)
-        return [self._describe(r, live.get(r["name"]), downtime, trouble) for r in records]
+        told = []
+        for record in records:
+            here = live.get(record["name"])
+            whole = together(here, self._nodes.name, self._elsewhere(record))
+            told.append(self._describe(record, whole, downtime, trouble))
+        return told
+
+    def _elsewhere(self, record: Record) -> dict[str, dict[str, Any]]:
+        """What live nodes beside this one wrote down of their copies."""
+        others = set(record["nodes"]) - {self._nodes.name}
+        if not others:
+            return {}
+        seen, alive = rows.seen(self._parts.store, record["name"]), self._nodes.alive()
+        return {node: told for node, told in seen.items() if node in others and node in alive}
 
     def _describe(
         self, record: Record, live: dict[str, Any] | None, downtime: dict[str, Any], trouble: str
@@ -104,11 +118,25 @@ class Describer:
             return f"http://127.0.0.1:{config.port}", f"http://localhost:{config.edge_port}"
 
 
+def together(
+    here: dict[str, Any] | None, name: str, elsewhere: dict[str, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """One report of all nodes' copies; None when nobody reports."""
+    reports = {node: told for node, told in ((name, here), *elsewhere.items()) if told}
+    if not reports:
+        return None
+    whole = dict(next(iter(reports.values())))
+    whole["copies"] = [c | {"node": node} for node, r in reports.items() for c in r["copies"]]
+    exits = [e for r in reports.values() for e in r["exits"]]
+    whole["exits"] = sorted(exits, key=lambda e: -e["at_ms"])
+    return whole
+
+
 def _copy(copy: dict[str, Any], exits: list[dict[str, Any]]) -> dict[str, Any]:
     last = next((e for e in exits if e["number"] == copy["number"]), None)
     told = {
         "Id": copy["id"],
-        "Node": HERE,
+        "Node": copy["node"],
         "Number": copy["number"],
         "State": copy["state"],
         "Since": stamp(copy["since_ms"]),

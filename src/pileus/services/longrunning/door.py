@@ -11,10 +11,11 @@ from collections.abc import Awaitable
 from pileus.runtime.longrunning_link import Link
 from pileus.services.call import HttpRequest, HttpResponse, Parts
 from pileus.services.longrunning import rows
-from pileus.services.longrunning.proxying import Proxying, plain
+from pileus.services.longrunning.placing import Nodes, OneMachine
+from pileus.services.longrunning.proxying import HOP_HEADER, PATH_PREFIX, Proxying, plain
 from pileus.services.longrunning.view import View
+from pileus.state import keys
 
-PATH_PREFIX = "/_service/"
 LABEL = "service"
 
 
@@ -27,8 +28,9 @@ class Door:
         self._generation = -1
         self._names: frozenset[str] = frozenset()
         self._routes: list[tuple[str, str, bool]] = []
+        self._nodes: Nodes = parts.nodes or OneMachine()
         link = Link(parts.config.path("run", "longrunning.sock"))
-        self._view = View(parts.runtime, link)
+        self._view = View(parts.runtime, link, self._elsewhere)
         self._proxying = Proxying(self._view)
 
     def _look(self) -> None:
@@ -44,6 +46,18 @@ class Door:
         self._routes = sorted(found, key=lambda route: -len(route[0]))
         self._generation = generation
 
+    def _elsewhere(self, name: str) -> dict[str, tuple[str, int]]:
+        """Other live nodes that saw healthy copies of a service, and their AWS endpoints."""
+        if isinstance(self._nodes, OneMachine):
+            return {}
+        found = {}
+        for node in set(self._nodes.alive()) - {self._nodes.name}:
+            seen = self._store.get_json(keys.key(rows.SEEN, name, node))
+            place = self._nodes.api(node)
+            if seen and place and any(c["state"] == "HEALTHY" for c in seen["copies"]):
+                found[node] = place
+        return found
+
     def owns(self, host: str) -> str:
         """The service of a host name ``NAME.service.…``, '' where it is no such name."""
         labels = host.lower().partition(":")[0].split(".")
@@ -52,7 +66,8 @@ class Door:
     async def serve(self, request: HttpRequest) -> HttpResponse:
         """One request by host or path form."""
         self._look()
-        name = self.owns(request.headers.get("host", ""))
+        onward = HOP_HEADER in request.headers  # its host is what the viewer asked for
+        name = "" if onward else self.owns(request.headers.get("host", ""))
         path, prefix = request.path, ""
         if not name:
             name, slash, rest = request.path.removeprefix(PATH_PREFIX).partition("/")

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+import os
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
@@ -21,7 +22,9 @@ from pileus.services.longrunning import rows
 from pileus.services.longrunning.describe import arn_of
 from pileus.services.longrunning.downtime import Downtime
 from pileus.services.longrunning.operations import TRUSTED
+from pileus.services.longrunning.placing import Nodes, OneMachine
 from pileus.services.longrunning.rows import Record
+from pileus.state import keys
 from pileus.state.draft import Draft
 
 REPORT_S = 1.0
@@ -35,8 +38,10 @@ log = logging.getLogger(__name__)
 class Keeper:
     """``start`` and ``stop`` it."""
 
-    def __init__(self, parts: Parts, ship: LogShip) -> None:
+    def __init__(self, parts: Parts, ship: LogShip, nodes: Nodes) -> None:
         self._parts = parts
+        self._nodes = nodes
+        self._seen: dict[str, Any] = {}
         self._ship = ship
         self._task: asyncio.Task[None] | None = None
         self._downtime: Downtime | None = None
@@ -89,13 +94,17 @@ class Keeper:
         if self._downtime is None and records:
             self._downtime = Downtime(self._parts.config.home)
         if self._downtime is not None:
-            should = {r["name"] for r in records if r["running"] and r["settings"]["copies"]}
+            should = {r["name"] for r in records if r["running"] and self._share(r)}
             self._downtime.keep_only(should)
 
+    def _share(self, record: Record) -> int:
+        """How many copies are this node's."""
+        return int(record["nodes"].count(self._nodes.name))
+
     async def _wish(self, record: Record) -> Wish | None:
-        spec = await self._spec(record, record)
-        if not record["running"]:
+        if not record["running"] or not self._share(record):
             return None
+        spec = await self._spec(record, record)
         good = record["good"]
         if good is None or good["revision"] == record["revision"]:
             return Wish(spec, spec if good else None)
@@ -104,6 +113,7 @@ class Keeper:
     async def _spec(self, record: Record, of: Record) -> ServiceSpec:
         told, name = of["settings"], record["name"]
         environment = dict(told["environment"])
+        await self._have(of["code"]["digest"])
         if told["runtime"].startswith("nodejs"):
             heap_mb = max(32, told["memory"] * 9 // 10)
             environment.setdefault("NODE_OPTIONS", f"--max-old-space-size={heap_mb}")
@@ -119,13 +129,19 @@ class Keeper:
             environment=environment,
             memory_mb=told["memory"],
             ephemeral_mb=told["ephemeral"],
-            copies=told["copies"],
+            copies=self._share(record),
             port=told["port"],
             tcp_port=told["tcp_port"],
             health=HealthCheck(**told["health"]),
             stop_s=told["stop_s"],
             credentials=await self._session(told["role"], name),
         )
+
+    async def _have(self, digest: str) -> None:
+        """The code's zip as a file of this node."""
+        blobs = self._parts.blobs
+        if not isinstance(self._nodes, OneMachine) and not os.path.exists(blobs.path(digest)):
+            await blobs.fetch(digest)
 
     async def _session(self, role: str, name: str) -> Credentials:
         """The role's credentials, renewed when less than a third of their life is left."""
@@ -188,13 +204,27 @@ class Keeper:
             record = self._records.get(service["name"])
             if record is None or service["ending"]:
                 continue
-            if record["running"] and record["settings"]["copies"] and self._downtime is not None:
+            if record["running"] and self._share(record) and self._downtime is not None:
                 healthy = any(c["state"] == "HEALTHY" for c in service["copies"])
                 allowed = record["settings"]["downtime_s"]
                 self._downtime.seen(service["name"], healthy, allowed, now_ms)
             await self._settle(record, service["deployment"])
+            await self._show(service)
         if self._downtime is not None:
             self._downtime.save()
+
+    async def _show(self, service: dict[str, Any]) -> None:
+        """Write down for other nodes what changed of this node's copies."""
+        if isinstance(self._nodes, OneMachine) or self._seen.get(service["name"]) == service:
+            return
+        self._seen[service["name"]] = service
+        key = keys.key(rows.SEEN, service["name"], self._nodes.name)
+
+        def change(draft: Draft) -> None:
+            if draft.get(rows.key(service["name"])) is not None:
+                draft.put_json(key, service)
+
+        await self._parts.store.transact(change)
 
     def _print(self, name: str, stream: str, lines: list[tuple[int, str]]) -> None:
         record = self._records.get(name)
@@ -213,7 +243,10 @@ class Keeper:
             return
         good = record["good"]
         known = bool(good) and good["revision"] == revision
-        if state == COMPLETED and known and record["deployment"]["state"] != "IN_PROGRESS":
+        done = record.get("done", {}).get(self._nodes.name) == revision
+        if state == COMPLETED and (
+            done or (known and record["deployment"]["state"] != "IN_PROGRESS")
+        ):
             return
         now_ms = self._parts.clock.now_ms()
 
@@ -222,15 +255,20 @@ class Keeper:
             if before is None or before["revision"] != revision:
                 return
             after = copy.deepcopy(before)
-            settled(after, state, deployment["reason"], now_ms)
+            settled(after, state, deployment["reason"], now_ms, self._nodes.name)
             rows.keep(draft, before, after)
 
         await self._parts.store.transact(change)
 
 
-def settled(record: Record, state: str, reason: str, now_ms: int) -> None:
-    """Write the outcome of a deployment into its record."""
+def settled(record: Record, state: str, reason: str, now_ms: int, node: str) -> None:
+    """Write the outcome of a deployment on ``node`` into its record. It is completed when it is on
+    all nodes."""
     if state == COMPLETED:
+        done = record.get("done", {})
+        record["done"] = {n: done.get(n) for n in record["nodes"]} | {node: record["revision"]}
+        if any(done != record["revision"] for done in record["done"].values()):
+            return
         record["good"] = {k: record[k] for k in ("settings", "code", "revision")}
         # What was rolled back stays told until the next change.
         if record["deployment"]["state"] == "IN_PROGRESS":

@@ -10,7 +10,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call, Parts
 from pileus.services.longrunning import code, rows, settings
 from pileus.services.longrunning.describe import Describer, arn_of
-from pileus.services.longrunning.placing import HERE, place
+from pileus.services.longrunning.placing import Nodes, place
 from pileus.services.longrunning.rows import Record
 from pileus.state.draft import Draft
 
@@ -25,6 +25,7 @@ class Room:
 
     parts: Parts
     describer: Describer
+    nodes: Nodes
 
 
 async def create_service(room: Room, call: Call) -> dict[str, Any]:
@@ -46,7 +47,7 @@ async def create_service(room: Room, call: Call) -> dict[str, Any]:
         "good": None,
         "running": True,
         "restarts": 0,
-        "nodes": place(name, wished["copies"], [HERE]),
+        "nodes": place(name, wished["copies"], room.nodes.alive()),
         "deployment": {"state": "IN_PROGRESS", "reason": "", "at_ms": now_ms},
     }
 
@@ -77,7 +78,8 @@ async def update_service(room: Room, call: Call) -> dict[str, Any]:
     def change(draft: Draft, record: Record) -> None:
         record["settings"] = settings.read(call.params, record["settings"])
         record["code"] = source or record["code"]
-        record["nodes"] = place(name, record["settings"]["copies"], [HERE])
+        copies, had = record["settings"]["copies"], record["nodes"]
+        record["nodes"] = place(name, copies, room.nodes.alive(), had)
         others = [r for r in rows.drafted(draft) if r["name"] != name]
         _check_places(room, record, others)
 
@@ -166,7 +168,7 @@ async def _edit(room: Room, call: Call, name: str, change: Any) -> dict[str, Any
         record["changed_ms"] = now_ms
         revision = rows.revision(record["settings"], record["code"], record["restarts"])
         if revision != record["revision"]:
-            record["revision"] = revision
+            record["revision"], record["done"] = revision, {}
             record["deployment"] = {"state": "IN_PROGRESS", "reason": "", "at_ms": now_ms}
         elif record["good"] and record["good"]["revision"] == revision:
             record["good"] = {k: record[k] for k in ("settings", "code", "revision")}

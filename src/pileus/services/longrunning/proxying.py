@@ -24,7 +24,11 @@ WAIT_S = 5.0  # for a healthy copy
 READ_S = 120.0  # for the head of an answer, and between its pieces
 ATTEMPTS = 5
 WHOLE_BYTES_MAX = 256 * 1024  # short answers are read whole, so that they can be asked for again
-DROPPED = HOP | {"host", "content-length", "expect", "x-forwarded-for", "x-forwarded-host"}
+PATH_PREFIX = "/_service/"
+HOP_HEADER = "x-pileus-hop"  # another node asks: only this node's copies
+DROPPED = (
+    HOP | {HOP_HEADER} | {"host", "content-length", "expect", "x-forwarded-for", "x-forwarded-host"}
+)
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +51,22 @@ class Proxying:
         """The answer of the service ``name`` to ``request`` at ``path`` (raw); ``prefix``: what was
         taken off its path."""
         head = request_head(request, path, prefix)
-        if head is None:
+        onward = request_head(request, f"{PATH_PREFIX}{name}{path}", prefix, hop=True)
+        if head is None or onward is None:
             return plain(400, "a header holds a line break")
+        here_only = HOP_HEADER in request.headers
         deadline = asyncio.get_running_loop().time() + WAIT_S
         again = request.stream is None and request.method in IDEMPOTENT
         tried: set[str] = set()
         for _ in range(ATTEMPTS):
-            found = await self._view.wait(name, deadline)
+            found = await self._view.wait(name, deadline, here_only)
             if not found:
                 break
             target = next((t for t in found if t.id not in tried), found[0])
             tried.add(target.id)
             try:
-                return await self._ask(target, request, head, again)
+                sent = onward if target.elsewhere else head
+                return await self._ask(target, request, sent, again)
             except TimeoutError:
                 return plain(504, f"the service {name} did not answer within {READ_S:g} s")
             except Broken as e:
@@ -229,8 +236,8 @@ class Body(AsyncIterator[bytes]):
         await self._exchange.end(reusable=False)
 
 
-def request_head(request: HttpRequest, path: str, prefix: str) -> bytes | None:
-    """The head a copy gets; None where a header would break it."""
+def request_head(request: HttpRequest, path: str, prefix: str, hop: bool = False) -> bytes | None:
+    """The head a copy gets (``hop``: another node's front); None where a header would break it."""
     target = f"{path or '/'}{'?' + request.query if request.query else ''}"
     lines = [f"{request.method} {target} HTTP/1.1"]
     host = request.headers.get("host", "localhost")
@@ -243,6 +250,8 @@ def request_head(request: HttpRequest, path: str, prefix: str) -> bytes | None:
         lines.append(f"x-forwarded-proto: {request.scheme}")
     if prefix and "x-forwarded-prefix" not in request.headers:
         lines.append(f"x-forwarded-prefix: {prefix}")
+    if hop:
+        lines.append(f"{HOP_HEADER}: 1")
     if request.stream is not None and request.stream.length < 0:
         lines.append("transfer-encoding: chunked")
     elif request.stream is not None:

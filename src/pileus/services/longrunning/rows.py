@@ -4,8 +4,11 @@ Table ``longrunning``, partition ``services``, sort NAME: one service as JSON. N
 the cloud, as bucket names are, because they are part of addresses.
 
 ``settings`` and ``code`` are what is wished, under ``revision``; ``good`` holds the same three of
-the last configuration whose copies all became healthy (None before the first). Table ``blobrefs``
-keeps the code of both.
+the last configuration whose copies all became healthy (None before the first), ``nodes`` the node
+of each copy. Table ``blobrefs`` keeps the code of both.
+
+Table ``longrunningseen``, partition NAME, sort NODE: what a node of a cluster last saw of its
+copies, for the others. One machine writes none.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pileus.state.draft import Draft
 from pileus.state.store import Store
 
 TABLE = "longrunning"
+SEEN = "longrunningseen"
 PARTITION = "services"
 Record = dict[str, Any]
 # Settings whose change needs new copies.
@@ -43,6 +47,12 @@ def drafted(draft: Draft) -> list[Record]:
     return [orjson.loads(row.value) for row in rows]
 
 
+def seen(store: Store, name: str) -> dict[str, Record]:
+    """What other nodes saw of their copies, by node."""
+    found = store.partition(SEEN, name)
+    return {keys.split(row.key)[2].decode(): orjson.loads(row.value) for row in found}
+
+
 def revision(settings: Record, code: Record, restarts: int) -> str:
     """Equal where copies of one configuration can stand in for the other's."""
     told = [code["digest"], restarts, {name: settings[name] for name in OF_COPIES}]
@@ -59,6 +69,9 @@ def keep(draft: Draft, before: Record | None, after: Record | None) -> None:
     for digest in has - had:
         draft.put(keys.key("blobrefs", digest, f"{TABLE}/{record['name']}"), b"")
     if after is None:
+        prefix = keys.partition_prefix(SEEN, record["name"])
+        for row in draft.range(prefix, keys.after_prefix(prefix), 1000):
+            draft.delete(row.key)
         draft.delete(key(record["name"]))
     else:
         draft.put_json(key(record["name"]), after)

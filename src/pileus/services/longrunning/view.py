@@ -10,6 +10,7 @@ import contextlib
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from pileus.errors import Unavailable
@@ -20,6 +21,8 @@ REPORT_S = 20.0
 AGAIN_S = 0.05
 IDLE_S, IDLE_MAX = 15.0, 16  # kept connections of a copy
 SOCKETS_BATCH = 8
+CONNECT_S = 1.0  # to another node
+LOOK_S = 0.1  # other nodes' news come by rows
 
 
 class Target:
@@ -30,6 +33,7 @@ class Target:
         self.failures = 0
         self.active = 0
         self.gone = False
+        self.elsewhere = False
         self._link = link
         self._port = 0
         self._stock: deque[socket.socket] = deque()
@@ -37,12 +41,9 @@ class Target:
 
     async def connect(self) -> Wire:
         """A connection to the copy, kept or new. Raises ``OSError`` or ``Unavailable``."""
-        while self._idle:
-            wire = self._idle.pop()
-            fresh = time.monotonic() - wire.idle_since < IDLE_S
-            if fresh and not wire.reader.at_eof() and not wire.writer.is_closing():
-                return wire
-            wire.close()
+        kept = self._kept()
+        if kept is not None:
+            return kept
         if not self._stock:
             self._port, made = await self._link.sockets(self.id, SOCKETS_BATCH)
             self._stock.extend(made)
@@ -55,6 +56,15 @@ class Target:
             sock.close()
             raise
         return Wire(reader, writer)
+
+    def _kept(self) -> Wire | None:
+        while self._idle:
+            wire = self._idle.pop()
+            fresh = time.monotonic() - wire.idle_since < IDLE_S
+            if fresh and not wire.reader.at_eof() and not wire.writer.is_closing():
+                return wire
+            wire.close()
+        return None
 
     def keep(self, wire: Wire) -> None:
         """The connection is at the end of an answer and may serve again."""
@@ -73,32 +83,66 @@ class Target:
             self._stock.pop().close()
 
 
-class View:
-    """``targets`` answers the healthy copies of a service; it looks from its first use on."""
+class NodeTarget(Target):
+    """Another node's front processes, which know their own copies."""
 
-    def __init__(self, runtime: Any, link: Link) -> None:
+    def __init__(self, node: str, place: tuple[str, int], link: Link) -> None:
+        super().__init__(node, link)
+        self.elsewhere = True
+        self._place = place
+
+    async def connect(self) -> Wire:
+        kept = self._kept()
+        if kept is not None:
+            return kept
+        async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_connection(*self._place, limit=CHUNK)
+        return Wire(reader, writer)
+
+
+class View:
+    """``wait`` answers where a service can be asked; it looks from its first use on. ``others``
+    tells the nodes that saw healthy copies of a service, and where they are."""
+
+    def __init__(
+        self, runtime: Any, link: Link, others: Callable[[str], dict[str, tuple[str, int]]]
+    ) -> None:
         self._runtime = runtime
         self._link = link
+        self._others = others
+        self._nodes: dict[tuple[str, str], NodeTarget] = {}
         self._targets: dict[str, list[Target]] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def targets(self, name: str) -> list[Target]:
-        """Healthy copies, least busy first; those whose health is in doubt last."""
+    def targets(self, name: str, here_only: bool = False) -> list[Target]:
+        """Healthy copies, least busy first, those whose health is in doubt last; other nodes where
+        this one has none."""
         found = self._targets.get(name, [])
-        return sorted(found, key=lambda t: (t.failures > 0, t.active))
+        if found or here_only:
+            return sorted(found, key=lambda t: (t.failures > 0, t.active))
+        return sorted(self._elsewhere(name), key=lambda t: t.active)
 
-    async def wait(self, name: str, deadline: float) -> list[Target]:
+    def _elsewhere(self, name: str) -> list[NodeTarget]:
+        known = []
+        for node, place in self._others(name).items():
+            key = (node, f"{place}")
+            if key not in self._nodes:
+                self._nodes[key] = NodeTarget(node, place, self._link)
+            known.append(self._nodes[key])
+        return known
+
+    async def wait(self, name: str, deadline: float, here_only: bool = False) -> list[Target]:
         """The same, waiting until ``deadline`` (of the loop's clock) for the first healthy one."""
         if self._task is None:
             self._task = asyncio.create_task(self._watch(), name="services-view")
-        while not (found := self.targets(name)):
+            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        while not (found := self.targets(name, here_only)) and loop.time() < deadline:
             self._changed.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(deadline, loop.time() + LOOK_S)):
                     await self._changed.wait()
-            except TimeoutError:
-                return []
         return found
 
     async def _watch(self) -> None:
