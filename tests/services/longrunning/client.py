@@ -69,12 +69,16 @@ class Services:
             cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"]
         )
 
+    @property
+    def host(self) -> str:
+        return str(self.cloud.endpoint.partition("//")[2].rpartition(":")[0])
+
     def __call__(self, method: str, path: str = "", body: Any = None) -> Any:
         data = b"" if body is None else json.dumps(body).encode()
         url = f"{self.cloud.endpoint}{PREFIX}{path}"
         request = AWSRequest(method, url, {"content-type": "application/json"}, data)
         S3SigV4Auth(self.keys, "pileus", self.cloud.env["AWS_REGION"]).add_auth(request)
-        connection = http.client.HTTPConnection("127.0.0.1", self.cloud.port, timeout=60)
+        connection = http.client.HTTPConnection(self.host, self.cloud.port, timeout=60)
         connection.request(method, f"{PREFIX}{path}", data or None, dict(request.headers))
         answer = connection.getresponse()
         told = json.loads(answer.read() or b"{}")
@@ -112,7 +116,7 @@ class Services:
         **headers: str,
     ) -> tuple[int, Any]:  # fmt: skip
         """(status, parsed answer) of a plain request."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.cloud.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, port or self.cloud.port, timeout=30)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

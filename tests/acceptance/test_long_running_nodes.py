@@ -1,0 +1,95 @@
+"""Long-running services on three nodes: spread, asked through any node, moved off a dead one
+(C7, C2)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.rig import API_PORT, Rig, RigNode, until
+from tests.conftest import SOURCE
+from tests.services.longrunning.client import Refused, Services
+
+HEALTH = {"Path": "/", "IntervalSeconds": 0.5}
+
+
+@dataclass
+class At:
+    """The cloud as one node shows it."""
+
+    node: RigNode
+    env: dict[str, str]
+    port: int = API_PORT
+
+    @property
+    def endpoint(self) -> str:
+        return self.node.endpoint
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    words = [sys.executable, "-m", "pileus.cli"]
+    with Rig(3, words, {"PYTHONPATH": str(SOURCE)}, base=tmp_path) as made:
+        yield made
+        for node in made.nodes:
+            print(node.name, node.log()[-3000:])
+
+
+def placed(api: Services, name: str, copies: int) -> Counter[str]:
+    """Where healthy copies are, once there are as many as wished."""
+
+    def look() -> Any:
+        try:
+            told = api.describe(name)
+        except (Refused, OSError):
+            return None
+        nodes = [c["Node"] for c in told["CopyStates"] if c["State"] == "HEALTHY"]
+        return Counter(nodes) if len(nodes) == copies else None
+
+    return until(look, 60, f"{copies} healthy copies of {name}")
+
+
+@pytest.mark.timeout(240)
+def test_services_are_spread_and_moved(rig: Rig) -> None:
+    rig.form()
+    keys = rig.nodes[0].keys()
+    apis = [Services(At(node, keys)) for node in rig.nodes]
+    apis[0].create("spread", Copies=3, Route="/spread/*", HealthCheck=HEALTH)
+    apis[1].create("single", Copies=1, Route="/single/*", HealthCheck=HEALTH)
+    where = placed(apis[2], "spread", 3)
+    assert sorted(where.values()) == [1, 1, 1], where
+    (home,) = placed(apis[2], "single", 1)
+    for api in apis:  # any node answers, wherever the copy is
+        for name in ("spread", "single"):
+            status, told = until(
+                lambda api=api, name=name: answered(api, name), 10, f"{name} at every node"
+            )
+            assert status == 200 and told["path"] == "/x", told
+            assert "x-pileus-hop" not in told["headers"] or name == "single"
+
+    lost = next(n for n in rig.nodes if n.name == home or home.endswith(n.name[1:]))
+    living = [api for api, node in zip(apis, rig.nodes, strict=True) if node is not lost]
+    began = time.monotonic()
+    lost.kill()
+    for api in living:
+        where = placed(api, "single", 1)
+        assert home not in where, where
+        until(lambda api=api: answered(api, "single"), 30, "single answers again")
+    print(f"node lost: single answers at both others after {time.monotonic() - began:.1f} s")
+    where = placed(living[0], "spread", 3)
+    assert home not in where and sorted(where.values()) == [1, 2], where
+
+
+def answered(api: Services, name: str) -> Any:
+    try:
+        told = api.ask(f"/_service/{name}/x")
+    except OSError:
+        return None
+    return told if told[0] == 200 else None
