@@ -108,7 +108,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The operator's cloud: at first nobody has used it."""
     made = new_cloud(tmp_path_factory.mktemp("house") / "home")
     made.home.mkdir()
-    (made.home / "pileus.toml").write_text("front_processes = 2\n")
+    (made.home / "pileus.toml").write_text('front_processes = 2\naccounts = "111111111111"\n')
     try:
         yield made.up()
     finally:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -81,3 +82,23 @@ def test_the_same_signatures_as_botocore(host: str) -> None:
     for case, told in zip(asked, json.loads(done.stdout), strict=True):
         case.setdefault("hash", sha256(case["body"].encode()).hexdigest())
         assert told == _botocore(case, host), case["path"]
+
+
+@pytest.mark.parametrize("token", [None, "session/token+with=signs"])
+def test_the_same_presigned_addresses_as_botocore(
+    token: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/bucket/" + quote("a b/ü+=.txt", safe="/~")
+    asked = {"host": "localhost:4566", "path": path, "region": "eu-west-1", "seconds": 900,
+             "date": AT, "keys": {**KEYS, "token": token}}  # fmt: skip
+    done = subprocess.run(
+        [programs.node(), str(HERE / "signing.mjs")],
+        input=json.dumps([asked]), capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    at = datetime.datetime(2026, 3, 1, 12, 34, 56, tzinfo=datetime.UTC)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: at)
+    request = AWSRequest("GET", f"http://localhost:4566{path}")
+    keys = Credentials(KEYS["id"], KEYS["secret"], token)
+    S3SigV4QueryAuth(keys, "s3", "eu-west-1", expires=900).add_auth(request)
+    wanted = dict(parse_qsl(urlsplit(request.url).query))
+    assert dict(parse_qsl(json.loads(done.stdout)[0])) == wanted

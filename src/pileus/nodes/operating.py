@@ -4,7 +4,7 @@
     POST  /_pileus/nodes/NAME/drain          no new work for it; ``undrain``: work again
     POST  /_pileus/nodes/NAME/leave          it goes for good; done when its state is ``gone``
 
-Permissions: ``pileus:ListNodes``, ``pileus:ChangeNodes`` on ``*``.
+Permissions: ``pileus:ListNodes``, ``pileus:ChangeNodes`` on ``*``, in the cloud's first account.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Operating:
 
     def access(self, request: HttpRequest, principal: Principal) -> Sequence[Access]:
         if request.method == "GET" and request.path == PATH:
-            return [Access("pileus:ListNodes")]
+            return [Access("pileus:ListNodes", owner=self._config.account)]
         if request.method == "POST" and _CHANGE.match(request.path):
-            return [Access("pileus:ChangeNodes")]
+            return [Access("pileus:ChangeNodes", owner=self._config.account)]
         raise AwsError("NotFound", f"{request.method} {request.path} is not known here", 404)
 
     async def serve(self, request: HttpRequest, principal: Principal) -> HttpResponse:
