@@ -256,7 +256,7 @@ async def assemble(config: Config, index: int) -> Front:
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
         )
         if fitting is not None:
-            front.station = fitting.station(store, clock, blobs, RULES)
+            front.station = fitting.station(store, clock, blobs, RULES, meters)
     if fitting is not None:
         front.api.router.mount(places.JOIN_PATH, fitting.join_door(store, clock).serve)
     _mount(front)

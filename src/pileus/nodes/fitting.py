@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from pileus.nodes.places import Cluster
 from pileus.nodes.standing import Standing
 from pileus.nodes.station import Station
 from pileus.state.rebuild import Clustered
+from pileus.state.rules import Rule
 from pileus.state.store import Store
+from pileus.telemetry.meters import Meters
 
 log = logging.getLogger("pileus.nodes")
 FETCH_S_MAX, FETCH_PAUSE_S = 60.0, 0.3
@@ -76,11 +79,16 @@ class Fitting:
             peers.client.close()
 
     def station(
-        self, store: Store, clock: Any, blobs: FileBlobs | ClusterBlobs, rules: Any
+        self,
+        store: Store,
+        clock: Any,
+        blobs: FileBlobs | ClusterBlobs,
+        rules: Mapping[str, Rule],
+        meters: Meters,
     ) -> Station | Alone:
         """What the first process of the node runs beside the services."""
         if isinstance(blobs, ClusterBlobs):
-            return Station(self._config, self.members, store, clock, blobs, rules)
+            return Station(self._config, self.members, store, clock, blobs, rules, meters)
         return Alone(self._config, self.members, store, clock)
 
     def join_door(self, store: Store, clock: Any) -> JoinDoor:

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from pileus import __version__
@@ -31,6 +32,7 @@ from pileus.nodes.tls import server_context
 from pileus.state import keys
 from pileus.state.rules import Rule
 from pileus.state.store import Store
+from pileus.telemetry.meters import Meters
 from pileus.wire.http import Server, serve
 
 log = logging.getLogger("pileus.nodes")
@@ -38,6 +40,13 @@ REFS = "blobrefs"
 ARRIVE_PAUSE_S = 0.5
 STEP_DOWN_S = 2.0
 LOOK_S = 2.0
+METRICS = {
+    "pileus_blobs_checked_bytes_total": "checked_bytes",
+    "pileus_blobs_mended_total": "mended",
+    "pileus_blobs_fetched_total": "fetched",
+    "pileus_blobs_dropped_total": "dropped",
+    "pileus_blobs_missing": "missing",
+}
 Step = Callable[[], Awaitable[None]]
 
 
@@ -52,6 +61,7 @@ class Station:
         clock: Any,
         blobs: ClusterBlobs,
         rules: Mapping[str, Rule],
+        meters: Meters,
     ) -> None:
         assert isinstance(store.log, ClusterLog)
         self._config, self._members = config, members
@@ -60,6 +70,8 @@ class Station:
         self._client: Client = store.log.client
         self._beats = Beats(members.name, clock, self._own)
         self._scrub = Scrub(blobs, self._named, self._is_named)
+        for metric, name in METRICS.items():
+            meters.gauge(metric, partial(self._count, name))
         self._copies = Copies(store, self._client, self._operator, members, self._beats)
         self._door = NodeDoor(config.home, blobs.local, self._status)
         self._door.mount(compare.PATH, compare.Digests(store, rules).serve)
@@ -190,6 +202,9 @@ class Station:
     async def _operator(self) -> Client:
         s = log_settings(self._config.home, self._members.cluster)
         return await streams.connect(s.servers, s.user, s.password, s.tls.context(), system=True)
+
+    def _count(self, name: str) -> float:
+        return float(getattr(self._scrub.counts, name))
 
     # -- blobs -------------------------------------------------------------------------------
 

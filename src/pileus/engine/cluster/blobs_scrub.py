@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,8 @@ RATE_BYTES_S = 10 * 1024 * 1024
 NAMES_S, FILES_S, TURN_S = 300.0, 86_400.0, 5.0
 SPARE_S = 3600.0
 PAGE = 200
+AT_ONCE = 8
+DUTY = 9.0  # a walk over names rests nine times as long as it looks
 
 
 @dataclass
@@ -102,20 +104,25 @@ class Scrub:
         """Fetch named blobs this node owns and lacks; answers how many came."""
         me, after, came, missing = self._blobs.peers.name, "", 0, 0
         while page := self._named(after, PAGE):
+            began = time.monotonic()
             after = page[-1]
-            for digest in page:
-                if me not in self._blobs.owners(digest) or self._here(digest):
-                    continue
-                try:
-                    await self._blobs.fetch(digest)
-                    came += 1
-                except Unavailable:  # told by who fetched
-                    missing += 1
-            await asyncio.sleep(0.01)
+            lacking = [d for d in page if not self._here(d) and me in self._blobs.owners(d)]
+            pause_s = DUTY * (time.monotonic() - began)
+            for done in await in_batches(self._fetched, lacking):
+                came += done
+                missing += not done
+            await asyncio.sleep(pause_s)
         self.counts.fetched += came
         self.counts.missing = missing
         self.counts.walks += 1
         return came
+
+    async def _fetched(self, digest: str) -> bool:
+        try:
+            await self._blobs.fetch(digest)
+        except Unavailable:  # told by who fetched
+            return False
+        return True
 
     def _here(self, digest: str) -> bool:
         return os.path.exists(self._blobs.path(digest))
@@ -126,16 +133,20 @@ class Scrub:
         after, left = "", 0
         while page := await asyncio.to_thread(self._blobs.local.some, after, PAGE):
             after = page[-1]
-            for digest in filter(self._is_named, page):
-                try:
-                    for node in self._blobs.owners(digest):
-                        if not await self._blobs.peers.has(node, digest):
-                            await self._blobs.send(node, digest)
-                except (Unavailable, FileNotFoundError) as e:
-                    log.info("blob %s is not handed over yet: %s", digest, e)
-                    left += 1
+            done = await in_batches(self._given, [d for d in page if self._is_named(d)])
+            left += done.count(False)
         self.counts.left = left
         return left
+
+    async def _given(self, digest: str) -> bool:
+        try:
+            for node in self._blobs.owners(digest):
+                if not await self._blobs.peers.has(node, digest):
+                    await self._blobs.send(node, digest)
+        except (Unavailable, FileNotFoundError) as e:
+            log.info("blob %s is not handed over yet: %s", digest, e)
+            return False
+        return True
 
     # -- files: what is here -----------------------------------------------------------------
     async def walk_files(self, after: str = "") -> None:
@@ -171,3 +182,11 @@ class Scrub:
             raise InterruptedError("the scrub stops")
         self.counts.checked_bytes += size
         time.sleep(size / self._rate)
+
+
+async def in_batches(work: Callable[[str], Awaitable[bool]], digests: Sequence[str]) -> list[bool]:
+    """``work`` on each, a few at once."""
+    done: list[bool] = []
+    for at in range(0, len(digests), AT_ONCE):
+        done += await asyncio.gather(*(work(d) for d in digests[at : at + AT_ONCE]))
+    return done
