@@ -1,41 +1,42 @@
-"""One barrier for all who wait: at most one is under way, and one more waits for it."""
+"""One barrier for all who ask in one turn of the loop."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 
 
 class SharedBarrier:
-    """``ask`` makes one barrier. Who comes while one is under way waits for the next: the one
-    under way may have begun too early for him."""
+    """``ask`` makes one barrier. Who comes in a later turn gets another: the one under way may
+    have begun too early for him. (How many become messages of the log is for the log to say.)"""
 
     def __init__(self, ask: Callable[[], Awaitable[int]]) -> None:
         self._ask = ask
         self._next: asyncio.Future[int] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Future[int]] = set()
 
     async def wait(self) -> int:
         """The sequence number of a barrier begun after this call; raises what ``ask`` raises."""
         if self._next is None:
             loop = asyncio.get_running_loop()
             self._next = loop.create_future()
-            self._next.add_done_callback(_seen)
-            if self._task is None:
-                self._task = loop.create_task(self._run())
-        return await asyncio.shield(self._next)
+            loop.call_soon(self._begin)
+        return await asyncio.shield(self._next)  # it is not one caller's to cancel
 
-    async def _run(self) -> None:
-        while (waiting := self._next) is not None:
-            self._next = None
-            try:
-                waiting.set_result(await self._ask())
-            except Exception as e:
-                waiting.set_exception(e)
-        self._task = None
+    def _begin(self) -> None:
+        waiting, self._next = self._next, None
+        assert waiting is not None
+        asked = asyncio.ensure_future(self._ask())
+        self._asked.add(asked)  # a task nobody holds may be collected
+        asked.add_done_callback(functools.partial(self._end, waiting))
 
-
-def _seen(future: asyncio.Future[int]) -> None:
-    """Everyone who waited may have gone away: then nobody else looks at its error."""
-    if not future.cancelled():
-        future.exception()
+    def _end(self, waiting: asyncio.Future[int], asked: asyncio.Future[int]) -> None:
+        self._asked.discard(asked)
+        if asked.cancelled():
+            waiting.cancel()
+        elif (error := asked.exception()) is not None:
+            waiting.set_exception(error)
+            waiting.exception()  # everyone who waited may have gone away
+        else:
+            waiting.set_result(asked.result())
