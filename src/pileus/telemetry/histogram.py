@@ -14,6 +14,7 @@ from time import perf_counter_ns
 CELLS = 128
 NANOSECONDS, BYTES, CLASSES, THROTTLED, FIRST = 0, 1, 1, 7, 12
 BITS_MAX = 31
+SHORT = 1024  # units whose buckets are known without computing
 UNIT_S = 1024e-9
 Cells = Sequence[float]
 
@@ -22,24 +23,29 @@ def counting(cells: list[float], own: int) -> Callable[[int, int, int, int], Non
     """``count(block, status, size_bytes, begun_ns)`` for the path of every request; ``own`` is the
     block of requests that nobody gave one (0)."""
 
+    short = tuple(map(_bucket, range(SHORT)))
+
     def count(block: int, status: int, size: int, begun: int) -> None:
-        block = block or own
         took = perf_counter_ns() - begun
+        block = block or own
         cells[block] += took
         cells[block + 1] += size
-        cells[block + 1 + status // 100] += 1
-        units = took >> 10 | 4
-        bits = units.bit_length()
-        if bits > 31:  # half an hour
-            bits, units = 31, 0
-        cells[block + (bits << 2) + (units >> bits - 3 & 3)] += 1
+        if status == 200:
+            cells[block + 3] += 1
+        else:
+            cells[block + 1 + status // 100] += 1
+        units = took >> 10
+        if units < SHORT:
+            cells[block + short[units]] += 1
+        else:
+            cells[block + _bucket(units)] += 1
 
     return count
 
 
 def add(cells: list[float], block: int, status: int, size: int, seconds: float) -> None:
     """Count something that took so long, off the path of every request."""
-    cells[block] += seconds * 1e9
+    cells[block] += int(seconds * 1e9)
     cells[block + BYTES] += size
     cells[block + CLASSES + status // 100] += 1
     cells[block + place(seconds)] += 1
@@ -47,7 +53,12 @@ def add(cells: list[float], block: int, status: int, size: int, seconds: float) 
 
 def place(seconds: float) -> int:
     """The bucket of a duration."""
-    units = int(seconds / UNIT_S) | 4
+    return _bucket(int(seconds / UNIT_S))
+
+
+def _bucket(units: int) -> int:
+    """The highest three bits of a duration in units; what is longer than half an hour is alike."""
+    units |= 4
     bits = units.bit_length()
     return (bits << 2) + (units >> bits - 3 & 3) if bits <= BITS_MAX else BITS_MAX << 2
 
