@@ -25,7 +25,7 @@ expect = playwright.expect
 
 PAGES = [
     *("nodes", "charts", "errors", "tablets", "tables", "buckets", "wide", "rows"),
-    *("functions", "apis", "logs", "roles", "alarms", "distributions", "services"),
+    *("functions", "apis", "logs", "roles", "alarms", "distributions", "services", "layers"),
 ]
 
 
@@ -254,6 +254,21 @@ def test_role_function_api_logs_and_errors(
     status, _, body = http(f"{house.endpoint}/_api/{api['ApiId']}/hello")
     assert (status, body) == (200, b"hello you")
 
+    me.go("layers")
+    me.button("Publish layer").click()
+    me.page.get_by_label("Name").fill("console-layer")
+    me.page.get_by_label("Content (.zip)").set_input_files(tmp_path / "app.zip")
+    me.find("dialog").get_by_role("button", name="Publish").click()
+    expect(me.find("tbody tr")).to_contain_text(":layer:console-layer:1")
+    arn = me.find("tbody code").inner_text()
+    me.seen("48-layer")
+    me.go("functions/console-hello")
+    me.page.get_by_role("tab", name="Settings").click()
+    me.button("Change settings").click()
+    me.page.get_by_label("Layers").fill(arn)
+    me.button("Save").click()
+    expect(me.find(".facts")).to_contain_text("console-layer 1")
+
     me.go("logs")
     me.page.get_by_role("link", name="/aws/lambda/console-hello").click()
     expect(me.find(".log")).to_contain_text("told to fail")
@@ -373,6 +388,10 @@ def test_alarms_distributions_and_services(visit: Callable[..., Visit], house: C
         AlarmName="console-alarm", Namespace="Shop", MetricName="Orders", Statistic="Sum",
         Period=60, EvaluationPeriods=1, Threshold=3.0, ComparisonOperator="GreaterThanThreshold",
     )  # fmt: skip
+    s3 = house.client("s3")
+    s3.create_bucket(Bucket="console-site")
+    page = {"Body": b"<h1>hi</h1>", "ContentType": "text/html"}
+    s3.put_object(Bucket="console-site", Key="index.html", **page)
     origin = {"Id": "o", "DomainName": "console-none.s3.us-east-1.amazonaws.com"}
     wish = {
         "CallerReference": "console", "Comment": "the shop", "Enabled": True,
@@ -406,6 +425,19 @@ def test_alarms_distributions_and_services(visit: Callable[..., Visit], house: C
     expect(me.find("[aria-label=Invalidations] tbody tr")).to_have_count(1)
     assert cloudfront.list_invalidations(DistributionId=made["Id"])["InvalidationList"]["Items"]
     me.seen("66-distribution")
+    me.go("distributions")
+    me.allowed = ("404",)  # Chromium tells that the bucket has no policy yet
+    me.button("Create distribution").click()
+    me.page.get_by_label("Bucket").select_option("console-site")
+    me.find("dialog").get_by_role("button", name="Create distribution").click()
+    expect(me.find("main")).to_contain_text("console-site.s3.us-east-1")
+    address = me.find(".facts a").get_attribute("href")
+    assert http(address)[::2] == (200, b"<h1>hi</h1>")
+    me.button("Delete").click()
+    me.page.get_by_label("Type").fill(me.find("main h1").inner_text())
+    me.find("dialog").get_by_role("button", name="Delete").click()
+    expect(me.find("main h1")).to_have_text("Distributions")
+    expect(me.find("tbody tr")).to_have_count(1)
     me.go("services")
     me.looked("67-services")
     me.page.get_by_role("link", name="console-service", exact=True).click()

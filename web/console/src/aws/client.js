@@ -127,8 +127,8 @@ export async function refusal(answer) {
     code ||= String(told.__type ?? told.code ?? "").split("#").pop();
     message = told.message ?? told.Message ?? told.errorMessage ?? "";
   } else if (text.startsWith("<?xml") || text.startsWith("<Error")) {
-    const root = tree(text);
-    const told = root.Error ?? root;
+    const answered = tree(text);
+    const told = answered.Error ?? answered;
     code ||= told.Code ?? "";
     message = told.Message ?? "";
   } else {

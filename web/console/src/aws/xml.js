@@ -3,10 +3,13 @@ const parser = new DOMParser();
 // The text is only read, never shown as a page: the policy says so to Trusted Types.
 const policy = globalThis.trustedTypes?.createPolicy("pileus-xml", { createHTML: (text) => text });
 
-export function tree(text) {
-  const root = parser.parseFromString(policy ? policy.createHTML(text) : text, "text/xml").documentElement;
-  return value(root);
-}
+// The root element of a text.
+export const root = (text) => parser.parseFromString(policy ? policy.createHTML(text) : text, "text/xml").documentElement;
+
+export const tree = (text) => value(root(text));
+
+// What stands between tags.
+export const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
 function value(element) {
   if (!element.children.length) return element.textContent;

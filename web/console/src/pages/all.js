@@ -7,6 +7,7 @@ import "./charts.js";
 import "./distributions.js";
 import "./errors.js";
 import "./functions.js";
+import "./layers.js";
 import "./logs.js";
 import "./nodes.js";
 import "./roles.js";
@@ -27,6 +28,7 @@ export const PAGES = [
   { id: "wide", title: "Wide table", group: "Data", render: (app, args) => html`<pl-wide .app=${app} .args=${args}></pl-wide>` },
   { id: "rows", title: "Raw rows", group: "Data", render: (app, args) => html`<pl-rows .app=${app} .args=${args}></pl-rows>` },
   { id: "functions", title: "Functions", group: "Applications", render: (app, args) => html`<pl-functions .app=${app} .args=${args}></pl-functions>` },
+  { id: "layers", title: "Layers", group: "Applications", render: (app, args) => html`<pl-layers .app=${app} .args=${args}></pl-layers>` },
   { id: "apis", title: "APIs", group: "Applications", render: (app, args) => html`<pl-apis .app=${app} .args=${args}></pl-apis>` },
   { id: "distributions", title: "Distributions", group: "Applications", render: (app, args) => html`<pl-distributions .app=${app} .args=${args}></pl-distributions>` },
   { id: "services", title: "Services", group: "Applications", render: (app, args) => html`<pl-services .app=${app} .args=${args}></pl-services>` },

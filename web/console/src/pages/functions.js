@@ -164,11 +164,12 @@ class Functions extends Page {
         { name: "Handler", label: "Handler", value: f.Handler },
         { name: "MemorySize", label: "Memory, MB", type: "number", value: f.MemorySize },
         { name: "Timeout", label: "Time limit, seconds", type: "number", value: f.Timeout },
+        { name: "Layers", label: "Layers", value: (f.Layers ?? []).map((l) => l.Arn).join(" "), optional: true, hint: "ARNs of layer versions, in their order; the Layers page lists them." },
         { name: "Variables", label: "Environment as JSON", rows: 6, value: JSON.stringify(f.Environment?.Variables ?? {}, null, 2) },
       ],
-      save: ({ Description, Handler, MemorySize, Timeout, Variables }) =>
+      save: ({ Description, Handler, MemorySize, Timeout, Layers, Variables }) =>
         this.client.rest("lambda", "PUT", path(this.name, "/configuration"), {
-          input: { Description, Handler, MemorySize: Number(MemorySize), Timeout: Number(Timeout), Environment: { Variables: JSON.parse(Variables) } },
+          input: { Description, Handler, MemorySize: Number(MemorySize), Timeout: Number(Timeout), Layers: Layers.split(/[\s,]+/).filter(Boolean), Environment: { Variables: JSON.parse(Variables) } },
         }),
     });
     if (!done) return;
@@ -220,7 +221,7 @@ class Functions extends Page {
   };
 }
 
-const inBase64 = (file) => new Promise((resolve, reject) => {
+export const inBase64 = (file) => new Promise((resolve, reject) => {
   const reader = new FileReader();
   reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
   reader.onerror = () => reject(reader.error);
