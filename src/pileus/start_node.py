@@ -22,6 +22,8 @@ from pileus.supervisor import Running, running
 NODES = "/_pileus/nodes"
 LEAVE_SECONDS_MAX = 600.0
 ASK_S = 30.0
+COPY_SECONDS_MAX = 30.0
+COPIES_MAX = 3
 
 
 def init(config: Config) -> None:
@@ -52,10 +54,28 @@ def join(config: Config, target: str) -> None:
         config = start.with_ports(config, PORTS)
         ports = {name: getattr(config, name) for name in PORTS}
         entering.enter(config, ports, admitting, host, port)
-    start.up(load(home=config.home), "none", detach=True)
+    config = load(home=config.home)
+    start.up(config, "none", detach=True)
     cluster = places.load(config.home)
     assert cluster is not None
+    _await_copy(config, cluster.name)
     click.echo(f"node {cluster.name} has joined; it runs in the background")
+
+
+def _await_copy(config: Config, name: str) -> None:
+    """Until the new node is one of those that keep the log, where not enough others do: before, the
+    loss of another may stop the cloud."""
+    deadline = time.monotonic() + COPY_SECONDS_MAX
+    while time.monotonic() < deadline:
+        cloud = running(config.home)
+        if cloud is None:
+            break
+        nodes = ask(config, cloud, "GET", NODES)["nodes"]
+        keeping = [n["name"] for n in nodes if {"log", "log-leader"} & set(n["roles"])]
+        if name in keeping or len(keeping) >= COPIES_MAX:
+            return
+        time.sleep(0.2)
+    click.echo("its copy of the log is not whole yet: `pileus nodes` shows when it is", err=True)
 
 
 def ask(

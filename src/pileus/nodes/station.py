@@ -39,7 +39,7 @@ log = logging.getLogger("pileus.nodes")
 REFS = "blobrefs"
 ARRIVE_PAUSE_S = 0.5
 STEP_DOWN_S = 2.0
-LOOK_S = 2.0
+LOOK_S, BEFORE_S = 2.0, 0.5
 METRICS = {
     "pileus_blobs_checked_bytes_total": "checked_bytes",
     "pileus_blobs_mended_total": "mended",
@@ -165,16 +165,17 @@ class Station:
         return self._store.replica.applied, roles, self._scrub.counts.left
 
     async def _look_at_log(self) -> None:
-        """Whether this node has a copy of the log, and leads it (by the servers' word: to show)."""
+        """Whether this node has a whole copy of the log, and leads it (by the servers' word: to
+        show)."""
         while True:
             with contextlib.suppress(Unavailable):
                 found = await streams.newest(self._client, 0, LOOK_S)
                 if found is not None:
-                    copies = {p.name for p in found.peers}
+                    copies = {p.name for p in found.peers if p.current}
                     leads = found.leader == self._members.name
                     holds = leads or self._members.name in copies
                     self._log_roles = ["log-leader"] if leads else ["log"] if holds else []
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(LOOK_S if self._log_roles else BEFORE_S)
 
     async def _send(self, data: bytes) -> None:
         if self._client.is_connected:

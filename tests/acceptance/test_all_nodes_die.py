@@ -1,0 +1,41 @@
+"""All nodes die at one moment, right after the third has joined; two of them are enough (S5,
+S6)."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from lab.rig import until
+from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
+
+
+@pytest.mark.timeout(240)
+def test_two_of_three_go_on_with_all_that_was_acknowledged(tmp_path: Path) -> None:
+    with rigged(3, tmp_path) as rig:
+        cloud = Cloud(rig)
+        first, second, third = rig.nodes
+        token = first.init()
+        first.up()
+        cloud.keys = first.keys()
+        make_table(cloud.client("dynamodb", first))
+        second.join(token, first)
+        writers = [cloud.client("dynamodb", node) for node in (first, second)]
+        for number in range(50):
+            put(writers[number % 2], f"k{number}", "x")
+        third.join(token, first)
+        for node in rig.nodes:
+            node.kill()
+        starting = [threading.Thread(target=node.up) for node in (second, third)]
+        for thread in starting:
+            thread.start()
+        for thread in starting:
+            thread.join()
+        for node in (second, third):
+            assert set(cloud.items(node)) == {f"k{number}" for number in range(50)}
+        put(cloud.client("dynamodb", third), "after", "x")
+        first.up()
+        until(lambda: all_alive(first), 20, "all three again")
+        assert "after" in cloud.items(first)
