@@ -11,6 +11,7 @@ def test_another_process_reads_what_was_counted(tmp_path: Path) -> None:
     told = Meters("front-0")
     some = told.counter("pileus_some_total", kind="a b")
     told.gauge("pileus_depth", lambda: 7.5)
+    told.gauge("pileus_depth", lambda: 1.0)
     told.open(tmp_path)
     told.cells[some] += 3
     late = told.requests("pileus_request", service="s3", operation="GetObject")
@@ -20,7 +21,7 @@ def test_another_process_reads_what_was_counted(tmp_path: Path) -> None:
     found = {m.name: (m, reading.block(m)) for m in reading.meters}
     assert list(found["pileus_some_total"][1]) == [3] and reading.pid == os.getpid()
     assert found["pileus_some_total"][0].labels == (("kind", "a b"),)
-    assert list(found["pileus_depth"][1]) == [7.5]
+    assert list(found["pileus_depth"][1]) == [8.5]
     assert found["pileus_request"][1][3] == 1
     told.close()
     assert list(Readings(tmp_path).all()) == []

@@ -56,7 +56,7 @@ class Meters:
         return self._take(name, "counter", 1, labels)
 
     def gauge(self, name: str, read: Callable[[], float], **labels: str) -> None:
-        """A number that is asked for once a second."""
+        """A number that is asked for once a second; several of one name are added."""
         self._gauges.append((self._take(name, "gauge", 1, labels), read))
 
     def requests(self, name: str, **labels: str) -> int:
@@ -94,8 +94,10 @@ class Meters:
 
     def publish(self) -> None:
         """Write what changed. Names first: no number is without its meaning."""
+        for at, _ in self._gauges:
+            self.cells[at] = 0
         for at, read in self._gauges:
-            self.cells[at] = read()
+            self.cells[at] += read()
         if self._fd < 0:
             return
         assert self._names is not None

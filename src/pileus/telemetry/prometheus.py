@@ -16,6 +16,7 @@ from pileus.telemetry.catalogue import METRICS, RESOURCES
 from pileus.telemetry.readings import Labels, Reading, Readings
 from pileus.telemetry.series import STALE_S
 
+SLOW_S = 10.0  # proportional memory is a millisecond's work per process
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # Of a kind of block: its durations, its count by class of status (of functions: 2xx done, 5xx
 # failed), and what was refused for its rate.
@@ -43,6 +44,8 @@ class Exposition:
     supervisor: int
     _readings: Readings = field(init=False)
     _processes: machine.Processes = field(init=False)
+    _shares: dict[str, float] = field(default_factory=dict)
+    _slow_at: float = -1e9
 
     def __post_init__(self) -> None:
         self._readings = Readings(self.home)
@@ -64,12 +67,17 @@ class Exposition:
 
     def _usage(self, readings: Iterable[Reading], samples: Samples) -> None:
         known = {r.pid: r.process for r in readings}
-        for part, usage in self._processes.usage(known, proportional=True).items():
+        slow = time.monotonic() - self._slow_at > SLOW_S
+        if slow:
+            self._slow_at, self._shares = time.monotonic(), {}
+        for part, usage in self._processes.usage(known, proportional=slow).items():
             labels = (("process", part),)
+            if slow:
+                self._shares[part] = usage.pss_bytes
             for name, value in (
                 ("cpu_seconds_total", usage.cpu_s),
                 ("resident_bytes", usage.rss_bytes),
-                ("proportional_bytes", usage.pss_bytes),
+                ("proportional_bytes", self._shares.get(part, 0.0)),
                 ("count", float(usage.processes)),
             ):
                 _add(samples, f"pileus_process_{name}", labels, value)
