@@ -143,7 +143,7 @@ def test_the_log_starts_again_under_readers_that_never_rest(
                 await asyncio.sleep(0)
 
         reading = [asyncio.ensure_future(read(store)) for store in (writer, front)]
-        for group in range(150):
+        for group in range(300):
             rows = [[keys.key("t", str((group * 31 + i) % 500)), bytes(2000)] for i in range(20)]
             await writer.submit("write", rows)
             lengths = max(lengths, writer.replica.wal.pages)
