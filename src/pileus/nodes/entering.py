@@ -20,7 +20,7 @@ from pileus.nodes.token import Token
 from pileus.services.vault import root_key_path
 
 ASK_S = 30.0
-TRIES = 20
+TRIES = 120  # another may be joining: one change at a time
 PAUSE_S = 1.0
 ANSWER_BYTES_MAX = 1024 * 1024
 FIRST = "n1"
@@ -103,8 +103,14 @@ def enter(config: Config, ports: dict[str, int], admitting: Token, host: str, po
     if not files.key.exists():
         places.write(files.key, certs.new_key())
     refused = Unavailable(f"{host}:{port} refuses")
-    for _ in range(TRIES):
-        body, asking = _ask(files, config.address, ports, admitting, (host, port))
+    for tries in range(TRIES):
+        try:
+            body, asking = _ask(files, config.address, ports, admitting, (host, port))
+        except Unavailable:
+            if not tries:
+                raise
+            time.sleep(PAUSE_S)  # it was there a moment ago: it starts again with a second node
+            continue
         if isinstance(body, bytes):
             return _keep(config, join.open_answer(asking, body))
         refused = Unavailable(f"{host}:{port} refuses: {body.message}", body.hint)
