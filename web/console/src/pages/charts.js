@@ -131,7 +131,7 @@ class Charts extends Page {
       width: box.clientWidth, height: HEIGHT, cursor: { points: { size: 6 } },
       legend: { show: lines.length > 1, live: false, markers: { width: 0, fill: (u, at) => colour(COLOURS[(at - 1) % COLOURS.length]) } },
       scales: { y: { range: (u, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-      axes: [{ ...axis, values: moments, space: 70 }, { ...axis, size: 68, ...(unit === bytes || unit === rate ? { incrs: BINARY } : {}), values: (u, all) => all.map((v) => unit(v)) }],
+      axes: [{ ...axis, values: moments, space: 70, size: 30 }, { ...axis, size: 76, ...(unit === bytes || unit === rate ? { incrs: BINARY } : {}), values: (u, all) => all.map((v) => unit(v)) }],
       series: [{}, ...lines.map((l, at) => ({ label: l.label, stroke: colour(COLOURS[at % COLOURS.length]), width: 1.75, spanGaps: false, points: { show: false } }))],
     }, data, box);
   }
