@@ -121,7 +121,7 @@ def test_up_deploys_the_links_and_says_where_they_are(tmp_path: Path) -> None:
         try:
             assert done.returncode == 0, done.stderr + made.log()[-3000:]
             assert ("nothing to change" in done.stderr) != first
-            bare, own = re.findall(r"http://[\w.]*localhost:\d+/", done.stdout)
+            bare, own = re.findall(r"http://[\w.]*localhost:\d+/(?!admin)", done.stdout)
             assert own.partition(".")[2].startswith("cloudfront.localhost:")
             for address in (bare, own):
                 status, _, page = http(address)
