@@ -35,7 +35,7 @@ def compiled(criteria: dict[str, Any] | None) -> Test:
     filters = (criteria or {}).get("Filters") or []
     if len(filters) > FILTERS_MAX:
         raise invalid(f"The number of filters cannot exceed {FILTERS_MAX}.")
-    tests = [_pattern(f.get("Pattern") or "{}") for f in filters]
+    tests = [_pattern((f or {}).get("Pattern") or "{}") for f in filters]
     if not tests:
         return lambda record: True
     return lambda record: any(test(record) for test in tests)
