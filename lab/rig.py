@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
+import sys
 import tempfile
 import time
 import urllib.request
@@ -183,6 +185,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("words", nargs="+", help="the product's command, after --")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is made is taken away first
     with Rig(asked.nodes, asked.words) as rig:
         print("token", rig.form())
         for node in rig.nodes:
