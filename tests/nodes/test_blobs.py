@@ -165,6 +165,33 @@ def test_wrong_bytes_are_mended_on_a_read_and_by_the_scrub(tmp_path: Path) -> No
     run(body())
 
 
+def test_a_read_of_a_whole_blob_gives_no_wrong_bytes(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Nodes(tmp_path, 3) as nodes:
+            for data in (SMALL, LARGE):
+                digest = await put(nodes[0], data)
+                await nodes[0].blobs.settle()
+                path = Path(nodes[0].local.path(digest))
+                path.write_bytes(b"x" + data[1:])
+                if data is LARGE:
+                    got_before = 0
+                    with pytest.raises(Unavailable, match="mended"):
+                        async for piece in nodes[0].blobs.read(digest):
+                            got_before += len(piece)
+                    assert got_before < len(data)  # never whole
+                assert await got(nodes[0], digest) == data
+                assert path.read_bytes() == data
+                path.write_bytes(data[:-10])  # cut short
+                if data is LARGE:
+                    with pytest.raises(Unavailable):
+                        await got(nodes[0], digest)
+                assert await got(nodes[0], digest) == data
+                part = [p async for p in nodes[0].blobs.read(digest, 10, 20)]
+                assert b"".join(part) == data[10:30]
+
+    run(body())
+
+
 def test_a_blob_nobody_has_is_unavailable(tmp_path: Path) -> None:
     async def body() -> None:
         async with Nodes(tmp_path, 3) as nodes:
