@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Labels that name what belongs to users: CloudWatch tells of it, here it is summed over.
-RESOURCES = frozenset({"account", "region", "table", "bucket", "api"})
+RESOURCES = frozenset({"account", "region", "table", "index", "bucket", "api"})
 # Blocks of counters: what a series of them is called after.
 BLOCKS = {"pileus_request": ("requests", "latency"), "pileus_function": ("invocations", "duration")}
 
@@ -27,6 +27,8 @@ METRICS = {
         Metric("pileus_request_duration_seconds", "histogram", "From first byte to the answer."),
         Metric("pileus_response_bytes_total", "counter", "Bytes of answers."),
         Metric("pileus_requests_throttled_total", "counter", "Requests refused for their rate."),
+        Metric("pileus_table_read_units_total", "counter", "Read units used."),
+        Metric("pileus_table_write_units_total", "counter", "Write units used."),
         Metric("pileus_edge_answers_total", "counter", "Answers of distributions, by result."),
         Metric("pileus_function_invocations_total", "counter", "Invocations, by how they ended."),
         Metric("pileus_function_duration_seconds", "histogram", "How long functions ran."),

@@ -107,7 +107,8 @@ def _counters(reading: Reading, samples: Samples, blocks: Blocks) -> None:
             continue
         known = METRICS.get(meter.name)
         own = (("process", reading.process),) if known is not None and known.each else ()
-        _add(samples, meter.name, (*meter.labels, *own), reading.cells[meter.at])
+        labels = tuple(pair for pair in meter.labels if pair[0] not in RESOURCES)
+        _add(samples, meter.name, (*labels, *own), reading.cells[meter.at])
 
 
 def _machine(home: Path, samples: Samples) -> None:

@@ -167,7 +167,7 @@ class Series:
                 was = old[meter.at] if meter.at < len(old) else 0.0
                 metric = meter.name.removeprefix("pileus_").removesuffix("_total") + "_per_second"
                 own = (("process", now.process),) if metric.startswith("process_") else ()
-                name = name_of(metric, (*meter.labels, *own))
+                name = name_of(metric, (*self._kind(meter)[1], *own))
                 rates[name] = rates.get(name, 0.0) + max(now.cells[meter.at] - was, 0.0) / took
         self._rates[now.process] = rates
         self._blocks[now.process] = blocks

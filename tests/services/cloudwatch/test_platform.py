@@ -117,3 +117,16 @@ def test_a_restarted_process_counts_from_nothing(told: Any, tmp_path: Path) -> N
     told.turn(NOW + 60)
     counts = told.read("AWS/ApiGateway", "Count", ("ApiId", "a1"))
     assert [p.sum for p in counts] == [1, 1]  # of another pid: all it has is new
+
+
+def test_capacity_used_of_a_table_and_its_index(told: Any) -> None:
+    told.turn()
+    for meters in told.fronts:
+        for index, units in (("", 2.5), ("gsi", 1.0)):
+            cell = meters.counter("pileus_table_read_units_total", table="t", index=index, **OWNER)
+            meters.cells[cell] += units
+    told.turn()
+    (table,) = told.read("AWS/DynamoDB", "ConsumedReadCapacityUnits", ("TableName", "t"))
+    assert table.sum == 5
+    both = (("GlobalSecondaryIndexName", "gsi"), ("TableName", "t"))
+    assert told.read("AWS/DynamoDB", "ConsumedReadCapacityUnits", *both)[0].sum == 2

@@ -11,7 +11,7 @@ import pytest
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpRequest
 from pileus.services.dynamodb.buckets import BURST_S
-from tests.services.dynamodb.desk import ROOT, Desk, at_desk, index
+from tests.services.dynamodb.desk import ACCOUNT, ROOT, Desk, at_desk, index
 
 TABLE_TEXT = (
     "The level of configured provisioned throughput for the table was exceeded. Consider"
@@ -394,5 +394,21 @@ def test_a_condition_check_needs_room_and_a_repeat_is_a_read() -> None:
         done, error = await until_refused(desk, "TransactWriteItems", TransactItems=[check])
         assert done == (BURST - 1 - 2 + 1) // 2
         assert error.fields["CancellationReasons"][0]["Code"] == "ProvisionedThroughputExceeded"
+
+    at_desk(main)
+
+
+def test_what_was_used_is_counted_for_the_metrics() -> None:
+    async def main(desk: Desk) -> None:
+        still(desk)
+        t = await provisioned(desk, "counted", 10, 10)
+        await desk.PutItem(TableName=t, Item=item("a", 1500))
+        await desk.GetItem(TableName=t, Key={"p": {"S": "a"}}, ConsistentRead=True)
+        await desk.GetItem(TableName=t, Key={"p": {"S": "a"}})
+        meters = desk.parts.meters
+        labels = {"table": t, "index": "", "account": ACCOUNT, "region": "us-east-1"}
+        read = meters.cells[meters.counter("pileus_table_read_units_total", **labels)]
+        write = meters.cells[meters.counter("pileus_table_write_units_total", **labels)]
+        assert (read, write) == (1.5, 2)
 
     at_desk(main)

@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 MINUTE_S = 60
 EARLY_S = 2.0  # the minute's last second is published by then
 STORAGE_EVERY_S = 3600
+UNITS = {
+    "pileus_table_read_units_total": "ConsumedReadCapacityUnits",
+    "pileus_table_write_units_total": "ConsumedWriteCapacityUnits",
+}
 Block = list[float]
 Told = tuple[Metric, Point]
 
@@ -55,6 +59,7 @@ class Platform:
         self._home = parts.config.home
         self._stored = stored
         self._last: dict[str, Reading] = {}
+        self._used: dict[tuple[str, Labels], float] = {}  # units, since the last turn
         self._stored_at = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -86,6 +91,8 @@ class Platform:
         told: list[Told] = []
         for name, labels, block in self._grown():
             told.extend(_told(name, labels, block, at))
+        used, self._used = self._used, {}
+        told.extend(_consumed(name, dict(labels), n, at) for (name, labels), n in used.items() if n)
         if now_s - self._stored_at >= STORAGE_EVERY_S:
             self._stored_at = now_s
             told.extend(_storage(self._stored(self._home), at))
@@ -102,6 +109,11 @@ class Platform:
                 old = last.cells
             self._last[reading.process] = reading
             for meter in reading.meters:
+                if meter.kind == "counter" and meter.name in UNITS:
+                    was_used = old[meter.at] if meter.at < len(old) else 0.0
+                    more = reading.cells[meter.at] - was_used
+                    key = (meter.name, meter.labels)
+                    self._used[key] = self._used.get(key, 0.0) + more
                 if meter.kind != "requests":
                     continue
                 now = reading.block(meter)
@@ -159,6 +171,15 @@ def _table(place: str, told: dict[str, str], block: Block, at: int) -> Iterator[
     if block[histogram.CLASSES + 5]:
         metric = Metric(place, "AWS/DynamoDB", "SystemErrors", both)
         yield metric, _sum(at, block[histogram.CLASSES + 5])
+
+
+def _consumed(name: str, told: dict[str, str], units: float, at: int) -> Told:
+    dimensions = [("TableName", told["table"])]
+    if told["index"]:
+        dimensions.insert(0, ("GlobalSecondaryIndexName", told["index"]))
+    place = f"{told['account']}/{told['region']}"
+    metric = Metric(place, "AWS/DynamoDB", UNITS[name], tuple(dimensions))
+    return metric, Point(at, 60, 1.0, units, units, units, "Count")
 
 
 _S3 = {

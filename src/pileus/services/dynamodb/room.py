@@ -20,7 +20,7 @@ class Room:
         self.store = parts.store
         self.clock = parts.clock
         self.tables = Catalog(parts.store)
-        self.throughput = Throughput(parts.store, parts.clock)
+        self.throughput = Throughput(parts.store, parts.clock, parts.meters)
         self._shapes: Shapes | None = None
 
     def parse(self, operation: str, body: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pileus.errors import AwsError
 from pileus.services.dynamodb.buckets import BURST_S, Buckets
 from pileus.services.dynamodb.schema import Allowance, Index, Table
 from pileus.services.dynamodb.values import Item
+from pileus.telemetry import Meters
 
 BULK_S = 0.2  # what an item of a batch, or a page of a scan, takes of a bucket at most (or a unit)
 ON_DEMAND_BURST_S = 1.0  # an on-demand maximum is a ceiling: nothing is saved up
@@ -40,7 +41,9 @@ Price = Any  # ``[units, {index name: units}]`` as the rules answer it
 class Throughput:
     """Admits and charges. ``store`` tells where the shared buckets are and what an item was."""
 
-    def __init__(self, store: Any, clock: Any) -> None:
+    def __init__(self, store: Any, clock: Any, meters: Meters) -> None:
+        self._meters = meters
+        self._cells: dict[tuple[str, str, str], int] = {}
         home = getattr(store, "home", None)
         self._path = Path(home) / "run" / "capacity" if home is not None else None
         self._store = store
@@ -76,6 +79,7 @@ class Throughput:
         source = _source(table, index)
         if source is not None and source.read:
             self._use(source, "Read", _bounded(units, source.read) if bulk else units)
+        self._count(table, "Read", units, "" if index is None or index.local else index.name)
 
     # -- writes -------------------------------------------------------------------------------
 
@@ -100,6 +104,7 @@ class Throughput:
         table's. A transaction costs ``times`` 2."""
         for allowance, units in _shares(table, price):
             self._use(allowance, "Write", times * units)
+        self._count_write(table, price, times)
 
     def reserve(self, table: Table) -> None:
         """Take the least an item of a batch costs, before the next one asks."""
@@ -111,6 +116,7 @@ class Throughput:
         for allowance, units in _shares(table, price):
             taken = 1.0 if allowance is table.allowance else 0.0
             self._use(allowance, "Write", _bounded(units, allowance.write) - taken)
+        self._count_write(table, price, 1)
 
     def meter(
         self, table: Table, key: bytes, new: Item | None, heads: Iterable[str] | None = None
@@ -121,6 +127,28 @@ class Throughput:
             return None
         self.admit_write(table, key, new, heads)
         return Meter(self, table)
+
+    # -- counting -----------------------------------------------------------------------------
+
+    def _count_write(self, table: Table, price: Price, times: int) -> None:
+        own, indexes = price
+        for name, used in indexes.items():
+            index = table.by_name.get(name)
+            if index is None or index.local:
+                own += used
+            else:
+                self._count(table, "Write", times * used, name)
+        self._count(table, "Write", times * own, "")
+
+    def _count(self, table: Table, kind: str, units: float, index: str) -> None:
+        """Add to what was consumed of a table, or of a global index of it."""
+        cell = self._cells.get((table.arn, kind, index))
+        if cell is None:
+            _, _, _, region, account, _ = table.arn.split(":", 5)
+            labels = {"table": table.name, "index": index, "account": account, "region": region}
+            cell = self._meters.counter(f"pileus_table_{kind.lower()}_units_total", **labels)
+            self._cells[table.arn, kind, index] = cell
+        self._meters.cells[cell] += units
 
     # -- buckets ------------------------------------------------------------------------------
 
