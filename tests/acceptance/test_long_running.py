@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.aws_cli import within
-from tests.acceptance.test_parts_restart import programs
+from tests.acceptance.test_parts_restart import parts, programs
 from tests.conftest import Cloud, new_cloud, pileus
 from tests.services.longrunning.client import Services
 
@@ -288,6 +288,31 @@ def runtime_away(cloud: Cloud) -> float | None:
     told = json.loads(pileus("status", "--home", str(cloud.home), "--json").stdout)["downtime"]
     found = next(each for each in told if each["name"] == "runtime")
     return found["incidents"][0]["seconds"] if found["incidents"] else None
+
+
+def test_all_that_is_wished_runs_again_after_the_loss_of_everything(home_cloud: Cloud) -> None:
+    api = Services(home_cloud)
+    api.create("again", Copies=2, Route="/again/*", LongestDowntimeSeconds=60)
+    api.create("stopped")
+    api.running("again")
+    api.running("stopped")
+    api("POST", "/stopped/stop")
+    before = {c["Id"] for c in api.running("again")["CopyStates"]}
+    time.sleep(1.2)  # the diary is looked at once a second
+    pids = [home_cloud.told["pid"], *parts(home_cloud).values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    home_cloud.up()
+    api = Services(home_cloud)
+    told = api.until("again", lambda s: s["HealthyCopies"] == 2, 30)
+    print(f"everything lost: both copies again after {time.monotonic() - began:.1f} s")
+    assert not before & {c["Id"] for c in told["CopyStates"]}
+    told = api.until("again", lambda s: s["Downtime"]["Incidents"])
+    assert 0.3 < told["Downtime"]["Incidents"][0]["Seconds"] < 60
+    assert api.describe("stopped")["Status"] == "STOPPED"
+    for name in ("again", "stopped"):
+        api("DELETE", f"/{name}")
 
 
 def test_a_service_is_confined(home_cloud: Cloud) -> None:

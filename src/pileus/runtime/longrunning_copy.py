@@ -125,7 +125,6 @@ class Copy:
         self._enclosure = enclosure
         enclosure.on_exit = self._exited
         self._output = log.LogReader(enclosure.log_fd)
-        self._output.watch(self._loop)
         token = secrets.token_urlsafe(24)
         setting = self._platform.setting
         if not setting.weak:
@@ -325,8 +324,9 @@ class Copy:
     # -- told -------------------------------------------------------------------------------
 
     def take_lines(self) -> list[log.Line]:
-        """What it printed since the last call."""
+        """What it printed since the last call: one pipe full at most. Who prints faster waits."""
         if self._output is not None and not self._ended:
+            self._output.drain(1)
             self.lines += self._output.take(now_too=False)
         lines, self.lines = self.lines, []
         return lines

@@ -42,6 +42,7 @@ class Group:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._tick_waits = False
+        self._timer: asyncio.TimerHandle | None = None
         self._given_up = ""
         self._completed = ""
         self._tries = 0
@@ -139,7 +140,8 @@ class Group:
     def _start(self, spec: ServiceSpec) -> None:
         now = self._loop.time()
         if now < self._next_start:
-            self._loop.call_at(self._next_start + 0.001, self.tick)
+            if self._timer is None or self._timer.when() < self._next_start:
+                self._timer = self._loop.call_at(self._next_start + 0.001, self.tick)
             return
         taken = {c.number for c in self.copies}
         number = next(n for n in range(len(taken) + 1) if n not in taken)

@@ -28,7 +28,7 @@ from pileus.runtime.worker import Setting
 LOGS_S = 0.2
 MEMORY_S = 0.5
 STOP_S = 3.0  # of a copy, when the whole runtime ends
-LOG_ENTRIES_MAX = 4000
+LOG_REPORT_CHARS_MAX, LOG_CHARS_MAX = 4_000_000, 16_000_000  # in one report; held
 SUFFIX = ".service.internal"
 logger = logging.getLogger("pileus.runtime.services")
 
@@ -47,6 +47,7 @@ class Services:
         self._serial = 1
         self._log_number = 0
         self._logs: deque[tuple[int, str, str, list[tuple[int, str]]]] = deque()
+        self._log_sizes: deque[int] = deque()
         self._news = asyncio.Event()
         self._fleets = fleets
         self._stopping = False
@@ -104,7 +105,7 @@ class Services:
         by. ``logs_after``: log entries up to this number arrived; negative: none are wanted."""
         deadline = asyncio.get_running_loop().time() + wait_s
         while logs_after >= 0 and self._logs and self._logs[0][0] <= logs_after:
-            self._logs.popleft()
+            self._drop_log()
         while (boot, serial) == (self._boot, self._serial) and not (self._logs and logs_after >= 0):
             self._news.clear()
             try:
@@ -116,8 +117,19 @@ class Services:
             group.told() | {"tcp_error": self._ports.troubles.get(name, "")}
             for name, group in self._groups.items()
         ]
-        logs = list(self._logs)[:500] if logs_after >= 0 else []
+        logs = self._oldest_logs() if logs_after >= 0 else []
         return Report(self._boot, self._serial, services, logs)
+
+    def _oldest_logs(self) -> list[tuple[int, str, str, list[tuple[int, str]]]]:
+        size, count = 0, 0
+        while count < len(self._logs) and size < LOG_REPORT_CHARS_MAX:
+            size += self._log_sizes[count]
+            count += 1
+        return [self._logs[n] for n in range(count)]
+
+    def _drop_log(self) -> None:
+        self._logs.popleft()
+        self._log_sizes.popleft()
 
     async def _watch(self) -> None:
         turns = 0
@@ -135,9 +147,10 @@ class Services:
         for copy, lines in group.take_lines():
             self._log_number += 1
             self._logs.append((self._log_number, name.partition(" ")[0], copy, lines))
+            self._log_sizes.append(sum(len(line) + 32 for _, line in lines))
             self._news.set()
-        while len(self._logs) > LOG_ENTRIES_MAX:
-            self._logs.popleft()
+        while sum(self._log_sizes) > LOG_CHARS_MAX:
+            self._drop_log()  # nobody has asked for it for long
 
     # -- ways to a copy ---------------------------------------------------------------------
 

@@ -8,13 +8,14 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.credentials import Credentials
 
 from tests.conftest import pileus
-from tests.services.longrunning.client import Refused, Services, zipped
+from tests.services.longrunning.client import HELLO, Refused, Services, zipped
 
 
 @pytest.fixture
@@ -355,3 +356,44 @@ def test_websockets_pass_through(api: Services, name: str) -> None:
             while got < len(big):
                 got += len(s.recv(1 << 20))
         assert api.ask(f"/_service/{name}/") == (426, "no")
+
+
+def test_a_directory_is_deployed(api: Services, name: str, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text(HELLO)
+    properties = {"Name": name, "Code": "./code", "Command": ["python3", "app.py"]}
+    properties |= {"Route": f"/{name}/*", "Copies": "1", "Runtime": "python3.12"}
+    resources = {"Web": {"Type": "Pileus::Service", "Properties": properties}}
+    (tmp_path / "template.json").write_text(json.dumps({"Resources": resources}))
+    home = ("--home", str(api.cloud.home))
+    done = pileus("deploy", str(tmp_path), "--stack", name, *home)
+    assert done.returncode == 0, done.stderr
+    address = f"{api.cloud.edge}/{name}/"
+    assert address in done.stdout
+    assert api.ask(f"/{name}/", port=api.cloud.edge_port)[0] == 200
+    first = api.describe(name)["CopyStates"][0]["Id"]
+    assert name in pileus("services", "restart", name, *home).stdout
+    api.until(name, lambda s: first not in {c["Id"] for c in s["CopyStates"]})
+    assert pileus("services", "stop", "not-there", *home).returncode == 1
+    api.cloud.client("cloudformation").delete_stack(StackName=name)
+    deadline = time.monotonic() + 15
+    while not api.gone(name):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_endless_output_slows_its_author_only(api: Services, name: str) -> None:
+    api.create(name, {"main.sh": "yes 'a line like any other' & sleep 60"}, Port=0,
+               Command=["sh", "main.sh"])  # fmt: skip
+    api.running(name)
+    logs, found = api.cloud.client("logs"), 0
+    deadline = time.monotonic() + 10
+    while not found and time.monotonic() < deadline:
+        time.sleep(0.2)
+        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+            found = len(logs.filter_log_events(logGroupName=f"/pileus/service/{name}")["events"])
+    assert found
+    began = time.monotonic()
+    told = api.describe(name)
+    assert told["Status"] == "RUNNING" and not told["LastExits"]
+    assert time.monotonic() - began < 2

@@ -101,6 +101,7 @@ class Exchange:
         self._wire: Wire | None = None
         self._sender: asyncio.Task[None] | None = None
         self._over = False
+        self._headed = False  # the answer's head is there
 
     async def run(self, request: HttpRequest, head: bytes) -> HttpResponse:
         """Send, and wait for the head of the answer. Raises ``Broken`` or ``TimeoutError``."""
@@ -111,20 +112,27 @@ class Exchange:
         wire.parser = httptools.HttpResponseParser(wire)
         wire.headers, wire.chunks, wire.head_done, wire.done = [], [], False, False
         try:
-            async with asyncio.timeout(READ_S):
+            async with asyncio.timeout(READ_S) as limit:
                 wire.writer.write(head + request.body)
                 if request.stream is None:
                     await wire.writer.drain()
-                else:
+                else:  # however long the body takes, the answer has its time after it
+                    limit.reschedule(None)
                     self._sender = asyncio.create_task(self._send(request))
+                    self._sender.add_done_callback(lambda _: self._body_sent(limit))
                 if tunnel.asked(request):
                     granted = await self._read_upgrade(wire)
                     if granted is not None:
                         return HttpResponse(101, granted, tunnel.Tunnel(wire, self))
                 await self._read_head(wire)
+                self._headed = True
         except (OSError, EOFError, asyncio.LimitOverrunError, httptools.HttpParserError) as e:
             raise Broken(str(e) or type(e).__name__, sent=True) from e
         return await self._answer(request, wire)
+
+    def _body_sent(self, limit: asyncio.Timeout) -> None:
+        if not (self._headed or self._over):
+            limit.reschedule(asyncio.get_running_loop().time() + READ_S)
 
     async def _read_head(self, wire: Wire) -> None:
         assert wire.parser is not None
@@ -151,10 +159,14 @@ class Exchange:
         """The body, while the answer may begin already."""
         assert request.stream is not None and self._wire is not None
         writer, counted = self._wire.writer, request.stream.length >= 0
-        async for chunk in request.stream:
-            if chunk:
-                writer.write(chunk if counted else b"%x\r\n%b\r\n" % (len(chunk), chunk))
-                await writer.drain()
+        try:
+            async for chunk in request.stream:
+                if chunk:
+                    writer.write(chunk if counted else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    await writer.drain()
+        except Exception:
+            writer.close()  # the copy must not take half a body for the whole
+            raise
         if not counted:
             writer.write(b"0\r\n\r\n")
             await writer.drain()
