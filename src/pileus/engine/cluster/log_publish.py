@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Sequence
+
+import orjson
 
 from pileus.engine import Outcome
 from pileus.engine.cluster import log_messages
@@ -188,7 +189,7 @@ class Publisher:
         if not msg.data:
             self._why = "the log has no leader now"  # 503: no responders
             return
-        told = json.loads(msg.data)
+        told = orjson.loads(msg.data)
         if "error" in told:
             self._why = f"the log refuses: {told['error'].get('description', '')}"
             return
