@@ -91,4 +91,22 @@ def leave(node: str | None, home: Path | None) -> None:
     click.echo(start_node.leave(config, cloud, node))
 
 
-COMMANDS = (init, join, token, nodes, drain, leave)
+@click.command("renew-log")
+@HOME
+@click.option("--yes", is_flag=True, help="Make it anew from this node's state.")
+@told
+def renew_log(home: Path | None, yes: bool) -> None:
+    """Tell how far this node's state has come; make a lost log anew from it."""
+    import asyncio
+
+    from pileus.nodes import lost_log
+
+    config = load(home=home)
+    stands = lost_log.standing(config.home)
+    click.echo(f"this node's state has come to entry {stands.applied} of {stands.stream}")
+    if yes:
+        made = asyncio.run(lost_log.renew_log(config.home))
+        click.echo(f"the log is {made.name} now, and goes on after entry {made.base}")
+
+
+COMMANDS = (init, join, token, nodes, drain, leave, renew_log)

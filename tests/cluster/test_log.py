@@ -19,6 +19,7 @@ from pileus.engine.cluster.log_messages import Message, Position
 from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import Unavailable
+from pileus.nodes import lost_log
 from pileus.state import keys, rebuild
 from pileus.state.entry import ENTRY_BYTES_MAX
 from pileus.state.replica import SqliteReplica
@@ -262,8 +263,9 @@ def test_a_lost_log_is_made_anew_from_the_best_replica(
             await a.barrier()
             log: Any = a.log
             await streams.ask(log.client, f"STREAM.DELETE.{log.stream.name}")
-            assert renew.best({"a": a.replica.applied, "c": 1}) == "a"
-            made = await renew.renew(log.client, replicas.shard, a.replica, 1)
+            best = lost_log.standing(replicas.home("a"))
+            assert best.applied > lost_log.standing(replicas.home("c")).applied
+            made = await renew.renew(log.client, replicas.shard, best, 1)
             assert (made.epoch, made.base) == (1, a.replica.applied)
             await until(lambda: len(stopped) == 2)  # both noticed, neither threw its state away
             for name in "ab":

@@ -96,7 +96,7 @@ class ClusterLog:
                     return found
                 why = Unavailable(
                     f"the cluster has no stream {streams.name(self._settings.shard)}",
-                    "make it anew from the best replica: docs/operations",
+                    "make it anew from the best replica: pileus renew-log",
                 )
             except Unavailable as e:
                 why = e

@@ -1,32 +1,32 @@
 """Making the log anew after its servers lost it: from the best replica, under the next epoch.
 
 When a stream is gone or has lost its end (a damaged disk on most nodes, two nodes lost for good),
-what was acknowledged still lies in the replicas. Stop every node's processes but the log's servers,
-take the replica that has applied most (``best``), and run ``renew`` there: the new stream begins at
-its sequence number and running hash. Replicas that stand exactly there go on; the others find that
-they do not and begin from another node's state.
+what was acknowledged still lies in the replicas. The log goes on from the one that has applied
+most: the new stream begins at its sequence number and running hash. Replicas that stand exactly
+there go on; the others find that they do not and begin from another node's state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Protocol
 
-from pileus.engine import Replica
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.log_messages import Position
 from pileus.engine.cluster.nats_client import Client
-from pileus.errors import Unavailable
 
 
-def best(applied: Mapping[str, int]) -> str:
-    """The node whose replica has applied most: the log goes on from it, and what only it had
-    stays. ``applied``: every node that can be asked, with its last sequence number."""
-    if not applied:
-        raise Unavailable("no replica can be asked", "start one node's storage at least")
-    return max(sorted(applied), key=lambda node: applied[node])
+class Stands(Protocol):
+    """A state, and how far it has come: see ``pileus.engine.Replica``."""
+
+    @property
+    def applied(self) -> int: ...
+    @property
+    def chain(self) -> bytes: ...
+    @property
+    def position(self) -> bytes: ...
 
 
-async def renew(client: Client, shard: int, replica: Replica, copies: int) -> streams.StreamInfo:
+async def renew(client: Client, shard: int, replica: Stands, copies: int) -> streams.StreamInfo:
     """Make the shard's stream anew, to go on from ``replica``; nothing is deleted. The old stream,
     where something of it is left, is not followed any more: its epoch is lower."""
     epoch = await _epoch(client, shard, replica)
@@ -40,7 +40,7 @@ async def renew(client: Client, shard: int, replica: Replica, copies: int) -> st
     )
 
 
-async def _epoch(client: Client, shard: int, replica: Replica) -> int:
+async def _epoch(client: Client, shard: int, replica: Stands) -> int:
     """The last epoch anybody knows of."""
     found = await streams.newest(client, shard)
     known = found.epoch if found is not None else 0
