@@ -1,7 +1,11 @@
 """Counters of one process as another one reads them."""
 
 import os
+import subprocess
+import time
 from pathlib import Path
+
+import pytest
 
 from pileus.telemetry import Meters, meters
 from pileus.telemetry.readings import Readings
@@ -52,3 +56,18 @@ def test_a_restarted_process_starts_anew(tmp_path: Path) -> None:
         assert f"pileus_{round_}_total" in names and f"pileus_{3 - round_}_total" not in names
         os.close(told._fd)  # it dies without a word
         readings._names.clear()
+
+
+def test_a_process_that_is_long_gone_is_told_of_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    told = Meters("front-9")
+    monkeypatch.setattr(os, "getpid", lambda: child.pid)
+    told.open(tmp_path)
+    assert [r.process for r in Readings(tmp_path).all()] == ["front-9"]
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert list(Readings(tmp_path).all()) == []
+    told.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from pileus.telemetry.histogram import CELLS
 from pileus.telemetry.meters import HEAD, HEAD_BYTES, MARK
 
+GONE_S = 60.0
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -46,6 +48,19 @@ class Reading:
         return self.cells[meter.at : meter.at + meter.size]
 
 
+def _long_gone(reading: Reading) -> bool:
+    """Dead for a minute: nobody restarts it (there are fewer fronts than there were)."""
+    if time.time() - reading.at_s < GONE_S:
+        return False
+    try:
+        os.kill(reading.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # another user's by now, or ours under another name
+    return False
+
+
 @dataclass
 class Readings:
     """Reads the node under ``home`` again and again; names are parsed once."""
@@ -62,7 +77,7 @@ class Readings:
             return
         for name in names:
             found = self._read(folder / name)
-            if found is not None:
+            if found is not None and not _long_gone(found):
                 yield found
 
     def _read(self, path: Path) -> Reading | None:
