@@ -19,6 +19,7 @@ from pileus.nodes import certs, entering, join, membership, places, token
 from pileus.nodes.places import Files
 from pileus.nodes.token import Token
 from pileus.services.call import HttpRequest, HttpResponse
+from pileus.state import durable
 from tests.nodes.conftest import Founded, ports
 
 Run = Callable[[Callable[[Founded], Any]], None]
@@ -197,8 +198,10 @@ def test_names_are_never_used_again(founded: Run) -> None:
                 await here.change(lambda draft, n=node.name: membership.end_leave(draft, n))
         states = [n.state for n in membership.nodes(here.store)]
         assert states == ["member", "member", "member", "gone", "gone"]
+        await here.change(lambda draft: draft.put(durable.key("n3"), b"how far its disk is"))
         await here.change(lambda draft: membership.begin_leave(draft, "n3"))
         await here.change(lambda draft: membership.end_leave(draft, "n3"))
+        assert here.store.get(durable.key("n3")) is None, "the log would be kept for it for ever"
         with pytest.raises(membership.Refused, match="fewer than 2"):
             await here.change(lambda draft: membership.begin_leave(draft, "n2"))
 

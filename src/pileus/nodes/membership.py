@@ -13,7 +13,7 @@ import orjson
 
 from pileus.errors import Unavailable
 from pileus.nodes.places import PORTS, Cluster, Node
-from pileus.state import keys
+from pileus.state import durable, keys
 
 TABLE = "nodes"
 ABOUT = keys.key(TABLE, "cluster", "about")
@@ -179,6 +179,8 @@ def _set(draft: Any, row: dict[str, Any], state: str) -> None:
     if row["state"] != state:
         told = row | {"state": state, "since_ms": draft.now_ms}
         draft.put_json(node_key(row["name"]), told)
+    if state == "gone":
+        draft.delete(durable.key(row["name"]))  # the log is not kept for it any more
 
 
 def _rows(reader: Any) -> list[dict[str, Any]]:
