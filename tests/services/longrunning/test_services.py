@@ -375,6 +375,15 @@ def test_a_directory_is_deployed(api: Services, name: str, tmp_path: Path) -> No
     assert name in pileus("services", "restart", name, *home).stdout
     api.until(name, lambda s: first not in {c["Id"] for c in s["CopyStates"]})
     assert pileus("services", "stop", "not-there", *home).returncode == 1
+    api("POST", f"/{name}/stop")
+    api.until(name, lambda s: s["Status"] == "STOPPED")
+    resources["Web"]["Properties"]["Environment"] = {"VERSION": "2"}
+    (tmp_path / "template.json").write_text(json.dumps({"Resources": resources}))
+    done = pileus("deploy", str(tmp_path), "--stack", name, *home)  # does not wait for copies
+    assert done.returncode == 0, done.stderr
+    api("POST", f"/{name}/start")
+    api.running(name)
+    assert api.ask(f"/_service/{name}/")[1]["version"] == "2"
     api.cloud.client("cloudformation").delete_stack(StackName=name)
     deadline = time.monotonic() + 15
     while not api.gone(name):

@@ -55,7 +55,8 @@ class Service:
             service = found["Services"][0]
             deployment = service["Deployment"]
             late = asyncio.get_running_loop().time() > deadline
-            if deployment["State"] == "COMPLETED" or not service["Copies"]:
+            stopped = service["Status"] in ("STOPPED", "STOPPING")  # by an operator, or no copies
+            if deployment["State"] == "COMPLETED" or stopped:
                 return Made(name, _attributes(service))
             if (
                 late
