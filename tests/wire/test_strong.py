@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -57,12 +58,20 @@ def table(operation: str, body: bytes = b"{}") -> HttpRequest:
     return HttpRequest("POST", "/", "", headers, body)
 
 
+def packed(request: HttpRequest) -> HttpRequest:
+    request.headers["content-encoding"] = "gzip"
+    request.body = gzip.compress(request.body)
+    return request
+
+
 @pytest.mark.parametrize(
     ("request_", "barriers"),
     [
         (table("GetItem"), 0),
         (table("Query"), 0),
         (table("GetItem", b'{"ConsistentRead": true}'), 1),
+        (table("GetItem", rb'{"\u0043onsistentRead": true}'), 1),
+        (packed(table("GetItem", b'{"ConsistentRead": true}')), 1),
         (table("DescribeTable"), 1),
         (table("PutItem"), 0),
         (HttpRequest("GET", "/bucket/key", "", {}), 1),

@@ -46,7 +46,7 @@ class StrongDoor:
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         operation = self._table_operation(request)
         if operation in EVENTUAL:
-            if _ASKED not in request.body:
+            if not _may_ask(request):
                 return self._api.handle(request)
         elif operation in DECIDED_IN_ORDER:
             if request.stream is None and "content-encoding" not in request.headers:
@@ -78,6 +78,12 @@ class StrongDoor:
         if not 400 <= answer.status < 500 or _decided(answer):
             return answer
         return await self._after(request)
+
+
+def _may_ask(request: HttpRequest) -> bool:
+    """Whether the body may say ``ConsistentRead``: in plain words, packed, or spelt in escapes."""
+    body = request.body
+    return _ASKED in body or b"\\u" in body or "content-encoding" in request.headers
 
 
 def _decided(answer: HttpResponse) -> bool:
