@@ -77,6 +77,7 @@ def test_tables(visit: Callable[..., Visit], house: Cloud) -> None:
         dynamodb.put_item(TableName="console-orders", Item=item)
     me.button("Load this page again").click()
     expect(me.find("tbody tr")).to_have_count(10)
+    expect(me.button("Next →")).to_be_enabled()
     me.seen("12-items")
     me.button("Next").click()
     expect(me.find("tbody tr")).to_have_count(3)
