@@ -136,6 +136,10 @@ def measured(target: Target, operations: Operations, rounds: int, seconds: float
         except TimeoutError:
             print(f"  {name:<12} no answers in time", flush=True)
             continue
+        answered, refused = sum(r.requests for r in runs), sum(r.errors for r in runs)
+        if 2 * refused > answered:  # a refusal is quick: it is no figure for the operation
+            print(f"  {name:<12} refused: {refused:,} of {answered:,} requests", flush=True)
+            continue
         yield row(target, name, runs)
 
 

@@ -78,9 +78,9 @@ def path(
 ) -> list[int] | None:
     """The nodes of a shortest way from ``start`` to ``goal``, both included."""
     came: dict[int, int] = {start: start}
-    todo = deque([start])
-    while todo:
-        node = todo.popleft()
+    waiting = deque([start])
+    while waiting:
+        node = waiting.popleft()
         if node == goal:
             way = [node]
             while came[way[-1]] != way[-1]:
@@ -89,5 +89,5 @@ def path(
         for other in successors(graph, node, kinds):
             if other in part and other not in came:
                 came[other] = node
-                todo.append(other)
+                waiting.append(other)
     return None

@@ -119,9 +119,9 @@ class _Search:
         """Keep what agrees with the answer; False (and nothing changed) when nothing does."""
         bit = 1 << slot
         kept: set[Configuration] = set()
-        seen, todo = set(self.configurations), list(self.configurations)
-        while todo:
-            value, taken = todo.pop()
+        seen, waiting = set(self.configurations), list(self.configurations)
+        while waiting:
+            value, taken = waiting.pop()
             if taken & bit:
                 kept.add((value, taken & ~bit))
                 continue
@@ -132,7 +132,7 @@ class _Search:
                 further = (left, taken | 1 << other)
                 if allowed and further not in seen:
                     seen.add(further)
-                    todo.append(further)
+                    waiting.append(further)
             if len(seen) > CONFIGURATIONS_MAX:
                 raise Undecided(f"{len(self.under_way)} operations of a key at once")
         if kept:

@@ -7,7 +7,6 @@ began (RFC 9110, 9.2.2); others only when nothing of them was sent.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -216,8 +215,10 @@ class Exchange:
         sending = self._sender is not None and not self._sender.done()
         if self._sender is not None:
             self._sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._sender
+            await asyncio.wait({self._sender})
+            failed = None if self._sender.cancelled() else self._sender.exception()
+            if failed is not None:  # the copy had answered before it read all of the body
+                log.info("the rest of a request's body did not reach its copy: %r", failed)
         if self._wire is not None:
             if reusable and not sending:
                 self._target.keep(self._wire)
