@@ -15,10 +15,12 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lab.disks import Disk
 from lab.hosts import Host, Hosts
 
 START_S_MAX = 120.0
@@ -33,11 +35,18 @@ class RigNode:
     """One node: the product's command on a host of its own."""
 
     def __init__(
-        self, name: str, host: Host, home: Path, words: Sequence[str], env: Mapping[str, str]
+        self,
+        name: str,
+        host: Host,
+        home: Path,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        disk: Disk | None = None,
     ) -> None:
         self.name = name
         self.host = host
         self.home = home
+        self.disk = disk
         self._words = words
         self._env = env
 
@@ -105,7 +114,8 @@ class RigNode:
 
 
 class Rig:
-    """``with Rig(3, ["pileus"]) as rig``: hosts are made, nothing is started yet."""
+    """``with Rig(3, ["pileus"]) as rig``: hosts are made, nothing is started yet. ``disks``: each
+    node's home lies on a disk of its own."""
 
     def __init__(
         self,
@@ -115,13 +125,25 @@ class Rig:
         *,
         base: Path | None = None,
         namespaces: bool | None = None,
+        disks: bool = False,
     ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="rig-", dir=base))
         self._hosts = Hosts(count, namespaces)
-        self.nodes = [
-            RigNode(f"n{i}", host, self.base / f"n{i}", words, env or {})
-            for i, host in enumerate(self._hosts.hosts, 1)
-        ]
+        self._disks: list[Disk] = []
+        self.nodes: list[RigNode] = []
+        try:
+            for number, host in enumerate(self._hosts.hosts, 1):
+                name = f"n{number}"
+                home, disk = self.base / name, self._disk(name) if disks else None
+                home = disk.place / "home" if disk else home
+                self.nodes.append(RigNode(name, host, home, words, env or {}, disk))
+        except BaseException:
+            self.close()
+            raise
+
+    def _disk(self, name: str) -> Disk:
+        self._disks.append(Disk(self.base / f"{name}.img", self.base / name))
+        return self._disks[-1]
 
     def __enter__(self) -> Rig:
         return self
@@ -137,6 +159,8 @@ class Rig:
     def close(self) -> None:
         """End everything and remove it."""
         self._hosts.close()
+        for disk in self._disks:
+            disk.close()
         shutil.rmtree(self.base, ignore_errors=True)
 
     def form(self) -> str:
@@ -158,8 +182,29 @@ class Rig:
             one.host.refuse(other.address for other in others)
 
     def heal(self) -> None:
+        """Every link is up and lets everything in."""
         for node in self.nodes:
             node.host.heal()
+
+    def power_cut(self, nodes: Sequence[RigNode]) -> None:
+        """All of ``nodes`` lose their power at one moment: their processes end, and their disks
+        hold what was on them then. They are off afterwards."""
+        for node in nodes:
+            node.freeze()
+        for node in nodes:
+            assert node.disk is not None, "a power cut needs nodes with disks of their own"
+            node.disk.copy()
+        for node in nodes:
+            node.kill()
+        for node in nodes:
+            assert node.disk is not None
+            node.disk.cut()
+
+    def start(self, nodes: Sequence[RigNode]) -> None:
+        """Switch ``nodes`` on at once; return when all answer. The first failure is raised."""
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            for up in [pool.submit(node.up) for node in nodes]:
+                up.result()
 
     @property
     def links(self) -> bool:

@@ -1,0 +1,220 @@
+"""Every fault the lab knows, in one list: ``FAULTS``.
+
+A fault is a context: entering it breaks something of a rig, leaving it makes it whole again, and
+leaves nothing behind, also after a failure. It touches only what the rig made. ``Scene`` says on
+whom, with which chance; what was done is told to its ``log``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from lab.clocks import Skew, clocks_work
+from lab.disks import THROTTLE, Disk, flip_bit
+from lab.rig import Rig, RigNode
+
+LOG_SERVER = "nats-server"
+SLOW_WRITES_A_SECOND = 30
+SKEW_S = 300
+FLIPS = 8  # of one file at a time
+FILES = {
+    "state": ("state.db",),
+    "log": ("nats/**/*.blk",),
+    "blob": ("blobs/??/*",),
+}
+
+
+@dataclass
+class Scene:
+    """``victim``: the node a fault of one node is made on; ``rng``: what else is chosen."""
+
+    rig: Rig
+    victim: RigNode
+    rng: random.Random
+    log: Callable[[str], None] = print
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def others(self) -> list[RigNode]:
+        return [node for node in self.rig.nodes if node is not self.victim]
+
+    @property
+    def disk(self) -> Disk:
+        assert self.victim.disk is not None, "this fault needs nodes with disks of their own"
+        return self.victim.disk
+
+    def note(self, said: str) -> None:
+        self.notes.append(said)
+        self.log(f"{self.victim.name}: {said}")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``what`` it is, in words; ``make`` the context; ``hold_s`` how long it lasts in a round;
+    ``needs``: ``links``, ``disks``, ``clocks``, ``throttle`` or nothing; ``stops``: writes may
+    stop until it ends (there is no majority); ``led``: always on the node that leads the log."""
+
+    name: str
+    what: str
+    make: Callable[[Scene], AbstractContextManager[None]]
+    hold_s: float = 4.0
+    needs: frozenset[str] = frozenset()
+    stops: bool = False
+    led: bool = False
+
+
+@contextmanager
+def kill(scene: Scene) -> Iterator[None]:
+    scene.victim.kill()
+    try:
+        yield
+    finally:
+        scene.victim.up()
+
+
+@contextmanager
+def freeze(scene: Scene) -> Iterator[None]:
+    scene.victim.freeze()
+    try:
+        yield
+    finally:
+        scene.victim.thaw()
+
+
+@contextmanager
+def cut(scene: Scene, both: bool) -> Iterator[None]:
+    try:
+        scene.rig.cut(scene.victim, scene.others, both)
+        yield
+    finally:
+        scene.rig.heal()
+
+
+@contextmanager
+def unplug(scene: Scene) -> Iterator[None]:
+    try:
+        scene.victim.host.link(up=False)
+        yield
+    finally:
+        scene.rig.heal()
+
+
+@contextmanager
+def fill(scene: Scene) -> Iterator[None]:
+    try:
+        scene.disk.fill()
+        yield
+    finally:
+        scene.disk.empty()
+
+
+@contextmanager
+def slow(scene: Scene) -> Iterator[None]:
+    try:
+        scene.disk.slow(SLOW_WRITES_A_SECOND)
+        yield
+    finally:
+        scene.disk.quick()
+
+
+@contextmanager
+def skew(scene: Scene, offset_s: int) -> Iterator[None]:
+    with Skew(scene.victim.host.group, offset_s):
+        yield
+
+
+@contextmanager
+def kill_log_server(scene: Scene) -> Iterator[None]:
+    """The supervisor of its node starts it again."""
+    for pid in scene.victim.host.group.pids():
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == LOG_SERVER:
+                os.kill(pid, signal.SIGKILL)
+                scene.note(f"killed the log's server, process {pid}")
+    yield
+
+
+@contextmanager
+def kill_all(scene: Scene) -> Iterator[None]:
+    for node in scene.rig.nodes:
+        node.freeze()
+    for node in scene.rig.nodes:
+        node.kill()
+    try:
+        yield
+    finally:
+        scene.rig.start(scene.rig.nodes)
+
+
+@contextmanager
+def cut_power(scene: Scene) -> Iterator[None]:
+    scene.rig.power_cut(scene.rig.nodes)
+    try:
+        yield
+    finally:
+        scene.rig.start(scene.rig.nodes)
+
+
+@contextmanager
+def rot(scene: Scene, kind: str) -> Iterator[None]:
+    """The node ends (``kill -9``), bits turn in one of its files, it starts again."""
+    scene.victim.kill()
+    home = scene.victim.home
+    files = [f for pattern in FILES[kind] for f in home.glob(pattern) if f.stat().st_size]
+    try:
+        file = max(files, key=lambda f: f.stat().st_size)
+        for _ in range(FLIPS):
+            at, bit = scene.rng.randrange(file.stat().st_size), scene.rng.randrange(8)
+            flip_bit(file, at, bit)
+            scene.note(f"turned bit {bit} of byte {at} of {file.relative_to(home)}")
+    finally:
+        scene.victim.up()
+    yield
+
+
+def _needs(*words: str) -> frozenset[str]:
+    return frozenset(words)
+
+
+FAULTS = (
+    Fault("kill", "kill -9 of every process of a node", kill),
+    Fault("freeze", "every process of a node stands still, then goes on", freeze),
+    Fault("cut-both", "a node reaches no other, nor they it", partial(cut, both=True), 4,
+          _needs("links")),
+    Fault("cut-one-way", "a node hears the others, they do not hear it",
+          partial(cut, both=False), 4, _needs("links")),
+    Fault("unplug", "a node's link is down, for its clients too", unplug, 4, _needs("links")),
+    Fault("log-leader", "kill -9 of the server that leads the log", kill_log_server, 6, led=True),
+    Fault("disk-full", "a node's disk is full", fill, 4, _needs("disks")),
+    Fault("disk-slow", f"{SLOW_WRITES_A_SECOND} writes a second reach a node's disk", slow, 4,
+          _needs("disks", "throttle")),
+    Fault("clock-ahead", f"a node's wall clock is {SKEW_S} s ahead",
+          partial(skew, offset_s=SKEW_S), 4, _needs("clocks")),
+    Fault("clock-behind", f"a node's wall clock is {SKEW_S} s behind",
+          partial(skew, offset_s=-SKEW_S), 4, _needs("clocks")),
+    Fault("kill-all", "kill -9 of all nodes at once", kill_all, 0, stops=True),
+    Fault("power-cut", "all nodes lose their power at once", cut_power, 0, _needs("disks"),
+          stops=True),
+    Fault("rot-state", "bits turned in a stopped node's state file", partial(rot, kind="state"), 2),
+    Fault("rot-log", "bits turned in a stopped node's copy of the log",
+          partial(rot, kind="log"), 2),
+    Fault("rot-blob", "bits turned in a blob of a stopped node", partial(rot, kind="blob"), 2),
+)  # fmt: skip
+
+
+def possible(rig: Rig) -> list[Fault]:
+    """The faults that can be made on this rig."""
+    here = {
+        *(["links"] if rig.links else []),
+        *(["disks"] if all(node.disk for node in rig.nodes) else []),
+        *(["clocks"] if clocks_work() else []),
+        *(["throttle"] if THROTTLE.exists() else []),
+    }
+    return [fault for fault in FAULTS if fault.needs <= here]
