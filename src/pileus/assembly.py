@@ -60,6 +60,7 @@ from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.supervisor import Part
 from pileus.telemetry import Meters, Telemetry, collect
+from pileus.telemetry.others import NoOthers
 from pileus.wire.api import Api
 from pileus.wire.authorize import Authorizer
 from pileus.wire.behind import Behind
@@ -168,6 +169,7 @@ class Front:
         await self.edge.close()
         await self.parts.outbound.close()
         await self.parts.runtime.close()
+        self.parts.others.close()
         await self.parts.store.close()
         self.parts.telemetry.close()
         self.parts.meters.close()
@@ -228,6 +230,7 @@ async def assemble(config: Config, index: int) -> Front:
         vault=opened,
         background=index == 0,
         nodes=fitting.standing() if fitting else None,
+        others=fitting.asking if fitting else NoOthers(),
         owner=fitting.name if fitting else f"{socket.gethostname()}:{config.home}",
         outbound=Outbound(Allowed.parse([config.egress_allow])),
         meters=meters,
@@ -251,7 +254,8 @@ async def assemble(config: Config, index: int) -> Front:
     edge = Edge(parts, http_apis, long_running)
     front = Front(config, index, parts, api, handle, services, http_apis, long_running, edge)
     if index == 0:
-        front.platform = Platform(parts, usage)
+        leads = functools.partial(fitting.leads, store) if fitting else lambda: True
+        front.platform = Platform(parts, usage, leads)
         front.housekeeping = Housekeeping(
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
         )

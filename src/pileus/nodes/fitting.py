@@ -21,9 +21,11 @@ from pileus.errors import Unavailable
 from pileus.nodes import places
 from pileus.nodes.admitting import JoinDoor
 from pileus.nodes.alone import Alone
+from pileus.nodes.asking import PATH, Asking
+from pileus.nodes.background import holder
 from pileus.nodes.catchup import fetch_checkpoint
 from pileus.nodes.members import Members, log_server, log_settings
-from pileus.nodes.places import Cluster
+from pileus.nodes.places import Cluster, Files
 from pileus.nodes.standing import Standing
 from pileus.nodes.station import Station
 from pileus.state.rebuild import Clustered
@@ -42,6 +44,8 @@ class Fitting:
         self._config = config
         self.members = Members(config.home, cluster, config.rebuild_after_s)
         self.clustered = cluster.engine == places.CLUSTER
+        told = config.path("run", "nodes.json")
+        self.asking = Asking(self.members, Files(config.home).folder, told)
 
     @property
     def name(self) -> str:
@@ -88,8 +92,14 @@ class Fitting:
     ) -> Station | Alone:
         """What the first process of the node runs beside the services."""
         if isinstance(blobs, ClusterBlobs):
-            return Station(self._config, self.members, store, clock, blobs, rules, meters)
+            made = Station(self._config, self.members, store, clock, blobs, rules, meters)
+            made.mount(PATH, self.asking.serve)
+            return made
         return Alone(self._config, self.members, store, clock)
+
+    def leads(self, store: Store) -> bool:
+        """Whether this node does the work for all."""
+        return holder(store) == self.name
 
     def join_door(self, store: Store, clock: Any) -> JoinDoor:
         return JoinDoor(store, clock, self._config, __version__)

@@ -25,7 +25,7 @@ from pileus.nodes import background, beats, compare, membership, places
 from pileus.nodes.background import Background
 from pileus.nodes.beats import Beats
 from pileus.nodes.copies import Copies
-from pileus.nodes.door import NodeDoor
+from pileus.nodes.door import Handler, NodeDoor
 from pileus.nodes.members import Members, log_settings
 from pileus.nodes.places import Files
 from pileus.nodes.tls import server_context
@@ -79,6 +79,10 @@ class Station:
         self._tasks: list[asyncio.Task[None]] = []
         self._background: Background | None = None
         self._server: Server | None = None
+
+    def mount(self, prefix: str, handler: Handler) -> None:
+        """Another room answers the other nodes' requests for paths that begin with ``prefix``."""
+        self._door.mount(prefix, handler)
 
     async def start(self, begin: Step, cease: Step) -> None:
         """Open the door, arrive, beat; the work begins when it is this node's turn."""

@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from pileus.telemetry import Meters
+from pileus.telemetry.others import NoOthers, Others
 
 Headers = list[tuple[str, str]]
+MISSING = "x-pileus-missing"
 
 
 class BodyStream(Protocol):
@@ -287,6 +289,15 @@ class Watch(Protocol):
     def answered(self, response: HttpResponse) -> None: ...
 
 
+class Incomplete(dict[str, Any]):
+    """An answer that lacks what some nodes hold, which were asked and did not answer in time.
+    Their names go out in the header ``MISSING``."""
+
+    def __init__(self, told: dict[str, Any], missing: Iterable[str]) -> None:
+        super().__init__(told)
+        self.missing = ", ".join(sorted(missing))
+
+
 Answer = dict[str, Any] | HttpResponse | None
 Operation = Callable[[Call], "Answer | Awaitable[Answer]"]
 DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
@@ -397,4 +408,5 @@ class Parts:
     vault: Any = None  # services.vault.Vault: wraps keys under the root key
     meters: Meters = field(default_factory=Meters)  # this process's counters
     background: bool = True  # this process does what one process of each machine does
+    others: Others = field(default_factory=NoOthers)  # the other nodes' telemetry
     owner: str = "one"  # whose leases are this machine's: its own name among the nodes

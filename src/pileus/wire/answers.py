@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pileus.errors import AwsError
-from pileus.services.call import HttpRequest, HttpResponse
+from pileus.services.call import MISSING, HttpRequest, HttpResponse, Incomplete
 from pileus.telemetry.histogram import THROTTLED
 from pileus.wire import tables_address
 from pileus.wire.failures import as_aws_error
@@ -45,7 +45,10 @@ class Answers:
         if not isinstance(result, HttpResponse):
             if plan.codec is None:
                 return HttpResponse(200, self._ids(plan.name, request_id))
-            return plan.codec.serialise(result or {}, request_id)
+            answer = plan.codec.serialise(result or {}, request_id)
+            if isinstance(result, Incomplete):
+                answer.headers.append((MISSING, result.missing))
+            return answer
         if result.ready and plan.name.name == "s3":
             result.ready += object_ids(request_id)
             return result

@@ -16,12 +16,11 @@ from pileus.config import Config
 from pileus.services import cloudwatch
 from pileus.services.call import Call, Parts, Principal
 from pileus.services.cloudwatch.actions import Actions
-from pileus.services.cloudwatch.points import Points
-from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.watching import Watching
 from pileus.services.outbound import Outbound
 from pileus.state.store import Store
 from pileus.telemetry import Telemetry
+from pileus.telemetry.others import NoOthers, Others
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
 START_MS = 1_700_000_040_000  # a whole minute
@@ -54,7 +53,7 @@ class CloudWatchAlone:
     def __init__(self, parts: Parts, clock: StepClock, dispatched: list[Any]) -> None:
         self.parts, self.clock, self.dispatched = parts, clock, dispatched
         self.service = cloudwatch.build(parts)
-        room = Room(parts.store, clock, Points(parts.telemetry))
+        room = self.service.operations["GetMetricData"].args[0]  # type: ignore[attr-defined]
         self.watching, self.actions = Watching(room), Actions(parts)
 
     async def __call__(self, operation: str, **params: Any) -> Any:
@@ -83,9 +82,13 @@ class CloudWatchAlone:
 
 
 @asynccontextmanager
-async def opened(home: Path) -> AsyncIterator[CloudWatchAlone]:
-    clock = StepClock()
-    store = await Store.open(home, {}, clock)
+async def opened(
+    home: Path, others: Others | None = None, shared: CloudWatchAlone | None = None
+) -> AsyncIterator[CloudWatchAlone]:
+    """``others``: the other nodes; ``shared``: one of them, whose state and clock are all
+    nodes'."""
+    clock = shared.clock if shared else StepClock()
+    store = shared.parts.store if shared else await Store.open(home, {}, clock)
     telemetry = Telemetry.open(home)
     dispatched: list[Any] = []
 
@@ -94,13 +97,15 @@ async def opened(home: Path) -> AsyncIterator[CloudWatchAlone]:
         return {}
 
     parts = Parts(store, None, clock, Config(home=home), dispatch, telemetry, outbound=Outbound())
+    parts.others = others or NoOthers()
     made = CloudWatchAlone(parts, clock, dispatched)
     try:
         yield made
     finally:
         await made.actions.queue.stop()
         telemetry.close()
-        await store.close()
+        if shared is None:
+            await store.close()
 
 
 Run = Callable[[Callable[[CloudWatchAlone], Coroutine[Any, Any, None]]], None]

@@ -15,8 +15,10 @@ import pytest
 from pileus.config import Config
 from pileus.services import logs
 from pileus.services.call import Call, Parts, Principal
+from pileus.services.logs import retention
 from pileus.state.store import Store
 from pileus.telemetry import Telemetry
+from pileus.telemetry.others import NoOthers, Others
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
 START_MS = 1_700_000_000_000
@@ -45,8 +47,9 @@ class StepClock:
 class LogsAlone:
     """Call operations by name: ``await cloud("CreateLogGroup", logGroupName="g")``."""
 
-    def __init__(self, service: Any, clock: StepClock) -> None:
-        self.service, self.clock = service, clock
+    def __init__(self, service: Any, clock: StepClock, store: Any, room: Any) -> None:
+        self.service, self.clock, self.store = service, clock, store
+        self._room = room
 
     async def __call__(self, operation: str, **params: Any) -> Any:
         answer = self.service.operations[operation](
@@ -64,26 +67,35 @@ class LogsAlone:
         await self("CreateLogGroup", logGroupName=group)
         await self("CreateLogStream", logGroupName=group, logStreamName=stream)
 
+    async def sweep(self) -> None:
+        await retention.sweep(self._room)
+
 
 @asynccontextmanager
-async def opened(home: Path) -> AsyncIterator[LogsAlone]:
+async def opened(
+    home: Path, others: Others | None = None, shared: Store | None = None
+) -> AsyncIterator[LogsAlone]:
+    """``others``: the other nodes; ``shared``: the state of another one, which is all nodes'."""
     clock = StepClock()
-    store = await Store.open(home, {}, clock)
+    store = shared or await Store.open(home, {}, clock)
     telemetry = Telemetry.open(home)
 
     async def no_dispatch(*args: Any, **kwargs: Any) -> dict[str, Any]:
         raise AssertionError("logs calls no other service")
 
     parts = Parts(store, None, clock, Config(home=home), no_dispatch, telemetry)
+    parts.others = others or NoOthers()
     service = logs.build(parts)
     assert service.start and service.stop
     await service.start()
     try:
-        yield LogsAlone(service, clock)
+        room = service.operations["PutLogEvents"].args[0]  # type: ignore[attr-defined]
+        yield LogsAlone(service, clock, store, room)
     finally:
         await service.stop()
         telemetry.close()
-        await store.close()
+        if shared is None:
+            await store.close()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pileus.services.cloudwatch import (
     tags,
 )
 from pileus.services.cloudwatch.access import access
+from pileus.services.cloudwatch.across import Across
 from pileus.services.cloudwatch.actions import Actions
 from pileus.services.cloudwatch.points import Points
 from pileus.services.cloudwatch.room import Room
@@ -50,7 +51,8 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 
 def build(parts: Parts) -> Service:
     """The service. One process of the cloud evaluates the alarms and runs their actions."""
-    room = Room(parts.store, parts.clock, Points(parts.telemetry))
+    points = Points(parts.telemetry)
+    room = Room(parts.store, parts.clock, points, Across(points, parts.others))
     watching, actions = Watching(room), Actions(parts)
 
     async def begin() -> None:

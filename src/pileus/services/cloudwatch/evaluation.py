@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from pileus.services.cloudwatch import queries, rows
+from pileus.services.cloudwatch.across import Reader, Wanted
 from pileus.services.cloudwatch.mathematics import Series
-from pileus.services.cloudwatch.points import Points
 from pileus.services.cloudwatch.rows import ALARM, INSUFFICIENT, OK, Alarm
 
 EXTRA_PERIODS = 2  # looked at beyond EvaluationPeriods, for points to take instead of missing ones
@@ -57,11 +57,21 @@ def decide(dots: Dots, needed: int, periods: int, treatment: str) -> str | None:
     return ALARM if oldest >= needed else None
 
 
-def evaluate(alarm: Alarm, points: Points, now_s: float) -> Verdict | None:
+def wanted(alarm: Alarm, now_s: float) -> list[Wanted]:
+    """The points that ``evaluate`` will read."""
+    return queries.wanted(_queries(alarm), *_span(alarm, now_s))
+
+
+def _span(alarm: Alarm, now_s: float) -> tuple[int, int]:
+    period = period_of(alarm)
+    end = int(now_s) // period * period
+    return end - (int(alarm["EvaluationPeriods"]) + EXTRA_PERIODS) * period, end
+
+
+def evaluate(alarm: Alarm, points: Reader, now_s: float) -> Verdict | None:
     """The verdict of this moment; None: the state stays. Blocking."""
     period, periods = period_of(alarm), int(alarm["EvaluationPeriods"])
-    end = int(now_s) // period * period
-    start = end - (periods + EXTRA_PERIODS) * period
+    start, end = _span(alarm, now_s)
     series = _series(alarm, points, start, end)
     times = [end - (i + 1) * period for i in range(periods + EXTRA_PERIODS)]
     compare, _ = _COMPARE[alarm["ComparisonOperator"]]
@@ -78,7 +88,7 @@ def evaluate(alarm: Alarm, points: Points, now_s: float) -> Verdict | None:
     return state, _reason(alarm, state, known, needed, periods), data
 
 
-def _series(alarm: Alarm, points: Points, start: int, end: int) -> Series:
+def _queries(alarm: Alarm) -> list[queries.Query]:
     told = alarm.get("Metrics") or [
         {
             "Id": "m1",
@@ -90,7 +100,11 @@ def _series(alarm: Alarm, points: Points, start: int, end: int) -> Series:
             },
         }
     ]
-    checked = queries.check(told, alarm["place"])
+    return queries.check(told, alarm["place"])
+
+
+def _series(alarm: Alarm, points: Reader, start: int, end: int) -> Series:
+    checked = _queries(alarm)
     computed = queries.compute(points, checked, start, end)
     (value,) = [computed[q.id] for q in checked if q.returned]
     if isinstance(value, Series):

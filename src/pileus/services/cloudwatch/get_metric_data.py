@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pileus.services.call import Call
+from pileus.services.call import Call, Incomplete
 from pileus.services.cloudwatch import faults, paging, queries
 from pileus.services.cloudwatch.mathematics import Series, Value
 from pileus.services.cloudwatch.room import Room, place
@@ -24,15 +24,20 @@ async def get_metric_data(room: Room, call: Call) -> dict[str, Any]:
     if start >= end:
         raise faults.validation("The parameter StartTime must be less than the parameter EndTime.")
     most = paging.size_of(params, "MaxDatapoints", DATAPOINTS_MAX, DATAPOINTS_MAX)
-    await asyncio.to_thread(room.points.flush)
-    held = await asyncio.to_thread(queries.compute, room.points, checked, start, end)
+    points = await room.across.gather(queries.wanted(checked, start, end))
+    held = await asyncio.to_thread(queries.compute, points, checked, start, end)
     results = [
         result
         for query in checked
         if query.returned
         for result in _results(query, held[query.id], params.get("ScanBy") or "")
     ]
-    return _page(results, paging.place_of(params.get("NextToken")), most)
+    answer = _page(results, paging.place_of(params.get("NextToken")), most)
+    if not points.missing:
+        return answer
+    for node, why in sorted(points.missing.items()):
+        answer["Messages"].append({"Code": "NodeMissing", "Value": f"Without {node}: {why}."})
+    return Incomplete(answer, points.missing)
 
 
 def _results(query: queries.Query, value: Value, order: str) -> list[dict[str, Any]]:

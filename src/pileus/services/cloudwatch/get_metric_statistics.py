@@ -5,11 +5,11 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricSt
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from pileus.services.call import Call
+from pileus.services.call import Call, Incomplete
 from pileus.services.cloudwatch import faults, shapes
+from pileus.services.cloudwatch.across import Wanted
 from pileus.services.cloudwatch.points import Point
 from pileus.services.cloudwatch.room import Room, place
 from pileus.services.cloudwatch.statistics import SIMPLE, statistic
@@ -40,8 +40,9 @@ async def get_metric_statistics(room: Room, call: Call) -> dict[str, Any]:
         )
     metric = shapes.metric(place(call), params)
     unit = shapes.unit(params.get("Unit"))
-    await asyncio.to_thread(room.points.flush)
-    points = await asyncio.to_thread(room.points.read, metric, first, -int(-end // 1), unit)
+    last = -int(-end // 1)
+    held = await room.across.gather([Wanted(metric, first, last)])
+    points = held.read(metric, first, last, unit)
     shown = []
     for (at, _), group in sorted(_groups(points, first, period).items()):
         values = {name: f(group) for name, f in compute.items()}
@@ -52,7 +53,8 @@ async def get_metric_statistics(room: Room, call: Call) -> dict[str, Any]:
                 continue
             point["ExtendedStatistics"] = known
         shown.append({"Timestamp": at, "Unit": group[0].unit, **point})
-    return {"Label": metric.name, "Datapoints": shown}
+    answer = {"Label": metric.name, "Datapoints": shown}
+    return Incomplete(answer, held.missing) if held.missing else answer
 
 
 def _groups(points: list[Point], first: int, period: int) -> dict[tuple[int, str], list[Point]]:

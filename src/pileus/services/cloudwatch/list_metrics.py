@@ -5,10 +5,9 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListMetrics
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from pileus.services.call import Call
+from pileus.services.call import Call, Incomplete
 from pileus.services.cloudwatch import paging
 from pileus.services.cloudwatch.points import Metric
 from pileus.services.cloudwatch.room import Room, place
@@ -21,9 +20,7 @@ async def list_metrics(room: Room, call: Call) -> dict[str, Any]:
     """A page of 500."""
     params = call.params
     age = RECENT_S if params.get("RecentlyActive") else SHOWN_S
-    await asyncio.to_thread(room.points.flush)
-    found = await asyncio.to_thread(
-        room.points.metrics,
+    found, missing = await room.across.metrics(
         place(call),
         params.get("Namespace") or "",
         params.get("MetricName") or "",
@@ -32,7 +29,8 @@ async def list_metrics(room: Room, call: Call) -> dict[str, Any]:
     wanted = [(d["Name"], d.get("Value")) for d in params.get("Dimensions") or ()]
     shown = [metric.shown() for metric in found if _has(metric, wanted)]
     page, token = paging.cut(shown, params.get("NextToken"), PAGE)
-    return {"Metrics": page} | ({"NextToken": token} if token else {})
+    answer = {"Metrics": page} | ({"NextToken": token} if token else {})
+    return Incomplete(answer, missing) if missing else answer
 
 
 def _has(metric: Metric, wanted: list[tuple[str, str | None]]) -> bool:

@@ -50,14 +50,20 @@ class Stored(Protocol):
 
 class Platform:
     """``start`` and ``stop``; ``turn`` publishes a minute. ``stored`` tells what buckets hold
-    (blocking)."""
+    (blocking); all nodes hold the same, so only the one that ``leads`` tells it."""
 
-    def __init__(self, parts: Parts, stored: Callable[[Path], Iterable[Stored]]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        stored: Callable[[Path], Iterable[Stored]],
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._points = Points(parts.telemetry)
         self._clock = parts.clock
         self._readings = Readings(parts.config.home)
         self._home = parts.config.home
         self._stored = stored
+        self._leads = leads
         self._last: dict[str, Reading] = {}
         self._used: dict[tuple[str, Labels], float] = {}  # units, since the last turn
         self._stored_at = 0
@@ -79,13 +85,14 @@ class Platform:
             now_s = self._clock.now_ms() / 1000
             await self._clock.sleep(MINUTE_S - (now_s - EARLY_S) % MINUTE_S)
             try:
-                await asyncio.to_thread(self.turn, self._clock.now_ms() // 1000)
+                leads = self._leads()  # asks the state, which is this thread's
+                await asyncio.to_thread(self.turn, self._clock.now_ms() // 1000, leads)
             except (Unavailable, OSError) as error:
                 log.warning("a minute of the cloud's own metrics is lost: %s", error)
             except Exception:
                 log.exception("the cloud's own metrics failed")
 
-    def turn(self, now_s: int) -> None:
+    def turn(self, now_s: int, leads: bool = True) -> None:
         """Publish what happened since the last turn as the minute before ``now_s``. Blocking."""
         at = (now_s // MINUTE_S - 1) * MINUTE_S
         told: list[Told] = []
@@ -93,7 +100,7 @@ class Platform:
             told.extend(_told(name, labels, block, at))
         used, self._used = self._used, {}
         told.extend(_consumed(name, dict(labels), n, at) for (name, labels), n in used.items() if n)
-        if now_s - self._stored_at >= STORAGE_EVERY_S:
+        if now_s - self._stored_at >= STORAGE_EVERY_S and leads:
             self._stored_at = now_s
             told.extend(_storage(self._stored(self._home), at))
         if told:

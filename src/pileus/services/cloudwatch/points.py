@@ -46,6 +46,12 @@ class Metric:
     def told(self) -> list[Any]:
         return [self.place, self.namespace, self.name, orjson.dumps(self.dimensions).decode()]
 
+    @classmethod
+    def untold(cls, row: Sequence[Any]) -> Metric:
+        """The inverse of ``told``."""
+        place, namespace, name, dimensions = row
+        return cls(place, namespace, name, _dimensions(dimensions))
+
     def shown(self) -> dict[str, Any]:
         """As the API shows a metric."""
         dimensions = [{"Name": n, "Value": v} for n, v in self.dimensions]

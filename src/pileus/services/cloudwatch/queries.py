@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pileus.services.cloudwatch import expressions, faults, shapes
+from pileus.services.cloudwatch.across import Reader, Wanted
 from pileus.services.cloudwatch.mathematics import Calculation, Series, Value
-from pileus.services.cloudwatch.points import Metric, Point, Points
+from pileus.services.cloudwatch.points import Metric, Point
 from pileus.services.cloudwatch.statistics import Statistic, statistic
 
 QUERIES_MAX = 500
@@ -77,7 +78,20 @@ def _query(told: Mapping[str, Any], place: str) -> Query:
     return Query(name, told.get("Label") or name, returned, expression=node)
 
 
-def compute(points: Points, queries: Sequence[Query], start: float, end: float) -> dict[str, Value]:
+def wanted(queries: Sequence[Query], start: float, end: float) -> list[Wanted]:
+    """The points that ``compute`` will read."""
+    return [
+        Wanted(query.metric, *_span(query, start, end))
+        for query in queries
+        if query.metric is not None
+    ]
+
+
+def _span(query: Query, start: float, end: float) -> tuple[int, int]:
+    return int(start // query.period) * query.period, int(-(-end // 1))
+
+
+def compute(points: Reader, queries: Sequence[Query], start: float, end: float) -> dict[str, Value]:
     """What each query comes to, by id. Blocking."""
     held: dict[str, Value] = {}
     metrics: list[Series] = []
@@ -109,12 +123,12 @@ def _named(value: Value, query: Query) -> Value:
     return value
 
 
-def _read(points: Points, query: Query, start: float, end: float) -> Series:
+def _read(points: Reader, query: Query, start: float, end: float) -> Series:
     assert query.metric is not None and query.stat is not None
     period = query.period
-    first, last = int(start // period) * period, -int(-end // period) * period
+    (first, until), last = _span(query, start, end), -int(-end // period) * period
     groups: dict[int, list[Point]] = {}
-    for point in points.read(query.metric, first, int(-(-end // 1)), query.unit):
+    for point in points.read(query.metric, first, until, query.unit):
         groups.setdefault(point.at // period * period, []).append(point)
     told = {at: query.stat(group) for at, group in sorted(groups.items())}
     known = {at: v for at, v in told.items() if v is not None}

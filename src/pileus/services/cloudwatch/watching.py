@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.services.cloudwatch import composite, evaluation, rows, states
+from pileus.services.cloudwatch.across import Held, Wanted
 from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.rows import Alarm
 from pileus.state import keys
 from pileus.state.draft import Draft
+from pileus.telemetry.others import DOWN
 
 log = logging.getLogger(__name__)
 OFTEN_S, MINUTE_S = 10, 60
 LATE_S = 1.0  # points of a minute's end may come from other processes this much later
 SWEEP_S = 3600.0
+ASKED_AGAIN, ASKED_AGAIN_S = 3, 1.5
 HISTORY_KEPT_S = 30 * 86_400
 
 
@@ -75,20 +78,40 @@ class Watching:
         alarms = list(rows.all_alarms(room.store))
         if not alarms:
             return
-        await asyncio.to_thread(room.points.flush)
-        for alarm in alarms:
-            if alarm["kind"] == rows.METRIC and (whole or evaluation.period_of(alarm) < MINUTE_S):
-                verdict = await self._verdict(alarm)
+        now_s = room.now_s() - LATE_S
+        due = [
+            alarm
+            for alarm in alarms
+            if alarm["kind"] == rows.METRIC and (whole or evaluation.period_of(alarm) < MINUTE_S)
+        ]
+        if due:
+            held = await self._gathered(due, now_s)
+            for alarm in due:
+                verdict = await self._verdict(alarm, held, now_s)
                 if verdict is not None and evaluation.changed(alarm, verdict):
                     await self._change(alarm, verdict)
         for _ in range(len(alarms)):
             if not await self._composites():
                 return
 
-    async def _verdict(self, alarm: Alarm) -> evaluation.Verdict | None:
-        now_s = self._room.now_s() - LATE_S
+    async def _gathered(self, due: Sequence[Alarm], now_s: float) -> Held:
+        """The points of all nodes. One that does not answer is asked again for a few seconds: an
+        alarm is not to change because a node was slow; one that is down is done without."""
+        wanted = [one for alarm in due for one in _wanted(alarm, now_s)]
+        for _ in range(ASKED_AGAIN):
+            held = await self._room.across.gather(wanted)
+            if all(why == DOWN for why in held.missing.values()):
+                return held
+            await self._room.clock.sleep(ASKED_AGAIN_S)
+        return await self._room.across.gather(wanted)
+
+    async def _verdict(self, alarm: Alarm, held: Held, now_s: float) -> evaluation.Verdict | None:
         try:
-            return await asyncio.to_thread(evaluation.evaluate, alarm, self._room.points, now_s)
+            verdict = await asyncio.to_thread(evaluation.evaluate, alarm, held, now_s)
+            if verdict is None or not held.missing:
+                return verdict
+            nodes = ", ".join(sorted(held.missing))
+            return verdict[0], f"{verdict[1]} Without the data points of {nodes}.", verdict[2]
         except AwsError as error:
             reason = f"The alarm cannot be evaluated: {error.message}"
             return rows.INSUFFICIENT, reason, None
@@ -128,6 +151,14 @@ class Watching:
         old = [[r.key, None] for r in found if keys.split(r.key)[2][:8] < before]
         for at in range(0, len(old), 1000):
             await self._room.store.submit("write", old[at : at + 1000])
+
+
+def _wanted(alarm: Alarm, now_s: float) -> list[Wanted]:
+    try:
+        return evaluation.wanted(alarm, now_s)
+    except AwsError as error:
+        log.debug("%s cannot be evaluated: %s", alarm["AlarmName"], error)  # told as its state
+        return []
 
 
 def _state(known: Mapping[tuple[str, str], str], place: str, name: str) -> str:

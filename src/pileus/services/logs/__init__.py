@@ -10,6 +10,7 @@ from pileus.services.background import Background
 from pileus.services.call import Call, Parts, Service
 from pileus.services.logs import groups, put, read, retention, streams, tags, testing
 from pileus.services.logs.access import access
+from pileus.services.logs.across import Across
 from pileus.services.logs.events import Events
 from pileus.services.logs.room import Room
 
@@ -39,7 +40,8 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 
 def build(parts: Parts) -> Service:
     """The service; its sweep runs in the process that does the background work."""
-    room = Room(parts.store, parts.clock, Events(parts.telemetry))
+    events = Events(parts.telemetry, parts.others.number)
+    room = Room(parts.store, parts.clock, events, Across(events, parts.others))
     background = Background()
 
     async def start() -> None:

@@ -1,7 +1,9 @@
 """Log events in the telemetry store: append, read by stream or group, expire.
 
 Times are milliseconds since 1970. Events order by (timestamp, id); ``id`` grows with each commit.
-A *place* is such a pair; a token names one as 56 digits, as AWS's event ids look.
+A *place* is such a pair; a token names one as 56 digits, as AWS's event ids look. Each node counts
+its own ids: outside this module an id carries the node's number, so that the nodes' events have one
+order.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ UPSERT = """INSERT INTO log_streams VALUES(?,?,?,?,?,?) ON CONFLICT(id) DO UPDAT
   first_ts=min(first_ts, excluded.first_ts), last_ts=max(last_ts, excluded.last_ts),
   ingested=max(ingested, excluded.ingested), bytes=bytes+excluded.bytes"""
 SWEEP_ROWS = 5000
+NODES_MAX = 10_000  # an id outside is the row's, times this, plus the node's number
 FIRST = (0, 0)
 LAST = (2**62, 2**62)
 
@@ -69,10 +72,12 @@ def place_of(text: str) -> Place:
 
 
 class Events:
-    """The log tables of the telemetry store. Reads flush first and block: call from a thread."""
+    """The log tables of the telemetry store. Reads flush first and block: call from a thread.
+    ``node``: this node's number."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, node: int = 0) -> None:
         self._telemetry = telemetry
+        self._node = node % NODES_MAX
         telemetry.schema(SCHEMA)
 
     def append(
@@ -101,9 +106,15 @@ class Events:
             f"SELECT id, stream, ts, ingested, message FROM log_events WHERE {column}=?"
             " AND ts>=? AND ts<=? AND (ts, id)>(?,?) AND (ts, id)<(?,?)"
             f" ORDER BY ts {order}, id {order} LIMIT ?",
-            (owner, start[0], end[0], *start, *end, limit),
+            (owner, start[0], end[0], *self._own(start), *self._own(end, up=True), limit),
         )
-        return [Event(*row) for row in rows]
+        return [Event(row[0] * NODES_MAX + self._node, *row[1:]) for row in rows]
+
+    def _own(self, place: Place, up: bool = False) -> Place:
+        """A place among this node's own ids: what comes after it (``up``: before it) is the
+        same."""
+        number = place[1] - self._node
+        return place[0], -(-number // NODES_MAX) if up else number // NODES_MAX
 
     def facts(self, group: int) -> dict[int, StreamFacts]:
         """Stream id → what its events say."""
@@ -116,6 +127,11 @@ class Events:
     def bytes_by_group(self) -> dict[int, int]:
         self._telemetry.flush()
         return dict(self._telemetry.query("SELECT grp, sum(bytes) FROM log_streams GROUP BY grp"))
+
+    def streams(self, group: int) -> list[int]:
+        """Streams with events here."""
+        rows = self._telemetry.query("SELECT id FROM log_streams WHERE grp=?", (group,))
+        return [row[0] for row in rows]
 
     # -- removal ----------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateL
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.logs import rows
+from pileus.services.logs.across import partly
 from pileus.services.logs.room import Room
 from pileus.services.logs.tags import check_tags
 from pileus.state.draft import Draft
@@ -86,12 +86,12 @@ async def describe_log_groups(room: Room, call: Call) -> dict[str, Any]:
         )
     identifiers = params.get("logGroupIdentifiers")
     if identifiers:
-        return {"logGroups": await _by_identifiers(room, call, identifiers)}
+        return await _by_identifiers(room, call, identifiers)
     limit = rows.limit_of(params, "limit", PAGE_MAX, PAGE_MAX)
     found, token = _page(room, call, prefix, pattern or "", limit)
-    stored = await asyncio.to_thread(room.events.bytes_by_group)
+    stored, missing = await room.across.bytes_by_group()
     answer = {"logGroups": [_describe(call, g, stored.get(g["id"], 0)) for g in found]}
-    return answer | ({"nextToken": token} if token else {})
+    return partly(answer | ({"nextToken": token} if token else {}), missing)
 
 
 async def list_log_groups(room: Room, call: Call) -> dict[str, Any]:
@@ -138,11 +138,12 @@ def _page(
         start = batch[-1].key + b"\x00"
 
 
-async def _by_identifiers(room: Room, call: Call, identifiers: list[str]) -> list[dict[str, Any]]:
-    stored = await asyncio.to_thread(room.events.bytes_by_group)
+async def _by_identifiers(room: Room, call: Call, identifiers: list[str]) -> dict[str, Any]:
+    stored, missing = await room.across.bytes_by_group()
     names = [rows.name_of_arn(identifier) for identifier in identifiers]
     groups = [room.find_group(call, name) for name in names]
-    return [_describe(call, g, stored.get(g["id"], 0)) for g in groups if g]
+    shown = [_describe(call, g, stored.get(g["id"], 0)) for g in groups if g]
+    return partly({"logGroups": shown}, missing)
 
 
 def _describe(call: Call, group: dict[str, Any], stored_bytes: int) -> dict[str, Any]:

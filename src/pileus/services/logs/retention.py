@@ -64,9 +64,22 @@ async def sweep(room: Room) -> None:
         before = now_ms - days * DAY_MS if days else 0
         if days:
             await asyncio.to_thread(room.events.drop_before, group, before)
+    for group in stored & set(retention):
+        await _drop_unnamed(room, group)
     for group in stored - set(retention):
         await asyncio.to_thread(room.events.drop_group, group)
     await _drop_orphan_streams(room)
+
+
+async def _drop_unnamed(room: Room, group: int) -> None:
+    """Events of streams that were deleted through another node. Stored ids are read first: a
+    stream made meanwhile is not taken for a deleted one."""
+    stored = await asyncio.to_thread(room.events.streams, group)
+    start, end = rows.span("logstreams", str(group), "", "")
+    named = {orjson.loads(row.value)["id"] for row in room.store.range(start, end, 1_000_000)}
+    for stream in stored:
+        if stream not in named:
+            room.events.drop_stream(stream)
 
 
 def _retentions(room: Room) -> dict[int, int | None]:

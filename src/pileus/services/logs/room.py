@@ -10,6 +10,7 @@ from typing import Any
 from pileus.engine import Clock
 from pileus.services.call import Call
 from pileus.services.logs import rows
+from pileus.services.logs.across import Across
 from pileus.services.logs.events import Events
 from pileus.state.draft import Draft
 from pileus.state.store import Store
@@ -17,11 +18,13 @@ from pileus.state.store import Store
 
 @dataclass
 class Room:
-    """The parts this service works with. ``wake_sweep`` asks the sweep to run soon."""
+    """The parts this service works with. ``events`` are this node's, ``across`` are all nodes'.
+    ``wake_sweep`` asks the sweep to run soon."""
 
     store: Store
     clock: Clock
     events: Events
+    across: Across
     sweep_wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake_sweep(self) -> None:

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_Describ
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.logs import rows
+from pileus.services.logs.across import partly
 from pileus.services.logs.events import StreamFacts
 from pileus.services.logs.room import Room
 from pileus.state.draft import Draft
@@ -73,12 +73,12 @@ async def describe_log_streams(room: Room, call: Call) -> dict[str, Any]:
         raise rows.invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
     limit = rows.limit_of(params, "limit", PAGE_MAX, PAGE_MAX)
     group = room.group(call)
-    facts = await asyncio.to_thread(room.events.facts, group["id"])
+    facts, missing = await room.across.facts(group["id"])
     page = _by_name if order == "LogStreamName" else _by_time
     found, token = page(room, call, group["id"], prefix, limit, facts)
     arn = rows.group_arn(call.account, call.region, group["name"])
     answer = {"logStreams": [_describe(arn, s, facts.get(s["id"])) for s in found]}
-    return answer | ({"nextToken": token} if token else {})
+    return partly(answer | ({"nextToken": token} if token else {}), missing)
 
 
 def _by_name(

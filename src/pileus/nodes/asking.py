@@ -1,0 +1,104 @@
+"""Questions to all other nodes at once, over the door between nodes (``telemetry.others``).
+
+    POST /ask/WHAT     a question in msgpack; its answer in msgpack
+
+Bounded in time: a node that is slow or silent costs ``PATIENCE_S``, one that is known to be down
+nothing; both are named as missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pileus.errors import Unavailable
+from pileus.nodes.beats import view
+from pileus.nodes.client import Client, PeerError, Place
+from pileus.nodes.members import Members
+from pileus.nodes.tls import client_context
+from pileus.services.call import HttpRequest, HttpResponse
+from pileus.telemetry.others import DOWN, Answerer, Heard
+
+PATH = "/ask/"
+PATIENCE_S = 1.0
+QUESTION_BYTES_MAX, ANSWER_BYTES_MAX = 8 * 1024**2, 32 * 1024**2
+
+
+class Asking:
+    """One process's. ``told``: where the node's judgement of the others is written down."""
+
+    def __init__(self, members: Members, folder: Path, told: Path) -> None:
+        self._members = members
+        self._folder = folder
+        self._told = told
+        self._offered: dict[str, Answerer] = {}
+        self._client: Client | None = None
+
+    @property
+    def name(self) -> str:
+        return self._members.name
+
+    @property
+    def number(self) -> int:
+        return int("".join(c for c in self.name if c.isdigit()) or 0)
+
+    def offer(self, what: str, answer: Answerer) -> None:
+        self._offered[what] = answer
+
+    async def ask(self, what: str, question: Any) -> Heard:
+        """What each other node answers; those that are only joining are not asked."""
+        heard, body = Heard(), msgspec.msgpack.encode(question)
+        judged = view(self._told)
+        asked = []
+        for node in self._members.present():
+            if node.name == self.name or node.state == "joining":
+                continue
+            seen = judged.get(node.name)
+            if seen is not None and seen.health == "down":
+                heard.missing[node.name] = DOWN
+                continue
+            place = Place(node.name, node.address, node.node_port)
+            asked.append(self._one(place, what, body, heard))
+        await asyncio.gather(*asked)
+        return heard
+
+    async def _one(self, place: Place, what: str, body: bytes, heard: Heard) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                answer = await self._open().send(place, "POST", PATH + what, body)
+                raw = await answer.read(ANSWER_BYTES_MAX)
+            if answer.status != 200:
+                raise PeerError(
+                    f"it answers {answer.status}: {raw[:200].decode('utf-8', 'replace')}"
+                )
+            heard.answers[place.name] = msgspec.msgpack.decode(raw)
+        except TimeoutError:
+            heard.missing[place.name] = f"it did not answer within {PATIENCE_S:g} s"
+        except (Unavailable, msgspec.MsgspecError) as error:
+            heard.missing[place.name] = str(error)
+
+    def _open(self) -> Client:
+        """At the first question: a start need not read certificates for it."""
+        if self._client is None:
+            self._client = Client(client_context(self._folder), step_s=PATIENCE_S)
+        return self._client
+
+    async def serve(self, request: HttpRequest) -> HttpResponse:
+        """Another node's question."""
+        what = request.path.removeprefix(PATH)
+        answer = self._offered.get(what)
+        if request.method != "POST" or answer is None:
+            return HttpResponse(404, [], f"nobody answers {request.method} {what}"[:200].encode())
+        try:
+            question = msgspec.msgpack.decode(await request.read(QUESTION_BYTES_MAX))
+        except msgspec.MsgspecError as error:
+            return HttpResponse(400, [], str(error).encode())
+        told = await asyncio.to_thread(answer, question)
+        return HttpResponse(200, [], msgspec.msgpack.encode(told))
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()

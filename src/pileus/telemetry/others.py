@@ -1,0 +1,57 @@
+"""One question to all other nodes: each answers from its own store, within a second.
+
+Telemetry stays on the node that took it; whoever is asked for all of it asks the others and joins
+the answers. Who does not answer in time is named, and the rest is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+# A question and its answer are what msgpack can hold. Runs in a thread: it may block.
+Answerer = Callable[[Any], Any]
+DOWN = "it is down"  # why a node is missing that is known not to answer
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """``answers``: node → what it told. ``missing``: node → why it told nothing."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class Others(Protocol):
+    """``name`` and ``number`` are this node's; the number is unique in the cluster for ever."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+
+    def offer(self, what: str, answer: Answerer) -> None:
+        """This node answers questions called ``what`` (``logs.read``) by ``answer``."""
+        ...
+
+    async def ask(self, what: str, question: Any) -> Heard:
+        """Ask every other node at once; takes a second at most."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class NoOthers:
+    """One machine."""
+
+    name, number = "", 0
+
+    def offer(self, what: str, answer: Answerer) -> None:
+        return None
+
+    async def ask(self, what: str, question: Any) -> Heard:
+        return Heard()
+
+    def close(self) -> None:
+        return None

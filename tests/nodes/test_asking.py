@@ -1,0 +1,117 @@
+"""One question to all nodes: joined answers, and who is missing named within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pileus.errors import Unavailable
+from pileus.nodes.asking import PATH, PATIENCE_S, Asking
+from pileus.nodes.beats import Judgement
+from tests.nodes.rig import Node, Nodes, run
+
+
+class Known:
+    """The members as a node of the rig knows them."""
+
+    def __init__(self, node: Node) -> None:
+        self.name = node.name
+        self._node = node
+
+    def present(self) -> list[Any]:
+        class Member:
+            def __init__(self, place: Any) -> None:
+                self.name, self.address, self.node_port = place
+                self.state = "joining" if self.name == "n9" else "member"
+
+        return [Member(place) for place in self._node.places.values()]
+
+
+def asking(node: Node) -> Asking:
+    made = Asking(Known(node), node.home / "cluster", node.home / "nodes.json")  # type: ignore[arg-type]
+    node.door.mount(PATH, made.serve)
+    return made
+
+
+def three(tmp_path: Path, body: Callable[[list[Node], list[Asking]], Any]) -> None:
+    async def inner() -> None:
+        async with Nodes(tmp_path, 3) as nodes:
+            all_asking = [asking(node) for node in nodes]
+            try:
+                await body(nodes, all_asking)
+            finally:
+                for each in all_asking:
+                    each.close()
+
+    run(inner())
+
+
+def test_each_other_node_answers_for_itself(tmp_path: Path) -> None:
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        for one in each:
+            one.offer("double", lambda n, name=one.name: [name, 2 * n])
+        heard = await each[0].ask("double", 21)
+        assert heard.answers == {"n2": ["n2", 42], "n3": ["n3", 42]}
+        assert heard.missing == {}
+        assert [one.number for one in each] == [1, 2, 3]
+
+    three(tmp_path, body)
+
+
+def test_who_does_not_answer_is_named_in_time(tmp_path: Path) -> None:
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        each[1].offer("slow", lambda n: time.sleep(1.3 * PATIENCE_S))
+        each[2].offer("slow", lambda n: n)
+        began = time.monotonic()
+        heard = await each[0].ask("slow", 1)
+        assert time.monotonic() - began < 1.25 * PATIENCE_S
+        assert heard.answers == {"n3": 1}
+        assert "within 1 s" in heard.missing["n2"]
+        await nodes[2].down()
+        assert "cannot be reached" in (await each[0].ask("slow", 1)).missing["n3"]
+
+    three(tmp_path, body)
+
+
+def test_a_node_known_to_be_down_costs_nothing(tmp_path: Path) -> None:
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        each[2].offer("any", lambda n: n)
+        told = {"n2": asdict(Judgement("down", 0, 0)), "n3": asdict(Judgement("alive", 0, 0))}
+        (nodes[0].home / "nodes.json").write_text(json.dumps(told))
+        heard = await each[0].ask("any", "x")
+        assert heard.answers == {"n3": "x"}
+        assert heard.missing == {"n2": "it is down"}
+
+    three(tmp_path, body)
+
+
+def test_what_nobody_offers_and_what_fails_is_missing(tmp_path: Path) -> None:
+    def full(_: Any) -> Any:
+        raise Unavailable("the disk is full", "free some")
+
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        each[2].offer("some", full)
+        heard = await each[0].ask("some", None)
+        assert heard.answers == {}
+        assert "404" in heard.missing["n2"]
+        assert "the disk is full" in heard.missing["n3"]
+
+    three(tmp_path, body)
+
+
+def test_a_node_that_joins_is_not_asked_yet(tmp_path: Path) -> None:
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        each[1].offer("any", lambda n: n)
+        each[2].offer("any", lambda n: n)
+        nodes[0].places["n9"] = nodes[0].places["n2"]._replace(name="n9")
+        heard = await each[0].ask("any", 1)
+        assert sorted(heard.answers) == ["n2", "n3"]
+        assert not heard.missing
+        await asyncio.sleep(0)
+
+    three(tmp_path, body)

@@ -1,0 +1,143 @@
+"""Data points of several nodes, read and watched at any of them as if one had them all (L2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from pileus.services.call import MISSING, Incomplete
+from tests.services.cloudwatch.conftest import CloudWatchAlone, opened
+from tests.telemetry.neighbours import Neighbours
+
+Body = Callable[[list[CloudWatchAlone], list[Neighbours]], Coroutine[Any, Any, None]]
+
+
+def three(tmp_path: Path, body: Body) -> None:
+    """Three services with stores of their own and one state."""
+
+    async def whole() -> None:
+        others: list[Neighbours] = []
+        nodes: list[CloudWatchAlone] = []
+        async with AsyncExitStack() as stack:
+            for number in (1, 2, 3):
+                near, home = Neighbours(number, others), tmp_path / f"n{number}"
+                first = nodes[0] if nodes else None
+                nodes.append(await stack.enter_async_context(opened(home, near, first)))
+            await body(nodes, others)
+
+    asyncio.run(whole())
+
+
+def _span(node: CloudWatchAlone) -> dict[str, int]:
+    return {"StartTime": node.now_s - 60, "EndTime": node.now_s + 60}
+
+
+async def _data(node: CloudWatchAlone, stat: str) -> Any:
+    metric = {"Namespace": "Test", "MetricName": "Load"}
+    query = {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": stat}}
+    return await node("GetMetricData", MetricDataQueries=[query], **_span(node))
+
+
+def test_statistics_are_of_all_nodes_points(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        for value, node in zip((1.0, 2.0, 6.0), nodes, strict=True):
+            await node.value(value)
+        for node in nodes:
+            for stat, told in (("Sum", 9.0), ("Maximum", 6.0), ("p50", 2.0), ("SampleCount", 3.0)):
+                answer = await _data(node, stat)
+                assert answer["MetricDataResults"][0]["Values"] == [told]
+                assert answer["Messages"] == []
+            (point,) = (
+                await node(
+                    "GetMetricStatistics",
+                    Namespace="Test",
+                    MetricName="Load",
+                    Period=60,
+                    Statistics=["Average"],
+                    **_span(node),
+                )
+            )["Datapoints"]
+            assert point["Average"] == 3.0
+
+    three(tmp_path, body)
+
+
+def test_values_with_counts_come_whole_from_another_node(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        datum = {"MetricName": "Load", "Values": [1.0, 5.0], "Counts": [9.0, 1.0]}
+        await nodes[1]("PutMetricData", Namespace="Test", MetricData=[datum])
+        answer = await _data(nodes[0], "p95")
+        assert answer["MetricDataResults"][0]["Values"] == [5.0]
+
+    three(tmp_path, body)
+
+
+def test_metrics_of_all_nodes_are_listed_once(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        for node, name in zip(nodes, ("Both", "Both", "Only"), strict=True):
+            await node.value(1.0, name, Dimensions=[{"Name": "d", "Value": "x"}])
+        for node in nodes:
+            told = (await node("ListMetrics", Namespace="Test"))["Metrics"]
+            assert [metric["MetricName"] for metric in told] == ["Both", "Only"]
+            assert told[1]["Dimensions"] == [{"Name": "d", "Value": "x"}]
+
+    three(tmp_path, body)
+
+
+def test_a_lost_node_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        for node in nodes:
+            await node.value(1.0)
+        others[2].down = True
+        answer = await _data(nodes[0], "Sum")
+        assert answer["MetricDataResults"][0]["Values"] == [2.0]
+        assert [m["Value"] for m in answer["Messages"]] == ["Without n3: it is down."]
+        assert isinstance(answer, Incomplete)
+        assert answer.missing == "n3", MISSING
+
+    three(tmp_path, body)
+
+
+async def _alarm(node: CloudWatchAlone) -> None:
+    await node(
+        "PutMetricAlarm",
+        AlarmName="hot",
+        Namespace="Test",
+        MetricName="Load",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=5.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+
+
+def test_an_alarm_sees_what_all_nodes_took(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        await _alarm(nodes[0])
+        for node in nodes:
+            await node.value(2.0)  # six together, at no node more than five
+        nodes[0].clock.ms += 62_000
+        await nodes[1].watching.turn()
+        assert await nodes[2].state("hot") == "ALARM"
+
+    three(tmp_path, body)
+
+
+def test_an_alarm_is_told_without_a_node_that_stays_silent(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        await _alarm(nodes[0])
+        for node in nodes:
+            await node.value(2.0)
+        others[2].late = True
+        began_ms = nodes[0].clock.ms = nodes[0].clock.ms + 62_000
+        await nodes[0].watching.turn()
+        assert nodes[0].clock.ms - began_ms > 3000  # it was asked again
+        (alarm,) = (await nodes[1]("DescribeAlarms", AlarmNames=["hot"]))["MetricAlarms"]
+        assert alarm["StateValue"] == "OK"
+        assert alarm["StateReason"].endswith("Without the data points of n3.")
+
+    three(tmp_path, body)

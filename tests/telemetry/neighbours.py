@@ -1,0 +1,37 @@
+"""Several nodes' telemetry in one process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pileus.telemetry.others import DOWN, Answerer, Heard
+
+
+class Neighbours:
+    """``telemetry.others.Others`` of one node among ``all`` in one process."""
+
+    def __init__(self, number: int, all_nodes: list[Neighbours]) -> None:
+        self.name, self.number = f"n{number}", number
+        self.answers: dict[str, Answerer] = {}
+        self.down = False
+        self.late = False
+        self._all = all_nodes
+        all_nodes.append(self)
+
+    def offer(self, what: str, answer: Answerer) -> None:
+        self.answers[what] = answer
+
+    async def ask(self, what: str, question: Any) -> Heard:
+        heard = Heard()
+        for other in self._all:
+            if other is not self and other.down:
+                heard.missing[other.name] = DOWN
+            elif other is not self and other.late:
+                heard.missing[other.name] = "it did not answer within 1 s"
+            elif other is not self:
+                heard.answers[other.name] = await asyncio.to_thread(other.answers[what], question)
+        return heard
+
+    def close(self) -> None:
+        return None
