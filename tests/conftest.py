@@ -18,6 +18,31 @@ import pytest
 from botocore.config import Config
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
+# What starts, kills and measures whole clouds, clusters and browsers of its own.
+LARGE = ("acceptance", "console", "runtime", "supervisor")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order, and for several workers (``-n 2 --dist loadgroup``) what may run side by side.
+
+    Tests with clouds of their own are one group, for one worker: never two of them at a time.
+    Every other file is a group of its own. The tests that share three nodes come last in theirs,
+    those that take nodes away last of all, so that the nodes run no longer than they are used."""
+    for item in items:
+        group = "clouds" if _is_large(item) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_order)
+
+
+def _is_large(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    starts = hasattr(getattr(item, "module", None), "new_cloud")
+    return starts or "own_cloud" in names or item.path.parent.name in LARGE
+
+
+def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
+    names = getattr(item, "fixturenames", ())
+    return not _is_large(item), "three_nodes" in names, "parting_nodes" in names
 
 
 def pileus(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:

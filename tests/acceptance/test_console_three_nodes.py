@@ -3,17 +3,15 @@ still there, and it catches up when it is started again (C5, S5, S6)."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from lab.rig import Rig, RigNode, until
+from lab.rig import RigNode, until
 from tests import programs
-from tests.conftest import SOURCE, Cloud
+from tests.acceptance import nodes as cluster
+from tests.conftest import Cloud
 from tests.console.conftest import Visit, browser
 
 __all__ = ["browser"]  # a fixture here, too
@@ -33,19 +31,6 @@ class Reached(Cloud):
         return f"https://{self._address}:8443"
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    words = [sys.executable, "-m", "pileus.cli"]
-    with Rig(3, words, {"PYTHONPATH": str(SOURCE)}, base=tmp_path) as made:
-        yield made
-        for node in made.nodes:
-            print(node.name, node.log()[-3000:])
-
-
-def _alive(node: RigNode) -> bool:
-    return [n["health"] for n in node.nodes().values()] == ["alive"] * 3
-
-
 def _items(node: RigNode, keys: dict[str, str]) -> Any:
     return boto3.resource(
         "dynamodb",
@@ -57,14 +42,10 @@ def _items(node: RigNode, keys: dict[str, str]) -> Any:
 
 
 @pytest.mark.timeout(240)
-def test_a_node_is_stopped_from_another_and_comes_back(rig: Rig, browser: Any) -> None:
-    first, second, third = rig.nodes
-    token = first.init()
-    first.up()
-    second.join(token, first)
-    third.join(token, second)
-    until(lambda: _alive(first), 30, "three nodes that see each other alive")
-    keys = first.keys()
+def test_a_node_is_stopped_from_another_and_comes_back(
+    three_nodes: cluster.Cloud, browser: Any
+) -> None:
+    first, third, keys = three_nodes.rig.nodes[0], three_nodes.rig.nodes[2], three_nodes.keys
     table = _items(first, keys).create_table(
         TableName="orders",
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],

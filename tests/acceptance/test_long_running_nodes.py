@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.rig import API_PORT, Rig, RigNode, until
-from tests.conftest import SOURCE
+from lab.rig import API_PORT, RigNode, until
+from tests.acceptance.nodes import Cloud
 from tests.services.longrunning.client import Refused, Services
 
 HEALTH = {"Path": "/", "IntervalSeconds": 0.5}
@@ -33,15 +30,6 @@ class At:
         return self.node.endpoint
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    words = [sys.executable, "-m", "pileus.cli"]
-    with Rig(3, words, {"PYTHONPATH": str(SOURCE)}, base=tmp_path) as made:
-        yield made
-        for node in made.nodes:
-            print(node.name, node.log()[-3000:])
-
-
 def placed(api: Services, name: str, copies: int) -> Counter[str]:
     """Where healthy copies are, once there are as many as wished."""
 
@@ -57,10 +45,9 @@ def placed(api: Services, name: str, copies: int) -> Counter[str]:
 
 
 @pytest.mark.timeout(240)
-def test_services_are_spread_and_moved(rig: Rig) -> None:
-    rig.form()
-    keys = rig.nodes[0].keys()
-    apis = [Services(At(node, keys)) for node in rig.nodes]
+def test_services_are_spread_and_moved(three_nodes: Cloud) -> None:
+    nodes = three_nodes.rig.nodes[:3]
+    apis = [Services(At(node, three_nodes.keys)) for node in nodes]
     apis[0].create("spread", Copies=3, Route="/spread/*", HealthCheck=HEALTH)
     apis[1].create("single", Copies=1, Route="/single/*", HealthCheck=HEALTH)
     where = placed(apis[2], "spread", 3)
@@ -74,8 +61,8 @@ def test_services_are_spread_and_moved(rig: Rig) -> None:
             assert status == 200 and told["path"] == "/x", told
             assert "x-pileus-hop" not in told["headers"] or name == "single"
 
-    lost = next(n for n in rig.nodes if n.name == home or home.endswith(n.name[1:]))
-    living = [api for api, node in zip(apis, rig.nodes, strict=True) if node is not lost]
+    lost = next(n for n in nodes if n.name == home)
+    living = [api for api, node in zip(apis, nodes, strict=True) if node is not lost]
     began = time.monotonic()
     lost.kill()
     for api in living:
@@ -85,6 +72,8 @@ def test_services_are_spread_and_moved(rig: Rig) -> None:
     print(f"node lost: single answers at both others after {time.monotonic() - began:.1f} s")
     where = placed(living[0], "spread", 3)
     assert home not in where and sorted(where.values()) == [1, 2], where
+    for name in ("spread", "single"):
+        living[0]("DELETE", f"/{name}")
 
 
 def answered(api: Services, name: str) -> Any:

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.rig import NodeFailed, Rig, RigNode, until
+from lab.rig import NodeFailed, RigNode, until
 from tests.acceptance import functions
-from tests.acceptance.nodes import TABLE, At, Cloud, Load, all_alive, make_table, rigged
+from tests.acceptance.nodes import TABLE, At, Cloud, Load, all_alive
 
 NOTING = f"""
 import boto3
@@ -25,23 +23,11 @@ def handler(event, context):
 """
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigged(4, tmp_path) as made:
-        yield made
-
-
 @pytest.mark.timeout(240)
-def test_nodes_come_and_go_and_the_work_goes_on(rig: Rig) -> None:
-    first, second, third, fourth = rig.nodes
-    cloud = Cloud(rig)
-    token = first.init()
-    first.up()
-    second.join(token, first)
-    third.join(token, first)
-    cloud.keys = first.keys()
-    until(lambda: all_alive(second), 20, "three nodes")
-    make_table(cloud.client("dynamodb", first))
+def test_nodes_come_and_go_and_the_work_goes_on(parting_nodes: Cloud) -> None:
+    cloud = parting_nodes
+    first, second, third, fourth = cloud.rig.nodes
+    token = first.run("token").split()[-1]
     _make_events(At(cloud, first))
     load = Load(cloud, [first, second])
     try:

@@ -1,0 +1,38 @@
+"""Three nodes that the tests of several files share: they take longer to begin than to break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.grown import Grown
+from tests.acceptance.nodes import Cloud
+
+
+@pytest.fixture(scope="session")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
+    made = Grown(tmp_path_factory.mktemp("three"))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def three_nodes(grown: Grown) -> Iterator[Cloud]:
+    """Nodes n1, n2 and n3, alive and without a fault; a host for a fourth that is not one yet.
+
+    Name what you make uniquely. Kill, freeze and cut off what you like: it is mended for the next
+    test, and where that does not work there are others. Tests that use it run one after the other,
+    at the end."""
+    yield grown.whole()
+    for node in grown.nodes:
+        print(node.name, node.log()[-3000:])  # pytest shows it when the test failed
+
+
+@pytest.fixture
+def parting_nodes(grown: Grown, three_nodes: Cloud) -> Iterator[Cloud]:
+    """``three_nodes`` for a test that takes some of them away for good: it is the last."""
+    yield three_nodes
+    grown.close()
