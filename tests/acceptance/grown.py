@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from lab.rig import NodeFailed, Rig, RigNode, until
+from lab.rig import NodeFailed, RigNode, until
 from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
 
 EARLY = {f"early{number}" for number in range(20)}
