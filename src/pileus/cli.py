@@ -167,17 +167,27 @@ def config_(home: Path | None, as_json: bool) -> None:
 @main.command()
 @HOME
 @JSON
+@click.option("--here", is_flag=True, help="This node only, not all nodes.")
 @told
-def top(home: Path | None, as_json: bool) -> None:
-    """Watch it work: requests, latencies, errors, CPU and memory, every second."""
+def top(home: Path | None, as_json: bool, here: bool) -> None:
+    """Watch it work: requests, latencies, errors, CPU and memory of all nodes, every second."""
+    from pileus import start_node
     from pileus import top as looking
+    from pileus.nodes import places
 
-    config, _ = running_cloud(home)
+    config, cloud = running_cloud(home)
+
+    def look() -> looking.Seen:
+        if here or places.load(config.home) is None:
+            return looking.here(config.home)
+        series = "/_pileus/series?newest=1&node=all"
+        return looking.everywhere(start_node.ask(config, cloud, "GET", series))
+
     if as_json:
-        click.echo(json.dumps(looking.told(looking.look(config.home))))
+        click.echo(json.dumps(looking.told_all(look())))
         return
     try:
-        looking.watch(config.home, click.echo)
+        looking.watch(look, click.echo)
     except KeyboardInterrupt:
         click.echo("")
 

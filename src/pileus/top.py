@@ -1,22 +1,22 @@
-"""``pileus top``: what this machine's cloud does now, a line per process and per operation.
+"""``pileus top``: what the cloud does now, a line per node, per process and per operation.
 
-It reads the series of the last seconds from the home, as the API would tell them.
+On one machine it reads the series of the last seconds from the home; of several nodes, the API
+tells them.
 """
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pileus.telemetry import collect, rings
-from pileus.telemetry.series import split
+from pileus.errors import Unavailable
+from pileus.telemetry.newest import Now, look
 
-LOOK_BACK_S = 4  # the newest second may not be written yet
+NODE_WIDTH = 8
 CLEAR = "\x1b[H\x1b[2J"
 TOP = (
     ("requests_per_second", "requests/s", 1.0, 1),
@@ -43,37 +43,36 @@ OPERATIONS = (
     ("requests_refused_per_second", "refused/s", 1.0, 1),
     ("requests_failed_per_second", "failed/s", 1.0, 1),
 )
+WORST = ("latency_p50_seconds", "latency_p99_seconds")  # of several nodes; rates are sums
 Column = tuple[str, str, float, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
-    """The newest number of each series and the second it is of (0: nobody measures)."""
+class Seen:
+    """What each node does now; one machine's name is ``""``. ``missing``: node → why it tells
+    nothing."""
 
-    at_s: int
-    values: dict[str, float]
-
-    def of(self, metric: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """By labels."""
-        found = {}
-        for name, value in self.values.items():
-            held, labels = split(name)
-            if held == metric:
-                found[tuple(sorted(labels.items()))] = value
-        return found
+    nodes: dict[str, Now]
+    missing: dict[str, str] = field(default_factory=dict)
 
 
-def look(home: Path) -> Now:
-    """The newest whole second of the series under ``home``."""
-    folder = collect.seconds_folder(home)
-    names = rings.names(folder)
-    end = int(time.time()) + 1
-    held = rings.read(folder, names, end - LOOK_BACK_S, end)
-    for back in range(LOOK_BACK_S - 1, -1, -1):
-        values = {n: v[back] for n, v in held.items() if not math.isnan(v[back])}
-        if values:
-            return Now(end - LOOK_BACK_S + back, values)
-    return Now(0, {})
+def here(home: Path) -> Seen:
+    """This machine alone."""
+    return Seen({"": look(home)})
+
+
+def everywhere(answer: dict[str, Any]) -> Seen:
+    """What ``/_pileus/series?node=all&newest=1`` answered."""
+    nodes = {name: Now(told["at"], told["values"]) for name, told in answer["nodes"].items()}
+    return Seen(nodes, answer["missing"])
+
+
+def told_all(seen: Seen) -> dict[str, Any]:
+    """For ``--json``: of one machine as ``told``; else ``{"nodes": {name: told}, "missing"}``."""
+    if set(seen.nodes) == {""}:
+        return told(seen.nodes[""])
+    nodes = {name: told(now) for name, now in sorted(seen.nodes.items())}
+    return {"nodes": nodes, "missing": seen.missing}
 
 
 def told(now: Now) -> dict[str, Any]:
@@ -106,28 +105,47 @@ def _operations(now: Now) -> dict[tuple[str, str], dict[str, float]]:
     return dict(sorted(busy, key=lambda pair: -pair[1]["requests_per_second"]))
 
 
-def picture(now: Now, width: int, height: int) -> str:
+def picture(seen: Seen, width: int, height: int) -> str:
     """The screen."""
-    if not now.at_s:
+    newest = max((now.at_s for now in seen.nodes.values()), default=0)
+    if not newest:
         return "nobody measures here: is the cloud just starting?"
-    stamp = time.strftime("%H:%M:%S", time.localtime(now.at_s))
-    lines = [f"pileus {stamp}"]
-    lines.append("   ".join(f"{word} {_shown(now.values, c)}" for c in TOP if (word := c[1])))
+    lines = [f"pileus {time.strftime('%H:%M:%S', time.localtime(newest))}"]
+    if set(seen.nodes) == {""}:
+        values = seen.nodes[""].values
+        lines.append("   ".join(f"{c[1]} {_shown(values, c)}" for c in TOP))
+    else:
+        lines.append(_heading("node", TOP, NODE_WIDTH))
+        lines += [_row(n, now.values, TOP, NODE_WIDTH) for n, now in sorted(seen.nodes.items())]
+        lines += [f"{name:<{NODE_WIDTH}} {why}" for name, why in sorted(seen.missing.items())]
     lines += ["", _heading("process", PROCESSES)]
-    parts = told(now)["processes"]
-    lines += [_row(name, figures, PROCESSES) for name, figures in sorted(parts.items())]
+    for node, now in sorted(seen.nodes.items()):
+        for name, figures in sorted(told(now)["processes"].items()):
+            lines.append(_row(f"{node} {name}".strip(), figures, PROCESSES))
     lines += ["", _heading("operation", OPERATIONS)]
-    for (service, operation), figures in _operations(now).items():
+    for (service, operation), figures in _together(seen).items():
         lines.append(_row(f"{service} {operation}".strip(), figures, OPERATIONS))
     return "\n".join(line[:width] for line in lines[: height - 1])
 
 
-def _heading(what: str, columns: tuple[Column, ...]) -> str:
-    return f"{what:<40}" + "".join(f"{title:>13}" for _, title, _, _ in columns)
+def _together(seen: Seen) -> dict[tuple[str, str], dict[str, float]]:
+    """Operations of all nodes, busiest first: rates are sums, of latencies the worst counts."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for now in seen.nodes.values():
+        for key, figures in _operations(now).items():
+            held = found.setdefault(key, {})
+            for metric, value in figures.items():
+                known = held.get(metric, 0.0)
+                held[metric] = max(known, value) if metric in WORST else known + value
+    return dict(sorted(found.items(), key=lambda pair: -pair[1]["requests_per_second"]))
 
 
-def _row(name: str, figures: dict[str, float], columns: tuple[Column, ...]) -> str:
-    return f"{name:<40}" + "".join(f"{_shown(figures, column):>13}" for column in columns)
+def _heading(what: str, columns: tuple[Column, ...], first: int = 40) -> str:
+    return f"{what:<{first}}" + "".join(f"{title:>15}" for _, title, _, _ in columns)
+
+
+def _row(name: str, figures: dict[str, float], columns: tuple[Column, ...], first: int = 40) -> str:
+    return f"{name:<{first}}" + "".join(f"{_shown(figures, column):>15}" for column in columns)
 
 
 def _shown(figures: dict[str, float], column: Column) -> str:
@@ -136,9 +154,13 @@ def _shown(figures: dict[str, float], column: Column) -> str:
     return "-" if value is None else f"{value * scale:,.{digits}f}"
 
 
-def watch(home: Path, write: Callable[[str], None]) -> None:
-    """Draw every second until interrupted."""
+def watch(look_again: Callable[[], Seen], write: Callable[[str], None]) -> None:
+    """Draw every second until interrupted; a node that restarts is waited for."""
     while True:
         size = shutil.get_terminal_size()
-        write(CLEAR + picture(look(home), size.columns, size.lines))
+        try:
+            drawn = picture(look_again(), size.columns, size.lines)
+        except Unavailable as error:
+            drawn = str(error)
+        write(CLEAR + drawn)
         time.sleep(1.0 - time.time() % 1.0 + 0.2)

@@ -27,12 +27,12 @@ def test_one_shot_tells_of_processes_and_operations(cloud: Cloud) -> None:
 
 
 def test_the_picture_fits_its_screen(tmp_path: Path) -> None:
-    assert "nobody measures" in top.picture(top.look(tmp_path), 80, 24)
+    assert "nobody measures" in top.picture(top.here(tmp_path), 80, 24)
     ring = rings.Ring(collect.seconds_folder(tmp_path), 1, 3600)
     ring.open()
     busy = {f"requests_per_second{{operation=O{i},service=s3}}": 1.0 + i for i in range(50)}
     ring.append(time.time(), busy | {"requests_per_second": 1275.0, "process_up{process=x}": 1.0})
-    lines = top.picture(top.look(tmp_path), 100, 24).splitlines()
+    lines = top.picture(top.here(tmp_path), 100, 24).splitlines()
     assert len(lines) == 23 and max(map(len, lines)) <= 100
     assert "requests/s 1,275.0" in lines[1]
     operations = [line for line in lines if line.startswith("s3 ")]

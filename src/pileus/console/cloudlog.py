@@ -4,7 +4,8 @@
 
 ``at`` is local time as written; ``limit`` 1 to 200 (50); ``level`` warning (default), error or
 info. Permission: ``pileus:ReadCloudLog`` on ``arn:pileus:cluster::ACCOUNT:log``, in the cloud's
-first account. Only the log's last part is read.
+first account. Only the log's last part is read. ``node=all``: of all nodes, each
+event with its ``node``; ``missing`` tells of the nodes that did not answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
+from pileus.telemetry.others import Others
 
 PATH = "/_pileus/log"
 TAIL_BYTES = 512 * 1024
@@ -39,6 +41,8 @@ class LogDoor:
     def __init__(self, parts: Parts) -> None:
         self._file: Path = parts.config.path("run", "pileus.log")
         self._account = parts.config.account
+        self._others: Others = parts.others
+        parts.others.offer("console.log", lambda question: self._newest(*question))
 
     def access(self, request: HttpRequest, principal: Principal) -> Sequence[Access]:
         if request.method != "GET" or request.path != PATH:
@@ -55,9 +59,26 @@ class LogDoor:
             message = f"level is one of {', '.join(LEVELS)}; limit is 1 to {LIMIT_MAX}"
             told = {"__type": "ValidationException", "message": message}
             return HttpResponse(400, headers, orjson.dumps(told))
-        text = await asyncio.to_thread(_tail, self._file)
-        found = [e for e in events(text) if WORDS[e["level"]] >= level]
-        return HttpResponse(200, headers, orjson.dumps({"events": found[: -int(limit) - 1 : -1]}))
+        if asked.get("node") == "all":
+            answer = await self._everywhere(int(limit), level)
+        else:
+            answer = {"events": await asyncio.to_thread(self._newest, int(limit), level)}
+        return HttpResponse(200, headers, orjson.dumps(answer))
+
+    async def _everywhere(self, limit: int, level: int) -> dict[str, Any]:
+        own, heard = await asyncio.gather(
+            asyncio.to_thread(self._newest, limit, level),
+            self._others.ask("console.log", [limit, level]),
+        )
+        parts = {**heard.answers, self._others.name: own}
+        found = [event | {"node": node} for node, part in parts.items() for event in part]
+        found.sort(key=lambda event: event["at"], reverse=True)
+        return {"events": found[:limit], "missing": heard.missing}
+
+    def _newest(self, limit: int, level: int) -> list[dict[str, Any]]:
+        """This node's, newest first. Blocking."""
+        found = [e for e in events(_tail(self._file)) if WORDS[e["level"]] >= level]
+        return found[: -limit - 1 : -1]
 
 
 def _tail(file: Path) -> str:

@@ -72,6 +72,10 @@ class Station:
         self._scrub = Scrub(blobs, self._named, self._is_named)
         for metric, name in METRICS.items():
             meters.gauge(metric, partial(self._count, name))
+        meters.gauge("pileus_log_behind", self._behind)
+        meters.gauge("pileus_log_copy", lambda: float(self._copy_of_log()))
+        for health in ("alive", "slow", "down"):
+            meters.gauge("pileus_nodes", partial(self._seen, health), health=health)
         self._copies = Copies(store, self._client, self._operator, members, self._beats)
         self._door = NodeDoor(config.home, blobs.local, self._status)
         self._door.mount(compare.PATH, compare.Digests(store, rules).serve)
@@ -210,6 +214,19 @@ class Station:
 
     def _count(self, name: str) -> float:
         return float(getattr(self._scrub.counts, name))
+
+    # -- numbers, each asked for once a second ------------------------------------------------
+
+    def _behind(self) -> float:
+        judged = self._beats.judged(self._members.arrived())
+        return float(max((j.applied for j in judged.values()), default=0) - self._own()[0])
+
+    def _copy_of_log(self) -> int:
+        return 2 if "log-leader" in self._log_roles else 1 if self._log_roles else 0
+
+    def _seen(self, health: str) -> float:
+        judged = self._beats.judged(self._members.arrived())
+        return float(sum(j.health == health for j in judged.values()))
 
     # -- blobs -------------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ Any process answers for all: the counters are read from the files the others pub
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,7 @@ Blocks = dict[tuple[str, Labels], list[float]]
 
 @dataclass
 class Exposition:
-    """``text`` may be asked any time, from any thread but one at a time."""
+    """``text`` may be asked any time, from any thread."""
 
     home: Path
     supervisor: int
@@ -46,12 +47,17 @@ class Exposition:
     _processes: machine.Processes = field(init=False)
     _shares: dict[str, float] = field(default_factory=dict)
     _slow_at: float = -1e9
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._readings = Readings(self.home)
         self._processes = machine.Processes(self.supervisor)
 
     def text(self) -> str:
+        with self._turn:
+            return self._text()
+
+    def _text(self) -> str:
         readings = list(self._readings.all())
         samples: Samples = {}
         blocks: Blocks = {}
@@ -166,6 +172,33 @@ def _family(name: str, samples: Iterable[tuple[Labels, float]]) -> Iterator[str]
     yield f"# TYPE {name} {known.kind}"
     for labels, value in sorted(samples):
         yield f"{name}{_told(labels)} {_number(value)}"
+
+
+def joined(texts: Mapping[str, str], up: Mapping[str, bool]) -> str:
+    """Several nodes' texts as one: families together, each sample labelled with its node. ``up``:
+    which of the nodes asked are told of."""
+    families: dict[str, list[str]] = {}
+    for node, text in sorted(texts.items()):
+        mark = f'node="{_escaped(node)}"'
+        family: list[str] = []
+        for line in text.splitlines():
+            if line.startswith("# HELP "):
+                family = families.setdefault(line, [])
+            elif line.startswith("#"):
+                family[:] = family or [line]
+            else:
+                family.append(_marked(line, mark) if node else line)
+    lines = [line for head, family in families.items() for line in (head, *family)]
+    nodes = [((("node", node),), float(is_up)) for node, is_up in up.items() if node]
+    return "\n".join([*lines, *(_family("pileus_node_up", nodes) if nodes else ())]) + "\n"
+
+
+def _marked(sample: str, mark: str) -> str:
+    name, brace, rest = sample.partition("{")
+    if brace:
+        return f"{name}{{{mark},{rest}"
+    name, _, value = sample.partition(" ")
+    return f"{name}{{{mark}}} {value}"
 
 
 def _told(labels: Labels) -> str:

@@ -78,6 +78,25 @@ def test_every_metric_told_is_in_the_documents(cloud: Cloud) -> None:
     assert len([line for line in text.splitlines() if line.startswith("# TYPE ")]) == len(told)
 
 
+def test_other_programs_tell_through_the_same_door(cloud: Cloud) -> None:
+    bearer = _bearer(cloud)
+    status, text = _get(cloud, "/_pileus/metrics?part=caddy", bearer)
+    assert status == 200 and "caddy_reverse_proxy_upstreams_healthy" in text
+    status, text = _get(cloud, "/_pileus/metrics?part=log", bearer)
+    assert status == 400 and "no server of the log" in text
+    assert _get(cloud, "/_pileus/metrics?part=disk", bearer)[0] == 400
+    assert _get(cloud, "/_pileus/metrics?part=caddy&node=all", bearer)[0] == 400
+
+
+def test_one_machine_is_all_nodes(cloud: Cloud) -> None:
+    status, text = _get(cloud, "/_pileus/metrics?node=all", _bearer(cloud))
+    assert status == 200 and _samples(text)['pileus_process_up{process="front-0"}'] == 1
+    told = _series(cloud, name="cpu_cores", node="all")
+    assert told["missing"] == {} and [s["name"] for s in told["series"]] == ["cpu_cores"]
+    newest = _series(cloud, newest="1", node="all")
+    assert newest["nodes"][""]["values"]["cpu_cores"] > 0
+
+
 @pytest.mark.parametrize("path", ["/_pileus/metrics", "/_pileus/series"])
 def test_nobody_reads_without_a_right(cloud: Cloud, path: str) -> None:
     assert _get(cloud, path, {})[0] == 400

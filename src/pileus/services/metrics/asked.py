@@ -3,6 +3,7 @@
 ``name`` (again for more; ``*`` stands for anything), ``from`` and ``to`` (seconds since 1970, or
 negative: that long ago), ``step`` (seconds; 1). Up to the hours kept by the second, numbers are of
 the second; beyond, or where ``step`` is whole minutes over long spans, of the minute.
+``node``: of other nodes, too (``everywhere``).
 """
 
 from __future__ import annotations
@@ -22,10 +23,18 @@ LONG_S = 2 * 3600
 Query = dict[str, list[str]]
 
 
-def answer(home: Path, query: Query) -> dict[str, Any]:
+def fixed(query: Query) -> Query:
+    """The same question with its span told in seconds since 1970: the same one to every node."""
+    if not any(query.get("name", [])):
+        return query
+    first, end, step = _span(query)
+    return query | {"from": [str(first)], "to": [str(end)], "step": [str(step)]}
+
+
+def answer(home: Path, query: Query, lenient: bool = False) -> dict[str, Any]:
     """``{"series": [{"name", "metric", "labels", "unit"}]}``, or with names ``{"from", "to",
     "step", "times": […], "series": [{…, "values": [number or null]}]}``. ``ValueError`` says what
-    is wrong with the question."""
+    is wrong with the question. ``lenient``: a name that is not known is left out."""
     unknown = query.keys() - {"name", "from", "to", "step"}
     if unknown:
         raise ValueError(f"unknown parameter: {', '.join(sorted(unknown))}")
@@ -33,7 +42,7 @@ def answer(home: Path, query: Query) -> dict[str, Any]:
     patterns = [p for p in query.get("name", []) if p]
     if not patterns:
         return {"now": int(time.time()), "series": [_described(name) for name in known]}
-    names = _chosen(patterns, known)
+    names = _chosen(patterns, known, lenient)
     first, end, step = _span(query)
     if len(names) * (end - first) // step > NUMBERS_MAX:
         raise ValueError(f"more than {NUMBERS_MAX} numbers: take fewer names or a larger step")
@@ -59,15 +68,15 @@ def _described(name: str) -> dict[str, Any]:
     return {"name": name, "metric": metric, "labels": labels, "unit": catalogue.unit(metric)}
 
 
-def _chosen(patterns: list[str], known: list[str]) -> list[str]:
+def _chosen(patterns: list[str], known: list[str], lenient: bool) -> list[str]:
     chosen: dict[str, None] = {}
     for pattern in patterns:
         if "*" in pattern:
             chosen.update(dict.fromkeys(n for n in known if fnmatchcase(n, pattern)))
-        elif pattern not in known:
-            raise ValueError(f"no series is called {pattern!r}")
-        else:
+        elif pattern in known:
             chosen[pattern] = None
+        elif not lenient:
+            raise ValueError(f"no series is called {pattern!r}")
     if len(chosen) > NAMES_MAX:
         raise ValueError(f"more than {NAMES_MAX} series at once")
     return list(chosen)

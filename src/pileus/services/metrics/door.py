@@ -21,7 +21,8 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
-from pileus.services.metrics import asked
+from pileus.services.metrics import asked, programs
+from pileus.services.metrics.everywhere import Everywhere
 from pileus.telemetry import prometheus
 
 Admit = Callable[[HttpRequest, str, str, Access], Principal]
@@ -37,16 +38,35 @@ class Door:
         self._config = parts.config
         self._admit = admit
         self._home: Path = parts.config.home
+        self._here = parts.others.name
         self._exposition = prometheus.Exposition(self._home, os.getppid())
+        self._everywhere = Everywhere(self._home, parts.others, self._exposition.text)
         self._token = ""
 
     async def metrics(self, request: HttpRequest) -> HttpResponse:
-        """The counters of all processes of this node, in Prometheus's text format."""
+        """The counters of all processes of this node, in Prometheus's text format. ``node``: of
+        these nodes, or of ``all``; ``part``: what another program tells of itself."""
         refused = self._refused(request)
         if refused is not None:
             return refused
-        text = await asyncio.to_thread(self._exposition.text)
+        told = parse_qs(request.query, keep_blank_values=True, max_num_fields=200)
+        try:
+            text = await self._text(told)
+        except ValueError as error:
+            return _error(AwsError("ValidationException", str(error)))
+        except OSError as error:
+            return _error(AwsError("ServiceUnavailable", f"It does not answer: {error}", 503))
         return HttpResponse(200, [("content-type", TEXT)], text.encode())
+
+    async def _text(self, query: dict[str, list[str]]) -> str:
+        unknown = query.keys() - {"node", "part"}
+        if unknown or len(query) > 1:
+            raise ValueError("one of node and part can be given")
+        if "part" in query:
+            return await programs.text(self._home, query["part"][-1])
+        if "node" in query:
+            return await self._everywhere.text(query["node"])
+        return await asyncio.to_thread(self._exposition.text)
 
     async def series(self, request: HttpRequest) -> HttpResponse:
         """Without ``name`` the list of series; else their numbers (see ``asked``)."""
@@ -55,7 +75,10 @@ class Door:
             return refused
         try:
             told = parse_qs(request.query, keep_blank_values=True, max_num_fields=200)
-            answer = await asyncio.to_thread(asked.answer, self._home, told)
+            if "node" in told or "newest" in told:
+                answer = await self._everywhere.series({"node": [self._here], **told})
+            else:
+                answer = await asyncio.to_thread(asked.answer, self._home, told)
         except ValueError as error:
             return _error(AwsError("ValidationException", str(error)))
         headers = [("content-type", JSON), ("cache-control", "no-store")]
