@@ -42,7 +42,8 @@ def _is_large(item: pytest.Item) -> bool:
 
 def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
     names = getattr(item, "fixturenames", ())
-    return not _is_large(item), "three_nodes" in names, "parting_nodes" in names
+    parting = "parting_nodes" in names
+    return not _is_large(item), parting or "three_nodes" in names, parting
 
 
 def pileus(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:

@@ -130,6 +130,8 @@ class Front:
                 self.edge.serve_proxied, viewers, instant=known_viewers, meters=meters, name="edge"
             )
         )
+        if self.station is not None:
+            await self.station.announce()
         if self.platform is not None:
             watch_state(meters, self.parts.store)
             await self.platform.start()

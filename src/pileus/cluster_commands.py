@@ -54,7 +54,8 @@ def token(home: Path | None) -> None:
 @JSON
 @told
 def nodes(home: Path | None, as_json: bool) -> None:
-    """The nodes: where they are, alive, slow or down and since when, how far behind."""
+    """The nodes: where they are, alive, slow or down and since when, how far behind; what moves,
+    how much is left, and what each node's part in the last move was."""
     from pileus import start_node
 
     config, cloud = running_cloud(home)
@@ -64,6 +65,8 @@ def nodes(home: Path | None, as_json: bool) -> None:
         return
     for each in told["nodes"]:
         click.echo(start_node.line(each))
+    for each in told["moves"]:
+        click.echo(start_node.move_line(each))
 
 
 @click.command()

@@ -114,7 +114,34 @@ def line(node: dict[str, Any]) -> str:
     roles = ",".join(node["roles"])
     here = "*" if node["here"] else " "
     where = f"{node['address']}:{node['port']}"
-    return f"{here} {node['name']:<5} {where:<22} {node['state']:<9} {health:<32} {lag}  {roles}"
+    move = node.get("move")
+    moving = f"  moving: {_left(move)}, {_megabytes(move['bytes'])} so far" if move else ""
+    about = f"{node['name']:<5} {where:<22} {node['state']:<9} {health:<32} {lag}"
+    return f"{here} {about}  {roles}{moving}"
+
+
+def move_line(move: dict[str, Any]) -> str:
+    """One node's part in the last move it saw the end of."""
+    ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(move["ended_ms"] / 1000))
+    seconds = (move["ended_ms"] - move["since_ms"]) / 1000
+    parts = [
+        f"{word} {move[name]} blobs ({_megabytes(move[name + '_bytes'])})"
+        for name, word in (("fetched", "fetched"), ("given", "gave"), ("dropped", "let go of"))
+        if move[name]
+    ]
+    if move["state_bytes"]:
+        parts.insert(0, f"fetched the state ({_megabytes(move['state_bytes'])})")
+    done = ", ".join(parts) or "had nothing to move"
+    to = ",".join(move["keepers"])
+    return f"  move to {to}: {move['node']} {done}; done {ended} after {seconds:.1f} s"
+
+
+def _left(move: dict[str, Any]) -> str:
+    return "counting" if move["left"] < 0 else f"{move['left']} blobs left"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def drain(config: Config, cloud: Running, name: str | None, undo: bool) -> str:

@@ -25,14 +25,7 @@ def three_nodes(grown: Grown) -> Iterator[Cloud]:
 
     Name what you make uniquely. Kill, freeze and cut off what you like: it is mended for the next
     test, and where that does not work there are others. Tests that use it run one after the other,
-    at the end."""
+    at the end; last of all the file that takes nodes away (its fixture is ``parting_nodes``)."""
     yield grown.whole()
     for node in grown.nodes:
         print(node.name, node.log()[-3000:])  # pytest shows it when the test failed
-
-
-@pytest.fixture
-def parting_nodes(grown: Grown, three_nodes: Cloud) -> Iterator[Cloud]:
-    """``three_nodes`` for a test that takes some of them away for good: it is the last."""
-    yield three_nodes
-    grown.close()

@@ -11,6 +11,7 @@ from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
 EARLY = {f"early{number}" for number in range(20)}
 EARLY_OBJECT = b"e" * 700_000
 BUCKET = "grown"
+REBUILD_S = "4"  # matters only where there is a fourth node
 
 
 class Grown:
@@ -30,7 +31,8 @@ class Grown:
             self.close()
         if self._cloud is None:
             with contextlib.ExitStack() as opened:
-                cloud = _grow(Cloud(opened.enter_context(rigged(4, self._base))))
+                rig = opened.enter_context(rigged(4, self._base, rebuild_after_s=REBUILD_S))
+                cloud = _grow(Cloud(rig))
                 self._open = opened.pop_all()
             self._cloud = cloud
         return self._cloud

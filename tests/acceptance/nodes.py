@@ -26,10 +26,12 @@ ONCE = Config(retries={"max_attempts": 0}, connect_timeout=1, read_timeout=8)
 
 
 @contextmanager
-def rigged(count: int, base: Path) -> Iterator[Rig]:
-    """Hosts for ``count`` nodes of this checkout; their logs are printed at the end."""
+def rigged(count: int, base: Path, **settings: str) -> Iterator[Rig]:
+    """Hosts for ``count`` nodes of this checkout; their logs are printed at the end. ``settings``
+    go to every node."""
     words = [sys.executable, "-m", "pileus.cli"]
-    with Rig(count, words, {"PYTHONPATH": str(SOURCE)}, base=base) as made:
+    env = {f"PILEUS_{name.upper()}": value for name, value in settings.items()}
+    with Rig(count, words, {"PYTHONPATH": str(SOURCE), **env}, base=base) as made:
         yield made
         for node in made.nodes:
             print(node.name, node.log()[-3000:])

@@ -1,18 +1,29 @@
-"""Nodes drain, leave, join and are replaced under load; the work done once for all moves with them
-(C3, C5, F6)."""
+"""Nodes join, die, drain and leave under load; data, the log's copies and the work done once for
+all move with them (C1, C3, C5, F6, S6, S7).
+
+Each test goes on where the one before it ended.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.rig import NodeFailed, RigNode, until
 from tests.acceptance import functions
-from tests.acceptance.nodes import TABLE, At, Cloud, Load, all_alive
+from tests.acceptance.grown import Grown
+from tests.acceptance.nodes import TABLE, At, Cloud, all_alive
+from tests.acceptance.spread import BODY, Spread, even, served, told
 
+OBJECTS = 120
+EVEN_S = 2.0
+FOUR = ["n1", "n2", "n3", "n4"]
 NOTING = f"""
 import boto3
 def handler(event, context):
@@ -23,27 +34,50 @@ def handler(event, context):
 """
 
 
-@pytest.mark.timeout(240)
-def test_nodes_come_and_go_and_the_work_goes_on(parting_nodes: Cloud) -> None:
-    cloud = parting_nodes
-    first, second, third, fourth = cloud.rig.nodes
-    token = first.run("token").split()[-1]
-    _make_events(At(cloud, first))
-    load = Load(cloud, [first, second])
-    try:
-        _drained(cloud, first, second)
-        assert "has left" in third.run("leave")
-        with pytest.raises(NodeFailed, match="has left its cluster"):
-            third.up()
-        fourth.join(token, second)
-        until(lambda: all_alive(second, ("n1", "n2", "n4")), 20, "the fourth instead of the third")
-        load.stop()
-        assert load.failures == [] and len(load.acknowledged) > 50
-    finally:
-        load.stop()
-    _one_dies(cloud, [first, second, fourth])
-    for node in (first, second, fourth):
-        assert set(load.acknowledged) <= set(cloud.items(node)), node.name
+class Parting(Cloud):
+    """``early``: the names of the blobs that are there before a node joins."""
+
+    early: frozenset[str] = frozenset()
+    acknowledged: tuple[str, ...] = ()
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud.rig)
+        self.keys = cloud.keys
+        self.token = cloud.rig.nodes[0].run("token").split()[-1]
+
+
+@pytest.fixture(scope="module")
+def parting_nodes(grown: Grown) -> Iterator[Parting]:
+    """The three nodes that tests share, and a host for a fourth."""
+    made = Parting(grown.whole())
+    _make_objects(made)
+    _make_events(At(made, made.rig.nodes[0]))
+    yield made
+    for node in made.rig.nodes:
+        print(node.name, node.log()[-3000:])
+    grown.close()
+
+
+def blobs(node: RigNode) -> dict[str, Path]:
+    return {path.name: path for path in (node.home / "blobs").glob("??/*")}
+
+
+def _make_objects(cloud: Parting) -> None:
+    """Blobs on three nodes, of some time ago: what is younger than an hour stays where it is."""
+    s3, living = cloud.client("s3", cloud.rig.nodes[0]), cloud.rig.nodes[:3]
+    s3.create_bucket(Bucket="spread")
+    before = set().union(*(blobs(node) for node in living))
+    for number in range(OBJECTS):
+        s3.put_object(Bucket="spread", Key=f"early{number}", Body=BODY + b"%d" % number)
+
+    def on_all() -> frozenset[str]:
+        return frozenset.intersection(*(frozenset(blobs(node)) - before for node in living))
+
+    until(lambda: len(on_all()) >= OBJECTS, 20, "three copies of each")
+    cloud.early = on_all()
+    for node in living:
+        for name in cloud.early:
+            os.utime(node.home / "blobs" / name[:2] / name, (time.time() - 7200,) * 2)
 
 
 def _make_events(at: At) -> None:
@@ -59,10 +93,92 @@ def _make_events(at: At) -> None:
     )
     arn = lambda_.get_function(FunctionName="noting")["Configuration"]["FunctionArn"]
     s3.create_bucket(Bucket="noted")
-    told = [{"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}]
+    asked = [{"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}]
     s3.put_bucket_notification_configuration(
-        Bucket="noted", NotificationConfiguration={"LambdaFunctionConfigurations": told}
+        Bucket="noted", NotificationConfiguration={"LambdaFunctionConfigurations": asked}
     )
+
+
+def _moves(cloud: Cloud, node: RigNode, keepers: list[str]) -> dict[str, dict[str, Any]]:
+    """Each node's part in the move to ``keepers``, once all have done theirs."""
+    moves = {m["node"]: m for m in told(cloud, node)["moves"] if m["keepers"] == keepers}
+    return moves if set(keepers) <= set(moves) else {}
+
+
+def _is_even(cloud: Parting, load: Spread, nodes: Sequence[RigNode]) -> None:
+    """Requests answered in some seconds, and blobs."""
+    until(lambda: sorted(load.now) == [n.name for n in nodes], 5, "all are announced")
+    before = {node.name: served(cloud, node) for node in nodes}
+    time.sleep(EVEN_S)
+    requests = {node.name: served(cloud, node) - before[node.name] for node in nodes}
+    kept = {node.name: len(cloud.early & set(blobs(node))) for node in nodes}
+    print(f"requests in {EVEN_S} s {requests}, blobs {kept}")
+    assert even(requests) <= 0.2 and even(kept) <= 0.2
+
+
+@pytest.mark.timeout(180)
+def test_a_fourth_node_joins_under_load(parting_nodes: Parting) -> None:
+    cloud = parting_nodes
+    first, second, _, fourth = cloud.rig.nodes
+    load = Spread(cloud, {node.name: node for node in cloud.rig.nodes})
+    try:
+        time.sleep(1)
+        began = time.monotonic()
+        fourth.join(cloud.token, second)
+        joined_s = time.monotonic() - began
+        moves = until(lambda: _moves(cloud, first, FOUR), 40, "the move to four has ended")
+        moved_s = time.monotonic() - began
+        _is_even(cloud, load, cloud.rig.nodes)
+    finally:
+        load.stop()
+    assert load.failures == [] and len(load.acknowledged) > 50
+    came, dropped = moves["n4"], sum(move["dropped"] for move in moves.values())
+    assert came["state_bytes"] > 0 and came["fetched"] > OBJECTS / 2 and dropped > OBJECTS / 2
+    assert "move to n1,n2,n3,n4: n4 fetched the state" in first.run("nodes")
+    assert set(load.acknowledged) <= set(cloud.items(fourth))
+    cloud.acknowledged += tuple(load.acknowledged)
+    print(
+        f"joined after {joined_s:.1f} s, moved after {moved_s:.1f} s: state"
+        f" {came['state_bytes'] / 1e6:.1f} MB, {came['fetched']} blobs"
+        f" ({came['fetched_bytes'] / 1e6:.1f} MB); {dropped} let go of by the others;"
+        f" {len(load.acknowledged)} writes"
+    )
+
+
+@pytest.mark.timeout(180)
+def test_a_drained_node_hands_over_and_one_leaves_under_load(parting_nodes: Parting) -> None:
+    cloud = parting_nodes
+    first, second, third, fourth = cloud.rig.nodes
+    load = Spread(cloud, {node.name: node for node in cloud.rig.nodes})
+    try:
+        _drained(cloud, first, second)
+        began = time.monotonic()
+        assert "has left" in third.run("leave")
+        left_s = time.monotonic() - began
+        until(lambda: all_alive(second, ("n1", "n2", "n4")), 20, "the third is gone")
+        until(lambda: _moves(cloud, first, ["n1", "n2", "n4"]), 40, "the move has ended")
+        _is_even(cloud, load, [first, second, fourth])
+    finally:
+        load.stop()
+    assert load.failures == [] and len(load.acknowledged) > 50
+    with pytest.raises(NodeFailed, match="has left its cluster"):
+        third.up()
+    moves = [m for m in told(cloud, first)["moves"] if m["keepers"] == ["n1", "n2", "n4"]]
+    moved = sum(m["given"] + m["fetched"] for m in moves)
+    moved_bytes = sum(m["given_bytes"] + m["fetched_bytes"] for m in moves)
+    print(f"left after {left_s:.1f} s: {moved} blobs ({moved_bytes / 1e6:.1f} MB) moved")
+    assert "n3" in {m["node"] for m in moves} and moved > OBJECTS / 2
+    cloud.acknowledged += tuple(load.acknowledged)
+
+
+def _drained(cloud: Cloud, first: RigNode, second: RigNode) -> None:
+    """A drained node hands over the work for all, and gets it back only when it is asked to."""
+    holder = _holder(second)
+    first.run("drain", holder)
+    until(lambda: _holder(second) not in ("", holder), 10, "another does the work for all")
+    noted = _cause(cloud, first, "drained")
+    until(lambda: noted <= set(cloud.items(second)), 15, "events while one is drained")
+    first.run("drain", holder, "--undo")
 
 
 def _cause(cloud: Cloud, node: RigNode, word: str) -> set[str]:
@@ -78,32 +194,23 @@ def _holder(node: RigNode) -> str:
     return next((n for n, told in node.nodes().items() if "background" in told["roles"]), "")
 
 
-def _drained(cloud: Cloud, first: RigNode, second: RigNode) -> None:
-    """A drained node hands over the work for all, and gets it back only when it is asked to."""
-    holder = _holder(second)
-    first.run("drain", holder)
-    until(lambda: _holder(second) not in ("", holder), 10, "another does the work for all")
-    noted = _cause(cloud, first, "drained")
-    until(lambda: noted <= set(cloud.items(second)), 15, "events while one is drained")
-    first.run("drain", holder, "--undo")
-
-
-def _one_dies(cloud: Cloud, nodes: list[RigNode]) -> None:
-    """Who does the work for all dies: what was asked before and after is done."""
-    holder = _holder(nodes[0])
+@pytest.mark.timeout(180)
+def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
+    """What was asked before and after is done."""
+    cloud = parting_nodes
+    first, second, _, fourth = cloud.rig.nodes
+    nodes = [first, second, fourth]
+    holder = _holder(first)
     dead = next(n for n in nodes if n.name == holder)
     living = [n for n in nodes if n is not dead]
     noted = _cause(cloud, living[0], "before")
     dead.kill()
     began = time.monotonic()
     noted |= _cause(cloud, living[1], "after")
-    until(lambda: noted <= _noted(cloud, living[0]), 30, "events after the holder died")
+    until(lambda: noted <= set(cloud.items(living[0])), 30, "events after the holder died")
     print(f"events flow {time.monotonic() - began:.1f} s after the node died")
     assert _holder(living[0]) in {n.name for n in living}
     dead.up()
     until(lambda: all_alive(dead, [n.name for n in nodes]), 20, "it is back")
-
-
-def _noted(cloud: Cloud, node: RigNode) -> set[str]:
-    found: dict[str, Any] = cloud.items(node)
-    return set(found)
+    for node in nodes:
+        assert set(cloud.acknowledged) <= set(cloud.items(node)), node.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.nodes.beats import BEAT_S, DOWN_S, Beats
+from pileus.nodes.beats import BEAT_S, DOWN_S, Beats, Own
 from tests.hub.conftest import TurnedClock
 
 NAMES = ["n1", "n2", "n3"]
@@ -13,7 +13,7 @@ class Net:
 
     def __init__(self) -> None:
         self.clock = TurnedClock()
-        self.nodes = {n: Beats(n, self.clock, lambda: (7, [], -1)) for n in NAMES}
+        self.nodes = {n: Beats(n, self.clock, lambda: Own(7, [])) for n in NAMES}
         self.cut: set[tuple[str, str]] = set()
         self.frozen: set[str] = set()
 

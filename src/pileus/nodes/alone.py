@@ -49,6 +49,9 @@ class Alone:
         await begin()
         self._task = asyncio.create_task(self._wait_for_second(), name="second node")
 
+    async def announce(self) -> None:
+        """There is nobody to tell."""
+
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()

@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,23 +28,35 @@ SUBJECT = "nodes.beat"
 class Beat(msgspec.Struct):
     """``sees``: node → seconds since its last beat came. ``roles``: what it does for all.
     ``left``: of a node that leaves, blobs that it has not handed over yet (-1: it has not
-    looked)."""
+    looked). ``move``: of its part in a move under way, ``{"since_ms", "left", "bytes"}``."""
 
     name: str
     applied: int
     roles: list[str]
     sees: dict[str, float]
     left: int = -1
+    move: dict[str, int] | None = None
+
+
+class Own(NamedTuple):
+    """What a node tells of itself: see ``Beat``."""
+
+    applied: int
+    roles: list[str]
+    left: int = -1
+    move: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """``health``: alive, slow or down, since ``since_ms`` (the judge's clock)."""
+    """``health``: alive, slow or down, since ``since_ms`` (the judge's clock). ``move``: see
+    ``Beat``."""
 
     health: str
     since_ms: int
     applied: int
     roles: tuple[str, ...] = ()
+    move: dict[str, int] | None = None
 
 
 @dataclass
@@ -58,9 +70,7 @@ class _Peer:
 class Beats:
     """One node's view. ``own`` tells its own applied position and roles."""
 
-    def __init__(
-        self, name: str, clock: Any, own: Callable[[], tuple[int, list[str], int]]
-    ) -> None:
+    def __init__(self, name: str, clock: Any, own: Callable[[], Own]) -> None:
         self._name = name
         self._clock = clock
         self._own = own
@@ -71,10 +81,11 @@ class Beats:
 
     def beat(self) -> bytes:
         """What to send now."""
-        applied, roles, left = self._own()
+        own = self._own()
         now_s = self._clock.monotonic()
         sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
-        return msgspec.json.encode(Beat(self._name, applied, roles, sees, left))
+        beat = Beat(self._name, own.applied, own.roles, sees, own.left, own.move)
+        return msgspec.json.encode(beat)
 
     def received(self, data: bytes) -> None:
         """A beat came; what cannot be read is logged and forgotten."""
@@ -109,17 +120,21 @@ class Beats:
     def judged(self, names: Iterable[str]) -> dict[str, Judgement]:
         """Each of ``names``: one that was never heard counts as down since this node began."""
         told: dict[str, Judgement] = {}
-        applied, roles, _ = self._own()
+        own = self._own()
         for name in names:
             peer = self._peers.get(name)
             if name == self._name:
-                told[name] = Judgement("alive", self._began_ms, applied, tuple(roles))
+                roles = tuple(own.roles)
+                told[name] = Judgement("alive", self._began_ms, own.applied, roles, own.move)
             elif peer is None:
                 told[name] = Judgement("down" if self._silent(name) else "slow", self._began_ms, 0)
             else:
                 beat = peer.beat
-                roles_of = tuple(beat.roles) if peer.health != "down" else ()
-                told[name] = Judgement(peer.health, peer.since_ms, beat.applied, roles_of)
+                known = (peer.health, peer.since_ms, beat.applied)
+                if peer.health == "down":
+                    told[name] = Judgement(*known)
+                else:
+                    told[name] = Judgement(*known, tuple(beat.roles), beat.move)
         return told
 
     def held_dead(self, name: str, members: Iterable[str]) -> bool:
@@ -141,7 +156,7 @@ class Beats:
     def handed_over(self, name: str) -> bool:
         """Whether a leaving node has given all its blobs to others, or cannot any more."""
         if name == self._name:
-            return self._own()[2] == 0
+            return self._own().left == 0
         peer = self._peers.get(name)
         return peer is None or peer.health == "down" or peer.beat.left == 0
 

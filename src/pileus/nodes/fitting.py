@@ -46,6 +46,7 @@ class Fitting:
         self.clustered = cluster.engine == places.CLUSTER
         told = config.path("run", "nodes.json")
         self.asking = Asking(self.members, Files(config.home).folder, told)
+        self._fetched_bytes = 0  # of another node's state, to begin from
 
     @property
     def name(self) -> str:
@@ -73,7 +74,8 @@ class Fitting:
         try:
             while True:
                 try:
-                    await fetch_checkpoint(peers, self._config.home, target, at_least)
+                    told = await fetch_checkpoint(peers, self._config.home, target, at_least)
+                    self._fetched_bytes += told.size
                     return
                 except Unavailable:
                     if asyncio.get_running_loop().time() > deadline:
@@ -92,7 +94,8 @@ class Fitting:
     ) -> Station | Alone:
         """What the first process of the node runs beside the services."""
         if isinstance(blobs, ClusterBlobs):
-            made = Station(self._config, self.members, store, clock, blobs, rules, meters)
+            fetched = self._fetched_bytes
+            made = Station(self._config, self.members, store, clock, blobs, rules, meters, fetched)
             made.mount(PATH, self.asking.serve)
             return made
         return Alone(self._config, self.members, store, clock)

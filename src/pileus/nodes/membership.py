@@ -46,6 +46,23 @@ def rows(store: Any) -> list[dict[str, Any]]:
     return sorted(_rows(store), key=lambda row: _number(row["name"]))
 
 
+def moves(store: Any) -> list[dict[str, Any]]:
+    """Each node's part in the last move it saw the end of (``engine.cluster.blobs_moving.Move``,
+    with ``node`` and ``state_bytes``, the size of the state it began from)."""
+    prefix = keys.partition_prefix(TABLE, "moved")
+    told = [orjson.loads(r.value) for r in store.range(prefix, keys.after_prefix(prefix))]
+    return sorted(told, key=lambda row: (row["ended_ms"], _number(row["node"])))
+
+
+def moved(draft: Any, node: str, told: dict[str, Any]) -> None:
+    """``node`` has done its part in a move."""
+    draft.put_json(moved_key(node), told | {"node": node})
+
+
+def moved_key(name: str) -> bytes:
+    return keys.key(TABLE, "moved", name)
+
+
 def known(store: Any, cluster: Cluster) -> Cluster:
     """``cluster`` as the rows tell it now."""
     for node in nodes(store):
@@ -93,15 +110,21 @@ def admit(draft: Any, asked: Node, mark: str, nonce: str) -> Node:
 def arrive(draft: Any, node: Node) -> None:
     """A node says where it is now; a joining one has thereby arrived, and the next change may
     begin. Writes nothing when all is as told."""
-    row = draft.get_json(node_key(node.name))
-    if row is None or row["state"] in ("gone", "leaving"):
-        raise Refused(f"{node.name} is not a node of this cluster any more", "use a new --home")
+    check_stays(draft, node.name)
+    row = _existing(draft, node.name)
     places = {name: getattr(node, name) for name in ("address", *PORTS)}
     state = "member" if row["state"] == "joining" else row["state"]
     if row != row | places | {"state": state}:
         since = {"since_ms": draft.now_ms} if state != row["state"] else {}
         draft.put_json(node_key(node.name), row | places | {"state": state} | since)
     _release(draft, node.name)
+
+
+def check_stays(reader: Any, name: str) -> None:
+    """``Refused`` when ``name`` is no node of the cluster any more: it must not serve."""
+    row = reader.get_json(node_key(name))
+    if row is None or row["state"] in ("gone", "leaving"):
+        raise Refused(f"{name} is not a node of this cluster any more", "use a new --home")
 
 
 def drain(draft: Any, name: str, undo: bool = False) -> None:

@@ -1,6 +1,6 @@
 """What an operator sees and asks of the nodes: ``/_pileus/nodes``, signed like any request.
 
-    GET   /_pileus/nodes                     {"cluster", "here", "nodes": […]}
+    GET   /_pileus/nodes                     {"cluster", "here", "nodes": […], "moves": […]}
     POST  /_pileus/nodes/NAME/drain          no new work for it; ``undrain``: work again
     POST  /_pileus/nodes/NAME/leave          it goes for good; done when its state is ``gone``
 
@@ -69,7 +69,7 @@ class Operating:
     def _list(self) -> dict[str, Any]:
         cluster = places.load(self._config.home)
         if cluster is None:
-            return {"cluster": "", "here": "", "nodes": []}
+            return {"cluster": "", "here": "", "nodes": [], "moves": []}
         judged = self._judged()
         newest = max((j.applied for j in judged.values()), default=0)
         shown = []
@@ -85,8 +85,10 @@ class Operating:
                 | {"applied": seen.applied if seen else None}
                 | {"lag": newest - seen.applied if seen else None}
                 | {"roles": list(seen.roles) if seen else []}
+                | {"move": seen.move if seen else None}
             )
-        return {"cluster": cluster.id, "here": cluster.name, "nodes": shown}
+        moves = membership.moves(self._store)
+        return {"cluster": cluster.id, "here": cluster.name, "nodes": shown, "moves": moves}
 
 
 def told(status: int, answer: dict[str, Any]) -> HttpResponse:

@@ -17,13 +17,14 @@ from pileus import __version__
 from pileus.config import Config
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.blobs import ClusterBlobs
+from pileus.engine.cluster.blobs_moving import Move
 from pileus.engine.cluster.blobs_scrub import Scrub
 from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.nats_client import Client
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.nodes import background, beats, compare, membership, places
 from pileus.nodes.background import Background
-from pileus.nodes.beats import Beats
+from pileus.nodes.beats import Beats, Own
 from pileus.nodes.copies import Copies
 from pileus.nodes.door import Handler, NodeDoor
 from pileus.nodes.members import Members, log_settings
@@ -46,12 +47,14 @@ METRICS = {
     "pileus_blobs_fetched_total": "fetched",
     "pileus_blobs_dropped_total": "dropped",
     "pileus_blobs_missing": "missing",
+    "pileus_blobs_moved_bytes_total": "moved_bytes",
 }
 Step = Callable[[], Awaitable[None]]
 
 
 class Station:
-    """Made when the state is current; ``begin`` and ``cease`` are the work for all."""
+    """Made when the state is current; ``begin`` and ``cease`` are the work for all.
+    ``fetched_bytes``: of the state this node began from, if it was another's."""
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Station:
         blobs: ClusterBlobs,
         rules: Mapping[str, Rule],
         meters: Meters,
+        fetched_bytes: int = 0,
     ) -> None:
         assert isinstance(store.log, ClusterLog)
         self._config, self._members = config, members
@@ -69,7 +73,10 @@ class Station:
         self._log: ClusterLog = store.log
         self._client: Client = store.log.client
         self._beats = Beats(members.name, clock, self._own)
-        self._scrub = Scrub(blobs, self._named, self._is_named)
+        kept = (store.get_json(membership.moved_key(members.name)) or {}).get("keepers", [])
+        self._fetched_bytes = fetched_bytes
+        self._scrub = Scrub(blobs, self._named, self._is_named, moved=self._moved, kept=kept)
+        meters.gauge("pileus_move_blobs_left", lambda: float(self._left()))
         for metric, name in METRICS.items():
             meters.gauge(metric, partial(self._count, name))
         meters.gauge("pileus_log_behind", self._behind)
@@ -89,7 +96,7 @@ class Station:
         self._door.mount(prefix, handler)
 
     async def start(self, begin: Step, cease: Step) -> None:
-        """Open the door, arrive, beat; the work begins when it is this node's turn."""
+        """Open the door between nodes; the rest waits for ``announce``."""
 
         async def begin_all() -> None:
             await begin()
@@ -103,14 +110,21 @@ class Station:
             self._store, self._clock, self._members.name, self._beats, begin_all, cease_all
         )
         here = self._members.started.here
+        if self._store.get(membership.ABOUT) is not None:  # else it is about to found the cluster
+            membership.check_stays(self._store, here.name)
         self._server = await serve(
             self._door.serve,
             (self._config.bind, here.node_port),
             tls=server_context(Files(self._config.home).folder),
             client=self._members.known,
         )
-        await self._arrive()
         await self._client.subscribe(beats.SUBJECT, cb=self._heard)
+
+    async def announce(self) -> None:
+        """Requests are answered now: arrive, beat; the work for all begins when it is this node's
+        turn. Who is told of a node earlier would ask in vain."""
+        assert self._background is not None
+        await self._arrive()
         told = self._config.path("run", "nodes.json")
         beating = beats.run(self._beats, self._clock, self._send, self._members.arrived, told)
         self._tasks = [
@@ -167,10 +181,33 @@ class Station:
 
     # -- beats -------------------------------------------------------------------------------
 
-    def _own(self) -> tuple[int, list[str], int]:
+    def _own(self) -> Own:
         works = self._background is not None and self._background.working
         roles = [*(["background"] if works else []), *self._log_roles]
-        return self._store.replica.applied, roles, self._scrub.counts.left
+        told, move = None, self._scrub.move
+        if move is not None and self._scrub.moving:
+            came = move.fetched_bytes + move.given_bytes
+            told = {"since_ms": move.since_ms, "left": move.left, "bytes": came}
+        return Own(self._store.replica.applied, roles, self._scrub.counts.left, told)
+
+    def _left(self) -> int:
+        """Blobs a move under way has still before it."""
+        move = self._scrub.move
+        return max(0, move.left) if move is not None and self._scrub.moving else 0
+
+    async def _moved(self, move: Move) -> None:
+        """Write down what a move was, where everybody sees it."""
+        told = asdict(move) | {"state_bytes": self._fetched_bytes}
+        await self._store.transact(lambda draft: membership.moved(draft, self._members.name, told))
+        self._fetched_bytes = 0
+        log.info(
+            "the move to %s is done here after %.1f s: %d blobs (%d bytes) fetched,"
+            " %d (%d) given, %d (%d) let go of",
+            ",".join(move.keepers),
+            (move.ended_ms - move.since_ms) / 1000,
+            *(move.fetched, move.fetched_bytes, move.given, move.given_bytes),
+            *(move.dropped, move.dropped_bytes),
+        )
 
     async def _look_at_log(self) -> None:
         """Whether this node has a whole copy of the log, and leads it (by the servers' word: to
@@ -193,7 +230,7 @@ class Station:
         self._beats.received(message.data)
 
     def _status(self) -> dict[str, Any]:
-        applied, roles, _ = self._own()
+        applied, roles, *_ = self._own()
         holder = background.holder(self._store)
         disk = os.statvfs(self._config.home)
         return {

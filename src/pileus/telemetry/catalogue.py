@@ -52,6 +52,8 @@ METRICS = {
         Metric("pileus_blobs_fetched_total", "counter", "Copies brought from other nodes."),
         Metric("pileus_blobs_dropped_total", "counter", "Copies that belong elsewhere, let go."),
         Metric("pileus_blobs_missing", "gauge", "Copies that should be here and cannot be had."),
+        Metric("pileus_blobs_moved_bytes_total", "counter", "Blobs fetched, or given by a leaver."),
+        Metric("pileus_move_blobs_left", "gauge", "Blobs still to move as a node came or went."),
         Metric("pileus_telemetry_bytes", "gauge", "The file of log lines and data points."),
         Metric("pileus_connections", "gauge", "Client connections that are open."),
         Metric("pileus_received_bytes_total", "counter", "Bytes that clients sent."),
