@@ -177,9 +177,12 @@ class Front:
         self.parts.meters.close()
 
     def health(self, request: HttpRequest) -> HttpResponse:
-        """``GET /_pileus/health``: 200 with JSON when ready."""
+        """``GET /_pileus/health``: 200 with JSON when ready, or ``degraded``: without most nodes
+        of the cluster only eventual reads are answered."""
+        degraded = self.parts.store.degraded
         told = {
-            "status": "ready" if self.ready else "starting",
+            "status": ("degraded" if degraded else "ready") if self.ready else "starting",
+            **({"why": degraded} if degraded else {}),
             "version": __version__,
             "front": self.index,
             "region": self.config.region,

@@ -31,6 +31,7 @@ from pileus.supervisor import (
 )
 
 HEALTHY_SECONDS_MAX = 30.0
+DEGRADED_SECONDS_MAX = 20.0  # nodes that start together find each other within that
 CURRENT_SECONDS_MAX = 600.0  # a new node may have much to fetch
 PORTS = ("port", "edge_port", "edge_tls_port")
 NODE_PORTS = places.PORTS
@@ -154,6 +155,10 @@ def greet(config: Config, apps: str, pid: int) -> None:
             sites = deploy.addresses(_app(apps), outputs, cloud.edge)
         except Unavailable as e:
             failure = Unavailable(f"{apps} is not deployed: {e}", e.hint)
+    told = healthy(cloud.endpoint) or {}
+    if told.get("status") == "degraded":
+        click.secho(f"DEGRADED: only eventual reads are answered ({told['why']})", fg="yellow")
+        click.echo("  more than half of the nodes must be up: `pileus nodes` tells which are down")
     if config.dev:
         click.secho("DEV MODE: any credentials act as the account's owner.", fg="yellow", bold=True)
     keys = credentials(config)
@@ -219,10 +224,13 @@ def wait_healthy(config: Config, pid: int = 0) -> Running:
     its process (``pid``, or the one that runs there) ends or time runs out."""
     home = config.home
     node = places.load(home) is not None
-    deadline = time.monotonic() + (CURRENT_SECONDS_MAX if node else HEALTHY_SECONDS_MAX)
+    begun = time.monotonic()
+    deadline = begun + (CURRENT_SECONDS_MAX if node else HEALTHY_SECONDS_MAX)
     while time.monotonic() < deadline:
         cloud = running(home)
-        if cloud and healthy(cloud.endpoint):
+        told = healthy(cloud.endpoint) if cloud else None
+        late = time.monotonic() > begun + DEGRADED_SECONDS_MAX
+        if cloud and told and (late or told["status"] != "degraded"):
             return cloud
         if (pid and not _lives(pid)) or (not pid and cloud is None):
             break

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Cloud, new_cloud
+from tests.spread import SpreadCloud
 from tests.suites import conformance, dynalite, s3
 
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "suites.json"
@@ -45,25 +46,28 @@ SETTINGS = {
 
 
 @contextmanager
-def cloud() -> Iterator[Cloud]:
-    home = Path(tempfile.mkdtemp(prefix="pileus-suites-"))
+def cloud(nodes: int = 1) -> Iterator[Cloud]:
+    """A cloud to run against, of one machine or of three nodes, in turn connection by
+    connection."""
+    place = Path(tempfile.mkdtemp(prefix="pileus-suites-"))
+    home = place / "home"
     os.environ["PILEUS_ACCOUNTS"] = f"{s3.ALT},{s3.TENANT}"
     os.environ |= SETTINGS
-    made = new_cloud(home)
+    made = new_cloud(home) if nodes == 1 else SpreadCloud(home)
     try:
         yield made.up()
     finally:
         made.down()
-        shutil.copy(home / "run" / "pileus.log", "var/suites-cloud.log")
-        shutil.rmtree(home, ignore_errors=True)
+        Path("var/suites-cloud.log").write_text(made.log())
+        shutil.rmtree(place, ignore_errors=True)
 
 
-def run(directory: Path, only: str, words: list[str]) -> dict[str, dict[str, Any]]:
+def run(directory: Path, only: str, words: list[str], nodes: int) -> dict[str, dict[str, Any]]:
     """The counts of each suite found below ``directory``."""
     out = Path("var")
     out.mkdir(exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
-    with cloud() as made:
+    with cloud(nodes) as made:
         for suite in SUITES:
             if only not in ("", suite):
                 continue
@@ -112,10 +116,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--only", choices=SUITES, default="", help="one suite")
+    parser.add_argument("--nodes", type=int, choices=(1, 3), default=1)
     parser.add_argument("--record", action="store_true", help="keep the counts in docs/suites.json")
     parser.add_argument("words", nargs="*", help="passed on to pytest")
     wish = parser.parse_args()
-    found = run(wish.dir, wish.only, wish.words)
+    found = run(wish.dir, wish.only, wish.words, wish.nodes)
     if not found:
         print(f"no suite below {wish.dir}: see python -m tests.suites.run --help", file=sys.stderr)
         return 2

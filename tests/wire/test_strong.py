@@ -12,14 +12,8 @@ import pytest
 
 from pileus.errors import Unavailable
 from pileus.services.call import HttpRequest, HttpResponse
-from pileus.wire.names import SERVICES
-from pileus.wire.router import Route
 from pileus.wire.strong import StrongDoor, seen_by_all
 
-TARGETS = {
-    f"DynamoDB_20120810.{name}": Route(SERVICES["dynamodb"], name, "json", {})
-    for name in ("GetItem", "Query", "PutItem", "DescribeTable")
-}
 
 
 class Desk:
@@ -31,7 +25,7 @@ class Desk:
         self.error: Exception | None = None
         self._answer = answer or (lambda told: HttpResponse(200))
         api: Any = SimpleNamespace(
-            router=SimpleNamespace(targets=TARGETS),
+            router=SimpleNamespace(door=lambda r: r.path.startswith("/_") or None),
             handle=lambda request: self._answer(self.told),
             answers=SimpleNamespace(failed=lambda *told: HttpResponse(503)),
             request_id=lambda: "id",
@@ -78,6 +72,10 @@ def packed(request: HttpRequest) -> HttpRequest:
         (HttpRequest("PUT", "/bucket/key", "", {}), 1),
         (HttpRequest("GET", "/_pileus/health", "", {}), 0),
         (HttpRequest("GET", "/_pileus/kv/t/k", "", {}), 1),
+        (HttpRequest("GET", "/_site/bucket/key", "", {}), 1),
+        (HttpRequest("GET", "/bucket/key", "", {"x-pileus-read": "eventual"}), 0),
+        (HttpRequest("HEAD", "/_pileus/kv/t/k", "", {"x-pileus-read": "eventual"}), 0),
+        (HttpRequest("PUT", "/bucket/key", "", {"x-pileus-read": "eventual"}), 1),
     ],
 )
 def test_what_waits(request_: HttpRequest, barriers: int) -> None:
@@ -106,6 +104,28 @@ def test_without_most_nodes_strong_reads_are_unavailable_and_eventual_ones_go_on
     desk.error = Unavailable("the log has no leader now")
     assert desk.ask(table("GetItem", b'{"ConsistentRead": true}')).status == 503
     assert desk.ask(table("GetItem")).status == 200
+
+
+def test_what_people_ask_is_answered_without_the_log_and_waits_for_it_once() -> None:
+    desk = Desk()
+
+    async def ask() -> HttpResponse:
+        result = desk.door.handle(HttpRequest("GET", "/_site/bucket/key", "", {}))
+        return result if isinstance(result, HttpResponse) else await result
+
+    async def run() -> None:
+        desk.error = Unavailable("the log has no leader now")
+        assert [(await ask()).status for _ in range(3)] == [200, 200, 200]
+        assert desk.barriers == 1
+        desk.error = None
+        async with asyncio.timeout(5):
+            while not desk.told:  # it looks whether the log is back
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        before = desk.barriers
+        assert (await ask()).status == 200 and desk.barriers == before + 1
+
+    asyncio.run(run())
 
 
 def test_which_calls_between_services_wait() -> None:

@@ -113,6 +113,13 @@ class WriterLog(Log, Protocol):
         ...
 
 
+class SharedLog(WriterLog, Protocol):
+    """A log that other machines keep too: for a time it may be out of reach. ``stands`` is told why
+    nothing can be appended, "" when again it can."""
+
+    stands: Callable[[str], None]
+
+
 class Front(Protocol):
     """What a process that does not write needs of the one that does."""
 

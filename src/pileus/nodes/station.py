@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -124,7 +125,8 @@ class Station:
         """Requests are answered now: arrive, beat; the work for all begins when it is this node's
         turn. Who is told of a node earlier would ask in vain."""
         assert self._background is not None
-        await self._arrive()
+        self._log.alone = self._alone
+        arrived = await self._arrive()
         told = self._config.path("run", "nodes.json")
         beating = beats.run(self._beats, self._clock, self._send, self._members.arrived, told)
         self._tasks = [
@@ -132,6 +134,8 @@ class Station:
             asyncio.create_task(self._remember(), name="members"),
             asyncio.create_task(self._look_at_log(), name="log's copies"),
         ]
+        if not arrived:
+            self._tasks.append(asyncio.create_task(self._arrive_later(), name="arrival"))
         self._background.start()
         await self._scrub.start()
 
@@ -148,18 +152,36 @@ class Station:
         await self._hand_over()
         await self._blobs.stop()
 
-    async def _arrive(self) -> None:
-        """The first node records itself; every node tells where it is now."""
+    async def _arrive(self) -> bool:
+        """The first node records itself; every node tells where it is now. False: nothing can be
+        written now."""
         cluster = self._members.started
         while True:
             try:
                 if cluster.founder:
                     await self._store.transact(lambda draft: membership.found(draft, cluster))
                 await self._store.transact(lambda draft: membership.arrive(draft, cluster.here))
-                return
+                return True
+            except membership.Refused:
+                raise
+            except Unavailable as error:
+                log.warning("this node cannot tell where it is: %s", error)
+                return False
             except (Conflict, AwsError) as error:
                 log.info("arriving: %s", error)
             await self._clock.sleep(ARRIVE_PAUSE_S)
+
+    async def _arrive_later(self) -> None:
+        try:
+            while not await self._arrive():
+                await self._clock.sleep(LOOK_S)
+        except membership.Refused as error:
+            log.error("this node stops: %s", error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _alone(self) -> bool:
+        """Whether this node hears too few others for the log to go on."""
+        return not self._beats.among_most(self._members.arrived())
 
     async def _remember(self) -> None:
         """Keep the home's note of the nodes as the rows are: the next start needs it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pileus.engine import WriterLog
+from pileus.engine import SharedLog
 from pileus.state import checkpoint
 from pileus.state.database import PAGE_BYTES, STATE_FILE
 from pileus.state.groups import sync_directory, write_synced
@@ -33,7 +33,7 @@ class Clustered:
     entry ``at_least``, to the path ``target`` (``Unavailable`` when no node can give one);
     ``node`` is this node's name."""
 
-    make_log: Callable[[Callable[[Any], None], Callable[[Exception], None]], WriterLog]
+    make_log: Callable[[Callable[[Any], None], Callable[[Exception], None]], SharedLog]
     fetch: Fetch
     node: str
 

@@ -44,6 +44,7 @@ from pileus.state.versions import RuleBook
 log = logging.getLogger("pileus.state.store")
 T = TypeVar("T")
 MENDED_BY_COPY = (Behind, Corrupt, DamagedMessage, apsw.CorruptError, apsw.NotADBError)
+DEGRADED = "degraded"  # a file in ``run/`` of a node: why its log cannot be written
 ATTEMPTS_FREE = 3
 ATTEMPTS_MAX = 100
 
@@ -109,12 +110,14 @@ class Store:
         """Open the state and its log; begin from another node's state where this one's is of no
         use any more, as often as the log leaves the copy behind."""
         at_least = 0
+        self._stands("")
         if wished(self.home):
             await rebuild(self.home, cluster.fetch, at_least)
         while True:
             # Synced on most nodes' disks already; what this one loses, the log gives again.
             self.replica = self._replica(rules)
             log = cluster.make_log(self._committed, self._failed)
+            log.stands = self._stands
             self._writing(log)
             try:
                 await log.start(self.replica)
@@ -130,6 +133,22 @@ class Store:
                 raise
             self.strong = SharedBarrier(log.barrier).wait
             return
+
+    def _stands(self, why: str) -> None:
+        """Tell this node's processes that the log cannot be written, or can again."""
+        file = self.home / "run" / DEGRADED
+        if why:
+            file.write_text(why)
+        else:
+            file.unlink(missing_ok=True)
+
+    @property
+    def degraded(self) -> str:
+        """Why this node can only read what it has, possibly old ("": it can do everything)."""
+        try:
+            return (self.home / "run" / DEGRADED).read_text() if self.node else ""
+        except FileNotFoundError:
+            return ""
 
     def _replica(self, rules: Mapping[str, Rule] | RuleBook) -> SqliteReplica:
         try:

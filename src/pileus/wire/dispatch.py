@@ -13,7 +13,7 @@ from pileus.wire.api import Api
 from pileus.wire.failures import not_offered
 from pileus.wire.names import SERVICES
 from pileus.wire.protocols.scalars import read_time
-from pileus.wire.strong import seen_by_all
+from pileus.wire.strong import Patient, seen_by_all
 
 
 class Dispatcher:
@@ -23,14 +23,15 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._api: Api | None = None
-        self._barrier: Callable[[], Awaitable[int]] | None = None
+        self._patient: Patient | None = None
         self._parsers: Any = None
 
     def connect(self, api: Api, barrier: Callable[[], Awaitable[int]] | None = None) -> None:
         """Services are built with the dispatcher before the door that knows them all exists.
-        ``barrier``: what a strong read waits for on a cluster."""
+        ``barrier``: what a strong read waits for on a cluster. Whoever must not read what is old
+        has waited for one at the door; here it is for those that came by another."""
         self._api = api
-        self._barrier = barrier
+        self._patient = Patient(barrier) if barrier is not None else None
 
     async def __call__(
         self,
@@ -51,8 +52,8 @@ class Dispatcher:
             run = target.operations.get(operation) or target.direct.get(operation)
         if target is None or run is None:
             raise not_offered(SERVICES[service], operation)
-        if self._barrier is not None and seen_by_all(operation, params):
-            await self._barrier()
+        if self._patient is not None and seen_by_all(operation, params):
+            await self._patient.wait()
         if context:
             told = (*principal.context, *((k, v) for k, v in context.items()))
             principal = dataclasses.replace(principal, context=told)

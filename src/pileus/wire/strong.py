@@ -7,17 +7,28 @@ asks other services is not.) Writes of items need no barrier: their conditions a
 log's order. They begin at once, and only where they are refused, perhaps for what this node has not
 heard yet, wait for a barrier and begin again: a refused write has written nothing. On one machine
 none of this is in the way.
+
+While the log cannot be reached, what needs it is refused (503). What people's front ends ask (sites,
+distributions, APIs, functions' addresses, services) waits for a moment only and is answered from
+what this node has; so is a GET or HEAD that says ``x-pileus-read: eventual``.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
+from pileus.errors import Unavailable
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.api import Api
 from pileus.wire.router import Route
 
+log = logging.getLogger("pileus.wire.strong")
 Barrier = Callable[[], Awaitable[int]]
+PATIENCE_S, LOOK_S = 0.7, 0.3
+READ_AS = "x-pileus-read"
+TABLES = "DynamoDB_20120810."
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html
 EVENTUAL = frozenset({"GetItem", "Query", "Scan", "BatchGetItem"})
 DECIDED_IN_ORDER = frozenset(
@@ -36,12 +47,43 @@ _OWN = (
 )
 
 
+class Patient:
+    """A barrier that is waited for, but not long: when the log does not answer, nobody waits again
+    until it does."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+        self._looking: asyncio.Task[None] | None = None
+
+    async def wait(self) -> None:
+        if self._looking is not None:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._barrier()
+        except (Unavailable, TimeoutError) as error:
+            if self._looking is None:
+                log.warning("reading without the log (%s)", error or "it is slow")
+                self._looking = asyncio.create_task(self._until_it_answers(), name="log's return")
+
+    async def _until_it_answers(self) -> None:
+        while True:
+            try:
+                await self._barrier()
+                break
+            except Unavailable as error:
+                log.debug("the log does not answer yet: %s", error)
+                await asyncio.sleep(LOOK_S)
+        self._looking = None
+
+
 class StrongDoor:
     """Before an ``Api``; ``handle`` is the server's handler."""
 
     def __init__(self, api: Api, barrier: Barrier) -> None:
         self._api = api
         self._barrier = barrier
+        self._patient = Patient(barrier)
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         operation = self._table_operation(request)
@@ -51,18 +93,30 @@ class StrongDoor:
         elif operation in DECIDED_IN_ORDER:
             if request.stream is None and "content-encoding" not in request.headers:
                 return self._at_once(request)
-        elif request.path.startswith(_OWN):
+        elif request.path.startswith(_OWN) or _content_with_old(request):
             return self._api.handle(request)
+        elif self._for_people(request):
+            return self._soon(request)
         return self._after(request)
+
+    def _for_people(self, request: HttpRequest) -> bool:
+        """Whether a door beside the AWS API answers this, and it is not one of the cloud's own."""
+        if request.path.startswith("/_pileus/"):
+            return False
+        return self._api.router.door(request) is not None
 
     def _table_operation(self, request: HttpRequest) -> str:
         """The name of a DynamoDB operation; "" for anything else."""
-        route: Route | None
         if type(request.head) is tuple:
-            route = request.head[0].route
-        else:
-            route = self._api.router.targets.get(request.headers.get("x-amz-target"))
-        return route.operation if route is not None and route.service.name == "dynamodb" else ""
+            route: Route = request.head[0].route
+            return route.operation if route.service.name == "dynamodb" else ""
+        target = request.headers.get("x-amz-target", "")
+        return target.removeprefix(TABLES) if target.startswith(TABLES) else ""
+
+    async def _soon(self, request: HttpRequest) -> HttpResponse:
+        await self._patient.wait()
+        result = self._api.handle(request)
+        return result if isinstance(result, HttpResponse) else await result
 
     async def _after(self, request: HttpRequest) -> HttpResponse:
         try:
@@ -78,6 +132,11 @@ class StrongDoor:
         if not 400 <= answer.status < 500 or _decided(answer):
             return answer
         return await self._after(request)
+
+
+def _content_with_old(request: HttpRequest) -> bool:
+    """Whether the caller wants what this node has, at once."""
+    return request.headers.get(READ_AS) == "eventual" and request.method in ("GET", "HEAD")
 
 
 def _may_ask(request: HttpRequest) -> bool:

@@ -28,6 +28,7 @@ from pileus.errors import Unavailable
 log = logging.getLogger("pileus.engine.log")
 CONNECT_S_MAX = 30.0
 START_S_MAX = 60.0
+ALONE_S = 6.0  # a node that has a state begins without the log then
 ASK_S = 1.0
 BARRIER_S_MAX = 10.0
 DRAIN_S_MAX = 5.0
@@ -52,7 +53,12 @@ class LogSettings:
 class ClusterLog:
     """See ``pileus.engine.Log``. ``committed(replica)`` runs on the applying thread after each
     commit, before anyone is answered; ``failed(error)`` on the loop when this replica can never
-    go on (``Behind``, ``LostEnd``, damaged or parted from the others): it must stop serving."""
+    go on (``Behind``, ``LostEnd``, damaged or parted from the others): it must stop serving.
+    ``stands(why)`` when nothing can be appended ("": again it can): what is applied here may be
+    read still. ``alone()``: whether this node hears too few others."""
+
+    stands: Callable[[str], None] = staticmethod(lambda why: None)
+    alone: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(
         self,
@@ -69,7 +75,8 @@ class ClusterLog:
 
     async def start(self, replica: Replica) -> None:
         """Find the stream, go on where the replica stands, and catch up. ``Behind`` when the
-        stream cannot bring this replica further."""
+        stream cannot bring this replica further. Where the servers have no leader a replica that
+        has a state begins with that, and catches up when they have."""
         self._loop = asyncio.get_running_loop()
         self._replica = replica
         s = self._settings
@@ -79,14 +86,20 @@ class ClusterLog:
         except TimeoutError as e:
             raise Unavailable("no log server answers", f"they are {', '.join(s.servers)}") from e
         try:
-            self.stream = await self._find()
-            await self._begin(where(replica, self.stream))
+            found = await self._find()
+            if found is None:
+                position = Position.unpack(replica.position)
+                self.stream = streams.unheard(position.stream)
+            else:
+                self.stream, position = found, where(replica, found)
+            await self._begin(position, heard=found is not None)
         except BaseException:
             await self.client.close()
             raise
 
-    async def _find(self) -> streams.StreamInfo:
-        deadline = self._loop.time() + START_S_MAX
+    async def _find(self) -> streams.StreamInfo | None:
+        """The newest stream; None when nobody tells and this replica can begin all the same."""
+        begun = self._loop.time()
         while True:
             try:
                 found = await streams.newest(self.client, self._settings.shard, ASK_S)
@@ -99,8 +112,10 @@ class ClusterLog:
                     "make it anew from the best replica: pileus renew-log",
                 )
             except Unavailable as e:
+                if self._replica.position and self._loop.time() > begun + ALONE_S:
+                    return None
                 why = e
-            if self._loop.time() > deadline:
+            if self._loop.time() > begun + START_S_MAX:
                 raise why
             await asyncio.sleep(0.2)
 
@@ -111,7 +126,7 @@ class ClusterLog:
             self.client, s.shard, s.found, base=replica.applied, chain=chain, near=s.near
         )
 
-    async def _begin(self, position: Position) -> None:
+    async def _begin(self, position: Position, heard: bool) -> None:
         subject = streams.subject(self._settings.shard, self.stream.epoch)
         session = os.urandom(log_messages.SESSION_BYTES)
         self._applier = Applier(
@@ -129,29 +144,42 @@ class ClusterLog:
             self._gone,
             self._look_for_newer,
         )
+        self._publisher.stands, self._publisher.alone = self.stands, lambda: self.alone()
         await self._publisher.start()
         self._delivery.start()
         try:
-            await self._catch_up()
+            if heard:
+                await self._catch_up()
+            else:
+                self._begin_alone("the log's servers have no leader")
         except BaseException:
             await self._halt(Unavailable("the log did not start"))
             raise
         self._started = True
 
     async def _catch_up(self) -> None:
-        """Wait until everything acknowledged before now is applied here."""
-        deadline, seen = self._loop.time() + START_S_MAX, self._applier.at
+        """Wait until everything acknowledged before now is applied here, as long as it goes on."""
+        knows = bool(self._replica.position)
+        patience_s = ALONE_S if knows else START_S_MAX
+        deadline, seen = self._loop.time() + patience_s, self._applier.at
         while True:
             try:
-                await self.barrier()
+                await asyncio.wait_for(self.barrier(), patience_s)
                 return
-            except Unavailable:
+            except (Unavailable, TimeoutError) as e:
                 if self._failure is not None:
                     raise self._failure
-                if self._applier.at == seen and self._loop.time() > deadline:
-                    raise
                 if self._applier.at != seen:
-                    deadline, seen = self._loop.time() + START_S_MAX, self._applier.at
+                    deadline, seen = self._loop.time() + patience_s, self._applier.at
+                elif self._loop.time() >= deadline:
+                    if not knows:
+                        raise
+                    self._begin_alone(str(e) or "the log does not answer")
+                    return
+
+    def _begin_alone(self, why: str) -> None:
+        log.warning("this node begins with the state it has: %s", why)
+        self._publisher.give_up(why)
 
     # -- the log's face ----------------------------------------------------------------------
 

@@ -27,8 +27,10 @@ MESSAGE_ENTRIES_MAX = 512
 IN_FLIGHT_MAX = 3
 APART_MAX = log_messages.WINDOW // 2
 REPEAT_S = 0.5
-GIVE_UP_S = 20.0
-TICK_S = 0.1
+GIVE_UP_S = 20.0  # longer than an election takes
+GIVE_UP_ALONE_S = 2.5  # too few nodes are heard: no election will come to an end
+TICK_S, PROBE_S = 0.1, 1.0
+MOST = "more than half of the nodes must be up: pileus nodes"
 BarrierReply = Callable[[int | Exception], None]
 
 
@@ -51,7 +53,15 @@ class _Sent:
 
 class Publisher:
     """One process's messages to one stream. ``lost(at)`` is called when the stream acknowledges
-    a place at or below ``reached()`` when it was sent: it has lost what it gave before."""
+    a place at or below ``reached()`` when it was sent: it has lost what it gave before.
+
+    ``down`` says why nothing can be appended now ("": it can): what comes then fails at once, and
+    an empty message is sent again and again until one of this process's is applied. ``stands`` is
+    told whenever that changes; ``alone()`` is whether this node hears too few others.
+    """
+
+    stands: Callable[[str], None] = staticmethod(lambda why: None)
+    alone: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(
         self,
@@ -75,6 +85,8 @@ class Publisher:
         self._due = False
         self._idle = asyncio.Event()
         self._why = ""
+        self.down = ""
+        self._probed = 0.0
         self._closed: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -88,6 +100,10 @@ class Publisher:
         """Entries and their replies, for the next message."""
         if self._closed is not None:
             raise self._closed
+        if self.down:
+            for _, reply in items:
+                self._loop.call_soon(reply, self._refusal())
+            return
         self._waiting.extend(items)
         self._soon()
 
@@ -97,6 +113,8 @@ class Publisher:
         way is waited for first."""
         if self._closed is not None:
             raise self._closed
+        if self.down:
+            raise self._refusal()
         self._barriers.append(reply)
         self._soon()
 
@@ -125,10 +143,13 @@ class Publisher:
             return None
         waiting = self._pack()
         barriers, self._barriers = self._barriers, []
+        return self._message(waiting, barriers)
+
+    def _message(self, waiting: list[Waiting], barriers: list[BarrierReply]) -> _Sent:
         self._number += 1
         entries = [entry for entry, _ in waiting]
         body = log_messages.pack(self._session, self._number, entries)
-        sent = flight[self._number] = _Sent(self._number, body, waiting, barriers)
+        sent = self._flight[self._number] = _Sent(self._number, body, waiting, barriers)
         sent.begun = self._loop.time()
         sent.reached = self._reached()
         return sent
@@ -158,22 +179,43 @@ class Publisher:
         """Send again what is not acknowledged; give up what took too long."""
         while True:
             await asyncio.sleep(TICK_S)
-            now = self._loop.time()
+            now, alone = self._loop.time(), self.alone()
+            oldest = next(iter(self._flight.values()), None)
+            if oldest is None and alone and now - self._probed > PROBE_S:
+                self._probe()
+            elif oldest is not None and not self.down:
+                if now - oldest.begun > (GIVE_UP_ALONE_S if alone else GIVE_UP_S):
+                    self.give_up("the log does not answer")
             for sent in list(self._flight.values()):
-                if now - sent.begun > GIVE_UP_S:
-                    self._give_up()
-                    break
-                elif not sent.acked and now - sent.last > REPEAT_S:
+                if not sent.acked and now - sent.last > REPEAT_S:
                     self._send(sent)
 
-    def _give_up(self) -> None:
-        """Nothing goes on: fail what is under way, and what waits behind it."""
+    def _probe(self) -> None:
+        """Find out whether the log goes on; nobody waits for it."""
+        self._probed = self._loop.time()
+        self._send(self._message([], []))
+
+    def give_up(self, why: str) -> None:
+        """Nothing goes on: fail what is under way, and what waits behind it; refuse what comes
+        until a probe is applied."""
         flight, self._flight = self._flight, {}
         waiting, self._waiting = self._waiting, []
         barriers, self._barriers = self._barriers, []
         error = self.unknown()
         for sent in (*flight.values(), _Sent(0, b"", waiting, barriers)):
             self._fail(sent, error)
+        self._stand(self._why or why)
+        self._probe()
+
+    def _stand(self, why: str) -> None:
+        if why != self.down:
+            self.down = why
+            log.warning("%s", f"nothing can be written: {why}" if why else "the log goes on")
+            self._why = why and self._why
+            self.stands(why)
+
+    def _refusal(self) -> Unavailable:
+        return Unavailable(f"nothing can be written or read strongly now: {self.down}", MOST)
 
     def unknown(self) -> Unavailable:
         """The error of one whose message may or may not have been taken."""
@@ -204,6 +246,7 @@ class Publisher:
         sent = self._flight.pop(done.message.number, None) if done.fresh else None
         if sent is None:
             return
+        self._stand("")
         for i, (_, reply) in enumerate(sent.waiting):
             reply(Outcome(done.first + i, done.verdicts[i]))
         for answer in sent.barriers:

@@ -67,6 +67,11 @@ def epoch_of(stream: str) -> int:
     return int(words[2]) if len(words) > 2 else 0
 
 
+def unheard(stream: str) -> StreamInfo:
+    """What is known of a stream that nobody tells of now."""
+    return StreamInfo(stream, epoch_of(stream), 0, "", 0, 0, 0, 0, "", ())
+
+
 def subject(shard: int, epoch: int = 0) -> str:
     return f"log.{shard}.{epoch}"
 

@@ -1,0 +1,129 @@
+"""What people and clients see of three nodes while some of them are gone (S5, C1, E3).
+
+One cluster for the whole file: each test leaves all three nodes up and well.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.rig import RigNode, until
+from tests.acceptance.nodes import ONCE, TABLE, Cloud, all_alive, make_table, put, rigged
+
+REFUSED_S_MAX = 6.0
+ARN = "arn:aws:s3:::kept"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with rigged(3, tmp_path_factory.mktemp("serving")) as rig:
+        made = Cloud(rig)
+        rig.form()
+        first = rig.nodes[0]
+        made.keys = first.keys()
+        make_table(made.client("dynamodb", first))
+        _make_site(made.client("s3", first))
+        until(lambda: all_alive(first), 20, "three nodes that see each other alive")
+        yield made
+
+
+def _make_site(s3: Any) -> None:
+    s3.create_bucket(Bucket="kept")
+    s3.delete_public_access_block(Bucket="kept")
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"}
+    policy = {"Version": "2012-10-17", "Statement": [everybody | {"Resource": f"{ARN}/*"}]}
+    s3.put_bucket_policy(Bucket="kept", Policy=json.dumps(policy))
+    index = {"IndexDocument": {"Suffix": "index.html"}}
+    s3.put_bucket_website(Bucket="kept", WebsiteConfiguration=index)
+
+
+def fetch(url: str, timeout_s: float = 5.0, **headers: str) -> tuple[int, bytes]:
+    asked = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=timeout_s) as told:
+            return told.status, told.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def health(node: RigNode) -> dict[str, Any]:
+    try:
+        return dict(json.loads(fetch(f"{node.endpoint}/_pileus/health", 2.0)[1]))
+    except OSError:
+        return {"status": "none"}
+
+
+def start(*nodes: RigNode) -> None:
+    starting = [threading.Thread(target=node.up) for node in nodes]
+    for thread in starting:
+        thread.start()
+    for thread in starting:
+        thread.join()
+
+
+def eventual(s3: Any) -> Any:
+    """The client, content with what the node it asks has."""
+    told = "before-call.s3"
+    s3.meta.events.register(told, lambda params, **_: params["headers"].update(EVENTUAL))
+    return s3
+
+
+EVENTUAL = {"x-pileus-read": "eventual"}
+
+
+def _still_reads(cloud: Cloud, node: RigNode) -> None:
+    dynamodb = cloud.client("dynamodb", node, ONCE)
+    assert dynamodb.get_item(TableName=TABLE, Key={"k": {"S": "kept"}})["Item"]["v"]["S"] == "x"
+    s3 = eventual(cloud.client("s3", node, ONCE))
+    assert s3.get_object(Bucket="kept", Key="object")["Body"].read() == b"o" * 700_000
+    begun = time.monotonic()
+    assert fetch(f"{node.endpoint}/_site/kept/object") == (200, b"o" * 700_000)
+    assert time.monotonic() - begun < 2
+
+
+def _refuses_to_write(cloud: Cloud, node: RigNode) -> None:
+    begun = time.monotonic()
+    with pytest.raises(ClientError) as refused:
+        put(cloud.client("dynamodb", node, ONCE), "refused", "x")
+    told = refused.value.response
+    assert told["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert "more than half of the nodes" in told["Error"]["Message"]
+    assert time.monotonic() - begun < REFUSED_S_MAX
+
+
+@pytest.mark.timeout(240)
+def test_one_of_three_reads_on_alone_and_all_is_well_when_the_others_return(cloud: Cloud) -> None:
+    first, second, third = cloud.rig.nodes
+    put(cloud.client("dynamodb", first), "kept", "x")
+    cloud.client("s3", first).put_object(Bucket="kept", Key="object", Body=b"o" * 700_000)
+    until(lambda: len(list((third.home / "blobs").glob("??/*"))) == 1, 15, "a copy at the third")
+    for node in (first, second):
+        node.kill()
+    _still_reads(cloud, third)
+    until(lambda: health(third)["status"] == "degraded", 15, "the third says how it is")
+    _still_reads(cloud, third)
+    _refuses_to_write(cloud, third)
+
+    third.kill()  # it must also start into that
+    beginning = threading.Thread(target=third.up)
+    beginning.start()
+    until(lambda: health(third)["status"] == "degraded", 30, "the third starts alone")
+    _still_reads(cloud, third)
+    _refuses_to_write(cloud, third)
+
+    start(first, second)
+    beginning.join()
+    until(lambda: all_alive(third), 30, "three nodes that see each other alive")
+    for node in cloud.rig.nodes:
+        assert health(node)["status"] == "ready"
+        put(cloud.client("dynamodb", node), f"after-{node.name}", "x")
+    assert {"kept", "after-n1", "after-n2", "after-n3"} == set(cloud.items(third))
