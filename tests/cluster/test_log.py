@@ -13,6 +13,7 @@ import apsw
 import pytest
 
 from pileus.engine import Behind, LostEnd
+from pileus.engine.cluster import log as cluster_log
 from pileus.engine.cluster import log_messages, log_publish, renew, streams
 from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.log_messages import Message, Position
@@ -309,9 +310,44 @@ def test_without_a_leader_callers_learn_that_nothing_is_known(
                 waiting = [a.submit("test.append", n) for n in range(2000)]
                 told = await asyncio.gather(*waiting, a.barrier(), return_exceptions=True)
                 assert {type(error) for error in told} == {Unavailable}
+                assert a.degraded
             client.send = send
+            await until(lambda: not a.degraded)
             assert await a.submit("test.append", 0) == 1
 
+    asyncio.run(body())
+
+
+def test_a_node_starts_with_what_it_has_and_goes_on_when_there_is_a_leader(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_log, "ALONE_S", 0.5)
+    silent = True
+
+    async def ask(*told: Any) -> Any:
+        if silent:
+            raise Unavailable("the log's servers do not answer")
+        return await asking(*told)
+
+    async def body() -> None:
+        nonlocal silent
+        async with replicas.store("a") as a:
+            assert await a.submit("test.append", 0) == 1
+            async with replicas.store("b") as b:
+                assert await b.submit("test.append", 1) == 2
+        async with replicas.store("b") as b:
+            assert await b.submit("test.append", 2) == 3
+        monkeypatch.setattr(streams, "ask", ask)
+        async with replicas.store("a") as a:
+            assert value(a) == bytes(range(2)) and a.degraded
+            with pytest.raises(Unavailable, match="nothing can be written"):
+                await a.submit("test.append", 9)
+            silent = False
+            await until(lambda: not a.degraded)
+            assert value(a) == bytes(range(3))
+            assert await a.submit("test.append", 3) == 4
+
+    asking = streams.ask
     asyncio.run(body())
 
 

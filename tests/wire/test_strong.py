@@ -15,7 +15,6 @@ from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.strong import StrongDoor, seen_by_all
 
 
-
 class Desk:
     """A door before an API that knows only what was told to this node; a barrier tells it all."""
 

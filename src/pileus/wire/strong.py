@@ -8,7 +8,8 @@ log's order. They begin at once, and only where they are refused, perhaps for wh
 heard yet, wait for a barrier and begin again: a refused write has written nothing. On one machine
 none of this is in the way.
 
-While the log cannot be reached, what needs it is refused (503). What people's front ends ask (sites,
+While the log cannot be reached, what needs it is refused (503). What people's front ends ask
+(sites,
 distributions, APIs, functions' addresses, services) waits for a moment only and is answered from
 what this node has; so is a GET or HEAD that says ``x-pileus-read: eventual``.
 """
