@@ -180,12 +180,12 @@ class Publisher:
         while True:
             await asyncio.sleep(TICK_S)
             now, alone = self._loop.time(), self.alone()
+            patience_s = GIVE_UP_ALONE_S if alone else GIVE_UP_S
             oldest = next(iter(self._flight.values()), None)
             if oldest is None and alone and now - self._probed > PROBE_S:
                 self._probe()
-            elif oldest is not None and not self.down:
-                if now - oldest.begun > (GIVE_UP_ALONE_S if alone else GIVE_UP_S):
-                    self.give_up("the log does not answer")
+            elif oldest is not None and not self.down and now - oldest.begun > patience_s:
+                self.give_up("the log does not answer")
             for sent in list(self._flight.values()):
                 if not sent.acked and now - sent.last > REPEAT_S:
                     self._send(sent)
