@@ -218,7 +218,13 @@ async def _main(told: argparse.Namespace, home: Path) -> None:
         if service.start is not None and service.name in ("s3", "dynamodb"):
             await service.start()
     keys = json.loads((home / "credentials.json").read_text())
-    server = Server(front.api.handle, Limits(), front.api.heads.read, meters=front.parts.meters)
+    server = Server(
+        front.api.handle,
+        Limits(),
+        front.api.heads.read,
+        meters=front.parts.meters,
+        objects=front.objects,
+    )
     server._sweep()
     if told.freeze:
         import gc

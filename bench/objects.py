@@ -119,7 +119,7 @@ async def _inside(told: argparse.Namespace, home: Path) -> None:
             await service.start()
     keys = json.loads((home / "credentials.json").read_text())
     known = front.api.heads.read, front.edge.direct.answer
-    server = Server(front.api.handle, Limits(), *known)
+    server = Server(front.api.handle, Limits(), *known, objects=front.objects)
     viewers = Server(front.edge.serve, Limits(), *known)
     for each in (server, viewers):
         each._sweep()

@@ -67,6 +67,7 @@ from pileus.wire.behind import Behind
 from pileus.wire.counted import CountedDoors
 from pileus.wire.dispatch import Dispatcher
 from pileus.wire.http import Handler, Server, serve
+from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
 from pileus.wire.strong import StrongDoor
 
@@ -104,6 +105,11 @@ class Front:
     begun: list[Service] = field(default_factory=list)
     station: Station | Alone | None = None  # the first process of a node
 
+    @property
+    def objects(self) -> KnownObjects | None:
+        """On a cluster all requests for objects wait for a barrier: none is answered before."""
+        return self.api.objects if self.parts.store.strong is None else None
+
     async def start(self) -> None:
         """Services first, then the doors, so that nothing is answered half-made."""
         for service in self.services.values():
@@ -121,7 +127,10 @@ class Front:
         meters = self.parts.meters
         for address in self.config.binds:
             where = (address, self.config.port)
-            self.servers.append(await serve(self.handle, where, limits, *known, meters=meters))
+            server = await serve(
+                self.handle, where, limits, *known, meters=meters, objects=self.objects
+            )
+            self.servers.append(server)
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
         known_viewers = self.edge.proxied.answer

@@ -18,9 +18,12 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pileus.telemetry import Meters
+
+if TYPE_CHECKING:
+    from pileus.services.plain_objects import PlainObjects
 from pileus.telemetry.others import NoOthers, Others
 
 Headers = list[tuple[str, str]]
@@ -301,37 +304,6 @@ class Incomplete(dict[str, Any]):
 Answer = dict[str, Any] | HttpResponse | None
 Operation = Callable[[Call], "Answer | Awaitable[Answer]"]
 DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
-
-
-class PlainBucket(Protocol):
-    """A bucket as it is to one caller, where all its objects are alike. ``labels`` name it to
-    whoever counts."""
-
-    @property
-    def labels(self) -> dict[str, str]: ...
-
-    def access(self, action: str) -> Access:
-        """The permission for all its objects: the resource is what their ARNs start with."""
-        ...
-
-
-class PlainObjects(Protocol):
-    """What a store of objects offers for requests without any header that changes the answer.
-    None: the request is not so plain, it goes the usual way. Answers lack their request ids."""
-
-    changes: Callable[[], int]  # grows when a bucket or a setting of one changes
-    bytes_max: int  # of a body that ``put`` takes
-
-    def bucket(self, name: str, principal: Principal) -> PlainBucket | None: ...
-    def get(self, bucket: Any, key: str, head: bool) -> HttpResponse | None: ...
-    def put(
-        self,
-        bucket: Any,
-        key: str,
-        request: HttpRequest,
-        principal: Principal,
-        invocation_id: bytes,
-    ) -> Submission | None: ...
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from pileus.wire.answers import Answers, object_ids
 from pileus.wire.claims import invocation
 from pileus.wire.failures import not_offered, unknown_operation
 from pileus.wire.known_heads import KnownHead, KnownHeads
+from pileus.wire.known_objects import KnownObjects
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
 from pileus.wire.payload import expand
@@ -84,10 +85,14 @@ class Api:
         self.answers = Answers(self.models, self.router, self.meters.cells)
         objects = services["s3"].objects if "s3" in services else None
         self._short: ShortWay | None = None
+        self.objects: KnownObjects | None = None
         if objects is not None:
-            self._short = ShortWay(
+            self._short = short = ShortWay(
                 objects, self.router, self._verifier, directory, authorizer, now_ms, self.meters
             )
+            told = self.answers, self.request_id, self._put
+            self.objects = KnownObjects(objects, short, *told)
+            short.learn = self.objects.learn
 
     def request_id(self) -> str:
         """Unique in the cloud: a random prefix per process and a counter."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse, Upgrade
-from pileus.wire.framing import BUSY, GET_BYTE, INCOMPLETE, UNSENT, broken, plain_error
+from pileus.wire.framing import BUSY, INCOMPLETE, POSTS, UNSENT, broken, plain_error
 from pileus.wire.inlet import Inlet
 from pileus.wire.reader import Inbound, Reader
 from pileus.wire.respond import BrokenBody, discard, head, plain, ready, send, size_of
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._reader.in_message:
             if self._current is None and not self._queue and not self._write_paused:
-                if data[0] == GET_BYTE and server.answered(data, self.transport):
+                if data[1:2] != POSTS and server.answered(data, self):
                     return
                 begun = perf_counter_ns()
                 request = server.read(data, self.remote)

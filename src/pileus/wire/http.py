@@ -21,6 +21,7 @@ from pileus.services.call import HttpRequest, HttpResponse
 from pileus.telemetry import Meters, histogram
 from pileus.wire import overdue
 from pileus.wire.connection import Connection
+from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
 from pileus.wire.outbox import Outbox
 from pileus.wire.whole import WholeRequests
@@ -48,8 +49,10 @@ class Server:
         client: Name | None = None,
         meters: Meters | None = None,
         name: str = "api",
+        objects: KnownObjects | None = None,
     ) -> None:
         self.handler = handler
+        self.objects = objects
         self.tls = tls
         self.client = client
         self.limits = limits
@@ -111,16 +114,36 @@ class Server:
         peer = transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
 
-    def answered(self, data: bytes, transport: Any) -> bool:
-        """Whether the request that ``data`` is got its answer, known for these very bytes."""
+    def answered(self, data: bytes, connection: Connection) -> bool:
+        """Whether the request that ``data`` is, no POST, got its answer, or waits for its entry:
+        known for these very bytes, or for most of them."""
         begun = perf_counter_ns()
-        raw = None if self._instant is None or self.stopping else self._instant(data, self.date)
+        if self.stopping:
+            return False
+        objects, raw, meter = self.objects, None, self._instants
+        if data[:5] == b"PUT /":
+            if objects is None or not objects.put(data, connection, begun):
+                return False
+            self.requests += 1
+            return True
+        if self._instant is not None:
+            raw = self._instant(data, self.date)
+        if raw is None and objects is not None and data[:5] == b"GET /":
+            found = objects.get(data, self.date)
+            if found is not None:
+                raw, meter = found
         if raw is None:
             return False
         self.requests += 1
-        self.count(self._instants, 200, len(raw), begun)
-        self.outbox.put(transport, raw)
+        self.count(meter, 200, len(raw), begun)
+        self.outbox.put(connection.transport, raw)
         return True
+
+    def strict(self, data: bytes, remote: str) -> HttpRequest:
+        """A request whose like was read before."""
+        found = self._whole.read(data, remote)
+        assert found is not None, "a known head is what the strict reader has read"
+        return found
 
     def read(self, data: bytes, remote: str) -> HttpRequest | None:
         """The request that ``data`` is, when it is whole and plain; None: parse it."""
@@ -212,6 +235,7 @@ async def serve(
     client: Name | None = None,
     meters: Meters | None = None,
     name: str = "api",
+    objects: KnownObjects | None = None,
 ) -> Server:
     """Start serving ``handler`` on a socket, a (host, port), or the path of a Unix socket.
 
@@ -221,7 +245,9 @@ async def serve(
     the bytes and the Date line) for its whole answer. ``tls``: encrypted, on TCP only; ``client``
     is then told the certificate a client showed (``SSLObject.getpeercert``) and answers its name,
     which becomes the requests' ``remote``; None: it is not served. ``meters`` count under ``name``.
+    ``objects`` is asked for small objects before anything is read.
     """
-    server = Server(handler, limits or Limits(), recognise, instant, tls, client, meters, name)
+    told = recognise, instant, tls, client, meters, name, objects
+    server = Server(handler, limits or Limits(), *told)
     await server.listen(where)
     return server

@@ -23,10 +23,9 @@ from pileus.services.call import (
     Directory,
     HttpRequest,
     HttpResponse,
-    PlainBucket,
-    PlainObjects,
     Submission,
 )
+from pileus.services.plain_objects import PlainBucket, PlainObjects
 from pileus.telemetry import Meters
 from pileus.wire.canonical import EMPTY_SHA256, SigningKey
 from pileus.wire.claims import Claim, invocation, loose
@@ -64,9 +63,10 @@ _NEEDED = ("host", "authorization", "x-amz-date", "x-amz-content-sha256")
 
 
 Moment = tuple[int, Any]
+Learn = Callable[[HttpRequest, "Signer", Moment, tuple[str, str], "Verdict"], None]
 
 
-class _Signer:
+class Signer:
     """What all requests under one text of ``Authorization`` (but its signature) share."""
 
     __slots__ = (
@@ -111,7 +111,7 @@ class _Signer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class Verdict:
     """What a caller may do to all objects of a bucket (GET, PUT bits), as of two generations."""
 
     identities: int
@@ -143,13 +143,15 @@ class ShortWay:
         self._verifier = verifier
         self._directory = directory
         self._authorizer = authorizer
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._bytes_max = objects.bytes_max
         self._bucket_changes = objects.changes
-        self._identity_changes = authorizer.changes
+        self.identity_changes = authorizer.changes
         self._places: dict[tuple[str, str], tuple[str, str]] = {}
-        self._signers: dict[str, _Signer] = {}
-        self._verdicts: dict[tuple[str, str | None, str], _Verdict] = {}
+        self._signers: dict[str, Signer] = {}
+        self._verdicts: dict[tuple[str, str | None, str], Verdict] = {}
+        self.learn: Learn = _forget
+        self._busy = ""  # the date of the last request
 
     def answer(self, request: HttpRequest) -> HttpResponse | Submission | None:
         """The answer, its request ids aside; None: go the usual way."""
@@ -171,7 +173,7 @@ class ShortWay:
         if body and len(body) > self._bytes_max:  # it is hashed where it is taken
             return None
         moment = signer.moments.get(date) or self._moment(signer, date)
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         if moment is None or not -SKEW_MS <= now_ms - moment[0] <= SKEW_MS:
             return None
         if told != (sha256(body).hexdigest() if body else EMPTY_SHA256) and told != UNSIGNED:
@@ -189,15 +191,18 @@ class ShortWay:
         if (
             verdict is None
             or verdict.buckets != self._bucket_changes()
-            or verdict.identities != self._identity_changes()
+            or verdict.identities != self.identity_changes()
         ):
-            verdict = self._judge(*who)
+            verdict = self.judge(*who)
         if verdict is None or not verdict.may & wish or verdict.expires_ms <= now_ms:
             return None
         if verdict.secret != signer.secret:  # it was rotated: learn the new one
             self._signers.clear()
             return None
         request.meter = verdict.meters[method]
+        if date == self._busy:  # more than one in this second: its like will come again
+            self.learn(request, signer, moment, place, verdict)
+        self._busy = date
         if wish == PUT:
             retry, who_calls = headers.get("amz-sdk-invocation-id"), verdict.principal
             id_ = invocation(retry, who_calls.arn, "PutObject") if retry is not None else b""
@@ -205,7 +210,7 @@ class ShortWay:
         return self._objects.get(verdict.bucket, place[1], method == "HEAD")
 
     # --- what is found out once --------------------------------------------------------------
-    def _learn(self, text: str) -> _Signer | None:
+    def _learn(self, text: str) -> Signer | None:
         """The signer of a header whose like was verified before on the usual way."""
         claim = self._verifier.known(text[:-74])
         if claim is None or claim.key is None or claim.service != "s3":
@@ -214,10 +219,10 @@ class ShortWay:
             return None
         if len(self._signers) >= KEPT_MAX:
             self._signers.clear()
-        signer = self._signers[text[:-64]] = _Signer(claim, claim.key)
+        signer = self._signers[text[:-64]] = Signer(claim, claim.key)
         return signer
 
-    def _moment(self, signer: _Signer, date: str) -> Moment | None:
+    def _moment(self, signer: Signer, date: str) -> Moment | None:
         if date[:8] != signer.date:
             return None
         try:
@@ -247,9 +252,9 @@ class ShortWay:
         labels = {"service": "s3", "operation": operation, **bucket.labels}
         return self._meters.requests("pileus_request", **labels)
 
-    def _judge(self, key_id: str, token: str | None, name: str) -> _Verdict | None:
+    def judge(self, key_id: str, token: str | None, name: str) -> Verdict | None:
         """Look the caller and the bucket up again. None where not all objects are alike to it."""
-        identities, buckets = self._identity_changes(), self._bucket_changes()
+        identities, buckets = self.identity_changes(), self._bucket_changes()
         held = self._directory.lookup(key_id, token)
         bucket = self._objects.bucket(name, held.principal) if held is not None else None
         if held is None or bucket is None:
@@ -262,7 +267,7 @@ class ShortWay:
         if len(self._verdicts) >= KEPT_MAX:
             self._verdicts.clear()
         expires_ms = inf if held.expires_ms is None else held.expires_ms
-        verdict = _Verdict(
+        verdict = Verdict(
             identities,
             buckets,
             may,
@@ -274,3 +279,9 @@ class ShortWay:
         )
         self._verdicts[key_id, token, name] = verdict
         return verdict
+
+
+def _forget(
+    request: HttpRequest, signer: Signer, moment: Moment, place: tuple[str, str], verdict: Verdict
+) -> None:
+    """Nobody recognises heads."""

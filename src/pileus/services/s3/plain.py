@@ -7,6 +7,7 @@ be plain is not: a new kind of setting or a new member of ``Meta`` ends the shor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from pileus.services.s3.access import effective_policy
 from pileus.services.s3.get_object import described
 from pileus.services.s3.headers import DEFAULT_TYPE, kept
 from pileus.services.s3.hot import HotBodies
-from pileus.services.s3.ingest import small
+from pileus.services.s3.ingest import DIGEST_HEADERS, Body, small
 from pileus.services.s3.names import object_arn
 from pileus.services.s3.reading import reopened
 from pileus.services.s3.room import Bucket, Room
@@ -96,7 +97,7 @@ class PlainBucket:
 
 
 class Plain:
-    """See ``pileus.services.call.PlainObjects``."""
+    """See ``pileus.services.plain_objects.PlainObjects``."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -105,6 +106,7 @@ class Plain:
         self._now_ms = room.clock.now_ms
         self._random = room.clock.random_bytes
         self._secret = room.keys.secret
+        self._submit_soon = room.store.submit_soon
         self.changes = room.store.counter(rows.TABLE)
         self.bytes_max = INLINE_BYTES_MAX
         self._heads: dict[tuple[bytes, bool], Described | None] = {}
@@ -160,6 +162,18 @@ class Plain:
         body = Opened(self._room.scratch, fd, opener, size, 0, size, keep, again)
         return HttpResponse(200, [], body, size, lines)
 
+    def small(self, bucket: PlainBucket, key: bytes) -> tuple[bytes, bytes] | None:
+        value = self._get(b"%b%b\x00\x01" % (bucket.prefix, key))
+        if value is None:
+            return None
+        end = 4 + int.from_bytes(value[:4], "big")
+        told = (value[4:end], bucket.versioned)
+        known = self._heads.get(told) or self._describe(*told)
+        if known is None or known[1]:
+            return None
+        body, opener = value[end:], known[3]
+        return known[0], body if opener is None else open_small(opener, body)
+
     def _describe(self, packed: bytes, versioned: bool) -> Described | None:
         """The header lines of a version; None when it is not plain."""
         meta = rows.unpack_meta(packed)
@@ -189,8 +203,7 @@ class Plain:
     ) -> Submission | None:
         """Store a small body; None also where a header is wrong: the usual way says how."""
         data, headers = request.body, request.headers
-        key_id = bucket.bucket.data_key
-        if len(data) > self.bytes_max or len(key) > KEY_CHARS_MAX or not key_id:
+        if len(data) > self.bytes_max or len(key) > KEY_CHARS_MAX or not bucket.bucket.data_key:
             return None
         try:
             if _NOT_KEPT.issuperset(headers):
@@ -200,20 +213,56 @@ class Plain:
             body = small(headers, data)
         except AwsError:
             return None
-        checks = body.checks or {}
-        owner = bucket.bucket.owner
-        random = self._random(16 + SALT_BYTES)
-        seal = Seal(AES256, random[16:], key_id.encode())
-        data = seal_small(cipher(self._secret(key_id), seal.salt), data)
-        meta = Meta(body.etag, body.size, self._now_ms(), told, owner, checks=checks, seal=seal)
-        lines = f'etag: "{body.etag}"\r\n{_ENCRYPTED}{checksums.answer_lines(checks)}'
+        return self._stored(bucket, key, body, told, invocation_id)
+
+    def _stored(
+        self, bucket: PlainBucket, key: str, body: Body, told: dict[str, str], invocation_id: bytes
+    ) -> Submission:
+        args, lines = self._entry(bucket.bucket, key, body, told)
 
         def answer(version: str | None) -> HttpResponse:
-            text = lines if version is None else f"{lines}x-amz-version-id: {version}\r\n"
-            return HttpResponse(200, [], b"", -1, text.encode())
+            told = "" if version is None else f"x-amz-version-id: {version}\r\n"
+            return HttpResponse(200, [], b"", -1, lines + told.encode())
 
-        args = [bucket.name, key, rows.pack_meta(meta), data, {}, random[:16], []]
         return Submission(self._room.store, "s3.put", args, invocation_id, answer)
+
+    def kept(self, headers: dict[str, str]) -> dict[str, str] | None:
+        if not DIGEST_HEADERS.isdisjoint(headers):
+            return None
+        try:
+            return kept(headers)
+        except AwsError:
+            return None
+
+    def put_soon(
+        self,
+        bucket: PlainBucket,
+        key: str,
+        data: bytes,
+        told: dict[str, str],
+        invocation_id: bytes,
+        done: Callable[[Any, Exception | None], None],
+    ) -> bytes | None:
+        owned = bucket.bucket
+        if len(key) > KEY_CHARS_MAX or not owned.data_key:
+            return None
+        args, lines = self._entry(owned, key, small({}, data), told)
+        self._submit_soon("s3.put", args, invocation_id, done)
+        return lines
+
+    def _entry(
+        self, bucket: Bucket, key: str, body: Body, told: dict[str, str]
+    ) -> tuple[list[Any], bytes]:
+        """The arguments of the entry that stores a small body, and the answer's lines."""
+        random, key_id = self._random(16 + SALT_BYTES), bucket.data_key
+        salt, checks, etag = random[16:], body.checks or {}, body.etag
+        data = seal_small(cipher(self._secret(key_id), salt), body.data)
+        seal = Seal(AES256, salt, key_id.encode())
+        now_ms, owner = self._now_ms(), bucket.owner
+        meta = Meta(etag, body.size, now_ms, told, owner, checks=checks, seal=seal)
+        args = [bucket.name, key, rows.pack_meta(meta), data, {}, random[:16], []]
+        lines = f'etag: "{etag}"\r\n{_ENCRYPTED}{checksums.answer_lines(checks)}'
+        return args, lines.encode()
 
 
 def _encoded(text: str) -> bytes:

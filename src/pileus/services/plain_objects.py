@@ -1,0 +1,64 @@
+"""What a store of objects offers the door for requests without any header that changes the answer.
+
+``Service.objects`` is one of these. S3's is ``pileus.services.s3.plain``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pileus.services.call import Access, HttpRequest, HttpResponse, Principal, Submission
+
+
+class PlainBucket(Protocol):
+    """A bucket as it is to one caller, where all its objects are alike. ``labels`` name it to
+    whoever counts."""
+
+    @property
+    def labels(self) -> dict[str, str]: ...
+
+    def access(self, action: str) -> Access:
+        """The permission for all its objects: the resource is what their ARNs start with."""
+        ...
+
+
+class PlainObjects(Protocol):
+    """What a store of objects offers for requests without any header that changes the answer.
+    None: the request is not so plain, it goes the usual way. Answers lack their request ids."""
+
+    changes: Callable[[], int]  # grows when a bucket or a setting of one changes
+    bytes_max: int  # of a body that ``put`` takes
+
+    def bucket(self, name: str, principal: Principal) -> PlainBucket | None: ...
+    def get(self, bucket: Any, key: str, head: bool) -> HttpResponse | None: ...
+    def put(
+        self,
+        bucket: Any,
+        key: str,
+        request: HttpRequest,
+        principal: Principal,
+        invocation_id: bytes,
+    ) -> Submission | None: ...
+
+    # The same for requests whose heads are known: less is looked at, less is made.
+    def small(self, bucket: Any, key: bytes) -> tuple[bytes, bytes] | None:
+        """Header lines and bytes of an object that lies in its row."""
+        ...
+
+    def kept(self, headers: dict[str, str]) -> dict[str, str] | None:
+        """What a write with these headers keeps of them; None where they tell of its body."""
+        ...
+
+    def put_soon(
+        self,
+        bucket: Any,
+        key: str,
+        data: bytes,
+        told: dict[str, str],
+        invocation_id: bytes,
+        done: Callable[[Any, Exception | None], None],
+    ) -> bytes | None:
+        """Store a small body with the headers ``told``; the answer's header lines. ``done`` gets
+        the version's id (None: none) or the error."""
+        ...

@@ -1,0 +1,60 @@
+"""A write that is waited for: what its connection holds, and what the store tells at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pileus.services.call import HttpResponse
+from pileus.wire.answers import object_ids
+from pileus.wire.reader import Inbound
+
+if TYPE_CHECKING:
+    from pileus.wire.connection import Connection
+    from pileus.wire.known_objects import KnownObjects
+
+
+class Flight(Inbound):
+    """The current request of ``connection``; called with the entry's result, or its error.
+    ``data``: the bytes it came in, ``lines``: of its answer."""
+
+    __slots__ = ("_begun_ns", "_connection", "_data", "_known", "_meter", "lines")
+
+    def __init__(
+        self, known: KnownObjects, connection: Connection, data: bytes, begun_ns: int, meter: int
+    ) -> None:
+        self.request = self.stream = self.refusal = None
+        self.keep_alive, self.http10, self.wants_continue = True, False, False
+        self._known, self._connection, self._data = known, connection, data
+        self._begun_ns, self._meter = begun_ns, meter
+        self.lines = b""
+
+    def __call__(self, version: str | None, error: Exception | None) -> None:
+        c, lines = self._connection, self.lines
+        server, transport = c.server, c.transport
+        if c._current is not self or transport.is_closing():
+            return  # the client left
+        if version is not None:
+            lines = b"%bx-amz-version-id: %b\r\n" % (lines, version.encode())
+        if error is not None or c._eof or server.stopping:
+            self._settle(lines, error)
+            return
+        told = lines, object_ids(self._known.request_id()), server.date
+        raw = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: 0\r\n%b\r\n" % told
+        server.count(self._meter, 200, len(raw), self._begun_ns)
+        server.outbox.put(transport, raw)
+        c._current = None
+        c._begin_mark = c._read_mark = server.now
+        if c._queue or c._reader.receiving is not None or c._pipeline_held:
+            c._advance()
+
+    def _settle(self, lines: bytes, error: Exception | None) -> None:
+        """An error, or the last answer of a connection: as after any other request."""
+        known, c = self._known, self._connection
+        self.request = request = c.server.strict(self._data, c.remote)
+        request.meter, request.begun_ns = self._meter, self._begun_ns
+        request_id = known.request_id()
+        if error is None:
+            answer = HttpResponse(200, [], b"", -1, lines + object_ids(request_id))
+        else:
+            answer = known.answers.failed(error, known.route, request, request_id)
+        c._settled(answer)

@@ -1,0 +1,252 @@
+"""Requests for small objects, known by their bytes: from the packet to the answer.
+
+Within one second a busy client repeats its head word for word, but for the object's key, the
+signature, the SDK's retry id, and, of a write, the body's hash and length. Those are cut out; what
+remains names a head that the strict reader and the short way have accepted, with everything that
+follows from it. What the request itself decides is checked each time: the key is plain, the
+signature is right around it and the body, the time is near, and who signed still may.
+
+The key is cut where it must stand; the others at the first places where their markers stand, and
+all before a cut is part of the name: two heads of one name differ in the cut values alone. The hash
+and the signature are compared with computed ones, the length with the body's, the retry id is
+hexadecimal and the key of plain letters: nothing can hide in a cut. Anything else: read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any
+
+from pileus.services.call import HttpRequest
+from pileus.services.plain_objects import PlainObjects
+from pileus.wire.answers import Answers, object_ids
+from pileus.wire.claims import invocation
+from pileus.wire.flight import Flight
+from pileus.wire.router import Route
+
+if TYPE_CHECKING:
+    from pileus.wire.connection import Connection
+    from pileus.wire.short_way import ShortWay, Signer, Verdict
+
+HEADS_MAX = 1024
+SKEW_MS = 300_000
+GET, PUT = 1, 2
+# The key of a path that is its own canonical form, its first part aside.
+_PLAIN_KEY = re.compile(rb"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*){0,62}")
+_END = b"\r\n\r\n"
+_SIGNATURE, _HASH, _LENGTH, _RETRY = b"Signature=", b"256: ", b"ength: ", b"invocation-id: "
+_UUID = b"0123456789abcdef-"
+# Cut values that may not be signed: the canonical request is made without them.
+_CUT = frozenset({"content-length", "amz-sdk-invocation-id"})
+_KEY_MARK, _HASH_MARK = "\x00", "\x01"  # in no header
+
+
+@dataclass(slots=True)
+class KnownHead:
+    """What follows from a head. ``form``: the canonical request, to be filled with the key and
+    (of a write) twice the body's hash; ``inner`` and ``outer``: HMAC's states before its hash;
+    ``folder``: what the object's key starts with; ``told``: the headers a write keeps."""
+
+    form: bytes
+    inner: Any
+    outer: Any
+    at_ms: int
+    who: tuple[str, str | None, str]
+    secret: str
+    folder: str
+    verdict: Verdict
+    told: dict[str, str]
+
+
+class KnownObjects:
+    """Bounded: clients choose the text. One per process."""
+
+    def __init__(
+        self,
+        objects: PlainObjects,
+        short: ShortWay,
+        answers: Answers,
+        request_id: Callable[[], str],
+        put: Route,
+    ) -> None:
+        self._objects, self._short, self.route = objects, short, put
+        self.answers, self.request_id = answers, request_id
+        self._now_ms, self._bucket_changes = short.now_ms, objects.changes
+        self._identity_changes = short.identity_changes
+        self._bytes_max = objects.bytes_max
+        self._heads: dict[bytes, KnownHead] = {}
+
+    # --- a read ------------------------------------------------------------------------------
+    def get(self, data: bytes, date: bytes) -> tuple[bytes, int] | None:
+        """The whole answer to a GET with ``date`` among its lines, and its block of counters."""
+        start = data.find(b"/", 5) + 1
+        key = _PLAIN_KEY.match(data, start)
+        at = data.find(_SIGNATURE) + 10
+        if key is None or at < 10:
+            return None
+        end = key.end()
+        name = data[:start] + data[end:at] + data[at + 64 :]
+        cut = name.find(_RETRY) + 15
+        if cut >= 15:
+            if name[cut : cut + 36].translate(None, _UUID):
+                return None
+            name = name[:cut] + name[cut + 36 :]
+        known = self._heads.get(name)
+        if known is None:
+            return None
+        text = data[start:end]
+        verdict = self._believed(known, known.form % text, data[at : at + 64])
+        if verdict is None or not verdict.may & GET:
+            return None
+        if known.folder:
+            text = known.folder.encode() + text
+        found = self._objects.small(verdict.bucket, text)
+        if found is None:
+            return None
+        lines, body = found
+        ids = object_ids(self.request_id())
+        told = lines, ids, len(body), date, body
+        raw = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: %d\r\n%b\r\n%b" % told
+        return raw, verdict.meters["GET"]
+
+    # --- a write -----------------------------------------------------------------------------
+    def put(self, data: bytes, connection: Connection, begun_ns: int) -> bool:
+        """Whether a PUT is on its way; ``connection`` waits for it."""
+        end = data.find(_END)
+        start = data.find(b"/", 5) + 1
+        key = _PLAIN_KEY.match(data, start)
+        body = data[end + 4 :]
+        if key is None or end < 0 or len(body) > self._bytes_max:
+            return False
+        found = _name(data[:start] + data[key.end() : end], b"%d" % len(body))
+        known = None if found is None else self._heads.get(found[0])
+        if known is None:
+            return False
+        _, signature, retry, told = found  # type: ignore[misc]
+        digest = sha256(body).hexdigest().encode()
+        if told != digest or retry.translate(None, _UUID):
+            return False
+        text = key.group()
+        verdict = self._believed(known, known.form % (text, digest, digest), signature)
+        if verdict is None or not verdict.may & PUT:
+            return False
+        repeated = b""
+        if retry:
+            repeated = invocation(retry.decode(), verdict.principal.arn, "PutObject")
+        flight = Flight(self, connection, data, begun_ns, verdict.meters["PUT"])
+        name = known.folder + text.decode()
+        lines = self._objects.put_soon(verdict.bucket, name, body, known.told, repeated, flight)
+        if lines is None:
+            return False
+        flight.lines = lines
+        connection._current = flight
+        return True
+
+    # --- who signed --------------------------------------------------------------------------
+    def _believed(self, known: KnownHead, request: bytes, signature: bytes) -> Verdict | None:
+        """What the caller may do, where ``signature`` is right for a canonical request."""
+        inner = known.inner.copy()
+        inner.update(sha256(request).hexdigest().encode())
+        outer = known.outer.copy()
+        outer.update(inner.digest())
+        if not compare_digest(outer.hexdigest().encode(), signature):
+            return None
+        verdict = known.verdict
+        if (
+            verdict.buckets != self._bucket_changes()
+            or verdict.identities != self._identity_changes()
+        ):
+            judged = self._short.judge(*known.who)
+            if judged is None or judged.secret != known.secret:
+                return None
+            known.verdict = verdict = judged
+        now_ms = self._now_ms()
+        near = -SKEW_MS <= now_ms - known.at_ms <= SKEW_MS
+        return verdict if near and now_ms < verdict.expires_ms else None
+
+    def learn(
+        self,
+        request: HttpRequest,
+        signer: Signer,
+        moment: tuple[int, Any],
+        place: tuple[str, str],
+        verdict: Verdict,
+    ) -> None:
+        """Keep the head of a request that the short way believed; ``place``: bucket and key."""
+        raw, headers = request.head, request.headers
+        writes = request.method == "PUT"
+        if type(raw) is not bytes or request.method == "HEAD" or (request.body and not writes):
+            return
+        start = raw.find(b"/", 5) + 1
+        key = _PLAIN_KEY.match(raw, start)
+        digest = headers["x-amz-content-sha256"]
+        if key is None or b" " in raw[4:start] or raw.count(_SIGNATURE) != 1:
+            return
+        rest = raw[:start] + raw[key.end() :]
+        found = _name(rest, b"%d" % len(request.body)) if writes else _read_name(rest)
+        if found is None or headers["authorization"][-64:].encode() != found[1]:
+            return
+        told = self._objects.kept(headers) if writes else {}
+        retry = headers.get("amz-sdk-invocation-id", "").encode()
+        if found[2] != retry or told is None or not _CUT.isdisjoint(signer.signed):
+            return
+        if found[3] != (digest.encode() if writes else b""):
+            return
+        form = _form(request, signer, raw[4:start].decode(), digest)
+        if form.count(b"%b") != (3 if writes else 1):
+            return
+        folder = place[1][: len(place[1]) - len(key.group())]
+        who = signer.access_key_id, headers.get("x-amz-security-token"), place[0]
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
+        self._heads[found[0]] = KnownHead(
+            form, moment[1], signer.outer, moment[0], who, signer.secret, folder, verdict, told
+        )
+
+
+def _form(request: HttpRequest, signer: Signer, before: str, digest: str) -> bytes:
+    """The canonical request with places for what will differ; ``before``: its path up to the
+    key."""
+    body = _HASH_MARK if request.method == "PUT" else digest
+    values = [
+        body if name == "x-amz-content-sha256" else request.headers[name] for name in signer.signed
+    ]
+    told = request.method, before + _KEY_MARK, request.query, *values, body
+    text = (signer.form % told).encode("latin-1").replace(b"%", b"%%")
+    return text.replace(_KEY_MARK.encode(), b"%b").replace(_HASH_MARK.encode(), b"%b")
+
+
+def _name(head: bytes, sized: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
+    """A write's head without what differs from request to request: signature, retry id (b"":
+    none) and body's hash; None where one of them is missing or the length is not ``sized``."""
+    at = head.find(_SIGNATURE) + 10
+    if at < 10:
+        return None
+    signature, head = head[at : at + 64], head[:at] + head[at + 64 :]
+    at = head.find(_HASH) + 5
+    if at < 5:
+        return None
+    digest, head = head[at : at + 64], head[:at] + head[at + 64 :]
+    retry = b""
+    at = head.find(_RETRY) + 15
+    if at >= 15:
+        retry, head = head[at : at + 36], head[:at] + head[at + 36 :]
+    at = head.find(_LENGTH) + 7
+    end = at + len(sized)
+    if at < 7 or head[at:end] != sized:
+        return None
+    return head[:at] + head[end:], signature, retry, digest
+
+
+def _read_name(head: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """The same of a read's head, whose end is part of its name."""
+    at = head.find(_SIGNATURE) + 10
+    signature, name = head[at : at + 64], head[:at] + head[at + 64 :] + _END
+    at = name.find(_RETRY) + 15
+    if at < 15:
+        return name, signature, b"", b""
+    return name[:at] + name[at + 36 :], signature, name[at : at + 36], b""
