@@ -7,7 +7,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.auth import SigV4Auth
@@ -49,10 +50,15 @@ def announced(cloud: Cloud, node: RigNode) -> list[str]:
     return [n["name"] for n in nodes if n["state"] == "member" and n["health"] != "down"]
 
 
-def served(cloud: Cloud, node: RigNode) -> int:
-    """Requests that ``node`` says it has answered for the tables and the buckets."""
-    text = signed(cloud, node, "/_pileus/metrics").decode()
-    return int(sum(float(value) for _, value in SERVED.findall(text)))
+def served(cloud: Cloud, nodes: Sequence[RigNode]) -> dict[str, int]:
+    """Requests that each node says it has answered for the tables and the buckets."""
+
+    def by(node: RigNode) -> int:
+        text = signed(cloud, node, "/_pileus/metrics").decode()
+        return int(sum(float(value) for _, value in SERVED.findall(text)))
+
+    with ThreadPoolExecutor(len(nodes)) as pool:  # all at one moment
+        return dict(zip([node.name for node in nodes], pool.map(by, nodes), strict=True))
 
 
 class Spread:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ import pytest
 
 from lab.rig import NodeFailed, RigNode, until
 from tests.acceptance import functions
-from tests.acceptance.grown import Grown
+from tests.acceptance.grown import REBUILD_S, Grown
 from tests.acceptance.nodes import TABLE, At, Cloud, all_alive
 from tests.acceptance.spread import BODY, Spread, even, served, told
 
 OBJECTS = 120
-EVEN_S = 2.0
+EVEN_WRITES = 150
 FOUR = ["n1", "n2", "n3", "n4"]
 NOTING = f"""
 import boto3
@@ -106,13 +107,14 @@ def _moves(cloud: Cloud, node: RigNode, keepers: list[str]) -> dict[str, dict[st
 
 
 def _is_even(cloud: Parting, load: Spread, nodes: Sequence[RigNode]) -> None:
-    """Requests answered in some seconds, and blobs."""
+    """Requests answered in some time, and blobs."""
     until(lambda: sorted(load.now) == [n.name for n in nodes], 5, "all are announced")
-    before = {node.name: served(cloud, node) for node in nodes}
-    time.sleep(EVEN_S)
-    requests = {node.name: served(cloud, node) - before[node.name] for node in nodes}
+    before, many = served(cloud, nodes), len(load.acknowledged) + EVEN_WRITES
+    until(lambda: len(load.acknowledged) > many, 20, "some requests more")
+    requests = Counter(served(cloud, nodes))
+    requests.subtract(before)
     kept = {node.name: len(cloud.early & set(blobs(node))) for node in nodes}
-    print(f"requests in {EVEN_S} s {requests}, blobs {kept}")
+    print(f"requests {dict(requests)}, blobs {kept}")
     assert even(requests) <= 0.2 and even(kept) <= 0.2
 
 
@@ -143,6 +145,33 @@ def test_a_fourth_node_joins_under_load(parting_nodes: Parting) -> None:
         f" ({came['fetched_bytes'] / 1e6:.1f} MB); {dropped} let go of by the others;"
         f" {len(load.acknowledged)} writes"
     )
+
+
+@pytest.mark.timeout(180)
+def test_what_a_lost_node_kept_is_made_anew_on_the_fourth(parting_nodes: Parting) -> None:
+    """Unasked: its copies of the log and of blobs; the state every node has."""
+    cloud = parting_nodes
+    first, second, third, _ = cloud.rig.nodes
+    lost = next(n for n in (first, second, third) if _keeps_log(first, n))
+    asked = next(n for n in (first, second) if n is not lost)
+    living = [n for n in cloud.rig.nodes if n is not lost]
+    began = time.monotonic()
+    lost.kill()
+    until(lambda: all(_keeps_log(asked, n) for n in living), 40, "three copies of the log")
+    log_s = time.monotonic() - began
+    until(lambda: all(cloud.early <= set(blobs(n)) for n in living), 40, "three copies of blobs")
+    blobs_s = time.monotonic() - began
+    print(f"rebuild_after_s {REBUILD_S}: log after {log_s:.1f} s, blobs after {blobs_s:.1f} s")
+    lost.up()
+    until(lambda: all_alive(asked, FOUR), 20, "it is back")
+    proved = json.loads(asked.run("verify", "--json"))
+    assert proved["problems"] == [] and proved["nodes"]["unasked"] == {}
+    assert set(proved["nodes"]["digests"]) == set(FOUR)
+    assert len(set(proved["nodes"]["digests"].values())) == 1
+
+
+def _keeps_log(asked: RigNode, node: RigNode) -> bool:
+    return bool({"log", "log-leader"} & set(asked.nodes()[node.name]["roles"]))
 
 
 @pytest.mark.timeout(180)

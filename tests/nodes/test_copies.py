@@ -11,6 +11,7 @@ import pytest
 
 from pileus.engine.cluster import streams
 from pileus.errors import Unavailable
+from pileus.nodes.beats import Beats, Own
 from pileus.nodes.copies import Copies
 from pileus.nodes.places import Cluster, Node
 from tests.nodes.conftest import ports
@@ -72,6 +73,10 @@ class Members:
         nodes = [Node(n, "h", **ports(100 * i)) for i, n in enumerate(states)]
         told = tuple(replace(n, state=states[n.name]) for n in nodes)
         self.cluster = Cluster("c", "n1", told, {}, True)
+        self.silent: set[str] = set()
+
+    def lost(self, name: str) -> bool:
+        return name in self.silent
 
 
 class Closed:
@@ -81,7 +86,7 @@ class Closed:
 
 @pytest.fixture
 def turned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    def turn(servers: Servers, net: Net | None = None, **states: str) -> list[str]:
+    def turn(servers: Servers, net: Net | None = None, lost: str = "", **states: str) -> list[str]:
         for name in ("newest", "current", "set_replicas", "remove_peer", "step_down"):
             monkeypatch.setattr(streams, name, getattr(servers, name))
         monkeypatch.setattr(streams, "remove_server", servers.remove_server)
@@ -92,11 +97,13 @@ def turned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         network = net or Net()
         if net is None:
             network.run(5)
+        members = Members(states)
+        members.silent.add(lost)
         copies: Any = Copies(
             Store(),
             None,
             operator,
-            Members(states),
+            members,
             network.nodes["n1"],  # type: ignore[arg-type]
         )
         asyncio.run(copies.turn())
@@ -152,3 +159,19 @@ def test_where_there_is_no_other_the_copy_ends_with_its_node(turned: Any) -> Non
 def test_a_draining_node_leads_no_more(turned: Any) -> None:
     servers = Servers("n2", "n1", "n3")
     assert turned(servers, n1="member", n2="draining", n3="member") == ["n2 steps down"]
+
+
+def test_the_copy_of_a_node_that_is_silent_for_too_long_is_made_elsewhere(turned: Any) -> None:
+    three = {"n1": "member", "n2": "member", "n3": "member"}
+    servers = Servers("n1", "n2", "n3")
+    assert turned(servers, lost="n2", **three) == []  # there is no other
+    net = Net()
+    net.nodes["n4"] = Beats("n4", net.clock, lambda: Own(7, []))
+    net.run(5)
+    four = three | {"n4": "member"}
+    assert turned(servers, net, **four) == []
+    servers.behind = {"n2", "n3"}
+    assert turned(servers, net, lost="n2", **four) == []  # another copy is not whole now
+    servers.behind = {"n2"}
+    assert turned(servers, net, lost="n2", **four) == ["move from n2"]
+    assert turned(servers, net, lost="n2", **four) == ["move from n2"]  # once

@@ -2,7 +2,8 @@
 
 Turned by the node that does the work for all. One step at a time, and only while all copies are
 current; a step that JetStream refuses (a server that has just come is not ready for some seconds)
-is tried again. A node that leaves gives its copy to another first, where there is another.
+is tried again. A node that leaves gives its copy to another first, where there is another; the
+copy of one that has been silent for ``rebuild_after_s`` is made anew on another, unasked.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class Copies:
             if node.state == "leaving":
                 await self._leave(node, found, wanted)
                 return
+        if await self._replace_lost(nodes, found):
+            return
         if found.replicas > min(streams.REPLICAS, sum(n.present for n in nodes)):
             await streams.set_replicas(self._client, found.name, wanted)
             log.info("the log is kept on %d nodes", wanted)
@@ -110,6 +113,19 @@ class Copies:
         if not self._beats.handed_over(node.name):
             return
         await self._store.transact(lambda draft: membership.end_leave(draft, node.name))
+
+    async def _replace_lost(self, nodes: tuple[Node, ...], found: streams.StreamInfo) -> bool:
+        """Give a lost node's copy to one that has none; the others must be whole."""
+        lost = next((p.name for p in found.peers if self._members.lost(p.name)), "")
+        if not lost or any(not p.current for p in found.peers if p.name != lost):
+            return False
+        holders = {found.leader, *(p.name for p in found.peers)}
+        able = [n.name for n in nodes if n.state == "member" and n.name not in holders]
+        if all(told.health != "alive" for told in self._beats.judged(able).values()):
+            return False
+        await streams.remove_peer(self._client, found.name, lost)
+        log.warning("%s is silent for too long: its copy of the log is made on another node", lost)
+        return True
 
     async def _forget_gone(self, nodes: tuple[Node, ...]) -> None:
         """Servers of nodes that are gone leave the cluster of servers, once they are silent."""

@@ -21,7 +21,7 @@ from pileus.state.store import Store
 class Members:
     """``cluster`` is looked up anew when a row of the nodes has changed. ``reading`` says where the
     rows are, once they can be read. ``rebuild_after_s``: how long a node may be silent before its
-    blobs are copied elsewhere."""
+    blobs and its copy of the log are made elsewhere."""
 
     def __init__(self, home: Path, cluster: Cluster, rebuild_after_s: float) -> None:
         self.home = home
@@ -61,6 +61,10 @@ class Members:
     def keepers(self) -> list[str]:
         """Of those that keep blobs."""
         return self._keeping.keepers(self.cluster.nodes)
+
+    def lost(self, name: str) -> bool:
+        """Whether the node has been silent for so long that its copies are made elsewhere."""
+        return self._keeping.lost(name)
 
     def others(self) -> list[Place]:
         """Where the other nodes' doors are."""
