@@ -55,7 +55,8 @@ def prepare(make: Maker, name: str) -> None:
 class Load:
     """Clients in threads, on keys of this load's own: ``each`` of every kind, by the first of
     ``makers``, the second (of another node, perhaps) and so on. ``cells`` make clients of the wide
-    table. ``pace_s``: what a client waits between two requests. ``failures``: what a client died
+    table. ``pace_s``: what a client waits between two requests; ``pause_s``: after an answer that
+    was lost. ``rows``: how many registers; half as many counters. ``failures``: what a client died
     of, which is a finding too."""
 
     def __init__(
@@ -66,17 +67,19 @@ class Load:
         each: int = 2,
         cells: Sequence[Callable[[], CellClient]] = (),
         pace_s: float = 0.0,
+        pause_s: float = PAUSE_S,
+        rows: int = 4,
     ) -> None:
         self.recorder = Recorder()
-        self._pace_s = pace_s
+        self._pace_s, self._pause_s = pace_s, pause_s
         self._name = name
         self.failures: list[BaseException] = []
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         rng = random.Random(seed)
         run = f"{seed}-{rng.randrange(10**9)}"
-        self._keys = tuple(f"{run}/r{i}" for i in range(4))
-        self._counters = tuple(f"{run}/n{i}" for i in range(2))
+        self._keys = tuple(f"{run}/r{i}" for i in range(rows))
+        self._counters = tuple(f"{run}/n{i}" for i in range(rows // 2))
         self._lists = tuple(f"{run}/l{i}" for i in range(6))
         for number in range(each):
             tries = TRIES[number % len(TRIES)]
@@ -113,11 +116,11 @@ class Load:
 
     @property
     def _objects(self) -> tuple[str, ...]:
-        return tuple(f"{key}/object" for key in self._keys[:2])
+        return tuple(f"{key}/object" for key in self._keys[::2])
 
     @property
     def _cells(self) -> tuple[str, ...]:
-        return tuple(f"{key}/cell" for key in self._keys[:2])
+        return tuple(f"{key}/cell" for key in self._keys[::2])
 
     def _register(
         self, clients: Any, tries: int, store: Items | Objects | Cells, plan: RegisterPlan
@@ -155,7 +158,7 @@ class Load:
         try:
             while not self._stop.is_set():
                 if not step():
-                    self._stop.wait(PAUSE_S)
+                    self._stop.wait(self._pause_s)
                 self._stop.wait(self._pace_s)
         except BaseException as error:
             self.failures.append(error)
