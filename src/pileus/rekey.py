@@ -9,6 +9,7 @@ files change names after it, or at the next start (``vault.check``).
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from pileus.nodes import places
 from pileus.services import kms, s3, vault
 from pileus.services.vault import Rewrap
 from pileus.state.store import Store
-from pileus.supervisor import Supervisor
+from pileus.supervisor import claim_home
 
 ENTRY_BYTES_MAX = 4 * 1024 * 1024
 Writes = list[list[Any]]
@@ -46,12 +47,11 @@ def rekey(config: Config, say: Callable[[str], None]) -> Rekeyed:
         raise Unavailable(
             "the root key of a cluster cannot be changed yet", "its nodes would need it all at once"
         )
-    home = Supervisor(config, [])
-    home.claim_home()
+    held = claim_home(config)
     try:
         return asyncio.run(_rekey(config, say))
     finally:
-        home.release_home()
+        os.close(held)
 
 
 async def _rekey(config: Config, say: Callable[[str], None]) -> Rekeyed:

@@ -25,6 +25,7 @@ from pileus.supervisor import (
     Running,
     Supervisor,
     check_port,
+    claim_home,
     free_port,
     healthy,
     running,
@@ -83,6 +84,7 @@ def up(config: Config, apps: str, detach: bool) -> None:
     if node and running(config.home):
         _attach(config, detach)
         return
+    claim_home(config)  # held until this process ends
     config = with_ports(config, NODE_PORTS if node else PORTS)
     if node:
         from pileus.nodes import entering
@@ -92,7 +94,6 @@ def up(config: Config, apps: str, detach: bool) -> None:
     supervisor = Supervisor(config, parts(config))
     gc.freeze()
     gc.enable()
-    supervisor.claim_home()
     if detach:
         pid = os.fork()
         if pid:

@@ -118,37 +118,37 @@ def healthy(endpoint: str, timeout_s: float = 1.0) -> dict[str, Any] | None:
         return None
 
 
+def claim_home(config: Config) -> int:
+    """Keep every other cloud off this home: a descriptor to close, or to hold until the end.
+    ``Unavailable`` when one runs there."""
+    run = config.path("run")
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    run.mkdir(exist_ok=True, mode=0o700)
+    held = os.open(run / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    # Children hold the lock too: after a supervisor's sudden death they need a moment to stop.
+    deadline = time.monotonic() + (0 if running(config.home) else STOP_SECONDS)
+    while not _lock(held):
+        if time.monotonic() >= deadline:
+            os.close(held)
+            raise Unavailable(
+                f"a cloud already runs on {config.home}",
+                "`pileus status` shows it, `pileus down` stops it; or choose another --home",
+            )
+        time.sleep(0.02)
+    return held
+
+
 class Supervisor:
-    """Runs ``parts`` until told to stop. ``lock`` keeps a second cloud off the same home."""
+    """Runs ``parts`` until told to stop, on a home that was claimed."""
 
     def __init__(self, config: Config, parts: list[Part]) -> None:
         self.config = config
         self.parts = parts
-        self._lock_fd = -1
         self._listener: control.Listener | None = None
         self._told: list[control.Told] = []
         self._outages: dict[str, Outage] = {}
         self._ending = False
         self._queue: list[str] = []  # to be restarted, one after the other
-
-    def claim_home(self) -> None:
-        run = self.config.path("run")
-        self.config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        run.mkdir(exist_ok=True, mode=0o700)
-        self._lock_fd = os.open(run / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        # Children hold the lock too: after a supervisor's sudden death they need a moment to stop.
-        deadline = time.monotonic() + (0 if running(self.config.home) else STOP_SECONDS)
-        while not _lock(self._lock_fd):
-            if time.monotonic() >= deadline:
-                raise Unavailable(
-                    f"a cloud already runs on {self.config.home}",
-                    "`pileus status` shows it, `pileus down` stops it; or choose another --home",
-                )
-            time.sleep(0.02)
-
-    def release_home(self) -> None:
-        """What only needed the home for itself is done with it."""
-        os.close(self._lock_fd)
 
     def announce(self) -> Running:
         c = self.config
