@@ -3,6 +3,8 @@ PYTHON = $(shell python3 choose_python.py)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+WORKERS ?= 2
+
 .PHONY: setup up test check bench sim soak scale fuzz suites web clean
 
 PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
@@ -28,8 +30,8 @@ setup: .venv/.pages ## environment, dependencies, web build
 up: setup ## a running cloud with apps/links, until Ctrl-C
 	$(BIN)/pileus up $(UP)
 
-test: .venv/.test ## all tests
-	$(BIN)/python -m pytest $(TESTS)
+test: .venv/.test ## all tests, two at a time: TESTS=tests/wire WORKERS=0
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 check: .venv/.test ## format, lint, types, import contracts, tidiness
 	$(BIN)/ruff format --check src tests apps bench docs lab

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,16 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.ports import free_ports
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 # What starts, kills and measures whole clouds, clusters and browsers of its own.
 LARGE = ("acceptance", "console", "runtime", "supervisor")
+
+
+def pytest_configure() -> None:
+    """Told to end, a run takes its clouds down: they outlive it otherwise."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -124,7 +132,9 @@ class Cloud:
 
 
 def new_cloud(home: Path, *options: str) -> Cloud:
-    ports = ("--port", "0", "--edge-port", "0", "--edge-tls-port", "0")
+    """A cloud that has not been started yet; it keeps its ports when it is started again."""
+    port, edge = free_ports(2)
+    ports = ("--port", str(port), "--edge-port", str(edge), "--edge-tls-port", "0")
     return Cloud(home, (*ports, *options))
 
 

@@ -5,24 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from pileus.engine.cluster.nats import NatsNode, command
 from tests.cluster.authority import Authority
+from tests.ports import free_ports
 
 SECRET = "only-for-tests-1234567890"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now."""
-    with contextlib.ExitStack() as held:
-        found = [held.enter_context(socket.socket()) for _ in range(count)]
-        for s in found:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in found]
 
 
 def nodes(home: Path, count: int) -> list[NatsNode]:

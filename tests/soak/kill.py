@@ -290,7 +290,6 @@ class Round:
 
 def start_again(cloud: Cloud) -> Start:
     """Start a killed cloud on the ports it had, timed from outside."""
-    cloud.options = _same_ports(cloud)
     up = ("up", "--home", str(cloud.home), *cloud.options, "--apps", "none", "--detach")
     done = subprocess.run(
         [sys.executable, "-m", "tests.soak.starting", str(cloud.port), str(cloud.home),
@@ -323,8 +322,3 @@ def one_round(cloud: Cloud, seed: int) -> Round:
     callers.stop()
     wrong = check(cloud, told, killed)
     return Round(seed, told.count(), start, wrong, told.events)
-
-
-def _same_ports(cloud: Cloud) -> tuple[str, ...]:
-    edge = cloud.edge_port
-    return ("--port", str(cloud.port), "--edge-port", str(edge), "--edge-tls-port", "0")

@@ -95,6 +95,7 @@ def test_a_bucket_named_by_the_host():
         ("Tue, 07 Jul 2010 21:53:04 GMT", "RequestTimeTooSkewed"),
         (formatdate(time.time() + 1_000_000, usegmt=True), "RequestTimeTooSkewed"),
     ],
+    ids=["bad", "none", "before-1970", "old", "ahead"],
 )
 def test_dates(date, code):
     request = signed("http://h/b/k")

@@ -15,6 +15,7 @@ import pytest
 from botocore.credentials import Credentials
 
 from tests.conftest import pileus
+from tests.ports import free_port
 from tests.services.longrunning.client import HELLO, Refused, Services, zipped
 
 
@@ -99,12 +100,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def test_a_service_has_a_port_of_its_own(api: Services, name: str) -> None:
