@@ -14,11 +14,16 @@ from botocore.exceptions import (
 
 from lab.history.records import AnswerLost, NoEffect
 
-# Verdicts outside the model: certainly without effect, when it was the only try. S3's SlowDown is
-# none of them: servers were seen to say it of writes under way, too.
+# Verdicts outside the model: certainly without effect, when it was the only try. The last two are
+# a server's whose clock is wrong. S3's SlowDown is none of them: it was seen said of writes
+# under way, too.
 UNTOUCHED = (
     *("TransactionConflictException", "ConditionalRequestConflict", "ThrottlingException"),
-    "ProvisionedThroughputExceededException",
+    *(
+        "ProvisionedThroughputExceededException",
+        "InvalidSignatureException",
+        "RequestTimeTooSkewed",
+    ),
 )
 
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,39 +53,45 @@ def prepare(make: Maker, name: str) -> None:
 
 
 class Load:
-    """Clients in threads, on keys of this load's own. ``cells`` makes clients of the wide table.
-    ``failures``: what a client died of, which is a finding too."""
+    """Clients in threads, on keys of this load's own: ``each`` of every kind, by the first of
+    ``makers``, the second (of another node, perhaps) and so on. ``cells`` make clients of the wide
+    table. ``pace_s``: what a client waits between two requests; ``pause_s``: after an answer that
+    was lost. ``rows``: how many registers; half as many counters. ``failures``: what a client died
+    of, which is a finding too."""
 
     def __init__(
         self,
-        make: Maker,
+        makers: Sequence[Maker],
         name: str,
         seed: int,
         each: int = 2,
-        cells: Callable[[], CellClient] | None = None,
+        cells: Sequence[Callable[[], CellClient]] = (),
+        pace_s: float = 0.0,
+        pause_s: float = PAUSE_S,
+        rows: int = 4,
     ) -> None:
         self.recorder = Recorder()
+        self._pace_s, self._pause_s = pace_s, pause_s
+        self._name = name
         self.failures: list[BaseException] = []
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         rng = random.Random(seed)
         run = f"{seed}-{rng.randrange(10**9)}"
+        self._keys = tuple(f"{run}/r{i}" for i in range(rows))
+        self._counters = tuple(f"{run}/n{i}" for i in range(rows // 2))
+        self._lists = tuple(f"{run}/l{i}" for i in range(6))
         for number in range(each):
             tries = TRIES[number % len(TRIES)]
+            make = makers[number % len(makers)]
             clients = {s: make(s, settings(tries)) for s in ("dynamodb", "s3")}
-            if cells is not None:
-                clients["cells"] = cells()
-            for step in self._callers(name, run, number, clients, tries, rng):
+            if cells:
+                clients["cells"] = cells[number % len(cells)]()
+            for step in self._callers(number, clients, tries, rng):
                 self._threads.append(threading.Thread(target=self._run, args=(step,)))
 
     def _callers(
-        self,
-        name: str,
-        run: str,
-        number: int,
-        clients: dict[str, Any],
-        tries: int,
-        rng: random.Random,
+        self, number: int, clients: dict[str, Any], tries: int, rng: random.Random
     ) -> list[Callable[[], bool]]:
         """Callers: two of registers in items, two of lists, one of objects, perhaps one of
         cells."""
@@ -93,22 +99,28 @@ class Load:
         def chance() -> random.Random:
             return random.Random(rng.randrange(2**60))
 
-        keys = tuple(f"{run}/r{i}" for i in range(4))
-        counters = tuple(f"{run}/n{i}" for i in range(2))
-        lists = tuple(f"{run}/l{i}" for i in range(6))
+        name = self._name
         made: list[Callable[[], bool]] = []
-        plans = [RegisterPlan(f"i{k}{number}", chance(), keys, counters) for k in "ab"]
+        plans = [RegisterPlan(f"i{k}{number}", chance(), self._keys, self._counters) for k in "ab"]
         for plan in plans:
             made.append(partial(self._register, clients, tries, Items(name), plan))
         for kind in "ab":
-            calling = ListPlan(f"t{kind}{number}", chance(), lists)
+            calling = ListPlan(f"t{kind}{number}", chance(), self._lists)
             made.append(partial(self._list, clients, tries, Lists(name), calling))
-        plan = RegisterPlan(f"o{number}", chance(), tuple(f"{k}/object" for k in keys[:2]))
+        plan = RegisterPlan(f"o{number}", chance(), self._objects)
         made.append(partial(self._register, clients, tries, Objects(name), plan))
         if "cells" in clients:
-            plan = RegisterPlan(f"c{number}", chance(), tuple(f"{k}/cell" for k in keys[:2]))
+            plan = RegisterPlan(f"c{number}", chance(), self._cells)
             made.append(partial(self._register, clients, 1, Cells(), plan))
         return made
+
+    @property
+    def _objects(self) -> tuple[str, ...]:
+        return tuple(f"{key}/object" for key in self._keys[::2])
+
+    @property
+    def _cells(self) -> tuple[str, ...]:
+        return tuple(f"{key}/cell" for key in self._keys[::2])
 
     def _register(
         self, clients: Any, tries: int, store: Items | Objects | Cells, plan: RegisterPlan
@@ -146,7 +158,8 @@ class Load:
         try:
             while not self._stop.is_set():
                 if not step():
-                    self._stop.wait(PAUSE_S)
+                    self._stop.wait(self._pause_s)
+                self._stop.wait(self._pace_s)
         except BaseException as error:
             self.failures.append(error)
 
@@ -158,6 +171,35 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+    def read_all(self, make: Maker, cells: CellClient | None = None) -> None:
+        """Read every key once more, by a patient client: what was acknowledged and is lost shows in
+        the history now. Raises ``AnswerLost`` where there is no answer."""
+        clients = {s: make(s, settings(6)) for s in ("dynamodb", "s3")} | {"cells": cells}
+        registers: list[tuple[Items | Objects | Cells, tuple[str, ...]]] = [
+            (Items(self._name), self._keys + self._counters),
+            (Objects(self._name), self._objects),
+            *([(Cells(), self._cells)] if cells else []),
+        ]
+        for store, keys in registers:
+            for key in keys:
+                self._read(clients, store, key)
+        lists = Lists(self._name)
+        for key in self._lists:
+            steps: Steps = (("read", key, ()),)
+            began = self.recorder.clock()
+            answer = ask(clients["dynamodb"], *lists.request("read", steps), 6)
+            done = lists.done("read", steps, answer)
+            self.recorder.note_transaction("afterwards", done, began, "committed")
+
+    def _read(self, clients: Any, store: Items | Objects | Cells, key: str) -> None:
+        began = self.recorder.clock()
+        try:
+            answer = ask(clients[store.service], *store.request("read", key, ()), 6)
+            told = store.told("read", (), answer)
+        except Refused as verdict:
+            told = store.refused("read", verdict)
+        self.recorder.note_operation("afterwards", key, "read", (), began, told)
 
     def wrong(self) -> list[str]:
         """What no order explains, and what clients died of."""
@@ -177,7 +219,7 @@ def main() -> int:
 
     name = f"history-{uuid.uuid4().hex[:12]}"
     prepare(make, name)
-    load = Load(make, name, seed=time.time_ns(), each=wish.clients)
+    load = Load([make], name, seed=time.time_ns(), each=wish.clients)
     load.start()
     time.sleep(wish.seconds)
     load.stop()

@@ -20,6 +20,8 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
 ]
+# Chromium gives up what is under way when an interface comes or goes: those of a rig do.
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
@@ -52,11 +54,18 @@ class Visit:
 
     def _heard(self, message: Any) -> None:
         expected = any(f"status of {status} " in message.text for status in self.allowed)
+        expected = expected or NETWORK_CHANGED in message.text
         if message.type in ("error", "warning") and not expected:
             self.errors.append(f"{message.type}: {message.text} {message.location}")
 
     def arrive(self, place: str = "") -> Visit:
-        self.page.goto(f"{self.cloud.edge}/admin/{place}")
+        address = f"{self.cloud.edge}/admin/{place}"
+        try:
+            self.page.goto(address)
+        except programs.playwright().Error as error:
+            if NETWORK_CHANGED not in str(error):
+                raise
+            self.page.goto(address)
         self.page.locator("h1").wait_for()
         return self
 

@@ -38,3 +38,25 @@ def test_asked_of_the_cloud(cloud: Cloud) -> None:
     assert all(e["level"] in ("ERROR", "CRITICAL") for e in told["events"])
     for wrong in ("level=loud", "limit=0", "limit=many"):
         assert ask(cloud, "GET", f"/_pileus/log?{wrong}")[0] == 400
+
+
+def test_lines_of_other_programs_are_their_own() -> None:
+    told = list(
+        events(
+            '{"level":"warn","ts":1795270369.4,"msg":"exiting; byeee!! bye","signal":"SIGTERM"}\n'
+            "[26089] 2026/11/21 17:52:41.521799 [ERR] 10.0.0.1:4 - rid:14 - handshake error: EOF\n"
+            "[26089] 2026/11/21 17:52:41.942906 [INF] Self is new metadata leader\n"
+        )
+    )
+    assert [(e["process"], e["level"]) for e in told] == [
+        ("caddy", "INFO"),  # it says so at every stop
+        ("log", "ERROR"),
+        ("log", "INFO"),
+    ]
+    assert told[1]["at"] == "2026-11-21 17:52:41" and told[1]["text"].endswith("error: EOF")
+
+
+def test_one_machine_is_all_nodes(cloud: Cloud) -> None:
+    status, told = ask(cloud, "GET", "/_pileus/log?node=all&level=info&limit=2")
+    assert status == 200 and told["missing"] == {}
+    assert [event["node"] for event in told["events"]] == ["", ""]

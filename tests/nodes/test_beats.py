@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pileus.nodes.beats import BEAT_S, DOWN_S, Beats, Own
+import asyncio
+from pathlib import Path
+
+from pileus.nodes.beats import BEAT_S, DOWN_S, Beats, Own, run, view
 from tests.hub.conftest import TurnedClock
 
 NAMES = ["n1", "n2", "n3"]
@@ -85,3 +88,25 @@ def test_a_node_never_heard_is_down_after_a_moment_and_rubbish_is_no_beat() -> N
     net.clock.ms += int(DOWN_S * 1000)
     assert alone.judged(NAMES)["n2"].health == "down"
     assert alone.judged(NAMES)["n1"].health == "alive"
+
+
+def test_a_view_that_cannot_be_written_ends_no_beats(tmp_path: Path) -> None:
+    """A full disk; here a folder stands where the file goes."""
+    told, clock, sent = tmp_path / "nodes.json", TurnedClock(), list[bytes]()
+
+    async def send(beat: bytes) -> None:
+        sent.append(beat)
+
+    async def beaten() -> None:
+        beating = asyncio.create_task(
+            run(Beats("n1", clock, lambda: Own(7, [])), clock, send, lambda: ["n1"], told)
+        )
+        told.with_suffix(".new").mkdir()
+        await clock.advance(3)
+        assert len(sent) > 3 and view(told) == {}
+        told.with_suffix(".new").rmdir()
+        await clock.advance(1)
+        assert view(told)["n1"].health == "alive"
+        beating.cancel()
+
+    asyncio.run(beaten())

@@ -53,7 +53,7 @@ def one_round(
     rng = random.Random(seed)
     keys = (cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"])
     told = (cloud.endpoint, *keys, cloud.env["AWS_REGION"], NAME)
-    load = Load(opened(cloud), NAME, seed, cells=partial(CellClient, *told))
+    load = Load([opened(cloud)], NAME, seed, cells=[partial(CellClient, *told)])
     load.start()
     try:
         time.sleep(seconds * rng.uniform(0.3, 0.7))

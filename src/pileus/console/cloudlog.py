@@ -30,6 +30,10 @@ TAIL_BYTES = 512 * 1024
 TEXT_MAX, LIMIT_MAX = 8000, 200
 LEVELS = {"info": 0, "warning": 1, "error": 2}
 WORDS = {"DEBUG": -1, "INFO": 0, "WARNING": 1, "ERROR": 2, "CRITICAL": 2}
+# What Caddy warns of at every start and stop: its administration is a Unix socket, ours alone.
+HARMLESS = ("admin endpoint on open interface; host checking disabled", "exiting; byeee!!")
+_SERVER = re.compile(r"\[\d+\] (\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d)\S* \[([A-Z]{3})\] (.*)")
+_SERVER_LEVELS = {"WRN": "WARNING", "ERR": "ERROR", "FTL": "CRITICAL", "DBG": "DEBUG"}
 _LINE = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[,.]?\d* (\S+)(?: (DEBUG|INFO|WARNING|ERROR|CRITICAL))? (.*)"
 )
@@ -95,7 +99,7 @@ def events(text: str) -> Iterator[dict[str, Any]]:
     """What was written, in order: a line and those that belong to it (a traceback)."""
     now: dict[str, Any] | None = None
     for line in text.splitlines():
-        found = _plain(line) or _json(line)
+        found = _plain(line) or _json(line) or _of_log_server(line)
         if found is not None:
             if now is not None:
                 yield now
@@ -132,6 +136,17 @@ def _json(line: str) -> dict[str, Any] | None:
     text = str(told.pop("msg", ""))
     more = {k: v for k, v in told.items() if k not in ("level", "logger")}
     text = f"{text} {json.dumps(more)}" if more else text
-    level = level if level in WORDS else "INFO"
+    level = level if level in WORDS and not text.startswith(HARMLESS) else "INFO"
     source = str(told.get("logger", ""))
     return {"at": at, "process": "caddy", "level": level, "source": source, "text": text[:TEXT_MAX]}
+
+
+def _of_log_server(line: str) -> dict[str, Any] | None:
+    """Lines of the server of the log: ``[PID] DATE TIME [LEVEL] TEXT``."""
+    match = _SERVER.match(line)
+    if match is None:
+        return None
+    year, month, day, moment, word, text = match.groups()
+    level = _SERVER_LEVELS.get(word, "INFO")
+    at = f"{year}-{month}-{day} {moment}"
+    return {"at": at, "process": "log", "level": level, "source": "nats", "text": text[:TEXT_MAX]}

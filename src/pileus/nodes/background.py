@@ -62,7 +62,7 @@ class Background:
         while True:
             try:
                 await self.turn()
-            except (AwsError, Conflict, Unavailable) as error:
+            except (AwsError, Conflict, Unavailable, OSError) as error:
                 log.warning("background work waits: %s", error)
             await self._clock.sleep(TURN_S)
 

@@ -194,12 +194,21 @@ async def run(
         except (Unavailable, OSError) as error:
             log.debug("no beat now: %s", error)
         text = json.dumps({name: asdict(j) for name, j in beats.judged(names()).items()})
-        if text != shown:
-            new = told.with_suffix(".new")
-            new.write_text(text)
-            new.rename(told)
+        if text != shown and _written(told, text):
             shown = text
         await clock.sleep(BEAT_S)
+
+
+def _written(told: Path, text: str) -> bool:
+    """A full disk must not end the beats: the others would hold this node dead for good."""
+    new = told.with_suffix(".new")
+    try:
+        new.write_text(text)
+        new.rename(told)
+        return True
+    except OSError as error:
+        log.warning("the view of the other nodes cannot be written down: %s", error)
+        return False
 
 
 def view(told: Path) -> dict[str, Judgement]:

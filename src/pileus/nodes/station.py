@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from pileus import __version__
+from pileus import __version__, control
 from pileus.config import Config
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.blobs import ClusterBlobs
@@ -29,6 +29,7 @@ from pileus.nodes.beats import Beats, Own
 from pileus.nodes.copies import Copies
 from pileus.nodes.door import Handler, NodeDoor
 from pileus.nodes.members import Members, log_settings
+from pileus.nodes.own_copy import OwnCopy
 from pileus.nodes.places import Files
 from pileus.nodes.tls import server_context
 from pileus.state import keys
@@ -88,6 +89,7 @@ class Station:
         self._door = NodeDoor(config.home, blobs.local, self._status)
         self._door.mount(compare.PATH, compare.Digests(store, rules).serve)
         self._log_roles: list[str] = []
+        self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
         self._tasks: list[asyncio.Task[None]] = []
         self._background: Background | None = None
         self._server: Server | None = None
@@ -188,8 +190,13 @@ class Station:
         while True:
             seen = self._store.generation(membership.TABLE)
             now = self._members.cluster
-            if now != places.load(self._config.home):
-                places.save(self._config.home, now)
+            try:
+                if now != places.load(self._config.home):
+                    places.save(self._config.home, now)
+            except OSError as error:  # a full disk, perhaps
+                log.error("the note of the nodes cannot be written down: %s", error)
+                await self._clock.sleep(LOOK_S)
+                continue
             await self._store.changed(membership.TABLE, seen)
 
     async def _hand_over(self) -> None:
@@ -242,7 +249,15 @@ class Station:
                     leads = found.leader == self._members.name
                     holds = leads or self._members.name in copies
                     self._log_roles = ["log-leader"] if leads else ["log"] if holds else []
+                    if self._own_copy.stands_still(found):
+                        await self._restart_log(found)
             await self._clock.sleep(LOOK_S if self._log_roles else BEFORE_S)
+
+    async def _restart_log(self, found: streams.StreamInfo) -> None:
+        log.error("the log's copy here stands still: its server is started again (%s)", found.peers)
+        refused = await asyncio.to_thread(control.ask, self._config.path("run"), "restart", "log")
+        if refused:
+            log.error("the supervisor does not restart the log's server: %s", refused)
 
     async def _send(self, data: bytes) -> None:
         if self._client.is_connected:

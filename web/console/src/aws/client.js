@@ -4,6 +4,8 @@ import { tree } from "./xml.js";
 
 const BASE = "/admin/api";
 const SLOW_MS = 30_000;
+// Under this an answer tells which nodes' part it lacks: {name: why}.
+export const MISSING = Symbol("missing");
 
 // What the cloud answered when it did not do what was asked.
 export class Refused extends Error {
@@ -60,8 +62,12 @@ export class Client {
   // A JSON service: DynamoDB, Logs.
   async json(service, target, input = {}, version = "1.0", options = {}) {
     const headers = { "content-type": `application/x-amz-json-${version}`, "x-amz-target": target };
-    const text = await (await this.done(service, "POST", "/", { headers, body: JSON.stringify(input), ...options })).text();
-    return text ? JSON.parse(text) : {}; // some operations answer nothing
+    const answer = await this.done(service, "POST", "/", { headers, body: JSON.stringify(input), ...options });
+    const text = await answer.text();
+    const told = text ? JSON.parse(text) : {}; // some operations answer nothing
+    const missing = answer.headers.get("x-pileus-missing");
+    if (missing) told[MISSING] = Object.fromEntries(missing.split(", ").map((node) => [node, ""]));
+    return told;
   }
 
   dynamodb(operation, input, options) {

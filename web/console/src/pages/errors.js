@@ -1,7 +1,8 @@
 // What went wrong lately: in functions, and in the cloud itself.
 import { html, nothing } from "lit";
 import { ago, moment } from "../shell/format.js";
-import { Page, trouble } from "../shell/page.js";
+import { MISSING } from "../aws/client.js";
+import { Page, absent, trouble } from "../shell/page.js";
 
 const HOUR_MS = 3_600_000;
 const GROUPS = 50;
@@ -21,7 +22,8 @@ class Errors extends Page {
 
   async load() {
     const told = await Promise.allSettled([this.ofFunctions(), this.ofCloud()]);
-    [this.functions, this.cloud] = told.map((t) => t.value ?? []);
+    [this.functions, this.cloud] = told.map((t) => t.value?.events ?? []);
+    this.missing = Object.assign({}, ...told.map((t) => t.value?.missing));
     this.refused = told.filter((t) => t.reason).map((t) => t.reason);
     if (this.refused.length === told.length) throw this.refused[0];
   }
@@ -29,21 +31,18 @@ class Errors extends Page {
   async ofFunctions() {
     const { logGroups } = await this.client.logs("DescribeLogGroups", { limit: GROUPS });
     const startTime = Date.now() + this.client.skew - HOUR_MS;
+    const missing = {};
     const told = await Promise.all(logGroups.map(async ({ logGroupName }) => {
-      const { events } = await this.client.logs("FilterLogEvents", { logGroupName, startTime, filterPattern: PATTERN, limit: 200 });
+      const { events, ...rest } = await this.client.logs("FilterLogEvents", { logGroupName, startTime, filterPattern: PATTERN, limit: 200 });
+      Object.assign(missing, rest[MISSING]);
       return events.slice(-EACH).map((e) => ({ at: e.timestamp, where: logGroupName, text: e.message.trimEnd(), level: "error" }));
     }));
-    return told.flat().sort((a, b) => b.at - a.at);
+    return { events: told.flat().sort((a, b) => b.at - a.at), missing };
   }
 
   async ofCloud() {
-    const nodes = await this.client.nodes();
-    const told = await Promise.allSettled((nodes.length > 1 ? nodes : [undefined]).map(async (node) => {
-      const { events } = await this.client.rest("pileus", "GET", "/_pileus/log", { query: [["limit", "50"]], node });
-      return events.map((e) => ({ ...e, process: node ? `${node}, ${e.process}` : e.process }));
-    }));
-    if (told.every((t) => t.reason)) throw told[0].reason; // a node that is away tells nothing
-    return told.flatMap((t) => t.value ?? []).sort((a, b) => (a.at < b.at ? 1 : -1));
+    const { events, missing } = await this.client.rest("pileus", "GET", "/_pileus/log", { query: [["limit", "100"], ["node", "all"]] });
+    return { events: events.map((e) => ({ ...e, process: e.node ? `${e.node}, ${e.process}` : e.process })), missing };
   }
 
   head() {
@@ -51,7 +50,7 @@ class Errors extends Page {
   }
 
   body() {
-    return html`${this.refused.map((error) => trouble(error))}
+    return html`${this.refused.map((error) => trouble(error))}${absent(this.missing)}
       <section class="first"><h2>Functions</h2>${this.functions.length
         ? html`<ul class="events">${this.functions.map((e) => html`<li class="error"><div class="bar"><a href="#/logs/${encodeURIComponent(e.where)}">${e.where}</a><span title=${moment(e.at)}>${ago(e.at)}</span></div><pre tabindex="0" aria-label="Error">${e.text}</pre></li>`)}</ul>`
         : html`<div class="empty">No function reported an error in the last hour.</div>`}</section>

@@ -3,19 +3,20 @@ import { html, nothing } from "lit";
 import { ask } from "../shell/dialogs.js";
 import { ago, bytes, clock, moment } from "../shell/format.js";
 import { grid, tabs } from "../shell/grid.js";
-import { Page } from "../shell/page.js";
+import { MISSING } from "../aws/client.js";
+import { Page, absent } from "../shell/page.js";
 import { Paged } from "../shell/paged.js";
 
 const SPANS = [[300, "5 min"], [3600, "1 h"], [86400, "1 d"], [7 * 86400, "7 d"]];
 const KEPT = 2000;
-const BACK_MS = 3000; // lines may come a little late
+const BACK_MS = 10_000; // lines may come a little late, and nodes' clocks differ
 const wrong = (text) => /\b(error|exception|traceback|fatal|timed out)\b/i.test(text);
 
 class Logs extends Page {
-  static properties = { tab: { state: true }, live: { state: true }, lines: { state: true }, span: { state: true }, more: { state: true } };
+  static properties = { tab: { state: true }, live: { state: true }, lines: { state: true }, span: { state: true }, more: { state: true }, missing: { state: true } };
 
   reset() {
-    Object.assign(this, { tab: "lines", live: true, lines: [], span: 3600, pattern: "", known: new Set(), since: 0, stream: null, more: false });
+    Object.assign(this, { tab: "lines", live: true, lines: [], span: 3600, pattern: "", known: new Set(), since: 0, stream: null, more: false, missing: null });
     this.groups = new Paged(this, async (nextToken, limit) => {
       const told = await this.client.logs("DescribeLogGroups", { limit, nextToken, ...(this.begins ? { logGroupNamePattern: this.begins } : {}) });
       return { rows: told.logGroups, next: told.nextToken };
@@ -51,6 +52,7 @@ class Logs extends Page {
     let pages = 0;
     do {
       const told = await this.client.logs("FilterLogEvents", { ...input, nextToken, limit: 1000 }, { signal: this.leaving.signal });
+      this.missing = told[MISSING];
       fresh.push(...told.events.filter((e) => !this.known.has(e.eventId)));
       nextToken = told.nextToken;
     } while (nextToken && ++pages < 10);
@@ -117,6 +119,7 @@ class Logs extends Page {
         <button type="button" aria-pressed=${this.live} class=${this.live ? "main" : ""} @click=${() => ((this.live = !this.live), this.refresh(true))}>${this.live ? "Live: on" : "Live: off"}</button>
       </form>
       ${this.stream ? html`<p class="hint">Stream ${this.stream} <button class="link" @click=${() => this.open(null)}>show all streams</button></p>` : nothing}
+      ${absent(this.missing)}
       <div class="log" tabindex="0" role="log" aria-label="Lines">
         ${this.lines.length
           ? this.lines.map((e) => html`<p class=${wrong(e.message) ? "bad" : ""}><time title=${`${moment(e.timestamp)} ${e.logStreamName}`}>${clock(e.timestamp)}</time><span>${e.message.trimEnd()}</span></p>`)

@@ -125,6 +125,13 @@ export function trouble(error, again) {
   </div>`;
 }
 
+// Which nodes' part an answer lacks: {name: why}.
+export function absent(missing) {
+  const names = Object.keys(missing ?? {}).sort();
+  if (!names.length) return nothing;
+  return html`<p class="absent" role="status">${names.map((name) => html`<span><b>${name}</b> is missing here${missing[name] ? `: ${missing[name].replace(`${name}: `, "")}` : ""}.</span>`)}</p>`;
+}
+
 const spaced = (code) => code.replace(/(Exception|Error)$/, "").replace(/([a-z])([A-Z])/g, "$1 $2") || code;
 
 const same = (a, b) => Boolean(a) && a.length === b.length && a.every((x, i) => x === b[i]);

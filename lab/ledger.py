@@ -1,0 +1,168 @@
+"""Writers whose every effect is looked for afterwards: nothing acknowledged lost, nothing doubled.
+
+Items, tokens appended to lists (one that stands twice was applied twice), objects large enough to
+be blobs, and cells of the wide table made by CPUT. Each writer keeps to one node and goes on to the
+next when it fails, under a new name: what was not acknowledged may be there or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.history.cells import CellClient
+from lab.history.registers import Items
+
+OBJECT_BYTES = 300_000
+PACE_S = 0.05
+ONCE = Config(
+    retries={"total_max_attempts": 3, "mode": "standard"}, connect_timeout=1, read_timeout=4
+)
+PATIENT = Config(retries={"max_attempts": 8}, connect_timeout=2, read_timeout=10)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A node's clients. ``client(service, config)``; ``cells(table)``."""
+
+    name: str
+    client: Callable[[str, Config], Any]
+    cells: Callable[[str], CellClient]
+
+
+@dataclass
+class Kept:
+    """What was acknowledged."""
+
+    items: set[str] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set)
+    objects: dict[str, str] = field(default_factory=dict)
+    cells: set[str] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.tokens) + len(self.objects) + len(self.cells)
+
+
+class Ledger:
+    """``name``: of the table and the bucket; ``run``: what the keys of this one begin with."""
+
+    def __init__(self, doors: list[Door], name: str, run: str, seed: int) -> None:
+        self.kept = Kept()
+        self.failed = 0
+        self.died: list[BaseException] = []
+        self._doors, self._name, self._run = doors, name, run
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._write, args=(n, random.Random(f"{seed}/{n}")))
+            for n in range(len(doors))
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, writer: int, rng: random.Random) -> None:
+        kinds = (self._item, self._token, self._object, self._cell)
+        at = writer
+        number = 0
+        try:
+            while not self._stop.wait(PACE_S):
+                number += 1
+                kind = rng.choices(kinds, (4, 4, 1, 2))[0]
+                try:
+                    kind(self._doors[at], f"{self._run}/{writer}-{number}", writer)
+                except (BotoCoreError, ClientError):
+                    self.failed += 1
+                    at = (at + 1) % len(self._doors)
+        except BaseException as error:
+            self.died.append(error)
+
+    def _item(self, door: Door, name: str, writer: int) -> None:
+        item = {"PK": {"S": name}, "v": {"S": "x"}}
+        door.client("dynamodb", ONCE).put_item(TableName=self._name, Item=item)
+        self.kept.items.add(name)
+
+    def _token(self, door: Door, name: str, writer: int) -> None:
+        door.client("dynamodb", ONCE).update_item(
+            TableName=self._name,
+            Key={"PK": {"S": f"{self._run}/list{writer}"}},
+            UpdateExpression="SET l = list_append(if_not_exists(l, :none), :new)",
+            ExpressionAttributeValues={":none": {"L": []}, ":new": {"L": [{"S": name}]}},
+        )
+        self.kept.tokens.add(name)
+
+    def _object(self, door: Door, name: str, writer: int) -> None:
+        body = random.Random(name).randbytes(OBJECT_BYTES)
+        door.client("s3", ONCE).put_object(Bucket=self._name, Key=name, Body=body)
+        self.kept.objects[name] = hashlib.sha256(body).hexdigest()
+
+    def _cell(self, door: Door, name: str, writer: int) -> None:
+        door.cells(self._name).request_cell("PUT", name, name.encode())
+        self.kept.cells.add(name)
+
+    # -- afterwards ------------------------------------------------------------------------------
+
+    def wrong(self) -> tuple[list[str], list[str]]:
+        """What is lost, what is doubled: everything is read, each through one node after the
+        other."""
+        lost: list[str] = [f"a writer ended with {e!r}" for e in self.died]
+        doubled: list[str] = []
+        for number, door in enumerate(self._doors):
+            lost += [f"{door.name}: {said}" for said in self._lost(door, number)]
+            for list_of in range(len(self._doors)):
+                held = self._list(door, list_of)
+                doubled += [f"{door.name}: {t}" for t in sorted(set(held)) if held.count(t) > 1]
+        return lost, doubled
+
+    def _lost(self, door: Door, number: int) -> Iterator[str]:
+        """Tokens through each door; of the rest every door reads its share."""
+
+        def share(names: Any) -> list[str]:
+            return sorted(names)[number :: len(self._doors)]
+
+        held = {t for writer in range(len(self._doors)) for t in self._list(door, writer)}
+        yield from sorted(self.kept.tokens - held)
+        for name in share(self.kept.items):
+            if not self._get(door, name):
+                yield f"item {name}"
+        s3 = door.client("s3", PATIENT)
+        for name in share(self.kept.objects):
+            body = s3.get_object(Bucket=self._name, Key=name)["Body"].read()
+            if hashlib.sha256(body).hexdigest() != self.kept.objects[name]:
+                yield f"object {name}: other bytes"
+        cells = door.cells(self._name)
+        for name in share(self.kept.cells):
+            if cells.request_cell("GET", name)["Body"] != name.encode():
+                yield f"cell {name}: another value"
+
+    def _get(self, door: Door, key: str) -> dict[str, Any]:
+        asked = Items(self._name).request("read", key, ())[1]
+        return dict(door.client("dynamodb", PATIENT).get_item(**asked).get("Item") or {})
+
+    def _list(self, door: Door, writer: int) -> list[str]:
+        item = self._get(door, f"{self._run}/list{writer}")
+        return [token["S"] for token in item.get("l", {"L": []})["L"]]
+
+
+def enough(ledger: Ledger, acknowledged: int, seconds_max: float) -> bool:
+    """Wait until so much more than now is acknowledged; False: it is not in time."""
+    wanted = len(ledger.kept) + acknowledged
+    deadline = time.monotonic() + seconds_max
+    while len(ledger.kept) < wanted:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,370 @@
+"""The fault matrix: every fault of ``lab.faults`` on a cluster under load, round by round.
+
+    python -m lab.matrix --rounds 5 --out var/faults -- .venv/bin/pileus
+
+forms three nodes with disks of their own and goes through the faults, each so often; resumable:
+``rounds.jsonl`` keeps every round with its seed. A round: load begins (``lab.history.load`` at each
+node, ``lab.ledger``, the probe), the fault is made, held, ended; the cluster must be whole again by
+itself; everything is read. Wrong is: an acknowledged write lost or doubled, a history that no order
+explains, a cluster that is not whole in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from lab import probe
+from lab.faults import FAULTS, Fault, Scene, possible
+from lab.history.cells import CellClient
+from lab.history.linearizable import Undecided
+from lab.history.load import Load, prepare
+from lab.ledger import Door, Ledger, enough
+from lab.rig import API_PORT, NodeFailed, Rig, RigNode, until
+
+NAME = "faults"
+PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
+BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
+PATIENCE_S = 60.0
+VIEW_S, SETTLED_S = 2.0, 2.5
+LAG_MAX = 1000
+LEADS = "log-leader"
+PROBED = ("write", "read")
+
+
+class Cluster:
+    """The rig's nodes, their owner's keys, clients of each node that are kept between rounds."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.keys = rig.nodes[0].keys()
+        self.doors = [
+            Door(n.name, cache(partial(self._client, n)), partial(self._cells, n))
+            for n in rig.nodes
+        ]
+        prepare(self.doors[0].client, NAME)
+
+    def _client(self, node: RigNode, service: str, config: Config) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=node.endpoint,
+            aws_access_key_id=self.keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.keys["AWS_REGION"],
+            config=config,
+        )
+
+    def _cells(self, node: RigNode, table: str = NAME) -> CellClient:
+        key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
+        return CellClient(node.endpoint, *key, self.keys["AWS_REGION"], table)
+
+    def signed(self, node: RigNode, service: str, method: str, path: str, **asked: Any) -> bytes:
+        """A request as it goes over the wire."""
+        made = AWSRequest(method, f"{node.endpoint}{path}", **asked)
+        key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
+        kind = S3SigV4Auth if service == "pileus" else SigV4Auth
+        kind(Credentials(*key), service, self.keys["AWS_REGION"]).add_auth(made)
+        body = (asked.get("data") or "").encode()
+        heads = {"Host": f"{node.address}:{API_PORT}", "Connection": "close", **dict(made.headers)}
+        heads["Content-Length"] = str(len(body))
+        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in heads.items())]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    def asks(self, node: RigNode) -> dict[str, str]:
+        """What the probe asks of a node, in hex."""
+
+        def table(operation: str, **params: Any) -> bytes:
+            heads = {
+                "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+                "Content-Type": "application/x-amz-json-1.0",
+            }
+            data = json.dumps({"TableName": NAME, **params})
+            return self.signed(node, "dynamodb", "POST", "/", headers=heads, data=data)
+
+        key = {"PK": {"S": "probed"}}
+        asked = {
+            "write": table("PutItem", Item=key),
+            "read": table("GetItem", Key=key),
+            probe.NODES: self.signed(node, "pileus", "GET", "/_pileus/nodes"),
+        }
+        return {kind: request.hex() for kind, request in asked.items()}
+
+    def view(self, node: RigNode) -> list[dict[str, Any]]:
+        """How ``node`` sees the nodes; nothing when it does not answer well."""
+        asked = self.signed(node, "pileus", "GET", "/_pileus/nodes")
+        try:
+            with socket.create_connection((node.address, API_PORT), timeout=VIEW_S) as connection:
+                connection.sendall(asked)
+                with connection.makefile("rb") as answer:
+                    return list(json.loads(answer.read().partition(b"\r\n\r\n")[2])["nodes"])
+        except (OSError, ValueError, KeyError):
+            return []
+
+    def leader(self) -> RigNode:
+        """Who leads the log, by the servers' word, which is said every other second."""
+
+        def found() -> list[RigNode]:
+            told = [t["name"] for n in self.rig.nodes for t in self.view(n) if LEADS in t["roles"]]
+            return [n for n in self.rig.nodes if n.name in told]
+
+        return next(iter(until(found, PATIENCE_S, "a node that leads the log", 0.2)))
+
+    def whole(self) -> bool:
+        """Whether every node answers, and all see all alive and none behind."""
+        seen = [self.view(node) for node in self.rig.nodes]
+        return all(len(view) == len(self.rig.nodes) for view in seen) and all(
+            told["health"] == "alive"
+            and told["state"] == "member"
+            and told["roles"]
+            and (told["lag"] or 0) < LAG_MAX
+            for view in seen
+            for told in view
+        )
+
+    def settled(self) -> float:
+        """Wait until the cluster is whole and stays so (nodes tell their roles every other
+        second); the seconds it took to become so. It waits ``PATIENCE_S`` and no longer."""
+        began = since = time.monotonic()
+        while (now := time.monotonic()) < since + SETTLED_S:
+            if not self.whole():
+                since = time.monotonic()
+                if since > began + PATIENCE_S:
+                    break
+            time.sleep(max(0.0, now + 0.1 - time.monotonic()))
+        return since - began
+
+
+@dataclass
+class Round:
+    """One round. ``whole_s``: from the end of the fault until the cluster was whole. ``times``: of
+    each kind the probe asked."""
+
+    fault: str
+    seed: int
+    victim: str
+    led: bool
+    acknowledged: int = 0
+    operations: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    whole_s: float = 0.0
+    seconds: float = 0.0
+    times: dict[str, probe.Times] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def bad(self) -> list[str]:
+        return self.lost + self.doubled + self.wrong
+
+
+def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
+    """Raises nothing for what the cluster does wrong: that is told."""
+    began = time.monotonic()
+    rng = random.Random(f"{fault.name}/{seed}")
+    leader = cluster.leader()
+    others = [n for n in cluster.rig.nodes if n is not leader]
+    victim = leader if fault.led or seed % 2 == 0 else rng.choice(others)
+    done = Round(fault.name, seed, victim.name, victim is leader)
+    scene = Scene(cluster.rig, victim, rng, notes=done.notes)
+    run = f"{fault.name}-{seed}-{time.time_ns():x}"
+    ledger = Ledger(cluster.doors, NAME, run, seed)
+    load = Load(
+        [door.client for door in cluster.doors],
+        NAME,
+        random.Random(run).randrange(2**60),
+        each=len(cluster.doors),
+        cells=[partial(door.cells, NAME) for door in cluster.doors],
+        pace_s=PACE_S,
+        pause_s=PAUSE_S,
+        rows=ROWS,
+    )
+    seen = keep / f"{run}.probe"
+    load.start()
+    ledger.start()
+    try:
+        with probing(cluster, victim, seen):
+            since = _break(cluster, fault, scene, ledger, done)
+    finally:
+        ledger.stop()
+        load.stop()
+    _judge(cluster, load, ledger, done)
+    shown = list(probe.read(seen))
+    done.times = {kind: probe.times(shown, kind, since, victim.name) for kind in PROBED}
+    done.seconds = time.monotonic() - began
+    if done.bad:
+        load.recorder.save(keep / f"{run}.jsonl")
+    return done
+
+
+def _break(cluster: Cluster, fault: Fault, scene: Scene, ledger: Ledger, done: Round) -> float:
+    """Make the fault and end it; when it was made."""
+    if not enough(ledger, BEFORE_ACKNOWLEDGED, PATIENCE_S):
+        done.wrong.append("nothing was acknowledged before the fault")
+    scene.note(fault.what)
+    with fault.make(scene):
+        since = time.monotonic()
+        time.sleep(fault.hold_s)
+    done.whole_s = cluster.settled()
+    if done.whole_s > PATIENCE_S:
+        done.wrong.append(f"the cluster is not whole {PATIENCE_S:.0f} s after the fault")
+    if not enough(ledger, AFTER_ACKNOWLEDGED, PATIENCE_S):
+        done.wrong.append("nothing is acknowledged after the fault")
+    return since
+
+
+def _judge(cluster: Cluster, load: Load, ledger: Ledger, done: Round) -> None:
+    done.acknowledged = len(ledger.kept)
+    try:
+        for door in cluster.doors:
+            load.read_all(door.client, door.cells(NAME))
+        done.lost, done.doubled = ledger.wrong()
+    except Exception as error:  # whatever a client says: it did not get what it should
+        done.wrong.append(f"reading everything ended with {error!r}")
+    done.operations = len(load.recorder.operations) + len(load.recorder.transactions)
+    try:
+        done.wrong += load.wrong()
+    except Undecided as error:
+        done.wrong.append(f"the search for an order was given up: {error}")
+
+
+@contextmanager
+def probing(cluster: Cluster, first: RigNode, out: Path) -> Any:
+    """The probe runs; it begins at the address of the node that is to fail."""
+    nodes = [first, *(n for n in cluster.rig.nodes if n is not first)]
+    targets = [
+        {"name": n.name, "host": n.address, "port": API_PORT, "asks": cluster.asks(n)}
+        for n in nodes
+    ]
+    words = [sys.executable, "-m", "lab.probe"]
+    folder = Path(__file__).resolve().parents[1]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, text=True, cwd=folder)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps({"out": str(out.absolute()), "targets": targets}) + "\n")
+        process.stdin.flush()
+        until(out.exists, 10, "the probe began")
+        yield
+    finally:
+        process.stdin.close()
+        process.wait(timeout=20)
+
+
+def verified(cluster: Cluster) -> list[str]:
+    """What is wrong with the copies, as the product's own proof tells."""
+    node = cluster.rig.nodes[0]
+    try:
+        told = json.loads(node.run("verify", "--json", timeout_s=600))
+    except NodeFailed as error:
+        return [str(error)]
+    same = len(set(told["nodes"]["digests"].values())) == 1
+    return list(told["problems"]) + ([] if same else [f"copies differ: {told['nodes']}"])
+
+
+# -- many rounds -----------------------------------------------------------------------------------
+
+
+def table(rounds: Sequence[Round]) -> str:
+    """A line for each fault: rounds, what is lost, doubled or wrong, medians of times."""
+
+    def shown(number: float | None) -> str:
+        return "    –" if number is None else f"{number:5.1f}"
+
+    heads = ("reaction", "repair", "recovery", "outage", "gap")
+    lines = [f"{'fault':<14}{'rounds':>6}{'acked':>7}{'lost':>5}{'dbl':>4}{'bad':>4} "
+             f"{'write: ' + ' '.join(heads):<44} {'read: outage gap':<18} whole"]  # fmt: skip
+    for name in dict.fromkeys(r.fault for r in rounds):
+        own = [r for r in rounds if r.fault == name]
+        writes, reads = ([r.times[kind] for r in own if r.times] for kind in PROBED)
+        wanted: list[tuple[list[probe.Times], str]] = [(writes, head) for head in heads]
+        wanted += [(reads, "outage"), (reads, "gap")]
+        medians = [probe.median(getattr(t, head) for t in of) for of, head in wanted]
+        lines.append(
+            f"{name:<14}{len(own):>6}{sum(r.acknowledged for r in own):>7}"
+            f"{sum(len(r.lost) for r in own):>5}{sum(len(r.doubled) for r in own):>4}"
+            f"{sum(len(r.wrong) for r in own):>4} " + " ".join(shown(m) for m in medians)
+            + f" {shown(probe.median(r.whole_s for r in own))}"
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def load_rounds(file: Path) -> list[Round]:
+    """What was recorded before."""
+    if not file.exists():
+        return []
+    found = [Round(**json.loads(line)) for line in file.read_text().splitlines()]
+    for one in found:
+        one.times = {k: probe.Times(**t) for k, t in one.times.items()}  # type: ignore[arg-type]
+    return found
+
+
+def run(
+    cluster: Cluster, faults: Iterable[Fault], rounds: int, out: Path, say: Callable[[str], None]
+) -> list[Round]:
+    """Until every fault has had its rounds; those recorded in ``out`` count."""
+    record = out / "rounds.jsonl"
+    done = load_rounds(record)
+    faults = list(faults)
+    for seed in range(rounds):
+        for fault in faults:
+            if any((r.fault, r.seed) == (fault.name, seed) for r in done):
+                continue
+            one = one_round(cluster, fault, seed, out)
+            done.append(one)
+            with record.open("a") as file:
+                file.write(json.dumps(dataclasses.asdict(one)) + "\n")
+            write = one.times["write"]
+            say(
+                f"{one.fault} {one.seed} on {one.victim}{' (led)' if one.led else ''}:"
+                f" {one.acknowledged} acknowledged, outage {write.outage:.1f} s, whole after"
+                f" {one.whole_s:.1f} s, {len(one.bad)} wrong, {one.seconds:.0f} s"
+            )
+            for said in one.bad[:5]:
+                say(f"  {said}")
+    return done
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--faults", default=",".join(f.name for f in FAULTS))
+    parser.add_argument("--out", type=Path, default=Path("var/faults"))
+    parser.add_argument("words", nargs="+", help="the product's command, after --")
+    wish = parser.parse_args()
+    wish.out.mkdir(parents=True, exist_ok=True)
+    with Rig(3, wish.words, disks=True) as rig:
+        rig.form()
+        cluster = Cluster(rig)
+        until(cluster.whole, PATIENCE_S, "three nodes that see each other")
+        wanted = [f for f in possible(rig) if f.name in wish.faults.split(",")]
+        try:
+            done = run(cluster, wanted, wish.rounds, wish.out, partial(print, flush=True))
+            problems = verified(cluster)
+        finally:
+            for node in rig.nodes:
+                (wish.out / f"{node.name}.log").write_text(node.log())
+    print(table(done))
+    print("\n".join(problems) or "the nodes' copies are equal, and whole")
+    return 1 if problems or any(r.bad for r in done) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

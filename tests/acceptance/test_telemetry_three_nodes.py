@@ -1,0 +1,119 @@
+"""Log lines, metrics and alarms of three nodes, asked for at any of them (L1, L2, L3)."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from lab.rig import RigNode, until
+from tests.acceptance.nodes import Cloud
+
+GROUP = "/told/on-all-nodes"
+ASKED_S = 3.0  # a second for the silent node, the rest for two cores that others share
+
+
+def _put(cloud: Cloud, node: RigNode, text: str) -> None:
+    event = {"timestamp": int(time.time() * 1000), "message": text}
+    cloud.client("logs", node).put_log_events(
+        logGroupName=GROUP, logStreamName="s", logEvents=[event]
+    )
+
+
+def _lines(cloud: Cloud, node: RigNode) -> tuple[set[str], str]:
+    """What ``node`` tells, and whose lines it says are missing."""
+    told = cloud.client("logs", node).filter_log_events(logGroupName=GROUP)
+    headers = told["ResponseMetadata"]["HTTPHeaders"]
+    return {e["message"] for e in told["events"]}, headers.get("x-pileus-missing", "")
+
+
+def _sum(cloud: Cloud, node: RigNode) -> Any:
+    now = time.time()
+    stat = {"Metric": {"Namespace": "All", "MetricName": "Load"}, "Period": 60, "Stat": "Sum"}
+    told = cloud.client("cloudwatch", node).get_metric_data(
+        MetricDataQueries=[{"Id": "m", "MetricStat": stat}], StartTime=now - 300, EndTime=now + 60
+    )
+    return sum(told["MetricDataResults"][0]["Values"])
+
+
+def _scraped(node: RigNode, keys: dict[str, str]) -> str:
+    """What Prometheus reads of all nodes at this one."""
+    file = node.home / "metrics.token"
+    address = f"{node.endpoint}/_pileus/metrics?node=all"
+    if not file.exists():  # the first one who asks has it made
+        with pytest.raises(urllib.error.HTTPError):
+            _get(address, "none")
+    return _get(address, file.read_text().strip())
+
+
+def _get(address: str, token: str) -> str:
+    asked = urllib.request.Request(address, headers={"authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.mark.timeout(240)
+def test_all_nodes_are_told_of_at_any(three_nodes: Cloud) -> None:
+    cloud, nodes = three_nodes, three_nodes.rig.nodes[:3]
+    logs = cloud.client("logs", nodes[0])
+    logs.create_log_group(logGroupName=GROUP)
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="s")
+    cloud.client("cloudwatch", nodes[2]).put_metric_alarm(
+        AlarmName="all-together",
+        Namespace="All",
+        MetricName="Load",
+        Statistic="Sum",
+        Period=10,
+        EvaluationPeriods=1,
+        Threshold=5.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    for number, node in enumerate(nodes):
+        until(
+            lambda n=node: cloud.client("logs", n).describe_log_streams(logGroupName=GROUP), 5, ""
+        )  # type: ignore[misc]
+        _put(cloud, node, f"line of {number}")
+        data = [{"MetricName": "Load", "Value": 2.0, "StorageResolution": 1}]
+        cloud.client("cloudwatch", node).put_metric_data(Namespace="All", MetricData=data)
+    time.sleep(0.5)  # a line is on the disk of its node within a quarter of a second
+    for node in nodes:
+        assert _lines(cloud, node) == ({"line of 0", "line of 1", "line of 2"}, "")
+        assert _sum(cloud, node) == 6.0
+    told = json.loads(nodes[1].run("top", "--json"))
+    assert sorted(told["nodes"]) == ["n1", "n2", "n3"] and told["missing"] == {}
+    assert told["nodes"]["n3"]["processes"]["front-0"]["process_up"] == 1
+    assert "line of 2" in nodes[0].run("logs", "--since", "5m", GROUP).splitlines()[-1]
+    text = _scraped(nodes[2], cloud.keys)
+    assert all(f'pileus_node_up{{node="n{n}"}} 1' in text for n in (1, 2, 3))
+    alarms = cloud.client("cloudwatch", nodes[1])
+    until(
+        lambda: (
+            alarms.describe_alarms(AlarmNames=["all-together"])["MetricAlarms"][0]["StateValue"]
+            == "ALARM"
+        ),
+        30,
+        "an alarm over what three nodes took",
+    )
+
+
+@pytest.mark.timeout(240)
+def test_a_silent_node_costs_a_second_and_is_named(three_nodes: Cloud) -> None:
+    cloud, (first, second, third) = three_nodes, three_nodes.rig.nodes[:3]
+    before, missing = _lines(cloud, second)
+    assert "line of 2" in before and not missing
+    third.freeze()
+    began = time.monotonic()
+    lines, missing = _lines(cloud, first)
+    took = time.monotonic() - began
+    assert missing == "n3" and {"line of 0", "line of 1"} <= lines
+    assert took < ASKED_S
+    _put(cloud, second, "while one was frozen")
+    time.sleep(0.5)
+    assert "while one was frozen" in _lines(cloud, first)[0]
+    third.thaw()
+    until(lambda: _lines(cloud, first)[1] == "", 30, "the third node's lines again")
+    assert "line of 2" in _lines(cloud, first)[0]

@@ -1,0 +1,66 @@
+"""A copy of the log that stands still while the others grow is noticed, one that catches up is
+left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pileus.engine.cluster.streams import Peer, StreamInfo
+from pileus.nodes.own_copy import PAUSE_S, STILL_S, OwnCopy
+from tests.hub.conftest import TurnedClock
+
+
+def told(lag: int, current: bool = False, leader: str = "n2") -> StreamInfo:
+    peers = (Peer("n1", current, False, lag), Peer("n3", True, False, 0))
+    return StreamInfo("LOG_0", 0, 0, "", 3, 1, 1000, 10**6, leader, peers)
+
+
+def after(copy: OwnCopy, clock: TurnedClock, seconds: float, info: StreamInfo) -> bool:
+    clock.ms += int(seconds * 1000)
+    return copy.stands_still(info)
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+def copy(clock: TurnedClock, tmp_path: Path) -> OwnCopy:
+    return OwnCopy("n1", tmp_path, clock.monotonic)
+
+
+def test_a_copy_that_falls_behind_for_seconds_stands_still_once(
+    copy: OwnCopy, clock: TurnedClock
+) -> None:
+    assert not copy.stands_still(told(50))
+    assert not after(copy, clock, STILL_S / 2, told(80))
+    assert after(copy, clock, STILL_S / 2, told(120))
+    assert not after(copy, clock, STILL_S, told(150)), "the server has just been restarted"
+    assert after(copy, clock, PAUSE_S, told(900))
+
+
+def test_a_copy_that_comes_nearer_or_is_current_or_leads_is_left_alone(
+    copy: OwnCopy, clock: TurnedClock
+) -> None:
+    for lag in range(5000, 0, -500):
+        assert not after(copy, clock, STILL_S - 1, told(lag))
+    assert not after(copy, clock, STILL_S, told(0, current=True))
+    assert not after(copy, clock, STILL_S - 1, told(10)), "it was current a moment ago"
+    assert not after(copy, clock, STILL_S, told(0, current=True))
+    leads = StreamInfo("LOG_0", 0, 0, "", 3, 1, 9, 9, "n1", (Peer("n3", True, False, 0),))
+    assert not after(copy, clock, 10 * STILL_S, leads)
+
+
+def test_there_must_be_room_on_the_disk_and_a_leader(
+    copy: OwnCopy, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.stands_still(told(50))
+    with monkeypatch.context() as patch:
+        patch.setattr("pileus.nodes.own_copy.ROOM_BYTES_MIN", 1 << 62)
+        assert not after(copy, clock, STILL_S, told(50))
+    assert not after(copy, clock, STILL_S, told(50, leader=""))
+    assert not after(copy, clock, 1, told(50)), "counted anew from the election on"
+    assert after(copy, clock, STILL_S, told(50))
