@@ -65,5 +65,10 @@ class Draft:
         }
 
     @property
+    def wanted(self) -> tuple[dict[bytes, bytes | None], list[Any]]:
+        """What it is to write, and the change records."""
+        return self._writes, self._changes
+
+    @property
     def empty(self) -> bool:
         return not self._writes and not self._changes

@@ -18,12 +18,13 @@ import msgspec
 
 from pileus.engine import LogEntry
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.state import database, marks, tablets, versions
+from pileus.state import database, marks, owned, sharding, spanning, tablets, versions
 from pileus.state import entry as codec
 from pileus.state.database import Rows, connect
 from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
 from pileus.state.rules import STATE_RULES, Rule
+from pileus.state.sharding import ShardTx
 from pileus.state.tx import Row, Tx
 from pileus.state.upsert import upsert
 from pileus.state.versions import RuleBook
@@ -77,6 +78,9 @@ class SqliteReplica:
             **STATE_RULES,
             **tablets.RULES,
             **versions.RULES,
+            **owned.RULES,
+            **tablets.SHARD_RULES,
+            **spanning.RULES,
             **own,
         }
         self._cursor = self._c.cursor()
@@ -141,6 +145,7 @@ class SqliteReplica:
 
     def _read_map(self) -> None:
         self._map = tablets.load(self)
+        self.sharding = sharding.load(self)  # None in a shard that is the only one
         version = self._map.rules
         self._rules: dict[str, Rule] = {**self._own, **self.book.at(version)}
         # Entries of this version need no further look.
@@ -209,7 +214,10 @@ class SqliteReplica:
         if e.now_ms > self._log_ms:
             self._log_ms = e.now_ms
         self._duplicates.forget(sequence, self._log_ms)
-        key = request_key(e.request_id, e.rule) if e.request_id else b""
+        key = b""
+        if e.request_id:
+            asked = e.rule if e.rule != spanning.DECIDE else e.args["rule"]
+            key = request_key(e.request_id, asked)
         writes: dict[bytes, bytes | None] = {}
         verdict = self._duplicates.get(key) if key else None
         if verdict is None:
@@ -218,6 +226,8 @@ class SqliteReplica:
             if verdict[1] == codec.OK:
                 writes = tx.writes
                 self._hold(sequence, writes)
+                if self.sharding is not None:
+                    verdict = self._hold_shared(tx, verdict)
             if key and codec.final(verdict):
                 results.append((key, verdict, sequence, self._log_ms))
                 self._duplicates.add(key, verdict, sequence, self._log_ms)
@@ -230,6 +240,8 @@ class SqliteReplica:
         return verdict
 
     def _tx(self, sequence: int, e: codec.Entry) -> Tx:
+        if self.sharding is not None:
+            return ShardTx(self, sequence, e.now_ms, e.request_id, self.sharding)
         if e.epoch >= self._map.epoch:
             return Tx(self, sequence, e.now_ms, e.request_id)
         return tablets.CheckedTx(self, sequence, e.now_ms, e.request_id, self._map, e.epoch)
@@ -270,6 +282,21 @@ class SqliteReplica:
             remap = remap or k.startswith(tablets.PREFIX)
         if remap:
             self._read_map()
+
+    def _hold_shared(self, tx: Tx, verdict: bytes) -> bytes:
+        """What a write means in one of several shards; answers the entry's verdict."""
+        if not isinstance(tx, ShardTx):
+            return verdict  # the entry that made it one of several
+        for k in tx.writes:  # versions are not plain sequence numbers here
+            row = self._pending[k]
+            if row is not None:
+                self._pending[k] = row = row._replace(version=tx.versions.get(k, tx.sequence))
+                if k in self._recent:
+                    self._recent[k] = row
+        if not any(k.startswith(tablets.PREFIX) for k in tx.writes):
+            assert self.sharding is not None
+            self.sharding.locks.note(tx.writes)
+        return tx.verdict or verdict
 
     def _flush(self) -> None:
         """Bring held writes into the open transaction."""

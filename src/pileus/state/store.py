@@ -81,10 +81,11 @@ class Store:
         rules: Mapping[str, Rule] | RuleBook,
         clock: Clock,
         cluster: Clustered | None = None,
+        **more: Any,
     ) -> Store:
         """The writer's store: owns the log and the state file, serves the node's other processes.
         On a node of a cluster it catches up first, from another node's state if it must."""
-        store = cls(home, clock)
+        store = cls(home, clock, **more)
         store._loop = asyncio.get_running_loop()
         if cluster is None:
             store.replica = SqliteReplica(home / STATE_FILE, rules)
@@ -96,10 +97,14 @@ class Store:
         store._read_from(home / STATE_FILE)
         if cluster is None or not store.tablets.rules:
             await versions.settle(store, store.replica.book)
-        log = cast(WriterLog, store.log)
-        store._door = WriterDoor(home / "run" / "writer.sock", log, store._watches)
-        await store._door.open()
+        await store._serve()
         return store
+
+    async def _serve(self) -> None:
+        """Open the door to this node's other processes."""
+        log = cast(WriterLog, self.log)
+        self._door = WriterDoor(self.home / "run" / "writer.sock", log, self._watches)
+        await self._door.open()
 
     def _writing(self, log: WriterLog) -> None:
         self._generations.bump_all()
@@ -168,10 +173,10 @@ class Store:
         os.kill(os.getpid(), signal.SIGTERM)
 
     @classmethod
-    async def connect(cls, home: Path, clock: Clock, *, node: str = "") -> Store:
+    async def connect(cls, home: Path, clock: Clock, *, node: str = "", **more: Any) -> Store:
         """A front process's store (``node``: its node's name in a cluster); ``Unavailable`` when
         no writer answers within 30 s."""
-        store = cls(home, clock)
+        store = cls(home, clock, **more)
         front = FrontLog(home / "run" / "writer.sock", store._watches, clustered=bool(node))
         store.log = front
         await front.start()
@@ -365,7 +370,7 @@ class Store:
             return True, cast(T, first)
         if draft.empty:
             return True, result
-        answer = _plain(result) if request_id else None
+        answer = plain(result) if request_id else None
         try:
             kept = await self.submit("transact", draft.args() | {"answer": answer}, request_id)
         except Conflict:
@@ -397,7 +402,7 @@ class Store:
         self._generations.close()
 
 
-def _plain(result: Any) -> bytes | None:
+def plain(result: Any) -> bytes | None:
     """``result`` as msgpack where it comes back the same, else None."""
     try:
         packed = msgspec.msgpack.encode(result)

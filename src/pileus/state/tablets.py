@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pileus.errors import AwsError
-from pileus.state import keys, versions
+from pileus.state import keys, owned, versions
 from pileus.state.entry import StaleEpoch
 from pileus.state.tx import Reader, Row, Tx
 
 PREFIX = b"tablets\x00"
 VERSION_KEY = keys.key("tablets", "version")
 ROWS_PREFIX = keys.partition_prefix("tablets", "")
+SHARDS_KEY = keys.key("tablets", "shards")
 LAST = b""  # the end of the last tablet: no key is above it
 
 _encode = msgspec.msgpack.encode
@@ -89,7 +90,41 @@ def split(tx: Tx, args: dict[str, Any]) -> list[int]:
     return [left.id, right.id]
 
 
+def layout(tx: Tx, args: dict[str, Any]) -> None:
+    """The rule, in shard 0, that makes shards several: ``{shards, tablets [[start, shard]]}``,
+    in key order, the first from b"" on and in shard 0: the first map, if there is none yet. A range
+    that is to lie elsewhere must be empty. More shards than before are only noted: tablets move
+    there later."""
+    if tx.row(SHARDS_KEY) is None:
+        if tx.row(VERSION_KEY) is None:
+            _lay_out(tx, args["tablets"])
+        for tablet in load(tx).tablets:
+            if not tablet.shard:
+                value = _encode([tablet.end, owned.SERVING, 0])
+                tx.put(keys.key("tablets", "own", tablet.start), value)
+        tx.put(owned.NUMBER_KEY, _encode(0))
+    if args["shards"] > shards(tx):
+        tx.put(SHARDS_KEY, _encode(args["shards"]))
+
+
+def _lay_out(tx: Tx, wanted: list[Any]) -> None:
+    starts = [start for start, _ in wanted]
+    for at, (start, shard) in enumerate(wanted):
+        end = starts[at + 1] if at + 1 < len(starts) else LAST
+        if shard and tx.range(start, end or owned.INFINITE, 1):
+            raise AwsError("InvalidLayout", "a range with rows cannot begin in another shard")
+        _save(tx, Tablet(start, at, end, shard, 1))
+    tx.put(VERSION_KEY, _encode(1))
+
+
+def shards(reader: Reader) -> int:
+    """How many shards there are, as shard 0's rows say."""
+    row = reader.row(SHARDS_KEY)
+    return 1 if row is None else int(_decode(row.value))
+
+
 RULES = {"tablet.split": split}
+SHARD_RULES = {"tablet.layout": layout}
 
 
 class CheckedTx(Tx):

@@ -43,6 +43,11 @@ class Tx:
         self._reader = reader
         self._changes = 0
 
+    @property
+    def entry(self) -> int:
+        """The entry's number in its log: ``sequence``, but where shards are several."""
+        return self.sequence
+
     def row(self, key: bytes) -> Row | None:
         if key in self.writes:
             value = self.writes[key]

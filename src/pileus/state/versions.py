@@ -92,7 +92,7 @@ def switch(tx: Tx, version: int) -> None:
     """The rule: ``version`` is in force from the next entry on. A lower one changes nothing."""
     found = history(tx)
     if not found or version > found[-1][0]:
-        tx.put(KEY, msgspec.msgpack.encode([*found, (version, tx.sequence)]))
+        tx.put(KEY, msgspec.msgpack.encode([*found, (version, tx.entry)]))
 
 
 async def settle(store: Any, book: RuleBook) -> bool:
@@ -112,6 +112,14 @@ async def settle(store: Any, book: RuleBook) -> bool:
         await asyncio.to_thread(checkpoint.take, store.replica.path, directory)
     await store.submit(SWITCH, book.version)
     return True
+
+
+async def settle_shard(shard: Any, book: RuleBook) -> None:
+    """``settle`` for a shard beside the first (``state.shard.Shard``)."""
+    if shard.replica.applied > 1:  # more than the entry that made it a shard
+        directory = shard.home / "checkpoints"
+        await asyncio.to_thread(checkpoint.take, shard.replica.path, directory)
+    await shard.ask(SWITCH, book.version)
 
 
 RULES: Mapping[str, Rule] = {SWITCH: switch}

@@ -1,0 +1,44 @@
+"""One shard as a process sees it: where its entries go, and its committed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pileus.engine import Clock, WriterLog
+from pileus.engine.embedded.front import FrontLog
+from pileus.state import entry as codec
+from pileus.state import versions
+from pileus.state.database import Rows
+from pileus.state.replica import SqliteReplica
+
+
+def home_of(home: Path, number: int) -> Path:
+    """Where a shard's files lie: shard 0's in the home itself."""
+    return home / "shards" / str(number) if number else home
+
+
+@dataclass
+class Shard:
+    """``replica`` is the writer's alone. ``version``: the rules in force here."""
+
+    number: int
+    home: Path
+    log: WriterLog | FrontLog
+    rows: Rows
+    clock: Clock
+    replica: SqliteReplica | None = None
+    close_rows: Callable[[], None] = field(default=lambda: None)
+
+    async def submit(self, rule: str, args: Any, request_id: bytes = b"", epoch: int = 0) -> bytes:
+        """Append one entry to this shard's log; its packed verdict, once it is applied here."""
+        version = versions.in_force(self.rows) or codec.RULES_VERSION
+        now_ms = self.clock.now_ms()
+        packed = codec.pack(epoch, rule, now_ms, request_id, args, version)
+        return (await self.log.append(packed)).verdict
+
+    async def ask(self, rule: str, args: Any) -> Any:
+        """``submit``, its verdict opened."""
+        return codec.open_verdict(await self.submit(rule, args))

@@ -1,0 +1,381 @@
+"""The store where shards are several: the same face, each key's reads and entries in its shard.
+
+DESIGN.md has the page on isolation, time-outs and what readers see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from pileus.engine import Clock
+from pileus.engine.embedded.front import FrontLog
+from pileus.engine.embedded.log import EmbeddedLog
+from pileus.engine.embedded.writer import WriterDoor
+from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.state import entry as codec
+from pileus.state import owned, tablets, versions
+from pileus.state.crossing import LOCK_S, Crossing, Ended
+from pileus.state.database import STATE_FILE, connect_reader
+from pileus.state.draft import Draft
+from pileus.state.footprint import Footprint, Recorder, Segment, Trial, shard_of
+from pileus.state.overlay import Overlay
+from pileus.state.replica import SqliteReplica
+from pileus.state.rules import STATE_RULES, Rule
+from pileus.state.shard import Shard, home_of
+from pileus.state.store import ATTEMPTS_MAX, Store, plain
+from pileus.state.turn import TurnRows
+from pileus.state.tx import Row
+from pileus.state.versions import RuleBook
+
+T = TypeVar("T")
+MOMENTS_MAX = 1000
+Layout = Sequence[tuple[bytes, int]]
+WHOLE_IN_0: Layout = ((b"", 0),)
+NO_RULES = RuleBook({})
+
+
+class ShardedStore(Store):
+    """``layout``: where a new map's tablets begin and in which shard each lies."""
+
+    def __init__(
+        self,
+        home: Path,
+        clock: Clock,
+        book: Mapping[str, Rule] | RuleBook = NO_RULES,
+        count: int = 0,
+        layout: Layout = WHOLE_IN_0,
+        lock_s: float = LOCK_S,
+    ) -> None:
+        super().__init__(home, clock)
+        self._count, self._layout, self._lock_s = count, layout, lock_s
+        self._book = book if isinstance(book, RuleBook) else RuleBook(book)
+        self._quiet: set[int] = set()
+        self._doors: list[WriterDoor] = []
+        self._under_way: set[asyncio.Future[Any]] = set()
+        self._rules_now: dict[str, Rule] = {}
+        self._rules_version = -1
+        self.shards: list[Shard] = []
+
+    # -- beginning and end -------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """The writer: bring up the other shards before anybody is served."""
+        first = Shard(0, self.home, self.log, self._reader, self._clock, self.replica)
+        first.replica.wal.quiet = lambda wanted: self._ask_quiet(0, wanted)  # type: ignore[union-attr]
+        self._share([first])
+        known = tablets.shards(self._reader)
+        if self._count > known:
+            wanted = {"shards": self._count, "tablets": [list(t) for t in self._layout]}
+            await first.ask("tablet.layout", wanted)
+        for number in range(1, tablets.shards(self._reader)):
+            self.shards.append(await self._open_shard(number))
+            await self._found(self.shards[-1])
+        for shard in self.shards[1:]:
+            assert not isinstance(shard.log, FrontLog)
+            path = self.home / "run" / f"writer-{shard.number}.sock"
+            self._doors.append(WriterDoor(path, shard.log, self._watches))
+            await self._doors[-1].open()
+        await super()._serve()
+
+    async def _open_shard(self, number: int) -> Shard:
+        home = home_of(self.home, number)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        replica = SqliteReplica(home / STATE_FILE, self._book)
+        replica.wal.quiet = lambda wanted: self._ask_quiet(number, wanted)
+        log = EmbeddedLog(self._committed)
+        await log.start(replica)
+        return self._shard(number, log, replica)
+
+    def _shard(self, number: int, log: Any, replica: SqliteReplica | None = None) -> Shard:
+        home = home_of(self.home, number)
+        connection = connect_reader(home / STATE_FILE)
+        rows = TurnRows(connection, self._generations, asyncio.get_running_loop())
+        shard = Shard(number, home, log, rows, self._clock, replica)
+        shard.close_rows = connection.close
+        return shard
+
+    async def _found(self, shard: Shard) -> None:
+        """Tell a shard which it is and what is its own; put this release's rules in force."""
+        if owned.number(shard.rows) is None:
+            mine = [[t.start, t.end] for t in self.tablets.tablets if t.shard == shard.number]
+            await shard.ask("shard.found", {"shard": shard.number, "ranges": mine})
+        if versions.in_force(shard.rows) < self._book.version:
+            await versions.settle_shard(shard, self._book)
+
+    def _share(self, shards: list[Shard]) -> None:
+        self.shards = shards
+        self.get = self._value
+        self._txn_now = self._generations.counter("txn")
+        self._overlay = Overlay(self.shards, self._txn_now)
+        self.crossing = Crossing(self.shards, self._clock, self._lock_s)
+
+    def _ask_quiet(self, number: int, wanted: bool) -> None:
+        """Any shard's write-ahead log may want readers to keep quiet."""
+        (self._quiet.add if wanted else self._quiet.discard)(number)
+        self._generations.keep_quiet(bool(self._quiet))
+
+    @classmethod
+    async def connect(
+        cls, home: Path, clock: Clock, *, node: str = "", **more: Any
+    ) -> ShardedStore:
+        """The writer has all shards up before it is reached."""
+        store = await super().connect(home, clock, node=node, **more)
+        assert isinstance(store, ShardedStore)
+        store._share([Shard(0, home, store.log, store._reader, clock)])
+        for number in range(1, tablets.shards(store._reader)):
+            path = home / "run" / f"writer-{number}.sock"
+            front = FrontLog(path, store._watches, clustered=bool(node))
+            await front.start()
+            store.shards.append(store._shard(number, front))
+        return store
+
+    async def close(self) -> None:
+        for door in self._doors:
+            await door.close()
+        for shard in self.shards[1:]:
+            cast(TurnRows, shard.rows).let_go()
+            await shard.log.stop()
+            cast(TurnRows, shard.rows).let_go()
+            shard.close_rows()
+        await super().close()
+
+    # -- reads -------------------------------------------------------------------------------
+
+    def committed(self, key: bytes) -> Row | None:
+        """The row as its shard has it, whatever is decided and not finished."""
+        while True:
+            found = self.shards[shard_of(self.tablets, key)].rows.row(key)
+            if self._tablets_now() == self._map_generation:
+                return found
+
+    def row(self, key: bytes) -> Row | None:
+        while True:
+            over = self._overlay.rows()
+            found = over[key] if key in over else self.committed(key)
+            if not self._overlay.moved():
+                return found
+
+    def _value(self, key: bytes) -> bytes | None:
+        while True:
+            over = self._overlay.rows()
+            if key in over:
+                row = over[key]
+                found = None if row is None else row.value
+            else:
+                found = self.shards[shard_of(self.tablets, key)].rows.value(key)
+                if self._tablets_now() != self._map_generation:
+                    continue
+            if not self._overlay.moved():
+                return found
+
+    def values(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        wanted = list(keys)
+        for _ in range(MOMENTS_MAX):
+            before = self._moment()
+            found = [self._value(key) for key in wanted]
+            if self._moment() == before:
+                return found
+        raise Unavailable("these rows change all the time", "try again")
+
+    def segments(self, start: bytes, end: bytes, limit: int, reverse: bool) -> list[Segment]:
+        """A range as its tablets have it, one part for each that was looked at."""
+        while True:
+            found = list(self._segments(start, end, limit, reverse))
+            if self._tablets_now() == self._map_generation:
+                return found
+
+    def _segments(self, start: bytes, end: bytes, limit: int, reverse: bool) -> Iterator[Segment]:
+        if start.startswith(owned.LOCAL):
+            rows = self._reader.range(start, end, limit, reverse)
+            yield Segment(start, end, limit, reverse, rows)
+            return
+        within = self.tablets.within(start, end)
+        for tablet in reversed(within) if reverse else within:
+            low, high = max(start, tablet.start), min(end, tablet.end or end)
+            rows = self.shards[tablet.shard].rows.range(low, high, limit, reverse)
+            yield Segment(low, high, limit, reverse, rows)
+            limit -= len(rows)
+            if limit <= 0:
+                return
+
+    def range(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[Row]:
+        while True:
+            over = self._overlay.rows()
+            mine = {k: row for k, row in over.items() if start <= k < end} if over else {}
+            parts = self.segments(start, end, limit + len(mine), reverse)
+            if self._overlay.moved():
+                continue
+            rows = [row for part in parts for row in part.rows if row.key not in mine]
+            if mine:
+                rows += [row for row in mine.values() if row is not None]
+                rows.sort(key=lambda r: r.key, reverse=reverse)
+            return rows[:limit]
+
+    def pairs(
+        self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        return [(r.key, r.value) for r in self.range(start, end, limit, reverse)]
+
+    # -- writes ------------------------------------------------------------------------------
+
+    def _try(self, rule: str, args: Any, request_id: bytes) -> tuple[Trial, bytes]:
+        """Run the rule on committed rows: what it touches, and its verdict if that stands."""
+        trial = Trial(Recorder(self), 1, self._clock.now_ms(), request_id)
+        try:
+            found = self._rules(rule)
+            assert found is not None
+            verdict = codec.ok(found(trial, args))
+        except AwsError as refusal:
+            verdict = codec.refused(refusal)
+        except Conflict as clash:
+            verdict = codec.conflict(clash)
+        except Exception as fault:
+            verdict = codec.bug(rule, fault)
+        return trial, verdict
+
+    def _rules(self, rule: str) -> Rule | None:
+        """The rule as the version in force means it; None for those of the platform itself, whose
+        rows every shard has of its own."""
+        version = self.tablets.rules
+        if version != self._rules_version:
+            self._rules_now = {**STATE_RULES, **self._book.at(version)}
+            self._rules_version = version
+        return self._rules_now.get(rule)
+
+    async def submit(self, rule: str, args: Any, request_id: bytes = b"") -> Any:
+        if not self.shards:  # the start is not over
+            return await super().submit(rule, args, request_id)
+        if self._rules(rule) is None:
+            return codec.open_verdict(await self.shards[0].submit(rule, args, request_id))
+        for attempt in range(ATTEMPTS_MAX):
+            trial, verdict = self._try(rule, args, request_id)
+            change = trial.footprint()
+            told = await self._commit(trial, rule, args, request_id, verdict)
+            if not isinstance(told, Ended):
+                return codec.open_verdict(told)
+            await self.crossing.wait(change, attempt)
+        raise Unavailable("too many want the same rows", "try again")
+
+    async def _commit(
+        self, trial: Trial, rule: str, args: Any, request_id: bytes, verdict: bytes
+    ) -> bytes | Ended:
+        where, change = self.tablets, trial.footprint()
+        home, *others = change.shards(where)
+        if not others:  # the verdict is the log's
+            told = await self.shards[home].submit(rule, args, request_id, where.epoch)
+            return Ended.HELD if told == codec.STALE_VERDICT else told
+        if verdict[1] == codec.CONFLICT:
+            return verdict
+        if trial.placed and verdict[1] == codec.OK:
+            raise AwsError("NotSupported", f"{rule} cannot be carried out across shards", 501)
+        return await self.crossing.commit(change, where, rule, request_id, verdict)
+
+    def submit_soon(
+        self,
+        rule: str,
+        args: Any,
+        request_id: bytes,
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        task = asyncio.ensure_future(self.submit(rule, args, request_id))
+        self._under_way.add(task)
+
+        def ended(task: asyncio.Future[Any]) -> None:
+            self._under_way.discard(task)
+            error = Unavailable("cut off") if task.cancelled() else task.exception()
+            if error is None:
+                done(task.result(), None)
+            else:
+                done(None, cast(Exception, error))
+
+        task.add_done_callback(ended)
+
+    async def _attempt(self, change: Callable[[Draft], T], request_id: bytes) -> tuple[bool, T]:
+        seen = Recorder(self)
+        draft = Draft(seen, self._clock.now_ms())
+        before = self._moment()
+        try:
+            result = change(draft)
+        except AwsError as refusal:
+            if await self._unsettled(seen):
+                return False, cast(T, None)
+            return True, cast(T, await self._refused(seen, refusal, request_id))
+        if draft.empty:
+            several = len(Footprint(seen, {}, []).shards(self.tablets)) > 1
+            again = await self._unsettled(seen) or (several and self._moment() != before)
+            return not again, result
+        answer = plain(result) if request_id else None
+        told = await self._committed_draft(seen, draft, request_id, answer)
+        if told is None:
+            return False, result
+        kept = codec.open_verdict(told)
+        if kept == answer or not isinstance(kept, bytes):
+            return True, result
+        return True, cast(T, msgspec.msgpack.decode(kept))
+
+    def _moment(self) -> tuple[int, int]:
+        """What stays the same while nothing is committed in any shard."""
+        return self._generations.commits(), self._txn_now()
+
+    async def _unsettled(self, seen: Recorder) -> bool:
+        """Whether a committed transaction has yet to write what was read; waits a little, then."""
+        over = self._overlay.rows()
+        found = any(k in seen.reads or any(r[0] <= k < r[1] for r in seen.ranges) for k in over)
+        if found:
+            await self.crossing.wait(Footprint(seen, {}, []), 3)
+        return found
+
+    async def _committed_draft(
+        self, seen: Recorder, draft: Draft, request_id: bytes, answer: bytes | None
+    ) -> bytes | None:
+        """The verdict; None when it is to be tried again."""
+        where = self.tablets
+        told: bytes | Ended
+        foot = Footprint(seen, *draft.wanted)
+        home, *others = foot.shards(where)
+        if others:
+            verdict = codec.ok(answer)
+            told = await self.crossing.commit(foot, where, "transact", request_id, verdict)
+        else:
+            args = draft.args() | {"answer": answer}
+            told = await self.shards[home].submit("transact", args, request_id, where.epoch)
+            if told == codec.STALE_VERDICT:
+                told = Ended.HELD
+        if told is Ended.HELD:
+            await self.crossing.wait(foot, 3)
+        if isinstance(told, Ended) or told[1] == codec.CONFLICT:
+            return None
+        return told
+
+    async def _refused(self, seen: Recorder, refusal: AwsError, request_id: bytes) -> Any:
+        """The change refuses: with its first answer, where this is a repeat; with a verdict of
+        the logs, where what it read lies in several shards."""
+        foot = Footprint(seen, {}, [])
+        for attempt in range(ATTEMPTS_MAX):
+            home, *others = foot.shards(self.tablets)
+            if not others and not request_id:
+                raise refusal
+            if others:
+                told = await self.crossing.commit(
+                    foot, self.tablets, "transact", request_id, codec.refused(refusal)
+                )
+            else:
+                told = await self.shards[home].submit("transact", {"recall": True}, request_id)
+            if told is Ended.HELD:
+                await self.crossing.wait(foot, attempt)
+                continue
+            if isinstance(told, Ended) or told[1] == codec.CONFLICT:
+                break
+            kept = codec.open_verdict(told)
+            return msgspec.msgpack.decode(kept) if isinstance(kept, bytes) else None
+        raise refusal
+
+    async def barrier(self) -> None:
+        await asyncio.gather(*(shard.log.barrier() for shard in self.shards))

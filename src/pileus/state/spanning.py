@@ -1,0 +1,109 @@
+"""Transactions across shards, as each shard's log sees them: the rules of the two-phase protocol.
+
+``prepare`` (every shard that takes part) checks what was read and keeps the writes; ``decide`` (in
+the home shard: that of the first key the author touched) is the verdict; ``finish`` (in the
+others) writes or forgets. Nothing but the home shard's log says how a transaction ended: a row
+``decided`` there, or else, once its own part is gone, it did not happen. So whoever meets one whose
+author is silent ends it: ``abort`` there, unless it is decided, then ``finish``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pileus.errors import Conflict
+from pileus.state import entry as codec
+from pileus.state.locks import Held, decided_key, decode_held, encode_held, held_key
+from pileus.state.rules import range_digest
+from pileus.state.sharding import ShardTx
+from pileus.state.tx import change_key
+
+PREPARE, DECIDE, FINISH, ABORT = "txn.prepare", "txn.decide", "txn.finish", "txn.abort"
+_encode = msgspec.msgpack.encode
+
+
+def prepare(tx: ShardTx, args: dict[str, Any]) -> None:
+    """``{id, home, shards, reads [[key, version or 0]], ranges [[start, end, limit, reverse,
+    digest]], writes [[key, value or nil]], changes [[topic, payload]]}``. ``Conflict`` when what
+    was read has changed; the verdict "old epoch" when something is held or not owned here."""
+    for key, version in args["reads"]:
+        row = tx.row(key)
+        if (row.version if row else 0) != version:
+            raise Conflict(key)
+    for start, end, limit, reverse, digest in args["ranges"]:
+        if range_digest(tx.range(start, end, limit, reverse)) != digest:
+            raise Conflict(start)
+    view = tx.sharding
+    for key, _ in args["writes"]:
+        view.serving(key)
+        view.locks.check_write(key)
+    for topic, _ in args["changes"]:
+        view.serving(change_key(topic, 0))
+    held = Held(
+        args["home"],
+        args["shards"],
+        [k for k, _ in args["reads"]],
+        [(r[0], r[1]) for r in args["ranges"]],
+        args["writes"],
+        args["changes"],
+    )
+    tx.put(held_key(args["id"]), encode_held(held))
+
+
+def _release(tx: ShardTx, txn: bytes, commit: bool) -> Held | None:
+    """End this shard's part; None where there is none (any more)."""
+    row = tx.row(held_key(txn))
+    if row is None:
+        return None
+    held = decode_held(row.value)
+    if commit:
+        for key, value in held.writes:
+            tx.force(key, value)
+        for index, (topic, payload) in enumerate(held.changes):
+            tx.force(change_key(topic, tx.sequence, index), payload)
+    tx.delete(held_key(txn))
+    return held
+
+
+def decide(tx: ShardTx, args: dict[str, Any]) -> None:
+    """``{id, rule, verdict, forget [id]}``: the transaction ends with ``verdict``, which is this
+    entry's own and is remembered for repeats of the author's request of ``rule``. ``forget``:
+    transactions decided here that are finished everywhere."""
+    held = _release(tx, args["id"], args["verdict"][1] == codec.OK)
+    if held is None:
+        raise Conflict("somebody ended the transaction")
+    if args["verdict"][1] == codec.OK:
+        tx.put(decided_key(args["id"]), _encode(held.shards))
+    forget(tx, args["forget"])
+    tx.verdict = args["verdict"]
+
+
+def abort(tx: ShardTx, txn: bytes) -> bool:
+    """In the home shard: the transaction did not happen, unless it is decided. Answers whether it
+    did."""
+    if tx.row(decided_key(txn)) is not None:
+        return True
+    _release(tx, txn, False)
+    return False
+
+
+def finish(tx: ShardTx, args: dict[str, Any]) -> None:
+    """``{id, commit}``: do in this shard what the home shard's log says."""
+    _release(tx, args["id"], args["commit"])
+
+
+def forget(tx: ShardTx, txns: list[bytes]) -> None:
+    """Transactions that are finished in every shard need no row any more."""
+    for txn in txns:
+        tx.delete(decided_key(txn))
+
+
+RULES: dict[str, Any] = {
+    PREPARE: prepare,
+    DECIDE: decide,
+    FINISH: finish,
+    ABORT: abort,
+    "txn.forget": forget,
+}

@@ -1,0 +1,288 @@
+"""Transactions across shards on the simulated engine: crashes of the node, authors that die.
+
+    python -m tests.simulation.shards --seeds 0:200
+
+Callers append to lists that lie in different shards and read them, in transactions and by rules.
+Some die in the middle: between any two steps of the protocol. The history must have one order that
+explains every list; at the end nothing is held and a replay gives the same rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.history import serializable
+from lab.history.records import Recorder
+from pileus.engine.simulated.clock import SteppedClock
+from pileus.engine.simulated.disk import SimulatedFile
+from pileus.engine.simulated.log import SimulatedLog
+from pileus.errors import Unavailable
+from pileus.state import keys
+from pileus.state.database import Rows
+from pileus.state.draft import Draft
+from pileus.state.rules import Rule
+from pileus.state.shard import Shard
+from pileus.state.sharded import ShardedStore
+from pileus.state.tablets import WHOLE, TabletMap
+from pileus.state.tx import Tx
+from pileus.state.versions import RuleBook
+from tests.simulation.store import Counters, CountingReplica
+from tests.simulation.tables import Violation
+
+SHARDS = 3
+LAYOUT = [(b"", 0), (b"a\x00", 0), (b"b\x00", 1), (b"c\x00", 2), (b"d\x00", 0)]
+LISTS = tuple(f"{table}{n}" for table in "abc" for n in range(2))
+CALLERS, STEPS, CRASHES_MAX = 5, 25, 4
+LOCK_S = 2.0
+
+
+class SharedCounters(Counters):
+    """Generations of a process alone, with the commit counter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._commits = 0
+
+    def commits(self) -> int:
+        return self._commits
+
+    def bump(self, tables: set[bytes]) -> None:
+        self._commits += 1
+        super().bump(tables)
+
+
+class SimulatedShards(ShardedStore):
+    """``ShardedStore`` without processes and files, from one start to the next crash."""
+
+    def __init__(
+        self, files: list[SimulatedFile], clock: SteppedClock, rules: Mapping[str, Rule]
+    ) -> None:
+        self.home = Path("/nonexistent")
+        self._clock = clock
+        self._generations = SharedCounters()  # type: ignore[assignment]
+        self._tablets_now = self._generations.counter("tablets")
+        self._map, self._map_generation = TabletMap([WHOLE], 0), -1
+        self._count, self._layout, self._lock_s = SHARDS, LAYOUT, LOCK_S
+        self._book = RuleBook(rules)
+        self._rules_now, self._rules_version = {}, -1
+        self._under_way = set()
+        self._contended = asyncio.Lock()
+        self._files = files
+        self._parts = [CountingReplica(rules, self._generations) for _ in files]  # type: ignore[arg-type]
+
+    async def begin(self, rng: random.Random) -> None:
+        """Bring every shard to the end of its log."""
+        shards = []
+        for number, (file, replica) in enumerate(zip(self._files, self._parts, strict=True)):
+            log = SimulatedLog(file, rng)
+            await log.start(replica)
+            rows = Rows(replica._c)
+            shards.append(Shard(number, self.home, log, rows, self._clock, replica))  # type: ignore[arg-type]
+        self._reader = shards[0].rows  # type: ignore[assignment]
+        self._share(shards)
+        wanted = {"shards": SHARDS, "tablets": [list(t) for t in LAYOUT]}
+        while True:
+            try:
+                await shards[0].ask("tablet.layout", wanted)
+                for shard in shards[1:]:
+                    await self._found(shard)
+                return
+            except Unavailable:  # a sync that failed
+                await asyncio.sleep(0)
+
+    def crash(self) -> None:
+        for shard in self.shards:
+            shard.log.crash()  # type: ignore[union-attr]
+
+
+def place(name: str) -> bytes:
+    return keys.key(name[0], "lists", name[1:])
+
+
+def values(text: bytes | None) -> tuple[str, ...]:
+    return tuple((text or b"").decode().split())
+
+
+def change(view: Draft | Tx, steps: list[list[str]]) -> list[list[str]]:
+    """``[[list, value to append or ""], …]``: what each list held before."""
+    seen: dict[str, tuple[str, ...]] = {}
+    told = []
+    for name, value in steps:
+        if name not in seen:
+            seen[name] = values(view.get(place(name)))
+        told.append(list(seen[name]))
+        if value:
+            now = values(view.get(place(name)))
+            view.put(place(name), " ".join((*now, value)).encode())
+    return told
+
+
+RULES: dict[str, Rule] = {"lists.change": change}
+
+
+class Run:
+    """One seed's history."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(f"{seed}/shards")
+        self.clock = SteppedClock(self.rng)
+        self.files = [SimulatedFile(self.rng, sync_failure=0.01) for _ in range(SHARDS)]
+        self._now = self._value = 0
+        self.recorder = Recorder(self._tick)
+        self.crashes = self.deaths = self.left = 0
+        self._killers: list[asyncio.Task[None]] = []
+
+    def _tick(self) -> int:
+        self._now += 1
+        return self._now
+
+    async def _start(self) -> None:
+        self.store = SimulatedShards(self.files, self.clock, RULES)
+        await self.store.begin(self.rng)
+
+    async def go(self) -> None:
+        await self._start()
+        self.left = CALLERS
+        async with asyncio.TaskGroup() as group:
+            for number in range(CALLERS):
+                group.create_task(self._caller(number))
+            group.create_task(self._faults())
+        await self._crash()
+        await self._settle()
+        found = serializable.check(self.recorder.transactions)
+        if found:
+            raise Violation("\n".join(map(str, found)))
+
+    # -- callers -----------------------------------------------------------------------------
+
+    async def _caller(self, number: int) -> None:
+        for _ in range(STEPS):
+            await asyncio.sleep(0)
+            await self._one(f"p{number}")
+        self.left -= 1
+
+    async def _one(self, process: str) -> None:
+        began, store = self._tick(), self.store
+        steps = self._steps()
+        task = asyncio.ensure_future(self._ask(store, steps))
+        if self.rng.random() < 0.25:
+            self._killers.append(asyncio.ensure_future(self._kill(task)))
+        outcome, told = "unknown", None
+        try:
+            told = await asyncio.wait_for(task, None)
+            outcome = "committed" if store is self.store else "unknown"
+        except asyncio.CancelledError:
+            self.deaths += 1
+        except Unavailable:
+            outcome = "unknown"
+        known = told if told is not None and outcome == "committed" else [[]] * len(steps)
+        done = []
+        for (name, value), held in zip(steps, known, strict=True):
+            done.append(("append", name, value) if value else ("read", name, tuple(held)))
+        self.recorder.note_transaction(process, tuple(done), began, outcome)
+
+    def _steps(self) -> list[list[str]]:
+        names = self.rng.sample(LISTS, self.rng.randint(1, 3))
+        steps = []
+        for name in names:
+            self._value += 1
+            steps.append([name, str(self._value) if self.rng.random() < 0.5 else ""])
+        return steps
+
+    async def _ask(self, store: SimulatedShards, steps: list[list[str]]) -> list[list[str]]:
+        request = self.rng.randbytes(16)
+        if all(not value for _, value in steps):
+            found = store.values(place(name) for name, _ in steps)
+            return [list(values(v)) for v in found]
+        by_rule = self.rng.random() < 0.5
+        for again in (True, False):  # as an SDK does: one repeat under the same id
+            try:
+                if by_rule:
+                    return list(await store.submit("lists.change", steps, request))
+                return list(await store.transact(lambda d: change(d, steps), request))
+            except Unavailable:
+                if not again or store is not self.store:
+                    raise
+        raise AssertionError
+
+    async def _kill(self, task: asyncio.Task[Any]) -> None:
+        """The author dies: nobody carries on with what it began."""
+        for _ in range(self.rng.randint(1, 40)):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    async def _faults(self) -> None:
+        while self.left:
+            for _ in range(self.rng.randint(50, 400)):
+                await asyncio.sleep(0)
+            if self.crashes < CRASHES_MAX and self.left:
+                await self._crash()
+
+    async def _crash(self) -> None:
+        self.crashes += 1
+        self.store.crash()
+        await asyncio.sleep(0)
+        self.clock.step(self.rng.randint(1, 2000))
+        await self._start()
+
+    # -- the end -----------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Whatever dead authors left is ended; then every list is read once more."""
+        store = self.store
+        for _ in range(100):
+            self.clock.step(1000)
+            try:
+                await store.crossing.sweep()
+            except Unavailable:
+                continue
+            if not self._left_over():
+                break
+        if self._left_over():
+            raise Violation("transactions are never ended")
+        began = self._tick()
+        found = store.values(map(place, LISTS))
+        steps = tuple(("read", n, values(v)) for n, v in zip(LISTS, found, strict=True))
+        self.recorder.note_transaction("end", steps, began, "committed")
+        for file, shard in zip(self.files, store.shards, strict=True):
+            fresh = CountingReplica(RULES, SharedCounters())
+            await SimulatedLog(file, self.rng).start(fresh)
+            assert shard.replica is not None
+            if fresh.chain != shard.replica.chain:
+                raise Violation(f"a replay of shard {shard.number} differs")
+            fresh.close()
+
+    def _left_over(self) -> bool:
+        start = b"txn\x00"
+        return any(s.rows.range(start, keys.after_prefix(start), 1) for s in self.store.shards)
+
+
+def run_seed(seed: int) -> Run:
+    run = Run(seed)
+    asyncio.run(run.go())
+    return run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", default="0:100")
+    first, _, last = parser.parse_args().seeds.partition(":")
+    for seed in range(int(first), int(last or int(first) + 1)):
+        try:
+            run = run_seed(seed)
+        except Exception as error:
+            print(f"seed {seed}: {type(error).__name__}: {error}")
+            return 1
+        outcomes = [t.outcome for t in run.recorder.transactions]
+        print(seed, run.crashes, run.deaths, {o: outcomes.count(o) for o in sorted(set(outcomes))})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""Several shards in one store: the face of one, each key in its shard (S3, S5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.engine.embedded.clock import SystemClock
+from pileus.errors import AwsError
+from pileus.state import keys
+from pileus.state.draft import Draft
+from pileus.state.opening import connect_store, open_store
+from pileus.state.sharded import ShardedStore
+from pileus.state.store import Store
+from pileus.state.tx import Tx
+
+# Tables a, b and c each have a shard of their own; everything else is in shard 0.
+LAYOUT = [(b"", 0), (b"a\x00", 0), (b"b\x00", 1), (b"c\x00", 2), (b"d\x00", 0)]
+
+
+def cell(table: str, name: str = "x") -> bytes:
+    return keys.key(table, "p", name)
+
+
+def number(value: bytes | None) -> int:
+    return int(value or b"0")
+
+
+def give(tx: Tx, args: list[Any]) -> list[int]:
+    """Move an amount from one account to another; refused where there is not enough."""
+    source, target, amount = args
+    left = number(tx.get(source)) - amount
+    if left < 0:
+        raise AwsError("TooLittle", "not enough", 409)
+    tx.put(source, str(left).encode())
+    there = number(tx.get(target)) + amount
+    tx.put(target, str(there).encode())
+    tx.change("given", str(amount).encode())
+    return [left, there]
+
+
+def broken(tx: Tx, args: list[bytes]) -> None:
+    for key in args:
+        tx.put(key, b"half done")
+    raise KeyError("a bug")
+
+
+def placed(tx: Tx, args: list[bytes]) -> None:
+    for key in args:
+        tx.put(key, str(tx.sequence).encode())
+
+
+RULES = {"test.give": give, "test.broken": broken, "test.placed": placed}
+Body = Callable[[ShardedStore, Store], Awaitable[None]]
+
+
+def with_stores(home: Path, *bodies: Body) -> None:
+    """Each body gets the writer's store and a front's, freshly opened."""
+
+    async def run(body: Body) -> None:
+        clock = SystemClock()
+        writer = await open_store(home, RULES, clock, shards=3, layout=LAYOUT, lock_s=0.2)
+        front = await connect_store(home, RULES, clock, lock_s=0.2)
+        assert isinstance(writer, ShardedStore) and isinstance(front, ShardedStore)
+        try:
+            await body(writer, front)
+        finally:
+            await front.close()
+            await writer.close()
+
+    for body in bodies:
+        asyncio.run(run(body))
+
+
+def put(key: bytes, value: bytes) -> Callable[[Draft], None]:
+    return lambda draft: draft.put(key, value)
+
+
+def test_rows_lie_in_their_shards_and_ranges_read_over_them(tmp_path: Path) -> None:
+    async def first(writer: ShardedStore, front: Store) -> None:
+        for table in "abcz":
+            await front.submit("write", [[cell(table, n), table.encode()] for n in "xy"])
+        held = [
+            [k for k in map(cell, "abcz") if shard.rows.value(k) is not None]
+            for shard in writer.shards
+        ]
+        assert held == [[cell("a"), cell("z")], [cell("b")], [cell("c")]]
+
+    async def second(writer: ShardedStore, front: Store) -> None:
+        for store in (writer, front):
+            assert [store.get(cell(t)) for t in "abcz"] == [b"a", b"b", b"c", b"z"]
+            both = [cell(t, n) for t in "abc" for n in "xy"]
+            assert [r.key for r in store.range(b"a", b"e")] == both
+            assert [r.key for r in store.range(b"a", b"e", 3, True)] == both[:2:-1]
+            assert [k for k, _ in store.pairs(cell("a", "y"), cell("c"), 9)] == both[1:4]
+            assert store.values(reversed(both)) == [t.encode() for t in "ccbbaa"]
+            assert [r.value for r in store.partition("b", "p")] == [b"b", b"b"]
+
+    with_stores(tmp_path, first, second)
+
+
+def test_a_rule_of_several_shards_is_carried_out_whole_or_not(tmp_path: Path) -> None:
+    async def body(writer: ShardedStore, front: Store) -> None:
+        await writer.transact(put(cell("b"), b"10"))
+        assert await front.submit("test.give", [cell("b"), cell("c"), 7]) == [3, 7]
+        assert await writer.submit("test.give", [cell("c"), cell("a"), 2]) == [5, 2]
+        with pytest.raises(AwsError) as refused:
+            await front.submit("test.give", [cell("b"), cell("a"), 9])
+        assert refused.value.code == "TooLittle"
+        with pytest.raises(AwsError) as failed:
+            await front.submit("test.broken", [cell("b"), cell("a")])
+        assert failed.value.status == 500
+        assert front.values(map(cell, "abc")) == [b"2", b"3", b"5"]
+        assert [c[2] for c in front.changes("given")] == [b"7", b"2"]
+
+    with_stores(tmp_path, body)
+
+
+def test_one_shard_keeps_its_place_in_the_log_several_have_none(tmp_path: Path) -> None:
+    async def body(writer: ShardedStore, front: Store) -> None:
+        await front.submit("test.placed", [cell("b"), cell("b", "y")])
+        assert number(front.get(cell("b"))) == front.row(cell("b")).version  # type: ignore[union-attr]
+        with pytest.raises(AwsError) as refused:
+            await front.submit("test.placed", [cell("b"), cell("c")])
+        assert refused.value.status == 501
+
+    with_stores(tmp_path, body)
+
+
+def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
+    async def body(writer: ShardedStore, front: Store) -> None:
+        for table in "abc":
+            await writer.transact(put(cell(table), b"100"))
+
+        async def giver(store: Store, source: str, target: str) -> None:
+            for _ in range(8):
+                await store.submit("test.give", [cell(source), cell(target), 1])
+
+        async def looker(store: Store) -> None:
+            for _ in range(200):
+                assert sum(map(number, store.values(map(cell, "abc")))) == 300
+                await asyncio.sleep(0)
+
+        pairs = [(s, a, b) for s in (writer, front) for a in "abc" for b in "abc" if a != b]
+        await asyncio.gather(*(giver(*p) for p in pairs), looker(writer), looker(front))
+        assert front.values(map(cell, "abc")) == [b"100"] * 3
+
+    with_stores(tmp_path, body)
+
+
+def test_a_repeat_has_one_effect_and_the_first_answer(tmp_path: Path) -> None:
+    give_all = [cell("b"), cell("c"), 10]
+
+    async def first(writer: ShardedStore, front: Store) -> None:
+        await writer.transact(put(cell("b"), b"10"))
+        asked = (s.submit("test.give", give_all, b"r" * 16) for s in (writer, front) * 3)
+        assert await asyncio.gather(*asked) == [[0, 10]] * 6
+
+    async def second(writer: ShardedStore, front: Store) -> None:
+        assert await front.submit("test.give", give_all, b"r" * 16) == [0, 10]
+        with pytest.raises(AwsError):
+            await front.submit("test.give", give_all, b"q" * 16)
+
+    with_stores(tmp_path, first, second)
+
+
+def test_a_repeated_transaction_gets_its_first_answer(tmp_path: Path) -> None:
+    def create(draft: Draft) -> dict[str, str]:
+        if draft.get(cell("b")) is not None:
+            raise AwsError("AlreadyExists", "it exists")
+        draft.put(cell("b"), b"1")
+        draft.put(cell("c"), b"1")
+        return {"Created": "yes"}
+
+    async def body(writer: ShardedStore, front: Store) -> None:
+        assert await front.transact(create, b"a" * 16) == {"Created": "yes"}
+        assert await front.transact(create, b"a" * 16) == {"Created": "yes"}
+        with pytest.raises(AwsError):
+            await front.transact(create, b"b" * 16)
+
+    with_stores(tmp_path, body)
+
+
+def test_what_a_transaction_read_is_protected_in_every_shard(tmp_path: Path) -> None:
+    """Write skew: each reads both shards and writes one; only one of them may."""
+
+    def take(table: str) -> Callable[[Draft], bool]:
+        def change(draft: Draft) -> bool:
+            seen = [draft.range(cell(t, ""), cell(t, "~")) for t in "bc"]
+            if any(seen):
+                return False
+            draft.put(cell(table), b"1")
+            return True
+
+        return change
+
+    async def body(writer: ShardedStore, front: Store) -> None:
+        taken = await asyncio.gather(*(s.transact(take(t)) for s in (writer, front) for t in "bc"))
+        assert sorted(taken) == [False, False, False, True]
+
+    with_stores(tmp_path, body)
