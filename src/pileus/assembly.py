@@ -276,7 +276,7 @@ async def assemble(config: Config, index: int) -> Front:
         if fitting is not None:
             front.station = fitting.station(store, clock, blobs, RULES, meters)
     if fitting is not None:
-        front.api.router.mount(places.JOIN_PATH, fitting.join_door(store, clock).serve)
+        _mount_between_nodes(front, fitting)
     _mount(front)
     return front
 
@@ -289,6 +289,14 @@ def _fitting(config: Config) -> Fitting | None:
     from pileus.nodes.fitting import Fitting
 
     return Fitting(config, cluster)
+
+
+def _mount_between_nodes(front: Front, fitting: Fitting) -> None:
+    """Where machines join, and where clients are sent to one that has time."""
+    entry, router = fitting.entry(), front.api.router
+    router.mount(places.JOIN_PATH, fitting.join_door(front.parts.store, front.parts.clock).serve)
+    router.mount("/_pileus/entry", entry.to_api)
+    front.edge.entry = entry.to_edge
 
 
 def _mount(front: Front) -> None:
@@ -350,9 +358,19 @@ def other_parts(config: Config) -> list[Part]:
     vault.check(config)
     return [
         Part("runtime", functools.partial(_runtime, config)),
-        Part("caddy", functools.partial(caddy.run, config, fronts)),
+        Part("caddy", functools.partial(_caddy, config, fronts)),
         Part("meters", functools.partial(collect.run, config.home, config.metrics_hours)),
     ]
+
+
+def _caddy(config: Config, fronts: int) -> None:
+    cluster = places.load(config.home)
+    if cluster is None:
+        caddy.run(config, fronts)
+    else:
+        from pileus.nodes.members import neighbours
+
+        caddy.run(config, fronts, neighbours(config.home, cluster))
 
 
 def _runtime(config: Config) -> None:

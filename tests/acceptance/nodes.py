@@ -53,6 +53,7 @@ class Cloud:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.keys: dict[str, str] = {}
+        self.page = ""  # a path of the edge, where a test has made one
 
     def client(self, service: str, node: RigNode, config: Config = ASKING) -> Any:
         return boto3.client(

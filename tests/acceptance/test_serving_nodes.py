@@ -5,7 +5,11 @@ One cluster for the whole file: each test leaves all three nodes up and well.
 
 from __future__ import annotations
 
+import http.client
+import itertools
 import json
+import os
+import signal
 import threading
 import time
 import urllib.error
@@ -21,6 +25,7 @@ from tests.acceptance.nodes import ONCE, TABLE, Cloud, all_alive, make_table, pu
 
 REFUSED_S_MAX = 6.0
 ARN = "arn:aws:s3:::kept"
+OBJECT = b"o" * 70_000
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +37,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         made.keys = first.keys()
         make_table(made.client("dynamodb", first))
         _make_site(made.client("s3", first))
+        made.client("s3", first).put_object(Bucket="kept", Key="object", Body=OBJECT)
+        made.page = f"/_cdn/{_distribute(made.client('cloudfront', first))}/object"
         until(lambda: all_alive(first), 20, "three nodes that see each other alive")
         yield made
 
@@ -44,6 +51,23 @@ def _make_site(s3: Any) -> None:
     s3.put_bucket_policy(Bucket="kept", Policy=json.dumps(policy))
     index = {"IndexDocument": {"Suffix": "index.html"}}
     s3.put_bucket_website(Bucket="kept", WebsiteConfiguration=index)
+
+
+def _distribute(cloudfront: Any) -> str:
+    """A distribution that keeps nothing: every look at it asks the bucket."""
+    origin = {"Id": "o", "DomainName": "kept.s3.us-east-1.amazonaws.com"}
+    origin |= {"S3OriginConfig": {"OriginAccessIdentity": ""}}
+    forwarded = {"QueryString": False, "Cookies": {"Forward": "none"}}
+    behaviour = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"}
+    lives = {"MinTTL": 0, "DefaultTTL": 0, "MaxTTL": 0}
+    config = {
+        "CallerReference": "serving",
+        "Comment": "",
+        "Enabled": True,
+        "Origins": {"Quantity": 1, "Items": [origin]},
+        "DefaultCacheBehavior": behaviour | lives | {"ForwardedValues": forwarded},
+    }
+    return str(cloudfront.create_distribution(DistributionConfig=config)["Distribution"]["Id"])
 
 
 def fetch(url: str, timeout_s: float = 5.0, **headers: str) -> tuple[int, bytes]:
@@ -60,6 +84,40 @@ def health(node: RigNode) -> dict[str, Any]:
         return dict(json.loads(fetch(f"{node.endpoint}/_pileus/health", 2.0)[1]))
     except OSError:
         return {"status": "none"}
+
+
+class Viewers:
+    """People who look at a page through one node's edge, each on a connection of its own every
+    time: what failed, and the longest time without a good answer."""
+
+    def __init__(self, url: str, count: int = 4) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self.good: list[float] = [time.monotonic()]
+        self.failed: list[str] = []
+        self._threads = [threading.Thread(target=self._look) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _look(self) -> None:
+        while not self._stop.wait(0.02):
+            try:
+                status, body = fetch(self._url, 8.0)
+            except OSError as error:
+                self.failed.append(str(error))
+                continue
+            if status == 200 and body == OBJECT:
+                self.good.append(time.monotonic())
+            else:
+                self.failed.append(f"{status} {body[:200]!r}")
+
+    def stop(self) -> float:
+        """The longest pause, in seconds."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        times = sorted(self.good)
+        return max(b - a for a, b in itertools.pairwise(times))
 
 
 def start(*nodes: RigNode) -> None:
@@ -84,9 +142,9 @@ def _still_reads(cloud: Cloud, node: RigNode) -> None:
     dynamodb = cloud.client("dynamodb", node, ONCE)
     assert dynamodb.get_item(TableName=TABLE, Key={"k": {"S": "kept"}})["Item"]["v"]["S"] == "x"
     s3 = eventual(cloud.client("s3", node, ONCE))
-    assert s3.get_object(Bucket="kept", Key="object")["Body"].read() == b"o" * 700_000
+    assert s3.get_object(Bucket="kept", Key="object")["Body"].read() == OBJECT
     begun = time.monotonic()
-    assert fetch(f"{node.endpoint}/_site/kept/object") == (200, b"o" * 700_000)
+    assert fetch(f"{node.endpoint}/_site/kept/object") == (200, OBJECT)
     assert time.monotonic() - begun < 2
 
 
@@ -104,7 +162,6 @@ def _refuses_to_write(cloud: Cloud, node: RigNode) -> None:
 def test_one_of_three_reads_on_alone_and_all_is_well_when_the_others_return(cloud: Cloud) -> None:
     first, second, third = cloud.rig.nodes
     put(cloud.client("dynamodb", first), "kept", "x")
-    cloud.client("s3", first).put_object(Bucket="kept", Key="object", Body=b"o" * 700_000)
     until(lambda: len(list((third.home / "blobs").glob("??/*"))) == 1, 15, "a copy at the third")
     for node in (first, second):
         node.kill()
@@ -127,3 +184,59 @@ def test_one_of_three_reads_on_alone_and_all_is_well_when_the_others_return(clou
         assert health(node)["status"] == "ready"
         put(cloud.client("dynamodb", node), f"after-{node.name}", "x")
     assert {"kept", "after-n1", "after-n2", "after-n3"} == set(cloud.items(third))
+
+
+def edge(node: RigNode) -> str:
+    return f"http://{node.address}:8000"
+
+
+@pytest.mark.timeout(240)
+def test_viewers_of_a_node_whose_fronts_die_are_served_by_the_others(cloud: Cloud) -> None:
+    first = cloud.rig.nodes[0]
+    for node in cloud.rig.nodes * 4:  # the first look at a page is the slowest, in each process
+        until(lambda n=node: fetch(edge(n) + cloud.page)[0] == 200, 20, "the page")
+    viewers = Viewers(edge(first) + cloud.page)
+    try:
+        time.sleep(1)
+        before = len(viewers.good)
+        for part in json.loads((first.home / "run" / "parts.json").read_text()):
+            if part["name"].startswith("front-"):
+                os.kill(part["pid"], signal.SIGKILL)
+        time.sleep(3)
+        until(lambda: health(first)["status"] == "ready", 20, "the fronts again")
+    finally:
+        pause_s = viewers.stop()
+    print(f"fronts killed: {len(viewers.good)} good answers, longest pause {pause_s:.2f} s")
+    assert not viewers.failed
+    assert len(viewers.good) > before + 10
+
+
+@pytest.mark.timeout(240)
+def test_viewers_of_a_node_see_nothing_of_anothers_death(cloud: Cloud) -> None:
+    first, _, third = cloud.rig.nodes
+    viewers = Viewers(edge(first) + cloud.page)
+    try:
+        time.sleep(1)
+        third.kill()
+        time.sleep(4)
+        places = {_sent_to(f"{edge(first)}/_entry{cloud.page}") for _ in range(20)}
+    finally:
+        pause_s = viewers.stop()
+        start(third)
+    print(f"a node killed: {len(viewers.good)} good answers, longest pause {pause_s:.2f} s")
+    assert not viewers.failed
+    assert places <= {edge(node) + cloud.page for node in cloud.rig.nodes[:2]}, "one is dead"
+    until(lambda: all_alive(first), 30, "three nodes that see each other alive")
+
+
+def _sent_to(url: str) -> str:
+    """Where an entry sends whoever asks for ``url``."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    line = http.client.HTTPConnection(host, timeout=5)
+    try:
+        line.request("GET", f"/{path}")
+        told = line.getresponse()
+        assert told.status == 307
+        return told.getheader("location", "")
+    finally:
+        line.close()

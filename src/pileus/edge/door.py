@@ -19,6 +19,7 @@ from pileus.services.call import FileBody, HttpRequest, HttpResponse, Parts, Upg
 from pileus.services.rates import Rates
 
 TIDY_S = 60.0
+ENTRY_HOST, ENTRY_PATH = "entry.", "/_entry"
 CONSOLE_HOST = "console."  # what the console's own host names start with
 SERVICE_LABEL = ".service."
 VIEWER_ACTIVE = 256  # requests of one address under way in one process
@@ -26,6 +27,7 @@ VIEWER_RATE, VIEWER_BURST = 2000.0, 4000  # requests a second and at once, per a
 
 
 Console = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
+Handler = Callable[[HttpRequest], HttpResponse]
 
 
 class Named(Protocol):
@@ -49,10 +51,11 @@ class Edge:
     ) -> None:
         """``named`` answers at hosts that no distribution has: APIs' custom domain names;
         ``services`` at paths of the edge itself: long-running services' routes. ``console``, once
-        set, answers ``/admin``."""
+        set, answers ``/admin``; ``entry`` what comes to ``/_entry/`` or to a host ``entry.…``."""
         self._named = named
         self._services = services
         self.console: Console | None = None
+        self.entry: Handler | None = None
         self._distributions = Distributions(parts.store)
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
@@ -79,7 +82,8 @@ class Edge:
     def serve_proxied(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """A request Caddy hands over (only it reaches that socket): the viewer's address and
         scheme are the last it added. Each address has a limit (E5)."""
-        if request.path == "/_pileus/health" and "x-forwarded-for" not in request.headers:
+        asked_by_caddy = not request.headers.get("x-forwarded-for")
+        if asked_by_caddy and request.path == "/_pileus/health":
             request.meter = self._health_meter
             return HttpResponse(200, [("content-type", "text/plain")], b"ready\n")
         chain = request.headers.pop("x-forwarded-for", "")
@@ -159,6 +163,8 @@ class Edge:
 
     async def _own_page(self, request: HttpRequest) -> HttpResponse:
         """What the edge itself answers: no distribution has this host and path."""
+        if self.entry is not None and _at_entry(request):
+            return self.entry(request)
         if self.console is not None and _is_console(request.path):
             answer = self.console(request)
             return answer if isinstance(answer, HttpResponse) else await answer
@@ -208,3 +214,12 @@ def _host(request: HttpRequest) -> str:
     """The name asked for: lower case, no port."""
     host = request.headers.get("host", "").rpartition("@")[2].lower()
     return host if host.endswith("]") else host.partition(":")[0]
+
+
+def _at_entry(request: HttpRequest) -> bool:
+    path = request.path
+    return (
+        path == ENTRY_PATH
+        or path.startswith(ENTRY_PATH + "/")
+        or (_host(request).startswith(ENTRY_HOST))
+    )

@@ -28,7 +28,8 @@ SUBJECT = "nodes.beat"
 class Beat(msgspec.Struct):
     """``sees``: node → seconds since its last beat came. ``roles``: what it does for all.
     ``left``: of a node that leaves, blobs that it has not handed over yet (-1: it has not
-    looked). ``move``: of its part in a move under way, ``{"since_ms", "left", "bytes"}``."""
+    looked). ``move``: of its part in a move under way, ``{"since_ms", "left", "bytes"}``. ``busy``:
+    the share of its processors in use, 0 to 1."""
 
     name: str
     applied: int
@@ -36,6 +37,7 @@ class Beat(msgspec.Struct):
     sees: dict[str, float]
     left: int = -1
     move: dict[str, int] | None = None
+    busy: float = 0.0
 
 
 class Own(NamedTuple):
@@ -45,18 +47,20 @@ class Own(NamedTuple):
     roles: list[str]
     left: int = -1
     move: dict[str, int] | None = None
+    busy: float = 0.0
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """``health``: alive, slow or down, since ``since_ms`` (the judge's clock). ``move``: see
-    ``Beat``."""
+    """``health``: alive, slow or down, since ``since_ms`` (the judge's clock). ``move``, ``busy``:
+    see ``Beat``."""
 
     health: str
     since_ms: int
     applied: int
     roles: tuple[str, ...] = ()
     move: dict[str, int] | None = None
+    busy: float = 0.0
 
 
 @dataclass
@@ -84,7 +88,7 @@ class Beats:
         own = self._own()
         now_s = self._clock.monotonic()
         sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
-        beat = Beat(self._name, own.applied, own.roles, sees, own.left, own.move)
+        beat = Beat(self._name, own.applied, own.roles, sees, own.left, own.move, own.busy)
         return msgspec.json.encode(beat)
 
     def received(self, data: bytes) -> None:
@@ -125,7 +129,8 @@ class Beats:
             peer = self._peers.get(name)
             if name == self._name:
                 roles = tuple(own.roles)
-                told[name] = Judgement("alive", self._began_ms, own.applied, roles, own.move)
+                known = ("alive", self._began_ms, own.applied)
+                told[name] = Judgement(*known, roles, own.move, own.busy)
             elif peer is None:
                 told[name] = Judgement("down" if self._silent(name) else "slow", self._began_ms, 0)
             else:
@@ -134,7 +139,7 @@ class Beats:
                 if peer.health == "down":
                     told[name] = Judgement(*known)
                 else:
-                    told[name] = Judgement(*known, tuple(beat.roles), beat.move)
+                    told[name] = Judgement(*known, tuple(beat.roles), beat.move, beat.busy)
         return told
 
     def held_dead(self, name: str, members: Iterable[str]) -> bool:

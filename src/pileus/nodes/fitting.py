@@ -24,6 +24,7 @@ from pileus.nodes.alone import Alone
 from pileus.nodes.asking import PATH, Asking
 from pileus.nodes.background import holder
 from pileus.nodes.catchup import fetch_checkpoint
+from pileus.nodes.entry import Entry
 from pileus.nodes.members import Members, log_server, log_settings
 from pileus.nodes.places import Cluster, Files
 from pileus.nodes.standing import Standing
@@ -55,6 +56,10 @@ class Fitting:
     def standing(self) -> Standing:
         """The nodes, as services that are spread over them see them."""
         return Standing(self.members, self._config.path("run", "nodes.json"))
+
+    def entry(self) -> Entry:
+        """What sends who comes to a front end that lives."""
+        return Entry(self.members, self.standing())
 
     def blobs(self, files: FileBlobs) -> FileBlobs | ClusterBlobs:
         return ClusterBlobs(files, self.members.peers()) if self.clustered else files

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from pileus.edge.neighbours import Neighbours
 from pileus.engine.cluster.log import LogSettings
 from pileus.engine.cluster.nats import NatsNode, TlsFiles
 from pileus.nodes import membership, places
@@ -79,6 +80,16 @@ class Members:
         """The other nodes, for this process."""
         client = Client(client_context(Files(self.home).folder))
         return NodePeers(self.name, client, self.others, self.keepers, self._keeping.down)
+
+
+def neighbours(home: Path, cluster: Cluster) -> Neighbours | None:
+    """The other nodes that take new work, for this node's Caddy; None as long as there is none."""
+    others = tuple(
+        (node.name, f"{bracketed(node.address)}:{node.edge_tls_port}")
+        for node in cluster.peers
+        if node.state == "member"
+    )
+    return Neighbours(cluster.name, others, Files(home).folder, home / "run") if others else None
 
 
 def log_settings(home: Path, cluster: Cluster) -> LogSettings:

@@ -38,6 +38,10 @@ class Standing:
             self._until = now + KNOWN_S
         return self._known
 
+    def busy(self) -> dict[str, float]:
+        """Each node's share of its processors in use, as it last said."""
+        return {name: told.busy for name, told in view(self._told).items()}
+
     def api(self, name: str) -> tuple[str, int] | None:
         """Host and port of a node's AWS endpoint."""
         for node in self._members.present():

@@ -12,10 +12,13 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from functools import partial
+from http.client import HTTPException
 from typing import Any
 
 from pileus import __version__, control
 from pileus.config import Config
+from pileus.edge import caddy
+from pileus.edge.neighbours import Neighbours
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.blobs import ClusterBlobs
 from pileus.engine.cluster.blobs_moving import Move
@@ -26,9 +29,10 @@ from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.nodes import background, beats, compare, membership, places
 from pileus.nodes.background import Background
 from pileus.nodes.beats import Beats, Own
+from pileus.nodes.busy import Busy
 from pileus.nodes.copies import Copies
 from pileus.nodes.door import Handler, NodeDoor
-from pileus.nodes.members import Members, log_settings
+from pileus.nodes.members import Members, log_settings, neighbours
 from pileus.nodes.own_copy import OwnCopy
 from pileus.nodes.places import Files
 from pileus.nodes.tls import server_context
@@ -43,6 +47,7 @@ REFS = "blobrefs"
 ARRIVE_PAUSE_S = 0.5
 STEP_DOWN_S = 2.0
 LOOK_S, BEFORE_S = 2.0, 0.5
+REMIND_S = 20.0
 METRICS = {
     "pileus_blobs_checked_bytes_total": "checked_bytes",
     "pileus_blobs_mended_total": "mended",
@@ -90,6 +95,7 @@ class Station:
         self._door.mount(compare.PATH, compare.Digests(store, rules).serve)
         self._log_roles: list[str] = []
         self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
+        self._busy = Busy(clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._background: Background | None = None
         self._server: Server | None = None
@@ -186,7 +192,9 @@ class Station:
         return not self._beats.among_most(self._members.arrived())
 
     async def _remember(self) -> None:
-        """Keep the home's note of the nodes as the rows are: the next start needs it."""
+        """Keep the home's note of the nodes as the rows are (the next start needs it), and have
+        Caddy know their front ends."""
+        told: Neighbours | None = neighbours(self._config.home, self._members.started)
         while True:
             seen = self._store.generation(membership.TABLE)
             now = self._members.cluster
@@ -197,7 +205,18 @@ class Station:
                 log.error("the note of the nodes cannot be written down: %s", error)
                 await self._clock.sleep(LOOK_S)
                 continue
-            await self._store.changed(membership.TABLE, seen)
+            wanted = neighbours(self._config.home, now)
+            if wanted != told and await self._tell_caddy(wanted):
+                told = wanted
+            await self._store.changed(membership.TABLE, seen, REMIND_S)
+
+    async def _tell_caddy(self, others: Neighbours | None) -> bool:
+        fronts = self._config.front_processes or os.cpu_count() or 1
+        try:
+            return await asyncio.to_thread(caddy.reload, self._config, fronts, others)
+        except (Unavailable, OSError, HTTPException) as error:
+            log.warning("Caddy does not know the nodes as they are now: %s", error)
+            return False
 
     async def _hand_over(self) -> None:
         """Another copy leads the log before this one stops: a pause of milliseconds, no
@@ -217,7 +236,8 @@ class Station:
         if move is not None and self._scrub.moving:
             came = move.fetched_bytes + move.given_bytes
             told = {"since_ms": move.since_ms, "left": move.left, "bytes": came}
-        return Own(self._store.replica.applied, roles, self._scrub.counts.left, told)
+        left, busy = self._scrub.counts.left, self._busy.share()
+        return Own(self._store.replica.applied, roles, left, told, busy)
 
     def _left(self) -> int:
         """Blobs a move under way has still before it."""

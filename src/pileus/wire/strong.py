@@ -44,6 +44,7 @@ _OWN = (
     "/_pileus/metrics",
     "/_pileus/series",
     "/_pileus/nodes",
+    "/_pileus/entry",
     "/_pileus/admin",
 )
 
