@@ -207,6 +207,15 @@ class CutFiles(Files):
             super().rename(source, target)
             self._disk.renamed(source, target)
 
+    def link(self, source: str, target: str) -> None:
+        with self._disk.lock:
+            self._disk.step()
+            super().link(source, target)
+            self._disk.renamed(source, target)
+            for fd, path in self._paths.items():
+                if path == source:
+                    self._paths[fd] = target
+
     def sync_directory(self, path: str) -> None:
         with self._disk.lock:
             self._disk.step()

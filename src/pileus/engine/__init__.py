@@ -145,7 +145,11 @@ class Blobs(Protocol):
     """Content-addressed bytes, named by SHA-256 (hex)."""
 
     def create(self, *, hashed: bool = True) -> BlobWriter: ...
-    async def put(self, data: bytes) -> str: ...
+    async def put(self, data: bytes | Callable[[], bytes | memoryview]) -> str:
+        """Keep a whole blob; what makes its bytes runs on a thread, and may raise. They are used
+        before that thread makes more."""
+        ...
+
     def open(self, digest: str) -> int:
         """A file descriptor for reading (the caller closes it); ``FileNotFoundError`` when
         absent."""

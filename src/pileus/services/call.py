@@ -40,6 +40,13 @@ class BodyStream(Protocol):
 
 
 @runtime_checkable
+class WholeStream(BodyStream, Protocol):
+    """A stream that can be waited for as a whole, at less cost."""
+
+    async def whole(self) -> bytes: ...
+
+
+@runtime_checkable
 class SignedStream(BodyStream, Protocol):
     """A stream that compares its SHA-256 with the signed one at its end, unless its reader wants
     to hash beside other work."""

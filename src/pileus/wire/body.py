@@ -34,6 +34,7 @@ class BodyQueue:
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._abandoned = False
+        self._whole = False
 
     def put(self, chunk: bytes) -> None:
         """Bytes arrived."""
@@ -45,7 +46,8 @@ class BodyQueue:
         if self._size > self._high and not self._held:
             self._held = True
             self._hold()
-        self._wake()
+        if not self._whole or self._held:
+            self._wake()
 
     def end(self) -> None:
         """The last byte has arrived."""
@@ -74,25 +76,47 @@ class BodyQueue:
             self._held = False
             self._release()
 
+    async def whole(self) -> bytes:
+        """All of it. Who asks is woken once, at its end, where it is short enough to be held."""
+        self._whole = True
+        self._begin()
+        chunks: list[bytes] = []
+        while not self.complete or self._chunks:
+            if self._chunks and (self.complete or self._held):
+                chunks.extend(self._chunks)
+                self._chunks.clear()
+                self._size = 0
+                self._let_go()
+            else:
+                await self._more()
+        return b"".join(chunks)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
-    async def __anext__(self) -> bytes:
+    def _begin(self) -> None:
         if self._first is not None:
             first, self._first = self._first, None
             first()
+
+    async def __anext__(self) -> bytes:
+        self._begin()
         while not self._chunks:
-            if self._error is not None:
-                raise self._error
             if self.complete:
                 raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._more()
         chunk = self._chunks.popleft()
         self._size -= len(chunk)
         if self._size <= self._high // 2:
             self._let_go()
         return chunk
+
+    async def _more(self) -> None:
+        """Wait for bytes, or for the end."""
+        if self._error is not None:
+            raise self._error
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None

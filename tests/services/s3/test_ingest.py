@@ -46,15 +46,19 @@ class Pieces:
             raise ConnectionResetError("the client went away")
 
 
-def drained(home: Path, stream: Any, headers: dict[str, str], inline: bool = True) -> Any:
-    """The body, or the error; nothing may be left in the blobs' working directory."""
+def drained(
+    home: Path, stream: Any, headers: dict[str, str], inline: bool = True, known: bool = False
+) -> Any:
+    """The body, or the error; nothing may be left in the blobs' working directory. ``known``: its
+    length was announced."""
+    length = stream.length if known else -1
 
     async def run() -> Any:
         blobs = FileBlobs(home / "blobs")
-        room: Any = SimpleNamespace(blobs=blobs)
+        room: Any = SimpleNamespace(blobs=blobs, scratch=Scratch())
         try:
             body = await drain(
-                room, stream, headers, kept_of(algorithm_of(headers), ""), SEALER, inline
+                room, stream, headers, kept_of(algorithm_of(headers), ""), SEALER, inline, length
             )
             assert body.seal == SEALER.seal
             if not body.blob:
@@ -90,29 +94,31 @@ def digests(data: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("inline", [True, False])
-def test_stored_as_it_came(tmp_path: Path, size: int, inline: bool) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_stored_as_it_came(tmp_path: Path, size: int, inline: bool, known: bool) -> None:
     data = os.urandom(size)
     signed = HashedStream(Pieces(data), hashlib.sha256(data).hexdigest())
     for stream in (Pieces(data), signed):
         told: list[dict[str, str]] = [{}, *({n: v} for n, v in digests(data).items())]
         for headers in told:
-            body = drained(tmp_path, stream, headers, inline)
+            body = drained(tmp_path, stream, headers, inline, known)
             assert isinstance(body, Body)
             assert (body.size, body.data, body.etag) == (size, data, hashlib.md5(data).hexdigest())
             assert bool(body.blob) == (not inline or size > 16 * 1024)
 
 
 @pytest.mark.parametrize("size", SIZES[1:])
-def test_what_is_not_as_told_gets_no_name(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_not_as_told_gets_no_name(tmp_path: Path, size: int, known: bool) -> None:
     data = os.urandom(size)
     other = hashlib.sha256(b"other").hexdigest()
     for inline in (True, False):
-        refused = drained(tmp_path, HashedStream(Pieces(data), other), {}, inline)
+        refused = drained(tmp_path, HashedStream(Pieces(data), other), {}, inline, known)
         assert isinstance(refused, AwsError) and refused.code == "XAmzContentSHA256Mismatch"
         assert refused.fields["S3ComputedContentSHA256"] == hashlib.sha256(data).hexdigest()
         for name, value in digests(b"other").items():
-            refused = drained(tmp_path, Pieces(data), {name: value}, inline)
+            refused = drained(tmp_path, Pieces(data), {name: value}, inline, known)
             assert isinstance(refused, AwsError) and refused.code == "BadDigest"
-        gone = drained(tmp_path, Pieces(data, fails=True), {}, inline)
+        gone = drained(tmp_path, Pieces(data, fails=True), {}, inline, known)
         assert isinstance(gone, ConnectionResetError)
     assert not list((tmp_path / "blobs").glob("??/*"))

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from pileus.engine.cluster.blobs_writer import ClusterBlobWriter
 from pileus.engine.cluster.placing import COPIES, SYNCED, order
-from pileus.engine.embedded.blobs import CHUNK_BYTES, FileBlobs
+from pileus.engine.embedded.blobs import CHUNK_BYTES, FileBlobs, Made, made
 from pileus.errors import Unavailable, WrongDigest
 
 log = logging.getLogger("pileus.engine.blobs")
@@ -84,9 +84,9 @@ class ClusterBlobs:
     def create(self, *, hashed: bool = True) -> ClusterBlobWriter:
         return ClusterBlobWriter(self, self.local.create(hashed=hashed))
 
-    async def put(self, data: bytes) -> str:
+    async def put(self, data: Made) -> str:
         writer = self.create()
-        await writer.write(data)
+        await writer.write(await asyncio.to_thread(made, data) if callable(data) else data)
         return await writer.commit()
 
     async def send(self, node: str, digest: str) -> None:

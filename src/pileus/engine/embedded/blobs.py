@@ -24,6 +24,8 @@ from pileus.engine.embedded.log import unavailable
 from pileus.errors import WrongDigest
 
 T = TypeVar("T")
+# A blob's bytes, or what makes them on a thread: they are used before that thread makes more.
+Made = bytes | Callable[[], bytes | memoryview]
 THREADS = 8
 CHUNK_BYTES = 1024 * 1024
 WRITE_BYTES = 512 * 1024
@@ -51,6 +53,10 @@ class Files:
     def rename(self, source: str, target: str) -> None:
         os.rename(source, target)
 
+    def link(self, source: str, target: str) -> None:
+        """A second name; ``FileExistsError`` where there is one already."""
+        os.link(source, target)
+
     def unlink(self, path: str) -> None:
         os.unlink(path)
 
@@ -73,6 +79,7 @@ class FileBlobs:
         self.files = files or Files()
         self._tmp = f"{self._directory}/tmp"
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        self._syncs = ThreadPoolExecutor(THREADS, thread_name_prefix="names")
         self._lay_out()
         self._lock_fd = os.open(
             f"{self._directory}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
@@ -94,13 +101,43 @@ class FileBlobs:
         return f"{self._directory}/{digest[:2]}/{digest}"
 
     def create(self, *, hashed: bool = True) -> FileBlobWriter:
-        name = f"{self._tmp}/{os.getpid()}-{secrets.token_hex(12)}"
-        return FileBlobWriter(self, name, hashed)
+        return FileBlobWriter(self, self._fresh(), hashed)
 
-    async def put(self, data: bytes) -> str:
-        writer = self.create()
-        await writer.write(data)
-        return await writer.commit()
+    def _fresh(self) -> str:
+        return f"{self._tmp}/{os.getpid()}-{secrets.token_hex(12)}"
+
+    async def put(self, data: Made) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.threads, self._put, data)
+        except OSError as e:
+            raise unavailable(e) from e
+
+    def _put(self, data: Made) -> str:
+        """A whole blob in one step. It has its name before it is synced, so that its sync and the
+        directory's are one wait: nobody knows that name yet, and no other blob's is taken."""
+        body = data() if callable(data) else data
+        digest = hashlib.sha256(body).hexdigest()
+        tmp, target = self._fresh(), self.path(digest)
+        fd = self.files.create(tmp)
+        try:
+            self.files.write(fd, body)
+            self.files.link(tmp, target)
+        except FileExistsError:  # it may be needed: it stays whole until this one is synced
+            self.publish(tmp, fd, digest)
+            return digest
+        except BaseException:
+            self.files.close(fd)
+            self.files.unlink(tmp)
+            raise
+        try:
+            named = self._syncs.submit(self.files.sync_directory, os.path.dirname(target))
+            self.files.sync(fd)
+            named.result()
+        finally:
+            self.files.close(fd)
+            self.files.unlink(tmp)
+        return digest
 
     def open(self, digest: str) -> int:
         return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
@@ -196,6 +233,7 @@ class FileBlobs:
 
     def close(self) -> None:
         self.threads.shutdown()
+        self._syncs.shutdown()
         os.close(self._lock_fd)
 
     @contextlib.contextmanager
@@ -218,6 +256,11 @@ class FileBlobs:
             # Also over a blob that is there: the new file's time keeps the collector away.
             self.files.rename(tmp, target)
         self.files.sync_directory(os.path.dirname(target))
+
+
+def made(make: Callable[[], bytes | memoryview]) -> bytes:
+    """Bytes that outlast the thread's next."""
+    return bytes(make())
 
 
 def _remove_older(directory: str, age_s: float) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
 
+from pileus.engine.embedded.blobs import Made, made
 from pileus.errors import WrongDigest
 
 CHUNK_BYTES = 1024 * 1024
@@ -20,9 +22,9 @@ class SimulatedBlobs:
     def create(self, *, hashed: bool = True) -> SimulatedBlobWriter:
         return SimulatedBlobWriter(self._content, hashed)
 
-    async def put(self, data: bytes) -> str:
+    async def put(self, data: Made) -> str:
         writer = self.create()
-        await writer.write(data)
+        await writer.write(await asyncio.to_thread(made, data) if callable(data) else data)
         return await writer.commit()
 
     def _bytes(self, digest: str) -> bytes:

@@ -1,5 +1,6 @@
 """Bytes coming in: small ones stay in memory, the rest goes to a blob while it is hashed.
 
+Up to a megabyte is gathered and becomes a blob in one step; of what is longer,
 MD5 (the ETag needs it) and the checksum run on a thread beside the blob's own hash and write, on
 one block while the next one arrives. The blob's hash is the signed one, too. Where the client told
 no other digest the sync need not wait for them.
@@ -8,14 +9,14 @@ no other digest the sync need not wait for them.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import md5, sha256
 from typing import Any
 
 from pileus.errors import AwsError, WrongDigest
-from pileus.services.call import HttpRequest, SignedStream
+from pileus.services.call import HttpRequest, SignedStream, WholeStream
 from pileus.services.s3.checksums import (
     DEFAULT,
     HEADERS,
@@ -30,14 +31,20 @@ from pileus.services.s3.checksums import (
 from pileus.services.s3.encryption import Sealer
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import INLINE_BYTES_MAX, Seal
-from pileus.services.s3.segments import SealedWriter, seal_small
+from pileus.services.s3.segments import (
+    BATCH,
+    SEGMENT_BYTES,
+    SealedWriter,
+    seal_small,
+    seal_whole,
+)
 
 OBJECT_BYTES_MAX = 5 * 1024**3
 BLOCK_BYTES = 512 * 1024
+WHOLE_BYTES_MAX = BATCH * SEGMENT_BYTES  # waited for; what is longer is written as it comes
 DIGEST_HEADERS = frozenset(
     {*HEADERS, "content-md5", "x-amz-trailer", "x-amz-sdk-checksum-algorithm"}
 )
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 @dataclass(slots=True)
@@ -73,6 +80,8 @@ async def receive(
         body = request.body
         if inline and len(body) <= INLINE_BYTES_MAX:
             return sealed(small(headers, body), sealer)
+        if len(body) > WHOLE_BYTES_MAX:
+            return await drain(room, _once(body), headers, algorithms, sealer, inline)
         return await _whole(room, body, headers, algorithms, sealer)
     if stream.length < 0:
         raise AwsError(
@@ -104,11 +113,11 @@ def sealed(body: Body, sealer: Sealer | None) -> Body:
     return body
 
 
-def _writer(room: Room, sealer: Sealer | None, hashed: bool = True, signed: bool = False) -> Any:
+def _writer(room: Room, sealer: Sealer | None, signed: bool = False) -> Any:
     """A new blob's writer. What is encrypted is named by its ciphertext; ``signed``: the digest
     told at the end is that of the plain bytes."""
     if sealer is None:
-        return room.blobs.create(hashed=hashed)
+        return room.blobs.create()
     return SealedWriter(room.blobs.create(), sealer.cipher(), signed)
 
 
@@ -136,37 +145,76 @@ def _check_told(headers: dict[str, str], algorithm: str) -> None:
         check_value(algorithm, told)
 
 
-def _signed_sha256(headers: dict[str, str]) -> str:
-    """The body's SHA-256 where the door has verified it (a signed Authorization header)."""
-    told = headers.get("x-amz-content-sha256", "")
-    return told if "authorization" in headers and _SHA256.match(told) else ""
-
-
 async def _whole(
     room: Room,
-    body: bytes,
+    data: bytes,
     headers: dict[str, str],
     algorithms: tuple[str, ...],
     sealer: Sealer | None,
+    told: str = "",
 ) -> Body:
-    """A body that is here already."""
+    """A body that is here already becomes a blob in one step on one thread, while its digests are
+    computed on another. ``told``: the signed SHA-256, ``WrongDigest`` where it is another."""
     digest = Digest(*algorithms)
-    known = _signed_sha256(headers) if sealer is None else ""
-    writer = _writer(room, sealer, hashed=not known)
+    hashed: Future[None] = Future()
+    checked = not DIGEST_HEADERS.isdisjoint(headers)  # only what is as it was told gets a name
+
+    def hash_all() -> None:
+        try:
+            digest.update(data)
+        except BaseException as error:
+            hashed.set_exception(error)
+            raise
+        hashed.set_result(None)
+
+    def make() -> bytes | memoryview:
+        if told:
+            found = sha256(data).hexdigest()
+            if found != told:
+                raise WrongDigest(found, told)
+        made = data if sealer is None else seal_whole(room.scratch, sealer.cipher(), data)
+        if checked:
+            hashed.result()
+            verify(headers, digest)
+        return made
+
+    hashing = asyncio.get_running_loop().run_in_executor(None, hash_all)
     try:
-        _, blob = await asyncio.gather(
-            asyncio.to_thread(digest.update, body), _write(writer, body, known)
-        )
-        checks = verify(headers, digest)
-    except BaseException:
-        await writer.abort()
+        blob = await room.blobs.put(make)
+    finally:
+        await hashing
+    checks = verify(headers, digest)
+    return _stored(Body(len(data), digest.md5.hex(), blob=blob, checks=checks), sealer)
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _gathered(
+    room: Room,
+    chunks: Any,
+    headers: dict[str, str],
+    algorithms: tuple[str, ...],
+    sealer: Sealer | None,
+    length: int,
+) -> Body:
+    """A stream that is short enough to wait for its last byte."""
+    told, check = "", None
+    if isinstance(chunks, SignedStream):
+        chunks, told, check = chunks.unchecked()
+    if isinstance(chunks, WholeStream):
+        data = await chunks.whole()
+    else:
+        data = b"".join([chunk async for chunk in chunks])
+    if len(data) != length:
+        raise _incomplete()
+    try:
+        return await _whole(room, data, headers, algorithms, sealer, told)
+    except WrongDigest as error:
+        if check is not None:
+            check(error.found)
         raise
-    return _stored(Body(len(body), digest.md5.hex(), blob=blob, checks=checks), sealer)
-
-
-async def _write(writer: Any, body: bytes, known: str) -> str:
-    await writer.write(body)
-    return str(await writer.commit(known))
 
 
 class _Intake:
@@ -216,6 +264,8 @@ async def drain(
     limit: int = OBJECT_BYTES_MAX,
 ) -> Body:
     """Take a stream; a failed one leaves nothing behind. ``headers`` may gain trailers."""
+    if INLINE_BYTES_MAX < length <= min(WHOLE_BYTES_MAX, limit):
+        return await _gathered(room, chunks, headers, algorithms, sealer, length)
     digest, told, check = Digest(*algorithms), "", None
     if isinstance(chunks, SignedStream):
         chunks, told, check = chunks.unchecked()
