@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +26,6 @@ SLOW_WRITES_A_SECOND = 30
 SKEW_S = 300
 FLIPS = 8  # of one file at a time
 FILES = {
-    "state": ("state.db",),
     "log": ("nats/**/*.blk",),
     "blob": ("blobs/??/*",),
 }
@@ -33,17 +33,20 @@ FILES = {
 
 @dataclass
 class Scene:
-    """``victim``: the node a fault of one node is made on; ``rng``: what else is chosen."""
+    """``nodes``: those of the cluster; ``victim``: the one a fault is made on;
+    ``rng``: what else is chosen; ``known``: bytes that were acknowledged and are in its state."""
 
     rig: Rig
+    nodes: list[RigNode]
     victim: RigNode
     rng: random.Random
+    known: bytes = b""
     log: Callable[[str], None] = print
     notes: list[str] = field(default_factory=list)
 
     @property
     def others(self) -> list[RigNode]:
-        return [node for node in self.rig.nodes if node is not self.victim]
+        return [node for node in self.nodes if node is not self.victim]
 
     @property
     def disk(self) -> Disk:
@@ -58,16 +61,16 @@ class Scene:
 @dataclass(frozen=True)
 class Fault:
     """``what`` it is, in words; ``make`` the context; ``hold_s`` how long it lasts in a round;
-    ``needs``: ``links``, ``disks``, ``clocks``, ``throttle`` or nothing; ``stops``: writes may
-    stop until it ends (there is no majority); ``led``: always on the node that leads the log."""
+    ``needs``: ``links``, ``disks``, ``clocks``, ``throttle`` or nothing; ``led``: always on the
+    node that leads the log; ``settle_s``: how long the cluster must then look whole to be so."""
 
     name: str
     what: str
     make: Callable[[Scene], AbstractContextManager[None]]
     hold_s: float = 4.0
     needs: frozenset[str] = frozenset()
-    stops: bool = False
     led: bool = False
+    settle_s: float = 2.5
 
 
 @contextmanager
@@ -143,40 +146,61 @@ def kill_log_server(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def kill_all(scene: Scene) -> Iterator[None]:
-    for node in scene.rig.nodes:
+    for node in scene.nodes:
         node.freeze()
-    for node in scene.rig.nodes:
+    for node in scene.nodes:
         node.kill()
     try:
         yield
     finally:
-        scene.rig.start(scene.rig.nodes)
+        scene.rig.start(scene.nodes)
 
 
 @contextmanager
 def cut_power(scene: Scene) -> Iterator[None]:
-    scene.rig.power_cut(scene.rig.nodes)
+    scene.rig.power_cut(scene.nodes)
     try:
         yield
     finally:
-        scene.rig.start(scene.rig.nodes)
+        scene.rig.start(scene.nodes)
 
 
 @contextmanager
 def rot(scene: Scene, kind: str) -> Iterator[None]:
-    """The node ends (``kill -9``), bits turn in one of its files, it starts again."""
+    """The node ends (``kill -9``), bits turn in the largest of its files of a kind, it starts
+    again."""
     scene.victim.kill()
-    home = scene.victim.home
-    files = [f for pattern in FILES[kind] for f in home.glob(pattern) if f.stat().st_size]
     try:
+        home = scene.victim.home
+        files = [f for pattern in FILES[kind] for f in home.glob(pattern)]
         file = max(files, key=lambda f: f.stat().st_size)
         for _ in range(FLIPS):
-            at, bit = scene.rng.randrange(file.stat().st_size), scene.rng.randrange(8)
-            flip_bit(file, at, bit)
-            scene.note(f"turned bit {bit} of byte {at} of {file.relative_to(home)}")
+            _turn(scene, file, scene.rng.randrange(file.stat().st_size))
     finally:
         scene.victim.up()
     yield
+
+
+@contextmanager
+def rot_state(scene: Scene) -> Iterator[None]:
+    """The same, wherever ``known`` stands in the state file, or once in its write-ahead log."""
+    scene.victim.kill()
+    try:
+        state, ahead = (scene.victim.home / name for name in ("state.db", "state.db-wal"))
+        places = [(state, found) for found in re.finditer(scene.known, state.read_bytes())]
+        if not places:
+            places = [(ahead, found) for found in re.finditer(scene.known, ahead.read_bytes())][:1]
+        for file, found in places:
+            _turn(scene, file, scene.rng.randrange(found.start(), found.end()))
+    finally:
+        scene.victim.up()
+    yield
+
+
+def _turn(scene: Scene, file: Path, at: int) -> None:
+    bit = scene.rng.randrange(8)
+    flip_bit(file, at, bit)
+    scene.note(f"turned bit {bit} of byte {at} of {file.relative_to(scene.victim.home)}")
 
 
 def _needs(*words: str) -> frozenset[str]:
@@ -192,28 +216,28 @@ FAULTS = (
           partial(cut, both=False), 4, _needs("links")),
     Fault("unplug", "a node's link is down, for its clients too", unplug, 4, _needs("links")),
     Fault("log-leader", "kill -9 of the server that leads the log", kill_log_server, 6, led=True),
-    Fault("disk-full", "a node's disk is full", fill, 4, _needs("disks")),
+    Fault("disk-full", "a node's disk is full", fill, 4, _needs("disks"),
+          settle_s=8),
     Fault("disk-slow", f"{SLOW_WRITES_A_SECOND} writes a second reach a node's disk", slow, 4,
           _needs("disks", "throttle")),
     Fault("clock-ahead", f"a node's wall clock is {SKEW_S} s ahead",
           partial(skew, offset_s=SKEW_S), 4, _needs("clocks")),
     Fault("clock-behind", f"a node's wall clock is {SKEW_S} s behind",
           partial(skew, offset_s=-SKEW_S), 4, _needs("clocks")),
-    Fault("kill-all", "kill -9 of all nodes at once", kill_all, 0, stops=True),
-    Fault("power-cut", "all nodes lose their power at once", cut_power, 0, _needs("disks"),
-          stops=True),
-    Fault("rot-state", "bits turned in a stopped node's state file", partial(rot, kind="state"), 2),
+    Fault("kill-all", "kill -9 of all nodes at once", kill_all, 0),
+    Fault("power-cut", "all nodes lose their power at once", cut_power, 0, _needs("disks")),
+    Fault("rot-state", "bits turned in a stopped node's state file", rot_state, 2),
     Fault("rot-log", "bits turned in a stopped node's copy of the log",
           partial(rot, kind="log"), 2),
     Fault("rot-blob", "bits turned in a blob of a stopped node", partial(rot, kind="blob"), 2),
 )  # fmt: skip
 
 
-def possible(rig: Rig) -> list[Fault]:
-    """The faults that can be made on this rig."""
+def possible(nodes: Sequence[RigNode]) -> list[Fault]:
+    """The faults that can be made on these nodes."""
     here = {
-        *(["links"] if rig.links else []),
-        *(["disks"] if all(node.disk for node in rig.nodes) else []),
+        *(["links"] if all(node.host.namespace for node in nodes) else []),
+        *(["disks"] if all(node.disk for node in nodes) else []),
         *(["clocks"] if clocks_work() else []),
         *(["throttle"] if THROTTLE.exists() else []),
     }

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -31,36 +31,42 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import probe
 from lab.faults import FAULTS, Fault, Scene, possible
 from lab.history.cells import CellClient
 from lab.history.linearizable import Undecided
 from lab.history.load import Load, prepare
-from lab.ledger import Door, Ledger, enough
+from lab.ledger import ONCE, PATIENT, Door, Ledger, enough
 from lab.rig import API_PORT, NodeFailed, Rig, RigNode, until
 
 NAME = "faults"
 PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
 BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
 PATIENCE_S = 60.0
-VIEW_S, SETTLED_S = 2.0, 2.5
+VIEW_S = 2.0
 LAG_MAX = 1000
 LEADS = "log-leader"
 PROBED = ("write", "read")
 
 
 class Cluster:
-    """The rig's nodes, their owner's keys, clients of each node that are kept between rounds."""
+    """Nodes of a rig that form a cluster, their owner's keys, clients of each node that are kept
+    between rounds."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, nodes: Sequence[RigNode] = ()) -> None:
         self.rig = rig
-        self.keys = rig.nodes[0].keys()
+        self.nodes = list(nodes or rig.nodes)
+        self.keys = self.nodes[0].keys()
         self.doors = [
             Door(n.name, cache(partial(self._client, n)), partial(self._cells, n))
-            for n in rig.nodes
+            for n in self.nodes
         ]
         prepare(self.doors[0].client, NAME)
+        self.known = random.randbytes(32).hex()
+        item = {"PK": {"S": "known"}, "v": {"S": self.known}}
+        self.doors[0].client("dynamodb", PATIENT).put_item(TableName=NAME, Item=item)
 
     def _client(self, node: RigNode, service: str, config: Config) -> Any:
         return boto3.client(
@@ -122,15 +128,15 @@ class Cluster:
         """Who leads the log, by the servers' word, which is said every other second."""
 
         def found() -> list[RigNode]:
-            told = [t["name"] for n in self.rig.nodes for t in self.view(n) if LEADS in t["roles"]]
-            return [n for n in self.rig.nodes if n.name in told]
+            told = [t["name"] for n in self.nodes for t in self.view(n) if LEADS in t["roles"]]
+            return [n for n in self.nodes if n.name in told]
 
         return next(iter(until(found, PATIENCE_S, "a node that leads the log", 0.2)))
 
     def whole(self) -> bool:
         """Whether every node answers, and all see all alive and none behind."""
-        seen = [self.view(node) for node in self.rig.nodes]
-        return all(len(view) == len(self.rig.nodes) for view in seen) and all(
+        seen = [self.view(node) for node in self.nodes]
+        return all(len(view) == len(self.nodes) for view in seen) and all(
             told["health"] == "alive"
             and told["state"] == "member"
             and told["roles"]
@@ -139,12 +145,23 @@ class Cluster:
             for told in view
         )
 
-    def settled(self) -> float:
+    def knows(self) -> bool:
+        """Whether every node's own copy still has what was written in the beginning."""
+        for door in self.doors:
+            with suppress(BotoCoreError, ClientError):
+                client = door.client("dynamodb", ONCE)
+                item = client.get_item(TableName=NAME, Key={"PK": {"S": "known"}}).get("Item", {})
+                if item.get("v") == {"S": self.known}:
+                    continue
+            return False
+        return True
+
+    def settled(self, settle_s: float) -> float:
         """Wait until the cluster is whole and stays so (nodes tell their roles every other
         second); the seconds it took to become so. It waits ``PATIENCE_S`` and no longer."""
         began = since = time.monotonic()
-        while (now := time.monotonic()) < since + SETTLED_S:
-            if not self.whole():
+        while (now := time.monotonic()) < since + settle_s:
+            if not (self.whole() and self.knows()):
                 since = time.monotonic()
                 if since > began + PATIENCE_S:
                     break
@@ -181,10 +198,10 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
     began = time.monotonic()
     rng = random.Random(f"{fault.name}/{seed}")
     leader = cluster.leader()
-    others = [n for n in cluster.rig.nodes if n is not leader]
+    others = [n for n in cluster.nodes if n is not leader]
     victim = leader if fault.led or seed % 2 == 0 else rng.choice(others)
     done = Round(fault.name, seed, victim.name, victim is leader)
-    scene = Scene(cluster.rig, victim, rng, notes=done.notes)
+    scene = Scene(cluster.rig, cluster.nodes, victim, rng, cluster.known.encode(), notes=done.notes)
     run = f"{fault.name}-{seed}-{time.time_ns():x}"
     ledger = Ledger(cluster.doors, NAME, run, seed)
     load = Load(
@@ -223,7 +240,7 @@ def _break(cluster: Cluster, fault: Fault, scene: Scene, ledger: Ledger, done: R
     with fault.make(scene):
         since = time.monotonic()
         time.sleep(fault.hold_s)
-    done.whole_s = cluster.settled()
+    done.whole_s = cluster.settled(fault.settle_s)
     if done.whole_s > PATIENCE_S:
         done.wrong.append(f"the cluster is not whole {PATIENCE_S:.0f} s after the fault")
     if not enough(ledger, AFTER_ACKNOWLEDGED, PATIENCE_S):
@@ -249,7 +266,7 @@ def _judge(cluster: Cluster, load: Load, ledger: Ledger, done: Round) -> None:
 @contextmanager
 def probing(cluster: Cluster, first: RigNode, out: Path) -> Any:
     """The probe runs; it begins at the address of the node that is to fail."""
-    nodes = [first, *(n for n in cluster.rig.nodes if n is not first)]
+    nodes = [first, *(n for n in cluster.nodes if n is not first)]
     targets = [
         {"name": n.name, "host": n.address, "port": API_PORT, "asks": cluster.asks(n)}
         for n in nodes
@@ -270,7 +287,7 @@ def probing(cluster: Cluster, first: RigNode, out: Path) -> Any:
 
 def verified(cluster: Cluster) -> list[str]:
     """What is wrong with the copies, as the product's own proof tells."""
-    node = cluster.rig.nodes[0]
+    node = cluster.nodes[0]
     try:
         told = json.loads(node.run("verify", "--json", timeout_s=600))
     except NodeFailed as error:
@@ -354,7 +371,7 @@ def main() -> int:
         rig.form()
         cluster = Cluster(rig)
         until(cluster.whole, PATIENCE_S, "three nodes that see each other")
-        wanted = [f for f in possible(rig) if f.name in wish.faults.split(",")]
+        wanted = [f for f in possible(rig.nodes) if f.name in wish.faults.split(",")]
         try:
             done = run(cluster, wanted, wish.rounds, wish.out, partial(print, flush=True))
             problems = verified(cluster)

@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.disks import disks_work
 from lab.history.cells import CellClient
 from lab.rig import Rig, RigNode
 from tests.conftest import SOURCE
@@ -27,11 +28,12 @@ ONCE = Config(retries={"max_attempts": 0}, connect_timeout=1, read_timeout=8)
 
 @contextmanager
 def rigged(count: int, base: Path, **settings: str) -> Iterator[Rig]:
-    """Hosts for ``count`` nodes of this checkout; their logs are printed at the end. ``settings``
-    go to every node."""
+    """Hosts for ``count`` nodes of this checkout, with disks of their own where that can be; their
+    logs are printed at the end. ``settings`` go to every node."""
     words = [sys.executable, "-m", "pileus.cli"]
     env = {f"PILEUS_{name.upper()}": value for name, value in settings.items()}
-    with Rig(count, words, {"PYTHONPATH": str(SOURCE), **env}, base=base) as made:
+    env["PYTHONPATH"] = str(SOURCE)
+    with Rig(count, words, env, base=base, disks=disks_work(base)) as made:
         yield made
         for node in made.nodes:
             print(node.name, node.log()[-3000:])

@@ -85,6 +85,27 @@ def test_nodes_are_compared_at_one_entry_while_they_are_written_to(tmp_path: Pat
     run(body())
 
 
+def test_a_state_file_that_cannot_be_read_whole_is_told(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Nodes(tmp_path, 2) as nodes:
+            store = await Store.open(nodes[1].home, kv.RULES, SystemClock())
+            said: list[str] = []
+            nodes[1].door.mount(PATH, Digests(store, kv.RULES, said.append).serve)
+            for i in range(60):
+                await store.transact(lambda draft, i=i: draft.put(b"t\0p\0%d" % i, bytes(2000)))
+            connection = apsw.Connection(str(nodes[1].home / "state.db"))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.close()
+            with open(nodes[1].home / "state.db", "r+b") as file:
+                file.seek(4096)
+                file.write(os.urandom(60_000))
+            result = await compare(nodes[0].peers)
+            assert "damaged" in result.unasked["n2"] and len(said) == 1
+            await store.close()
+
+    run(body())
+
+
 def _image(path: Path) -> bytes:
     connection = apsw.Connection(str(path))
     try:

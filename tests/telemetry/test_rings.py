@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from pileus.telemetry import rings
-from pileus.telemetry.rings import Ring
+from pileus.telemetry.rings import Ring, segments
 
 T = 1_800_000_000
 
@@ -48,6 +48,22 @@ def test_a_torn_tail_is_no_row(tmp_path: Path) -> None:
         names.write('"half a na')
     held = rings.read(tmp_path, ["a"], T, T + 12)["a"]
     assert list(held[:9]) == list(range(9)) and all(map(math.isnan, held[9:]))
+
+
+def test_names_that_a_power_cut_took_begin_a_new_segment(tmp_path: Path) -> None:
+    ring = Ring(tmp_path, 1, 60)
+    ring.open()
+    ring.append(1000, {"kept": 1.0, "lost": 2.0})
+    ring.close()
+    [segment] = segments(tmp_path)
+    file = segment.path.with_suffix(".names")
+    told = file.read_bytes()
+    file.write_bytes(told.replace(b'"lost"', bytes(6)))
+    again = Ring(tmp_path, 1, 60)
+    again.open()
+    again.append(1001, {"lost": 3.0})
+    again.close()
+    assert [s.names() for s in segments(tmp_path)] == [["kept"], ["lost"]]
 
 
 def test_more_series_than_columns_begin_a_wider_segment(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apsw
 import orjson
 
 from pileus.engine import LogEntry
@@ -30,7 +31,7 @@ from pileus.nodes.peers import NodePeers, refusal
 from pileus.nodes.tls import client_context
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.state import checkpoint
-from pileus.state.database import PAGE_BYTES, connect_reader
+from pileus.state.database import PAGE_BYTES, STATE_FILE, connect_reader
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.versions import RuleBook
@@ -40,15 +41,24 @@ REACH_S = 30.0  # for this node to come to the common entry
 KEPT_S = 900.0
 WORK_S = 1800.0
 PAGE = 1000
+ROOM = 3  # times the state
+DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 _ONE = re.compile(r"/digests/([0-9a-f]{16})\?at=(\d{1,19})\Z")
 
 
 class Digests:
-    """A node's side, mounted at its door. ``store``: the writer's; ``rules``: every service's."""
+    """A node's side, mounted at its door. ``store``: the writer's; ``rules``: every service's;
+    ``damaged(why)`` is told when the state file cannot be read whole."""
 
-    def __init__(self, store: Any, rules: Mapping[str, Rule] | RuleBook) -> None:
+    def __init__(
+        self,
+        store: Any,
+        rules: Mapping[str, Rule] | RuleBook,
+        damaged: Callable[[str], None] = lambda why: None,
+    ) -> None:
         self._store = store
         self._rules = rules
+        self._damaged = damaged
         self._folder: Path = store.home / "comparing"
         self._turn = asyncio.Lock()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -66,7 +76,11 @@ class Digests:
 
     async def _copy(self) -> dict[str, Any]:
         async with self._turn:  # one after the other: each reads the whole state
-            return await asyncio.to_thread(self._copy_now)
+            try:
+                return await asyncio.to_thread(self._copy_now)
+            except DAMAGED as error:
+                self._damaged(str(error))
+                raise Unavailable(f"the state file is damaged: {error}") from error
 
     def _copy_now(self) -> dict[str, Any]:
         self._folder.mkdir(exist_ok=True, mode=0o700)
@@ -75,8 +89,15 @@ class Digests:
                 old.unlink(missing_ok=True)
         name = secrets.token_hex(8)
         copy = self._folder / f"{name}.db"
+        self._need_room()
         checkpoint.copy_state(self._store.home / "state.db", copy, PAGE_BYTES)
         return {"id": name, "sequence": checkpoint.position(copy)[0]}
+
+    def _need_room(self) -> None:
+        """A proof must not be what fills the disk."""
+        size = (self._store.home / STATE_FILE).stat().st_size
+        if shutil.disk_usage(self._folder).free < ROOM * size:
+            raise Unavailable("there is no room for a copy of the state", "free disk space")
 
     async def _digest(self, name: str, at: int) -> dict[str, Any]:
         copy = self._folder / f"{name}.db"

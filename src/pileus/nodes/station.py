@@ -31,6 +31,7 @@ from pileus.nodes.background import Background
 from pileus.nodes.beats import Beats, Own
 from pileus.nodes.busy import Busy
 from pileus.nodes.copies import Copies
+from pileus.nodes.distrust import Distrust
 from pileus.nodes.door import Handler, NodeDoor
 from pileus.nodes.members import Members, log_settings, neighbours
 from pileus.nodes.own_copy import OwnCopy
@@ -92,7 +93,9 @@ class Station:
             meters.gauge("pileus_nodes", partial(self._seen, health), health=health)
         self._copies = Copies(store, self._client, self._operator, members, self._beats)
         self._door = NodeDoor(config.home, blobs.local, self._status)
-        self._door.mount(compare.PATH, compare.Digests(store, rules).serve)
+        self._distrust = Distrust(config.home, members.name, store.distrust)
+        digests = compare.Digests(store, rules, self._distrust.damaged)
+        self._door.mount(compare.PATH, digests.serve)
         self._log_roles: list[str] = []
         self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
         self._busy = Busy(clock)
@@ -141,6 +144,7 @@ class Station:
             asyncio.create_task(beating, name="beats"),
             asyncio.create_task(self._remember(), name="members"),
             asyncio.create_task(self._look_at_log(), name="log's copies"),
+            asyncio.create_task(self._distrust.run(), name="own rows"),
         ]
         if not arrived:
             self._tasks.append(asyncio.create_task(self._arrive_later(), name="arrival"))

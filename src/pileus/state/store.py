@@ -162,6 +162,10 @@ class Store:
             wish(self.home, str(e))
             raise
 
+    def distrust(self, why: str) -> None:
+        """Nodes that agree contradict this one's rows: it begins anew from another's state."""
+        self._failed(Corrupt(why))
+
     def _failed(self, error: Exception) -> None:
         """This node's replica can never go on. What another node's state can mend is fetched at
         the next start; a log that lost its end needs this state: it stays, and refuses writes."""

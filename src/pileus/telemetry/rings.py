@@ -46,12 +46,24 @@ class Segment:
         return self.first + self.rows
 
     def names(self) -> list[str]:
+        """Which series each column is, as far as it can be read."""
+        return self.told()[0]
+
+    def told(self) -> tuple[list[str], bool]:
+        """``names``, and whether that is all: what was not synced may be gone after a power cut,
+        or read as zeros."""
         try:
-            text = self.path.with_suffix(".names").read_text()
+            text = self.path.with_suffix(".names").read_text(errors="replace")
         except FileNotFoundError:
-            return []
+            return [], True
         lines = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]  # a torn tail
-        return [str(json.loads(line)) for line in lines]
+        found: list[str] = []
+        for line in lines:
+            try:
+                found.append(str(json.loads(line)))
+            except ValueError:
+                return found, False
+        return found, True
 
 
 def segments(folder: Path) -> list[Segment]:
@@ -90,10 +102,11 @@ class Ring:
             return
         last = found[-1]
         self._number = int(last.path.stem) + 1
-        if last.step_s == self.step_s:
+        names, whole = last.told()
+        if last.step_s == self.step_s and whole:
             self._segment = last
             self._fd = os.open(last.path, os.O_RDWR | os.O_CLOEXEC)
-            self._columns = {name: i for i, name in enumerate(last.names())}
+            self._columns = {name: i for i, name in enumerate(names)}
 
     def append(self, at_s: float, values: Mapping[str, float]) -> None:
         """The row of this moment; written again when one of this step is there."""
