@@ -138,7 +138,7 @@ def test_the_log_starts_again_under_readers_that_never_rest(
 
         async def read(store: Store) -> None:
             while not done:
-                for i in range(200):
+                for i in range(100):
                     store.get(keys.key("t", str(i)))
                 await asyncio.sleep(0)
 
@@ -146,10 +146,12 @@ def test_the_log_starts_again_under_readers_that_never_rest(
         for group in range(300):
             rows = [[keys.key("t", str((group * 31 + i) % 500)), bytes(2000)] for i in range(20)]
             await writer.submit("write", rows)
+            while writer.replica.wal.passing:  # noqa: ASYNC110  (as long as the machine needs)
+                await asyncio.sleep(0)
             lengths = max(lengths, writer.replica.wal.pages)
             written += 20
         done = True
         await asyncio.gather(*reading)
 
     with_stores(tmp_path, body)
-    assert lengths < written / 2
+    assert lengths < written / 5

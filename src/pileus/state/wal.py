@@ -61,6 +61,11 @@ class WriteAhead:
         elif not self._checkpointer.running:
             self._checkpointer.ask()
 
+    @property
+    def passing(self) -> bool:
+        """Whether a background checkpoint is under way."""
+        return self._checkpointer is not None and self._checkpointer.running
+
     def throw_away(self) -> None:
         """Bring what is committed into the state file, sync it, and truncate the log."""
         self._ask_for_quiet()
