@@ -58,6 +58,9 @@ class Sink:
     def is_closing(self) -> bool:
         return False
 
+    def can_write_eof(self) -> bool:
+        return False
+
     def write(self, data: bytes) -> None:
         self.answer = data
 
@@ -224,6 +227,7 @@ async def _main(told: argparse.Namespace, home: Path) -> None:
         front.api.heads.read,
         meters=front.parts.meters,
         objects=front.objects,
+        learn=front.api.swifts.learn,
     )
     server._sweep()
     if told.freeze:

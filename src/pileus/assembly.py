@@ -124,11 +124,14 @@ class Front:
         self.ready = True
         limits = Limits(body_bytes=self.config.body_bytes_max + BODY_FRAMING_BYTES)
         known = self.api.heads.read, self.edge.direct.answer
-        meters = self.parts.meters
+        meters, learn = self.parts.meters, self.api.swifts.learn
         for address in self.config.binds:
             where = (address, self.config.port)
             server = await serve(
-                self.handle, where, limits, *known, meters=meters, objects=self.objects
+                *(self.handle, where, limits, *known),
+                meters=meters,
+                objects=self.objects,
+                learn=learn,
             )
             self.servers.append(server)
         await self.edge.start()

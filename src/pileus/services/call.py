@@ -290,6 +290,18 @@ class Submission:
         self._store.submit_soon(self._rule, self._args, self._request_id, settle)
 
 
+@dataclass(frozen=True, slots=True)
+class Swift:
+    """How requests of one caller are answered that have the form of one met before. ``read``: the
+    answer's body for a request's body; None: this one goes the usual way. It sees for itself that
+    what it knows of the service still stands; who calls, and whether he may, is the door's part.
+    ``ready``: the header lines of its answers; ``meter``: the block that counts them."""
+
+    read: Callable[[bytes], bytes | None]
+    ready: bytes
+    meter: int
+
+
 class Watch(Protocol):
     """Sees one request's answer before it is sent, an error's too, and may add to its headers.
     ``call`` is set when the caller is known and the parameters are read."""
@@ -326,7 +338,8 @@ class Service:
     before the operation. An operation in neither mapping answers an error that names it.
     ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
     permission and meets no resource policy; ``several`` the same of one that needs these; None:
-    ask ``access``. ``objects``: see there.
+    ask ``access``. ``swift`` is told a call that ``single`` knows, and answers how more of its
+    form are answered, if that is plain. ``objects``: see there.
     ``start`` and ``stop`` belong to each process. ``begin`` and ``cease`` are the work that one
     process of the whole cloud does for all (consumers, queues, sweeps of the state): called after
     ``start``, ended before ``stop``, and begun again when the work comes back to this process.
@@ -340,6 +353,7 @@ class Service:
     direct: Mapping[str, DirectOperation] = field(default_factory=dict)
     single: Callable[[Call], tuple[str, str] | None] | None = None
     several: Callable[[Call], Iterable[tuple[str, str]] | None] | None = None
+    swift: Callable[[Call], Swift | None] | None = None
     objects: PlainObjects | None = None
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None

@@ -30,6 +30,8 @@ ROW = "SELECT v, ver FROM rows WHERE k = ?"
 VALUE = "SELECT v FROM rows WHERE k = ?"
 RANGE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
 PAIRS = "SELECT k, v FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
+CONTENTS = "SELECT v FROM rows WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
+CONTENTS_REVERSE = "SELECT v FROM rows WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
 PAIRS_REVERSE = "SELECT k, v FROM rows WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
 RANGE_REVERSE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
 

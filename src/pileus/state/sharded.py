@@ -109,7 +109,7 @@ class ShardedStore(Store):
 
     def _share(self, shards: list[Shard]) -> None:
         self.shards = shards
-        self.get = self._value
+        self.get, self.contents = self._value, self._contents
         self._txn_now = self._generations.counter("txn")
         self._overlay = Overlay(self.shards, self._txn_now)
         self.crossing = Crossing(self.shards, self._clock, self._lock_s)
@@ -222,6 +222,9 @@ class ShardedStore(Store):
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
         return [(r.key, r.value) for r in self.range(start, end, limit, reverse)]
+
+    def _contents(self, start: bytes, end: bytes, limit: int, reverse: bool) -> list[bytes]:
+        return [r.value for r in self.range(start, end, limit, reverse)]
 
     # -- writes ------------------------------------------------------------------------------
 

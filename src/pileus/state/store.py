@@ -56,6 +56,9 @@ class Store:
     replica: SqliteReplica  # of the writer only
     log: WriterLog | FrontLog
     get: Callable[[bytes], bytes | None]  # the row's bytes, or None
+    # The bytes of the rows with start <= key < end, in key order (or its reverse): (start, end,
+    # limit, reverse).
+    contents: Callable[[bytes, bytes, int, bool], list[bytes]]
     # Before a strong read, on a cluster: await it. None on one machine, where every committed read
     # is strong.
     strong: Callable[[], Awaitable[int]] | None = None
@@ -208,7 +211,7 @@ class Store:
         self._connection = connect_reader(path)
         loop = asyncio.get_running_loop()
         self._reader = TurnRows(self._connection, self._generations, loop)
-        self.get = self._reader.value
+        self.get, self.contents = self._reader.value, self._reader.contents
 
     def _committed(self, replica: SqliteReplica) -> None:
         """On the writer thread: after the commit, before the answers."""

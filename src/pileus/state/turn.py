@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import chain
+from typing import Any
 
 import apsw
 
 from pileus.engine.embedded.generations import Generations
-from pileus.state.database import VALUE, Rows
+from pileus.state.database import CONTENTS, CONTENTS_REVERSE, VALUE, Rows
 from pileus.state.tx import Row
 
 NOTHING = -1
@@ -33,6 +35,7 @@ class TurnRows(Rows):
         self._commits, self._quiet = generations.commits, generations.quiet
         self._loop = loop
         self._step = connection.cursor().execute
+        self._listed = connection.cursor().execute
         self._held = NOTHING  # what the commit counter told before the transaction began
         self._ends = False  # the turn's end is on the loop's list
 
@@ -63,6 +66,14 @@ class TurnRows(Rows):
     ) -> list[tuple[bytes, bytes]]:
         self._look()
         return super().pairs(start, end, limit, reverse)
+
+    def contents(self, start: bytes, end: bytes, limit: int, reverse: bool) -> list[bytes]:
+        """The bytes of a range's rows, in key order (or its reverse)."""
+        if self._commits() != self._held:
+            self._begin()
+        sql = CONTENTS_REVERSE if reverse else CONTENTS
+        found: list[Any] = self._listed(sql, (start, end, limit)).fetchall()
+        return list(chain.from_iterable(found))
 
     def _look(self) -> None:
         if self._commits() != self._held:

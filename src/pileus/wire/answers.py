@@ -34,12 +34,12 @@ class Answers:
         self._cells = cells
         self._models = models
         self._router = router
-        self._table_prefix = os.urandom(20).hex().upper()
+        self.table_prefix = os.urandom(20).hex().upper()
 
     def told_id(self, request_id: str) -> str:
         """A request id as DynamoDB tells it, 52 capitals and digits: the same counter at its
         end."""
-        return self._table_prefix + request_id[-12:].upper()
+        return self.table_prefix + request_id[-12:].upper()
 
     def finish(self, plan: Plan, result: Any, request_id: str) -> HttpResponse:
         if not isinstance(result, HttpResponse):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -39,6 +40,7 @@ from pileus.wire.router import STRAY, Route, Router
 from pileus.wire.short_way import ShortWay
 from pileus.wire.signed_door import Door, SignedDoor
 from pileus.wire.sigv4 import Caller, Evidence, Verifier
+from pileus.wire.swift import Swifts
 
 BODY_MAX = {"lambda": 100 * 1024 * 1024, "s3": 16 * 1024 * 1024, "dynamodb": 16 * 1024 * 1024}
 BODY_MAX_OTHER = 8 * 1024 * 1024
@@ -78,11 +80,13 @@ class Api:
         self._verifier = Verifier(directory, now_ms, owner if dev else None)
         seed = os.urandom(10).hex()
         self._id_prefix = f"{seed[:8]}-{seed[8:12]}-4{seed[12:15]}-a{seed[15:18]}-"
-        self._calls = 0
+        self._calls = itertools.count(1)
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._put = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
         self.heads = KnownHeads(directory, now_ms)
         self.answers = Answers(self.models, self.router, self.meters.cells)
+        prefix = self.answers.table_prefix
+        self.swifts = Swifts(authorizer, now_ms, region, self._calls, prefix)
         objects = services["s3"].objects if "s3" in services else None
         self._short: ShortWay | None = None
         self.objects: KnownObjects | None = None
@@ -96,8 +100,7 @@ class Api:
 
     def request_id(self) -> str:
         """Unique in the cloud: a random prefix per process and a counter."""
-        self._calls += 1
-        return f"{self._id_prefix}{self._calls:012x}"
+        return f"{self._id_prefix}{next(self._calls):012x}"
 
     def signed(self, door: Door, service: str) -> SignedDoor:
         """``door`` behind this API's signatures (signing name ``service``) and permissions."""

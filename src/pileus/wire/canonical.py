@@ -55,6 +55,11 @@ class Proof:
         self._inner, self._outer = key.halves()
         self._inner.update(head.encode())
 
+    def states(self) -> tuple[Any, Any, Any]:
+        """The three hashes ``agrees`` goes on from: of the canonical request, and both of the
+        HMAC. To be copied, never to be changed."""
+        return self._request, self._inner, self._outer
+
     def agrees(self, body_hash: str, signature: bytes) -> bool:
         """Is this the signature of the head with a body of that hash?"""
         request = self._request.copy()

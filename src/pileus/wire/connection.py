@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, cast
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse, Upgrade
 from pileus.wire.framing import BUSY, INCOMPLETE, POSTS, UNSENT, broken, plain_error
-from pileus.wire.inlet import Inlet
+from pileus.wire.inlet import Inlet, upgrade
+from pileus.wire.known_heads import END
 from pileus.wire.reader import Inbound, Reader
-from pileus.wire.respond import BrokenBody, discard, head, plain, ready, send, size_of
+from pileus.wire.respond import BrokenBody, discard, plain, ready, send, size_of
 
 if TYPE_CHECKING:
     from pileus.wire.http import Server
+    from pileus.wire.swift import Answer
 
 LOG = logging.getLogger("pileus.wire")
 
@@ -39,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._reader = Reader(server.limits, self._queue.append, self)
         self._current: Inbound | None = None
         self._task: asyncio.Task[None] | None = None
+        self.swifts: dict[int, Answer] = {}  # by the length of the head
         self._deaf = False  # nothing more is parsed: refused, or closing
         self._eof = False
         self._holds = 0
@@ -111,6 +114,15 @@ class Connection(asyncio.Protocol):
         server = self.server
         self._read_mark = server.now
         server.bytes_in += len(data)
+        if (
+            self.swifts  # a connection of a client that repeats itself, with nothing before this
+            and self._current is None
+            and not (self._deaf or self._eof or self._write_paused or self._reader.in_message)
+            and not server.stopping
+        ):
+            swift = self.swifts.get(data.find(END))
+            if swift is not None and swift(self, data):
+                return
         if self._deaf:
             self._unheard(data)
             return
@@ -123,6 +135,8 @@ class Connection(asyncio.Protocol):
                 if request is not None:
                     request.begun_ns = begun
                     self._answer_whole(server, request)
+                    if type(request.head) is tuple and server.learn is not None:
+                        server.learn(self, data, request)
                     return
             self._begin_mark = self._read_mark
         refusal = self._reader.feed(data)
@@ -299,7 +313,7 @@ class Connection(asyncio.Protocol):
         if self.server.stopping or (inbound.stream is not None and not inbound.stream.complete):
             inbound.keep_alive = False
         if isinstance(response.body, Upgrade):
-            return self._upgrade(inbound, response, response.body)
+            return upgrade(self, inbound, response, response.body)
         method = inbound.request.method if inbound.request is not None else "GET"
         try:
             told = self.server.date, method, inbound.http10, not inbound.keep_alive
@@ -314,19 +328,6 @@ class Connection(asyncio.Protocol):
             size, begun = size_of(response), inbound.request.begun_ns
             self.server.count(inbound.request.meter, response.status, size, begun)
         return rest
-
-    async def _upgrade(self, inbound: Inbound, response: HttpResponse, body: Upgrade) -> None:
-        """The connection is the body's until that returns or the client leaves."""
-        if self._queue or self._reader.in_message or self._deaf:
-            body.drop()  # bytes that came before they were asked for
-            raise BrokenBody("the client did not wait for the upgrade")
-        self._deaf, inbound.keep_alive = True, False
-        self._inlet = Inlet(self)
-        self.transport.write(head(response, self.server.date, ""))
-        try:
-            await body.run(self._inlet)
-        finally:
-            self._inlet = None
 
     def _done(self, inbound: Inbound) -> None:
         """The answer is with the transport: go on, or close."""

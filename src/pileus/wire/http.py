@@ -23,12 +23,13 @@ from pileus.wire import overdue
 from pileus.wire.connection import Connection
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
-from pileus.wire.outbox import Outbox
+from pileus.wire.outbox import Outbox, Tally
 from pileus.wire.whole import WholeRequests
 
 Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 Recognise = Callable[[bytes, str], "HttpRequest | None"]
 Instant = Callable[[bytes, bytes], "bytes | None"]
+Learn = Callable[[Connection, bytes, HttpRequest], None]
 Where = socket.socket | tuple[str, int] | str
 Name = Callable[[Any], "str | None"]
 
@@ -50,9 +51,11 @@ class Server:
         meters: Meters | None = None,
         name: str = "api",
         objects: KnownObjects | None = None,
+        learn: Learn | None = None,
     ) -> None:
         self.handler = handler
         self.objects = objects
+        self.learn = learn
         self.tls = tls
         self.client = client
         self.limits = limits
@@ -67,6 +70,7 @@ class Server:
         self.bytes_in = 0
         self._instants = 0
         self.count: Callable[[int, int, int, int], None] = _uncounted
+        self._cells, self._own = [0.0] * histogram.CELLS, 0
         if meters is not None:
             self._meter(meters, name)
         held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
@@ -83,6 +87,7 @@ class Server:
         own = meters.requests("pileus_request", service=name, operation="")
         self._instants = meters.requests("pileus_request", service=name, operation="instant")
         self.count = histogram.counting(meters.cells, own)
+        self._cells, self._own = meters.cells, own
         meters.gauge("pileus_connections", lambda: len(self.connections), server=name)
         meters.gauge("pileus_received_bytes_total", lambda: self.bytes_in, server=name)
 
@@ -152,6 +157,13 @@ class Server:
             if request is not None:
                 return request
         return self._whole.read(data, remote)
+
+    def tally(self, block: int) -> Tally:
+        """Counts answers of one kind by turns."""
+        return Tally(self._cells, block or self._own, self._answered)
+
+    def _answered(self, count: int) -> None:
+        self.requests += count
 
     def _sweep(self) -> None:
         """Twice a second: the coarse clock, the Date header, and every connection's time limits."""
@@ -236,6 +248,7 @@ async def serve(
     meters: Meters | None = None,
     name: str = "api",
     objects: KnownObjects | None = None,
+    learn: Learn | None = None,
 ) -> Server:
     """Start serving ``handler`` on a socket, a (host, port), or the path of a Unix socket.
 
@@ -245,9 +258,10 @@ async def serve(
     the bytes and the Date line) for its whole answer. ``tls``: encrypted, on TCP only; ``client``
     is then told the certificate a client showed (``SSLObject.getpeercert``) and answers its name,
     which becomes the requests' ``remote``; None: it is not served. ``meters`` count under ``name``.
-    ``objects`` is asked for small objects before anything is read.
+    ``objects`` is asked for small objects before anything is read; ``learn`` is shown what
+    ``recognise`` knew, once it is answered.
     """
-    told = recognise, instant, tls, client, meters, name, objects
+    told = recognise, instant, tls, client, meters, name, objects, learn
     server = Server(handler, limits or Limits(), *told)
     await server.listen(where)
     return server

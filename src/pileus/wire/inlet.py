@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pileus.services.call import HttpResponse, Upgrade
+from pileus.wire.respond import BrokenBody, head
+
+if TYPE_CHECKING:
+    from pileus.wire.connection import Connection
+    from pileus.wire.reader import Inbound
 
 HELD_BYTES_MAX = 256 * 1024
 
@@ -67,3 +74,17 @@ class Inlet:
         """Send; waits until the client has taken enough."""
         self._connection.transport.write(data)
         await self._connection.drain()
+
+
+async def upgrade(c: Connection, inbound: Inbound, response: HttpResponse, body: Upgrade) -> None:
+    """A connection is the body's until that returns or the client leaves."""
+    if c._queue or c._reader.in_message or c._deaf:
+        body.drop()  # bytes that came before they were asked for
+        raise BrokenBody("the client did not wait for the upgrade")
+    c._deaf, inbound.keep_alive = True, False
+    c._inlet = Inlet(c)
+    c.transport.write(head(response, c.server.date, ""))
+    try:
+        await body.run(c._inlet)
+    finally:
+        c._inlet = None

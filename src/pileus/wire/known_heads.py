@@ -13,8 +13,9 @@ is part of the name: two heads of one name differ in the cut values alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from pileus.services.call import Credential, Directory, HttpRequest
 from pileus.wire.canonical import Proof
@@ -24,11 +25,11 @@ from pileus.wire.sigv4 import SKEW_MS, Evidence
 
 HEADS_MAX = 1024
 BYTES_MAX = 64 * 1024
-_END = b"\r\n\r\n"
+END = b"\r\n\r\n"
 _SIGNATURE = b"Signature="
 _REPEATED = b"\r\namz-sdk-invocation-id: "
 _LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
-_UUID = b"0123456789abcdef-"
+UUID = b"0123456789abcdef-"
 # Headers of which a proven head says nothing: they differ from request to request.
 # Headers that tell of the body itself: what follows from them is not in the head.
 _OWN = frozenset({"x-amz-content-sha256", "content-encoding"})
@@ -37,7 +38,8 @@ _CUT = frozenset({"authorization", "content-length", "amz-sdk-invocation-id"})
 
 @dataclass(slots=True, frozen=True)
 class KnownHead:
-    """What follows from a head. ``held``: the credential it was proven with."""
+    """What follows from a head. ``held``: the credential it was proven with. ``met``: how often it
+    came; ``swift``: how requests under it are answered from their bytes (both of one element)."""
 
     headers: dict[str, str]
     route: Route
@@ -47,6 +49,8 @@ class KnownHead:
     token: str | None
     proof: Proof
     held: Credential
+    met: list[int] = field(default_factory=lambda: [0], compare=False)
+    swift: list[Any] = field(default_factory=lambda: [None], compare=False)
 
 
 class KnownHeads:
@@ -59,14 +63,14 @@ class KnownHeads:
 
     def read(self, data: bytes, remote: str) -> HttpRequest | None:
         """The request ``data`` is, with its known head and the SDK's retry id; or None."""
-        head, mark, body = data.partition(_END)
+        head, mark, body = data.partition(END)
         found = _name(head, b"%d" % len(body))
         known = None if found is None else self._heads.get(found[0])
         if known is None or not mark or len(body) > BYTES_MAX:
             return None
         _, signature, told = found  # type: ignore[misc]
         proof, held, plan = known.proof, known.held, known.plan
-        if told.translate(None, _UUID) or not proof.agrees(sha256(body).hexdigest(), signature):
+        if told.translate(None, UUID) or not proof.agrees(sha256(body).hexdigest(), signature):
             return None
         now_ms = self._now_ms()
         if not -SKEW_MS <= now_ms - proof.at_ms <= SKEW_MS:
@@ -94,6 +98,9 @@ class KnownHeads:
         ):
             return
         if headers["authorization"][-64:].encode() != signature:
+            return
+        known = self._heads.get(name)
+        if known is not None and known.held is evidence.held:
             return
         if len(self._heads) >= HEADS_MAX:
             self._heads.clear()
@@ -127,3 +134,16 @@ def _name(head: bytes, sized: bytes) -> tuple[bytes, bytes, bytes] | None:
     if at < 18 or head[at:end] != sized:
         return None
     return head[:at] + head[end:], signature, told
+
+
+def cuts(head: bytes, size: int, told: bytes) -> tuple[slice, slice, slice]:
+    """Where the signature, the length and the retry id lie in a head that has a name; the last is
+    empty, at the end, where there is none."""
+    signed = head.find(_SIGNATURE) + len(_SIGNATURE)
+    sized = next(head.find(mark) + len(mark) for mark in _LENGTHS if mark in head)
+    repeated = head.find(_REPEATED) + len(_REPEATED) if told else len(head)
+    return (
+        slice(signed, signed + 64),
+        slice(sized, sized + len(b"%d" % size)),
+        slice(repeated, repeated + len(told)),
+    )

@@ -53,6 +53,7 @@ from pileus.services.dynamodb.restore import (
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import RULES
 from pileus.services.dynamodb.scan import scan
+from pileus.services.dynamodb.swift import SwiftReads
 from pileus.services.dynamodb.tagging import list_tags_of_resource, tag_resource, untag_resource
 from pileus.services.dynamodb.time_to_live import describe_time_to_live, update_time_to_live
 from pileus.services.dynamodb.transact_get_items import transact_get_items
@@ -67,13 +68,11 @@ def build(parts: Parts) -> Service:
     """The service over ``parts``."""
     room = Room(parts)
     chores = Chores(room)
+    quick_query = QuickQuery()
     hot_reads = {
         "Scan": scan,
         "BatchGetItem": batch_get_item,
         "TransactGetItems": transact_get_items,
-    }
-    hot_entries = {
-        "DeleteItem": delete_item,
     }
     hot_writes = {
         "BatchWriteItem": batch_write_item,
@@ -118,13 +117,14 @@ def build(parts: Parts) -> Service:
         access=partial(access, room),
         single=partial(single, room),
         several=partial(several, room),
+        swift=SwiftReads(room, quick_query),
         direct={
             "GetItem": now(get_item, room, get_plain),
-            "Query": now(query, room, QuickQuery()),
+            "Query": now(query, room, quick_query),
             **{name: now(f, room) for name, f in hot_reads.items()},
             "PutItem": one_entry(put_item, room, put_plain),
             "UpdateItem": one_entry(update_item, room, update_plain),
-            **{name: one_entry(f, room) for name, f in hot_entries.items()},
+            "DeleteItem": one_entry(delete_item, room),
             "TransactWriteItems": later(transact_write_items, room, transact_plain),
             **{name: later(f, room) for name, f in hot_writes.items()},
             **{name: control(f, room) for name, f in tables.items()},

@@ -22,13 +22,13 @@ class Catalog:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        self._now = store.counter(META)
+        self.now = store.counter(META)  # moves when any table's description changes
         self._generation = -1
         self._tables: dict[tuple[str, str, str], Table] = {}
 
     def find(self, account: str, region: str, name: str) -> Table | None:
         """The table, or None. ``name`` may be its ARN."""
-        generation = self._now()
+        generation = self.now()
         if generation != self._generation:
             self._tables.clear()
             self._generation = generation

@@ -6,6 +6,7 @@ its rows. Whatever is unusual in it (a filter, a number, a mistake) is None here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +23,7 @@ from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import HASH_BYTES_MAX, RANGE_BYTES_MAX, Table
 from pileus.state import keys
 
+Page = Callable[[bytes, bytes], "bytes | None"]
 ASKED_MAX = 1024
 MEMBERS = frozenset(
     {
@@ -49,13 +51,11 @@ class QuickQuery:
         """The answer, or None: read it exactly."""
         table: Table = call.scratch
         values = params.get("ExpressionAttributeValues")
-        asked = None if table.metered else self._asked(table, params)
+        asked = None if table.metered else self.asked(table, params)
         if asked is None or type(values) is not dict or len(values) != 1 + len(asked.operands):
             return None
-        limit, forward = params.get("Limit", CHUNK_ROWS), params.get("ScanIndexForward", True)
-        if type(limit) is not int or limit < 1 or type(forward) is not bool:
-            return None
-        if type(params.get("ConsistentRead", True)) is not bool:
+        page = self.page(room, table, params)
+        if page is None or type(params.get("ConsistentRead", True)) is not bool:
             return None
         head = _text(values, asked.hash, HASH_BYTES_MAX)
         operands = [_text(values, name, RANGE_BYTES_MAX) for name in asked.operands]
@@ -63,24 +63,37 @@ class QuickQuery:
             return None
         prefix = keys.under_partition(table.rows_prefix, head)
         where = span(prefix, asked.operator, operands)  # type: ignore[arg-type]
-        most = min(limit, CHUNK_ROWS)
-        rows = room.store.pairs(where.start, where.end, most, not forward)
-        texts = [value for _, value in rows]
-        if sum(map(len, texts)) > PAGE_BYTES_MAX // 2 or (len(texts) == most and most != limit):
-            return None
-        more = b""
-        if len(texts) == limit:
-            last = orjson.loads(texts[-1])
-            more = b"," + member(b"LastEvaluatedKey", table.key_image(last))
-        count = len(texts)
-        body = b'{"Count":%d,"ScannedCount":%d,"Items":[%b]%b}' % (
-            *(count, count),
-            b",".join(texts),
-            more,
-        )
-        return respond(call, body)
+        body = page(where.start, where.end)
+        return None if body is None else respond(call, body)
 
-    def _asked(self, table: Table, params: dict[str, Any]) -> Asked | None:
+    @staticmethod
+    def page(room: Room, table: Table, params: dict[str, Any]) -> Page | None:
+        """What makes the answer's body of the rows from one key up to another; it answers None
+        where they are too many for it. None where the parameters are unusual."""
+        limit, forward = params.get("Limit", CHUNK_ROWS), params.get("ScanIndexForward", True)
+        if type(limit) is not int or limit < 1 or type(forward) is not bool:
+            return None
+        most, contents = min(limit, CHUNK_ROWS), room.store.contents
+
+        def page(start: bytes, end: bytes) -> bytes | None:
+            texts = contents(start, end, most, not forward)
+            count = len(texts)
+            if sum(map(len, texts)) > PAGE_BYTES_MAX // 2 or (count == most and most != limit):
+                return None
+            more = b""
+            if count == limit:
+                last = orjson.loads(texts[-1])
+                more = b"," + member(b"LastEvaluatedKey", table.key_image(last))
+            return b'{"Count":%d,"ScannedCount":%d,"Items":[%b]%b}' % (
+                *(count, count),
+                b",".join(texts),
+                more,
+            )
+
+        return page
+
+    def asked(self, table: Table, params: dict[str, Any]) -> Asked | None:
+        """What the key condition asks of the table's keys; None where it is not plain."""
         text, names = params.get("KeyConditionExpression"), params.get("ExpressionAttributeNames")
         if type(text) is not str or not params.keys() <= MEMBERS:
             return None

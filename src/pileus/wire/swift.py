@@ -1,0 +1,207 @@
+"""Requests answered from their bytes: a known head, a known form of body, one function for both.
+
+A client repeats itself: within a second its heads differ in signature, length and retry id alone
+(``known_heads``), and its bodies in the values of keys. For a head and a form of body that went the
+usual way, what that way found is bound into one function: where the head's cuts lie, the proof of
+its signature, the permission, the service's own look at the body. It is kept by its connection
+under the length of the head. Each request is still held to all that can differ: the head byte by
+byte but for the cuts, the body's length, the signature over the body, the age, the caller's
+standing and permissions (nothing of any identity has changed), the service's rows. Whatever is not
+as it was goes the usual way, which answers or refuses; nothing is refused here.
+"""
+
+from __future__ import annotations
+
+import binascii
+import logging
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any
+
+from pileus.services.call import Authorizer, Call, HttpRequest
+from pileus.wire.canonical import Proof
+from pileus.wire.known_heads import BYTES_MAX, END, UUID, KnownHead, cuts
+from pileus.wire.outbox import Tally
+from pileus.wire.sigv4 import SKEW_MS
+
+if TYPE_CHECKING:
+    from pileus.wire.connection import Connection
+    from pileus.wire.http import Server
+
+LOG = logging.getLogger("pileus.wire")
+HELD_NS = 1_000_000_000  # then its age and its key's are looked at again
+OFTEN = 4  # a head that came so often will come again
+TRIES_MAX = 16  # to find forms under one head, before it is looked at again
+LENGTHS_MAX = 16
+# Answers one request of a connection; False: it goes the usual way.
+Answer = Callable[["Connection", bytes], bool]
+Form = tuple[Callable[[bytes], "bytes | None"], bytes, Tally]
+
+
+class Known:
+    """What is known of requests under one head: it holds until ``until_ns``, and as long as no
+    identity changes (``seen``). ``answers``: by the length of the head."""
+
+    __slots__ = ("answers", "forms", "seen", "tries", "until_ns")
+
+    def __init__(self, seen: int, until_ns: int) -> None:
+        self.seen, self.until_ns = seen, until_ns
+        self.answers: dict[int, Answer] = {}
+        self.forms: list[Form] = []
+        self.tries = 0
+
+
+class Swifts:
+    """One per process."""
+
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        now_ms: Callable[[], int],
+        region: str,
+        calls: Iterator[int],
+        table_prefix: str,
+    ) -> None:
+        self._authorizer = authorizer
+        self._now_ms = now_ms
+        self._region = region
+        self._calls = calls
+        self._table_prefix = table_prefix.encode().replace(b"%", b"%%")
+
+    def learn(self, connection: Connection, data: bytes, request: HttpRequest) -> None:
+        """After ``request``, read from ``data`` by its known head, went the usual way: let the
+        connection's next ones of its form go the swift one."""
+        head, told = request.head
+        head.met[0] += 1
+        if head.met[0] < OFTEN or head.plan.service.swift is None:
+            return
+        known: Known | None = head.swift[0]
+        now_ns, seen = request.begun_ns, self._authorizer.changes()
+        if known is None or known.until_ns < now_ns or known.seen != seen:
+            known = head.swift[0] = Known(seen, now_ns + self._left_ns(head))
+        if not any(form[0](request.body) is not None for form in known.forms):
+            known.tries += 1
+            if known.tries < TRIES_MAX:
+                self._find(connection.server, head, request, known)
+        at = len(data) - len(request.body) - len(END)
+        if known.forms and at not in known.answers:
+            if len(known.answers) >= LENGTHS_MAX:
+                known.answers.clear()
+            found = cuts(data[:at], len(request.body), told)
+            text = data[: at + len(END)]
+            known.answers[at] = self._bound(connection.server, text, found, head.proof, known)
+        if len(connection.swifts) >= LENGTHS_MAX:
+            connection.swifts.clear()
+        if at in known.answers:
+            connection.swifts[at] = known.answers[at]
+        else:
+            connection.swifts.pop(at, None)
+
+    def _left_ns(self, head: KnownHead) -> int:
+        """How long the head is neither too old nor its key expired, at most ``HELD_NS``."""
+        now_ms = self._now_ms()
+        left_ms = head.proof.at_ms + SKEW_MS - now_ms
+        if head.held.expires_ms is not None:
+            left_ms = min(left_ms, head.held.expires_ms - now_ms - 1)
+        return min(HELD_NS, left_ms * 1_000_000)
+
+    def _find(self, server: Server, head: KnownHead, request: HttpRequest, known: Known) -> None:
+        try:
+            form = self._form(server, head, request)
+        except Exception:  # the request has its answer: that stands
+            LOG.exception("a form of %s could not be looked at", head.plan.operation)
+            return
+        if form is not None:
+            known.forms.append(form)
+
+    def _form(self, server: Server, head: KnownHead, request: HttpRequest) -> Form | None:
+        """How requests of this one's form are answered, if its caller may do all of them."""
+        service, principal = head.plan.service, head.held.principal
+        if service.swift is None or service.single is None:
+            return None
+        region = head.region or self._region
+        call = Call(service.name, head.plan.operation, principal, region, {}, request=request)
+        single = service.single(call)
+        if single is None or not self._authorizer.remembers(principal, *single):
+            return None
+        swift = service.swift(call)
+        if swift is None:
+            return None
+        lines = (
+            *(b"HTTP/1.1 200 OK\r\n", swift.ready.replace(b"%", b"%%")),
+            *(b"x-amzn-RequestId: ", self._table_prefix, b"%012X\r\n"),
+            b"x-amz-crc32: %d\r\ncontent-length: %d\r\n%b\r\n%b",
+        )
+        return swift.read, b"".join(lines), server.tally(swift.meter)
+
+    def _bound(
+        self,
+        server: Server,
+        head: bytes,
+        found: tuple[slice, slice, slice],
+        proof: Proof,
+        known: Known,
+    ) -> Answer:
+        """The function. What it uses is bound by name: it runs for every request."""
+        first, second, third, fourth = _between(head, found)
+        signed, sized, repeated = found
+        begin, size_max = len(head), BYTES_MAX
+        request, inner, outer = (state.copy for state in proof.states())
+        forms, seen, until_ns = known.forms, known.seen, known.until_ns
+        calls, changes = self._calls, self._authorizer.changes
+        crc32, translate = binascii.crc32, bytes.translate
+
+        def answer(connection: Connection, data: bytes) -> bool:
+            body = data[begin:]
+            size = len(body)
+            if not (
+                data.startswith(first)
+                and data.startswith(*second)
+                and data.startswith(*third)
+                and data.startswith(*fourth)
+                and data[sized] == b"%d" % size
+                and size <= size_max
+                and not translate(data[repeated], None, UUID)
+                and changes() == seen
+            ):
+                return False
+            outbox = connection.server.outbox
+            if not outbox.waiting:
+                outbox.begin()
+            if outbox.begun_ns > until_ns:
+                return False
+            hashed = request()
+            hashed.update(sha256(body).hexdigest().encode())
+            mac = inner()
+            mac.update(hashed.hexdigest().encode())
+            last = outer()
+            last.update(mac.digest())
+            if not compare_digest(last.hexdigest().encode(), data[signed]):
+                return False
+            try:
+                for read, form, tally in forms:  # noqa: B007
+                    told = read(body)
+                    if told is not None:
+                        break
+                else:
+                    return False
+            except Exception:
+                return False  # the usual way meets it too, answers and logs it
+            raw = form % (next(calls), crc32(told), len(told), server.date, told)
+            if not tally.sizes:
+                outbox.tallies.append(tally)
+            tally.sizes.append(len(raw))
+            outbox.waiting.append((connection.transport, raw))
+            return True
+
+        return answer
+
+
+def _between(head: bytes, found: tuple[slice, slice, slice]) -> list[Any]:
+    """What lies between three cuts: the first piece, then (piece, place) of the others."""
+    edges = sorted((cut.start, cut.stop) for cut in found)
+    pieces: list[Any] = [head[: edges[0][0]]]
+    for (_, begin), (end, _) in zip(edges, [*edges[1:], (len(head), 0)], strict=True):
+        pieces.append((head[begin:end], begin))
+    return pieces
