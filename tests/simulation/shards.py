@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import random
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from lab.history.records import Recorder
 from pileus.engine.simulated.clock import SteppedClock
 from pileus.engine.simulated.disk import SimulatedFile
 from pileus.engine.simulated.log import SimulatedLog
-from pileus.errors import Unavailable
-from pileus.state import keys
+from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.state import keys, sharding
 from pileus.state.database import Rows
 from pileus.state.draft import Draft
 from pileus.state.rules import Rule
@@ -38,8 +39,16 @@ from tests.simulation.tables import Violation
 SHARDS = 3
 LAYOUT = [(b"", 0), (b"a\x00", 0), (b"b\x00", 1), (b"c\x00", 2), (b"d\x00", 0)]
 LISTS = tuple(f"{table}{n}" for table in "abc" for n in range(2))
-CALLERS, STEPS, CRASHES_MAX = 5, 25, 4
+CALLERS, STEPS, CRASHES_MAX = 5, 18, 3
 LOCK_S = 2.0
+
+
+def place(name: str) -> bytes:
+    return keys.key(name[0], "lists", name[1:])
+
+
+# Where tablets may be cut: between tables, and between two rows of one.
+CUTS = [b"a\x00", b"b\x00", b"c\x00", b"d\x00", *(place(f"{t}1") for t in "abc")]
 
 
 class SharedCounters(Counters):
@@ -101,10 +110,6 @@ class SimulatedShards(ShardedStore):
             shard.log.crash()  # type: ignore[union-attr]
 
 
-def place(name: str) -> bytes:
-    return keys.key(name[0], "lists", name[1:])
-
-
 def values(text: bytes | None) -> tuple[str, ...]:
     return tuple((text or b"").decode().split())
 
@@ -135,7 +140,7 @@ class Run:
         self.files = [SimulatedFile(self.rng, sync_failure=0.01) for _ in range(SHARDS)]
         self._now = self._value = 0
         self.recorder = Recorder(self._tick)
-        self.crashes = self.deaths = self.left = 0
+        self.crashes = self.deaths = self.moves = self.left = 0
         self._killers: list[asyncio.Task[None]] = []
 
     def _tick(self) -> int:
@@ -153,6 +158,7 @@ class Run:
             for number in range(CALLERS):
                 group.create_task(self._caller(number))
             group.create_task(self._faults())
+            group.create_task(self._movers())
         await self._crash()
         await self._settle()
         found = serializable.check(self.recorder.transactions)
@@ -211,9 +217,9 @@ class Run:
                     raise
         raise AssertionError
 
-    async def _kill(self, task: asyncio.Task[Any]) -> None:
+    async def _kill(self, task: asyncio.Future[Any], turns_max: int = 40) -> None:
         """The author dies: nobody carries on with what it began."""
-        for _ in range(self.rng.randint(1, 40)):
+        for _ in range(self.rng.randint(1, turns_max)):
             await asyncio.sleep(0)
         task.cancel()
 
@@ -231,6 +237,25 @@ class Run:
         self.clock.step(self.rng.randint(1, 2000))
         await self._start()
 
+    async def _movers(self) -> None:
+        """Tablets are cut and sent about; who does it dies half-way, and another goes on."""
+        while self.left:
+            store = self.store
+            start, end = sorted(self.rng.sample(CUTS, 2))
+            target = self.rng.randrange(SHARDS)
+            plan = self.rng.random() < 0.6
+            work = store.mover.assign(start, end, target) if plan else store.mover.advance()
+            task: asyncio.Future[Any] = asyncio.ensure_future(work)
+            if self.rng.random() < 0.5:
+                self._killers.append(asyncio.ensure_future(self._kill(task, 200)))
+            try:
+                await asyncio.wait_for(task, None)
+                self.moves += 1
+            except asyncio.CancelledError:
+                self.deaths += 1
+            except (Unavailable, AwsError, Conflict):
+                await asyncio.sleep(0)  # crashed, planned already, or another mover was faster
+
     # -- the end -----------------------------------------------------------------------------
 
     async def _settle(self) -> None:
@@ -240,12 +265,14 @@ class Run:
             self.clock.step(1000)
             try:
                 await store.crossing.sweep()
+                await store.mover.advance()
             except Unavailable:
                 continue
             if not self._left_over():
                 break
         if self._left_over():
-            raise Violation("transactions are never ended")
+            raise Violation("transactions or moves are never ended")
+        self._only_where_owned()
         began = self._tick()
         found = store.values(map(place, LISTS))
         steps = tuple(("read", n, values(v)) for n, v in zip(LISTS, found, strict=True))
@@ -259,8 +286,18 @@ class Run:
             fresh.close()
 
     def _left_over(self) -> bool:
-        start = b"txn\x00"
-        return any(s.rows.range(start, keys.after_prefix(start), 1) for s in self.store.shards)
+        tables = (b"txn\x00", b"moves\x00")
+        rows = (s.rows.range(t, keys.after_prefix(t), 1) for s in self.store.shards for t in tables)
+        return any(rows) or bool(self.store.mover.plans)
+
+    def _only_where_owned(self) -> None:
+        for shard in self.store.shards:
+            view = sharding.load(shard.rows)
+            assert view is not None
+            for row in shard.rows.range(b"a", b"d", 1000):
+                if self.store.tablets.locate(row.key).shard != shard.number:
+                    raise Violation(f"shard {shard.number} holds {row.key!r}, which is not its own")
+                view.serving(row.key)
 
 
 def run_seed(seed: int) -> Run:
@@ -277,10 +314,12 @@ def main() -> int:
         try:
             run = run_seed(seed)
         except Exception as error:
-            print(f"seed {seed}: {type(error).__name__}: {error}")
+            traceback.print_exception(error)
+            print(f"seed {seed}")
             return 1
         outcomes = [t.outcome for t in run.recorder.transactions]
-        print(seed, run.crashes, run.deaths, {o: outcomes.count(o) for o in sorted(set(outcomes))})
+        told = {o: outcomes.count(o) for o in sorted(set(outcomes))}
+        print(seed, run.crashes, run.deaths, run.moves, told)
     return 0
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.state import spanning
+from pileus.state import keys, sharding, spanning
 from pileus.state.locks import Locks
 from pileus.state.overlay import Overlay
 from pileus.state.sharding import ShardTx
 from tests.simulation.shards import run_seed
 from tests.simulation.tables import Violation
 
-SEEDS = 4
+SEEDS = 3
 
 
 def test_one_order_explains_every_list_though_authors_die() -> None:
-    crashes = deaths = 0
+    crashes = deaths = moves = 0
     for seed in range(SEEDS):
         try:
             run = run_seed(seed)
@@ -24,7 +24,8 @@ def test_one_order_explains_every_list_though_authors_die() -> None:
             pytest.fail(f"{wrong}\nrepeat: {again}", pytrace=False)
         crashes += run.crashes
         deaths += run.deaths
-    assert crashes >= SEEDS and deaths > SEEDS
+        moves += run.moves
+    assert crashes >= SEEDS and deaths > SEEDS and moves > SEEDS
 
 
 def noticed() -> None:
@@ -43,6 +44,13 @@ def test_rows_that_are_held_for_nobody_are_noticed(monkeypatch: pytest.MonkeyPat
 
 def test_readers_that_see_half_of_a_decision_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Overlay, "_load", lambda self: {})
+    noticed()
+
+
+def test_a_copy_that_misses_what_changed_meanwhile_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharding, "dirty_key", lambda moving, key: keys.key("moves", "x", key))
     noticed()
 
 

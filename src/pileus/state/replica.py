@@ -18,7 +18,7 @@ import msgspec
 
 from pileus.engine import LogEntry
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.state import database, marks, owned, sharding, spanning, tablets, versions
+from pileus.state import database, marks, moves, owned, sharding, spanning, tablets, versions
 from pileus.state import entry as codec
 from pileus.state.database import Rows, connect
 from pileus.state.duplicates import Duplicates, request_key, window_start
@@ -81,6 +81,7 @@ class SqliteReplica:
             **owned.RULES,
             **tablets.SHARD_RULES,
             **spanning.RULES,
+            **moves.RULES,
             **own,
         }
         self._cursor = self._c.cursor()
@@ -225,9 +226,10 @@ class SqliteReplica:
             verdict = self._decide(tx, e)
             if verdict[1] == codec.OK:
                 writes = tx.writes
-                self._hold(sequence, writes)
                 if self.sharding is not None:
                     verdict = self._hold_shared(tx, verdict)
+                elif self._hold(sequence, writes):
+                    self._read_map()
             if key and codec.final(verdict):
                 results.append((key, verdict, sequence, self._log_ms))
                 self._duplicates.add(key, verdict, sequence, self._log_ms)
@@ -269,7 +271,8 @@ class SqliteReplica:
         if self._map.rules not in (0, e.rules):
             raise StaleEpoch  # written while the rules were switched: its author writes it again
 
-    def _hold(self, sequence: int, writes: dict[bytes, bytes | None]) -> None:
+    def _hold(self, sequence: int, writes: dict[bytes, bytes | None]) -> bool:
+        """Answers whether the map of tablets is among them."""
         pending, recent = self._pending, self._recent
         remap = False
         for k, v in writes.items():
@@ -280,21 +283,20 @@ class SqliteReplica:
                 else:
                     del recent[k]
             remap = remap or k.startswith(tablets.PREFIX)
-        if remap:
-            self._read_map()
+        return remap
 
     def _hold_shared(self, tx: Tx, verdict: bytes) -> bytes:
         """What a write means in one of several shards; answers the entry's verdict."""
-        if not isinstance(tx, ShardTx):
-            return verdict  # the entry that made it one of several
-        for k in tx.writes:  # versions are not plain sequence numbers here
+        assert isinstance(tx, ShardTx) and self.sharding is not None
+        remap = self._hold(tx.sequence, tx.writes)
+        for k, version in tx.versions.items():
             row = self._pending[k]
             if row is not None:
-                self._pending[k] = row = row._replace(version=tx.versions.get(k, tx.sequence))
-                if k in self._recent:
-                    self._recent[k] = row
-        if not any(k.startswith(tablets.PREFIX) for k in tx.writes):
-            assert self.sharding is not None
+                self._pending[k] = row._replace(version=version)
+            self._recent.pop(k, None)
+        if remap:
+            self._read_map()
+        else:
             self.sharding.locks.note(tx.writes)
         return tx.verdict or verdict
 

@@ -18,11 +18,12 @@ from pileus.engine.embedded.log import EmbeddedLog
 from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
-from pileus.state import owned, tablets, versions
+from pileus.state import moves, owned, tablets, versions
 from pileus.state.crossing import LOCK_S, Crossing, Ended
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
 from pileus.state.footprint import Footprint, Recorder, Segment, Trial, shard_of
+from pileus.state.moving import Mover
 from pileus.state.overlay import Overlay
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import STATE_RULES, Rule
@@ -113,6 +114,9 @@ class ShardedStore(Store):
         self._txn_now = self._generations.counter("txn")
         self._overlay = Overlay(self.shards, self._txn_now)
         self.crossing = Crossing(self.shards, self._clock, self._lock_s)
+        self.mover = Mover(self.shards, self.crossing, self._clock)
+        self._formers: list[moves.Former] = []
+        self._formers_seen = -1
 
     def _ask_quiet(self, number: int, wanted: bool) -> None:
         """Any shard's write-ahead log may want readers to keep quiet."""
@@ -266,17 +270,42 @@ class ShardedStore(Store):
             await self.crossing.wait(change, attempt)
         raise Unavailable("too many want the same rows", "try again")
 
+    async def _recalled(
+        self, change: Footprint, home: int, rule: str, args: Any, request_id: bytes
+    ) -> bytes | None:
+        """The verdict of a request that was carried out in another shard, where its first key lay
+        until a short while ago. It cannot be carried out there again."""
+        if self._tablets_now() != self._formers_seen:
+            self._formers_seen = self._tablets_now()
+            self._formers = moves.formers(self._reader)
+        first = change.seen.first
+        if not request_id or first is None or not self._formers:
+            return None
+        since = self._clock.now_ms() - moves.REMEMBERED_MS
+        for was in self._formers:
+            late = was.at_ms < since or was.source == home
+            if late or not was.start <= first < (was.end or owned.INFINITE):
+                continue
+            told = await self.shards[was.source].submit(rule, args, request_id)
+            if told[1] not in (codec.STALE, codec.CONFLICT):
+                return told
+        return None
+
     async def _commit(
         self, trial: Trial, rule: str, args: Any, request_id: bytes, verdict: bytes
     ) -> bytes | Ended:
         where, change = self.tablets, trial.footprint()
         home, *others = change.shards(where)
+        told = await self._recalled(change, home, rule, args, request_id)
+        if told is not None:
+            return told
         if not others:  # the verdict is the log's
             told = await self.shards[home].submit(rule, args, request_id, where.epoch)
             return Ended.HELD if told == codec.STALE_VERDICT else told
         if verdict[1] == codec.CONFLICT:
             return verdict
-        if trial.placed and verdict[1] == codec.OK:
+        # What ``write`` answers is its place, and nobody asks for it.
+        if trial.placed and verdict[1] == codec.OK and rule != "write":
             raise AwsError("NotSupported", f"{rule} cannot be carried out across shards", 501)
         return await self.crossing.commit(change, where, rule, request_id, verdict)
 
@@ -343,6 +372,9 @@ class ShardedStore(Store):
         told: bytes | Ended
         foot = Footprint(seen, *draft.wanted)
         home, *others = foot.shards(where)
+        first = await self._recalled(foot, home, "transact", {"recall": True}, request_id)
+        if first is not None:
+            return first
         if others:
             verdict = codec.ok(answer)
             told = await self.crossing.commit(foot, where, "transact", request_id, verdict)
@@ -365,6 +397,10 @@ class ShardedStore(Store):
             home, *others = foot.shards(self.tablets)
             if not others and not request_id:
                 raise refusal
+            first = await self._recalled(foot, home, "transact", {"recall": True}, request_id)
+            if first is not None:
+                kept = codec.open_verdict(first)
+                return msgspec.msgpack.decode(kept) if isinstance(kept, bytes) else None
             if others:
                 told = await self.crossing.commit(
                     foot, self.tablets, "transact", request_id, codec.refused(refusal)

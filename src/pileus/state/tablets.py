@@ -69,7 +69,8 @@ def load(reader: Reader) -> TabletMap:
     return TabletMap(found, _decode(version.value), rules)
 
 
-def _save(tx: Tx, tablet: Tablet) -> None:
+def save(tx: Tx, tablet: Tablet) -> None:
+    """Write one tablet's row; the map's version is the caller's to raise."""
     tx.put(keys.key("tablets", "", tablet.start), _encode(tablet[1:]))
 
 
@@ -81,11 +82,13 @@ def split(tx: Tx, args: dict[str, Any]) -> list[int]:
     tablet = current.locate(at)
     if tablet.start == at:
         raise AwsError("InvalidSplit", "a tablet starts at this key already")
+    if tx.row(keys.key("tablets", "moving", tablet.start)) is not None:
+        raise AwsError("InvalidSplit", "the tablet is on its way to another shard")
     version = current.epoch + 1
     left = tablet._replace(end=at, epoch=version)
     right = Tablet(at, max(t.id for t in current.tablets) + 1, tablet.end, tablet.shard, version)
-    _save(tx, left)
-    _save(tx, right)
+    save(tx, left)
+    save(tx, right)
     tx.put(VERSION_KEY, _encode(version))
     return [left.id, right.id]
 
@@ -113,7 +116,7 @@ def _lay_out(tx: Tx, wanted: list[Any]) -> None:
         end = starts[at + 1] if at + 1 < len(starts) else LAST
         if shard and tx.range(start, end or owned.INFINITE, 1):
             raise AwsError("InvalidLayout", "a range with rows cannot begin in another shard")
-        _save(tx, Tablet(start, at, end, shard, 1))
+        save(tx, Tablet(start, at, end, shard, 1))
     tx.put(VERSION_KEY, _encode(1))
 
 

@@ -1,0 +1,155 @@
+"""Moving tablets between shards: carries out the plans that shard 0's rows hold.
+
+Any process may run it, also two at once, also after one died in the middle: every step looks where
+things stand first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from pileus.engine import Clock
+from pileus.errors import Unavailable
+from pileus.state import keys, moves, owned, tablets
+from pileus.state.crossing import Crossing
+from pileus.state.moves import Plan
+from pileus.state.owned import INFINITE
+from pileus.state.shard import Shard
+
+log = logging.getLogger("pileus.state.moving")
+CHUNK_ROWS, CHUNK_BYTES = 1000, 1024 * 1024
+FEW = 100  # dirty rows: worth a pause of writes
+ROUNDS_MAX = 50
+STILL_TRIES, STILL_S = 1000, 0.02
+Place = list[Any]  # where a copy stands: [key, count]
+
+
+class Mover:
+    """``assign`` plans and carries out; ``advance`` goes on with every plan there is."""
+
+    def __init__(self, shards: Sequence[Shard], crossing: Crossing, clock: Clock) -> None:
+        self._shards = shards
+        self._crossing = crossing
+        self._clock = clock
+        self.moved_rows = 0  # copied by this process
+
+    @property
+    def plans(self) -> list[Plan]:
+        return moves.plans(self._shards[0].rows)
+
+    async def assign(self, start: bytes, end: bytes, target: int) -> None:
+        """Let start <= key < end (``end`` b"": no end) lie in shard ``target``: cuts tablets where
+        they cross its ends, and moves what lies elsewhere. ``AwsError`` InvalidMove."""
+        first = self._shards[0]
+        for at in (start, end):
+            if at and tablets.load(first.rows).locate(at).start != at:
+                await first.ask("tablet.split", {"at": at})
+        for tablet in tablets.load(first.rows).within(start, end or INFINITE):
+            if tablet.shard != target:
+                await first.ask("move.plan", {"start": tablet.start, "target": target})
+        await self.advance()
+
+    async def advance(self) -> int:
+        """Go on with every plan until it is done; answers how many were."""
+        done = 0
+        for plan in self.plans:
+            await self._carry_out(plan)
+            done += 1
+        return done
+
+    async def _carry_out(self, plan: Plan) -> None:
+        first, source, target = (self._shards[n] for n in (0, plan.source, plan.target))
+        span = {"start": plan.start, "end": plan.end}
+        if tablets.load(first.rows).locate(plan.start).shard == plan.source:
+            await self._copy(plan, source, target)
+            await first.ask("move.switch", {"start": plan.start, "target": plan.target})
+        await source.ask("move.drop", span)
+        await self._purge(source, span)
+        await first.ask("move.moved", plan.start)
+        log.info("a tablet has moved from shard %d to %d", plan.source, plan.target)
+
+    async def _purge(self, shard: Shard, span: dict[str, Any]) -> None:
+        while await shard.ask("move.purge", {**span, "limit": CHUNK_ROWS}) == CHUNK_ROWS:
+            pass
+
+    async def _copy(self, plan: Plan, source: Shard, target: Shard) -> None:
+        """Until the target serves the whole range."""
+        span = {"start": plan.start, "end": plan.end}
+        if target.rows.row(moves.cursor_key(plan.start)) is None:
+            if self._adopted(plan, target):
+                return
+            await self._purge(target, span)  # what an earlier stay may have left
+        at = await target.ask("move.arrive", {**span, "source": plan.source})
+        await source.ask("move.leave", {**span, "target": plan.target})
+        top = plan.end or INFINITE
+        while at[0] < top:
+            at = await self._chunk(plan, source, target, at, top)
+        for _ in range(ROUNDS_MAX):
+            count, at = await self._catch_up(plan, source, target, at)
+            if count <= FEW:
+                break
+        above, count = await self._still(source, span), 1
+        while count:
+            count, at = await self._catch_up(plan, source, target, at)
+        await target.ask("move.adopt", {**span, "above": above})
+
+    def _adopted(self, plan: Plan, target: Shard) -> bool:
+        """Whether the target serves it already: the mover died before the map was switched."""
+        found = owned.load(target.rows).find(plan.start)
+        return found is not None and found.state == owned.SERVING
+
+    async def _chunk(
+        self, plan: Plan, source: Shard, target: Shard, at: Place, top: bytes
+    ) -> Place:
+        rows = source.rows.range(at[0], top, CHUNK_ROWS)
+        size = count = 0
+        while count < len(rows) and size < CHUNK_BYTES:
+            size += len(rows[count].value)
+            count += 1
+        whole = count == len(rows) and count < CHUNK_ROWS
+        after = top if whole else rows[count - 1].key + b"\x00"
+        given = [[r.key, r.value, r.version] for r in rows[:count]]
+        return await self._give(plan, target, given, at, after)
+
+    async def _give(
+        self, plan: Plan, target: Shard, rows: list[list[Any]], at: Place, after: bytes
+    ) -> Place:
+        args = {"start": plan.start, "rows": rows, "at": at, "next": after}
+        told: Place = await target.ask("move.take", args)
+        self.moved_rows += len(rows)
+        return told
+
+    async def _catch_up(
+        self, plan: Plan, source: Shard, target: Shard, at: Place
+    ) -> tuple[int, Place]:
+        """Copy what changed since; answers how many rows had, and where the copy stands."""
+        prefix = keys.partition_prefix("moves", plan.start)
+        dirty = source.rows.range(prefix, keys.after_prefix(prefix), CHUNK_ROWS)
+        given: list[list[Any]] = []
+        size = 0
+        for mark in dirty:
+            key = keys.split(mark.key)[2]
+            row = source.rows.row(key)
+            given.append([key, row.value if row else None, row.version if row else 0])
+            size += len(row.value) if row else 0
+            if size >= CHUNK_BYTES:
+                break
+        if not given:
+            return 0, at
+        at = await self._give(plan, target, given, at, at[0])
+        copied = dirty[: len(given)]
+        await source.ask("move.clean", [[m.key, m.version] for m in copied])
+        return len(dirty), at
+
+    async def _still(self, source: Shard, span: dict[str, Any]) -> int:
+        """Freeze the range, and wait until no transaction holds anything in it; answers the
+        source's last version."""
+        for _ in range(STILL_TRIES):
+            held, sequence = await source.ask("move.freeze", span)
+            if not held:
+                return int(sequence)
+            await self._clock.sleep(STILL_S)
+            await self._crossing.sweep()
+        raise Unavailable("a transaction holds rows of a tablet that is to move", "it goes on")
