@@ -21,6 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lab.rig import RigNode, until
+from tests.acceptance import upload
 from tests.acceptance.nodes import ONCE, TABLE, Cloud, all_alive, make_table, put, rigged
 
 REFUSED_S_MAX = 6.0
@@ -227,6 +228,15 @@ def test_viewers_of_a_node_see_nothing_of_anothers_death(cloud: Cloud) -> None:
     assert not viewers.failed
     assert places <= {edge(node) + cloud.page for node in cloud.rig.nodes[:2]}, "one is dead"
     until(lambda: all_alive(first), 30, "three nodes that see each other alive")
+
+
+@pytest.mark.timeout(240)
+def test_an_upload_goes_on_through_another_node_when_its_first_dies(cloud: Cloud) -> None:
+    """64 MiB here; ``make cluster-proof`` does 2 GiB."""
+    took = upload.continued(cloud, "kept", "large", 8, upload.PART_BYTES)
+    print(took)
+    start(cloud.rig.nodes[0])
+    until(lambda: all_alive(cloud.rig.nodes[1]), 30, "three nodes that see each other alive")
 
 
 def _sent_to(url: str) -> str:
