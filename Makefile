@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 WORKERS ?= 2
 
-.PHONY: setup up test check bench sim soak scale fuzz suites web clean
+.PHONY: setup up test check bench sim soak scale fuzz suites cluster-proof web clean
 
 PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
   $(shell find apps/*/web/src web/console/src -type f 2>/dev/null)
@@ -59,8 +59,13 @@ scale: .venv/.test ## a million items and a million objects beside an empty clou
 fuzz: .venv/.test ## changed requests at every parser: FUZZ=seconds; findings in var/fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(FUZZ),60)
 
-suites: .venv/.test ## outside suites from SUITES=DIR (ONLY=one); counts to docs/suites.json
-	$(BIN)/python -m tests.suites.run --record --dir $(SUITES) $(if $(ONLY),--only "$(ONLY)")
+suites: .venv/.test ## outside suites from SUITES=DIR (ONLY=one, NODES=3); counts to docs/suites.json
+	$(BIN)/python -m tests.suites.run --record --dir $(SUITES) $(if $(ONLY),--only "$(ONLY)") $(if $(NODES),--nodes $(NODES))
+
+cluster-proof: .venv/.test ## three nodes: the workshop with its calls in turn, an upload of 2 GiB that outlives its node
+	CLUSTER_PROOF=1 $(BIN)/python -m pytest --timeout=900 -s tests/acceptance/test_workshop_three_nodes.py \
+	  tests/acceptance/test_serving_nodes.py
+	$(BIN)/python -m tests.acceptance.upload --mib 2048
 
 clean:
 	rm -rf .venv build web/dist apps/*/web/dist

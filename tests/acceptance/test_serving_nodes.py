@@ -14,17 +14,18 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
 from tests.acceptance import upload
 from tests.acceptance.nodes import ONCE, TABLE, Cloud, all_alive, make_table, put, rigged
 
 REFUSED_S_MAX = 6.0
+PROOF = "CLUSTER_PROOF" in os.environ
 ARN = "arn:aws:s3:::kept"
 OBJECT = b"o" * 70_000
 
@@ -87,30 +88,33 @@ def health(node: RigNode) -> dict[str, Any]:
         return {"status": "none"}
 
 
-class Viewers:
-    """People who look at a page through one node's edge, each on a connection of its own every
-    time: what failed, and the longest time without a good answer."""
+def edge(node: RigNode) -> str:
+    return f"http://{node.address}:8000"
 
-    def __init__(self, url: str, count: int = 4) -> None:
-        self._url = url
+
+class Watch:
+    """Some who ``look`` again and again: what failed, how long no answer was good."""
+
+    def __init__(self, look: Callable[[], bool], count: int = 4) -> None:
+        self._look = look
         self._stop = threading.Event()
         self.good: list[float] = [time.monotonic()]
         self.failed: list[str] = []
-        self._threads = [threading.Thread(target=self._look) for _ in range(count)]
+        self._threads = [threading.Thread(target=self._watch) for _ in range(count)]
         for thread in self._threads:
             thread.start()
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         while not self._stop.wait(0.02):
             try:
-                status, body = fetch(self._url, 8.0)
-            except OSError as error:
+                good = self._look()
+            except (OSError, BotoCoreError, ClientError) as error:
                 self.failed.append(str(error))
                 continue
-            if status == 200 and body == OBJECT:
+            if good:
                 self.good.append(time.monotonic())
             else:
-                self.failed.append(f"{status} {body[:200]!r}")
+                self.failed.append("another answer")
 
     def stop(self) -> float:
         """The longest pause, in seconds."""
@@ -119,6 +123,21 @@ class Viewers:
             thread.join()
         times = sorted(self.good)
         return max(b - a for a, b in itertools.pairwise(times))
+
+
+def viewers(cloud: Cloud, node: RigNode) -> Watch:
+    """People who look at a page through the node's edge, each time on a connection of their
+    own."""
+    for each in cloud.rig.nodes * 4:  # the first look at a page is the slowest, in each process
+        until(lambda n=each: fetch(edge(n) + cloud.page)[0] == 200, 20, "the page")
+    return Watch(lambda: fetch(edge(node) + cloud.page, 8.0) == (200, OBJECT))
+
+
+def readers(cloud: Cloud, node: RigNode) -> Watch:
+    """Eventual reads of one item at the node."""
+    put(cloud.client("dynamodb", node), "kept", "x")
+    dynamodb = cloud.client("dynamodb", node, ONCE)
+    return Watch(lambda: "Item" in dynamodb.get_item(TableName=TABLE, Key={"k": {"S": "kept"}}), 1)
 
 
 def start(*nodes: RigNode) -> None:
@@ -187,47 +206,50 @@ def test_one_of_three_reads_on_alone_and_all_is_well_when_the_others_return(clou
     assert {"kept", "after-n1", "after-n2", "after-n3"} == set(cloud.items(third))
 
 
-def edge(node: RigNode) -> str:
-    return f"http://{node.address}:8000"
-
-
 @pytest.mark.timeout(240)
 def test_viewers_of_a_node_whose_fronts_die_are_served_by_the_others(cloud: Cloud) -> None:
     first = cloud.rig.nodes[0]
-    for node in cloud.rig.nodes * 4:  # the first look at a page is the slowest, in each process
-        until(lambda n=node: fetch(edge(n) + cloud.page)[0] == 200, 20, "the page")
-    viewers = Viewers(edge(first) + cloud.page)
+    seen = viewers(cloud, first)
     try:
         time.sleep(1)
-        before = len(viewers.good)
+        before = len(seen.good)
         for part in json.loads((first.home / "run" / "parts.json").read_text()):
             if part["name"].startswith("front-"):
                 os.kill(part["pid"], signal.SIGKILL)
         time.sleep(3)
         until(lambda: health(first)["status"] == "ready", 20, "the fronts again")
     finally:
-        pause_s = viewers.stop()
-    print(f"fronts killed: {len(viewers.good)} good answers, longest pause {pause_s:.2f} s")
-    assert not viewers.failed
-    assert len(viewers.good) > before + 10
+        pause_s = seen.stop()
+    print(f"fronts killed: {len(seen.good)} good answers, longest pause {pause_s:.2f} s")
+    assert not seen.failed
+    assert len(seen.good) > before + 10
 
 
 @pytest.mark.timeout(240)
-def test_viewers_of_a_node_see_nothing_of_anothers_death(cloud: Cloud) -> None:
-    first, _, third = cloud.rig.nodes
-    viewers = Viewers(edge(first) + cloud.page)
+@pytest.mark.parametrize("fault", ["kill", "freeze"] if PROOF else ["freeze"])
+def test_who_asks_one_node_sees_little_of_the_loss_of_the_logs_leader(
+    cloud: Cloud, fault: str
+) -> None:
+    nodes = {node.name: node for node in cloud.rig.nodes}
+    roles = cloud.rig.nodes[0].nodes()
+    lost = next(nodes.pop(name) for name, n in roles.items() if "log-leader" in n["roles"])
+    here, there = nodes.values()
+    seen, read = viewers(cloud, here), readers(cloud, here)
     try:
         time.sleep(1)
-        third.kill()
+        getattr(lost, fault)()
         time.sleep(4)
-        places = {_sent_to(f"{edge(first)}/_entry{cloud.page}") for _ in range(20)}
+        places = {_sent_to(f"{edge(here)}/_entry{cloud.page}") for _ in range(20)}
     finally:
-        pause_s = viewers.stop()
-        start(third)
-    print(f"a node killed: {len(viewers.good)} good answers, longest pause {pause_s:.2f} s")
-    assert not viewers.failed
-    assert places <= {edge(node) + cloud.page for node in cloud.rig.nodes[:2]}, "one is dead"
-    until(lambda: all_alive(first), 30, "three nodes that see each other alive")
+        pauses_s = seen.stop(), read.stop()
+        if fault == "kill":
+            start(lost)
+        else:
+            lost.thaw()
+    print(f"the log's leader, {fault}: pauses {pauses_s[0]:.2f} s (pages), {pauses_s[1]:.2f} s")
+    assert not seen.failed and not read.failed
+    assert places <= {edge(node) + cloud.page for node in (here, there)}, "one is gone"
+    until(lambda: all_alive(here), 30, "three nodes that see each other alive")
 
 
 @pytest.mark.timeout(240)
