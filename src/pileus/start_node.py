@@ -70,12 +70,19 @@ def _await_copy(config: Config, name: str) -> None:
         cloud = running(config.home)
         if cloud is None:
             break
-        nodes = ask(config, cloud, "GET", NODES)["nodes"]
-        keeping = [n["name"] for n in nodes if {"log", "log-leader"} & set(n["roles"])]
-        if name in keeping or len(keeping) >= COPIES_MAX:
+        if _keeps_log(config, cloud, name):
             return
         time.sleep(0.2)
     click.echo("its copy of the log is not whole yet: `pileus nodes` shows when it is", err=True)
+
+
+def _keeps_log(config: Config, cloud: Running, name: str) -> bool:
+    try:
+        nodes = ask(config, cloud, "GET", NODES)["nodes"]
+    except Unavailable:
+        return False  # the log's leader changes when a node joins: it answers in a moment
+    keeping = [n["name"] for n in nodes if {"log", "log-leader"} & set(n["roles"])]
+    return name in keeping or len(keeping) >= COPIES_MAX
 
 
 def ask(
@@ -97,7 +104,7 @@ def ask(
         connection.request(method, path, data, dict(request.headers.items()))
         answer = connection.getresponse()
         told = json.loads(answer.read())
-    except (OSError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unavailable(f"the node does not answer: {error}", "pileus status") from error
     finally:
         connection.close()

@@ -143,7 +143,9 @@ def _ask(
         connection.request("POST", join.PATH, asking.body, headers)
         answer = connection.getresponse()
         body = answer.read(ANSWER_BYTES_MAX)
-    except OSError as error:
+        if answer.length:  # a bounded read says nothing of an answer that broke off
+            raise http.client.IncompleteRead(body, answer.length)
+    except (OSError, http.client.HTTPException) as error:
         raise Unavailable(
             f"{where[0]}:{where[1]} does not answer ({error})",
             "name the API address of a node that is up: TOKEN@HOST:PORT",
