@@ -88,6 +88,7 @@ class Station:
         for metric, name in METRICS.items():
             meters.gauge(metric, partial(self._count, name))
         meters.gauge("pileus_log_behind", self._behind)
+        meters.gauge("pileus_log_out_of_reach", lambda: float(bool(self._log.down)))
         meters.gauge("pileus_log_copy", lambda: float(self._copy_of_log()))
         for health in ("alive", "slow", "down"):
             meters.gauge("pileus_nodes", partial(self._seen, health), health=health)

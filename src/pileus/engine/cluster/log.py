@@ -239,6 +239,11 @@ class ClusterLog:
         """The stream's number of the last message applied here."""
         return self._applier.at
 
+    @property
+    def down(self) -> str:
+        """Why nothing can be appended now; "" when it can."""
+        return self._publisher.down
+
     async def stop(self) -> None:
         """Answer what is under way, end the thread, close the file."""
         if self._stopped:
