@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 WORKERS ?= 2
 
-.PHONY: setup up test check bench sim soak scale fuzz suites cluster-proof web clean
+.PHONY: setup up test check bench sim soak faults scale fuzz suites cluster-proof web clean
 
 PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
   $(shell find apps/*/web/src web/console/src -type f 2>/dev/null)
@@ -52,6 +52,10 @@ sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
 	$(BIN)/python -m tests.soak.histories $(HISTORIES)
 	$(BIN)/python -m tests.soak.run $(SOAK)
+	$(BIN)/python -m lab.matrix --rounds $(or $(ROUNDS),50) --out var/soak/faults -- $(CURDIR)/$(BIN)/pileus
+
+faults: .venv/.test ## every fault of the lab on three nodes, five rounds each: ROUNDS=20 FAULT=power-cut
+	PILEUS_FAULT_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest -rA tests/acceptance/test_faults.py -k "$(or $(FAULT),nothing or afterwards)"
 
 scale: .venv/.test ## a million items and a million objects beside an empty cloud, resumable, var/scale
 	$(BIN)/python -m tests.soak.scale $(SCALE)

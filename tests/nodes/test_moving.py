@@ -15,6 +15,7 @@ from pileus.engine.cluster import blobs_scrub
 from pileus.engine.cluster.blobs_moving import Move
 from pileus.engine.cluster.blobs_scrub import Scrub
 from pileus.engine.cluster.placing import order
+from pileus.errors import Unavailable
 from tests.nodes.rig import Node, Nodes, run
 from tests.nodes.test_blobs import put
 
@@ -116,3 +117,41 @@ def test_what_an_operator_reads() -> None:
     line = start_node.move_line(told)
     assert line.startswith("  move to n1,n2,n3,n4: n4 fetched the state (1.5 MB), fetched 9 blobs")
     assert line.endswith("after 2.5 s")
+
+
+def test_blobs_a_full_disk_refused_are_fetched_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs_scrub, "TURN_S", 0.05)
+    monkeypatch.setattr(blobs_scrub, "SOON_S", 0.1)
+
+    async def body() -> None:
+        async with Nodes(tmp_path, 3) as nodes:
+            named: list[str] = []
+            full, here = nodes[2], ["n1", "n2", "n3"]
+
+            def some(after: str, limit: int) -> list[str]:
+                return [d for d in sorted(named) if d > after][:limit]
+
+            scrub = Scrub(
+                full.blobs,
+                some,
+                named.__contains__,
+                kept=here,
+                refused=lambda: full.door.refused,
+            )
+            await scrub.start()
+            await until(lambda: scrub.counts.walks)
+            with monkeypatch.context() as patch:
+                patch.setattr(full.local, "create", _no_room)
+                named += [await put(nodes[0], os.urandom(SIZE)) for _ in range(3)]
+                await nodes[0].blobs.settle()
+            assert full.door.refused and not any(full.holds(d) for d in named)
+            await until(lambda: all(full.holds(d) for d in named))
+            await scrub.stop()
+
+    run(body())
+
+
+def _no_room(**_: object) -> None:
+    raise Unavailable("no space left on the disk")

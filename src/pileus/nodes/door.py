@@ -37,7 +37,7 @@ Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
 
 class NodeDoor:
     """``serve`` is the handler of a server that lets nodes in only. ``status`` tells how this node
-    stands. ``mount`` adds doors of other rooms."""
+    stands. ``mount`` adds doors of other rooms. ``refused``: blobs that could not be taken in."""
 
     def __init__(self, home: Path, blobs: FileBlobs, status: Callable[[], dict[str, Any]]) -> None:
         self._home = home
@@ -45,6 +45,7 @@ class NodeDoor:
         self._status = status
         self._taking = asyncio.Lock()
         self._mounted: dict[str, Handler] = {}
+        self.refused = 0
 
     def mount(self, prefix: str, handler: Handler) -> None:
         """``handler`` answers paths that begin with ``prefix`` (``/members``)."""
@@ -59,6 +60,7 @@ class NodeDoor:
         except (WrongDigest, ValueError) as e:
             return told(400, {"error": str(e)})
         except Unavailable as e:
+            self.refused += request.method == "PUT"
             return told(503, {"error": str(e), "hint": e.hint})
 
     async def _route(self, request: HttpRequest) -> HttpResponse:

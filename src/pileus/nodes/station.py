@@ -83,7 +83,6 @@ class Station:
         self._beats = Beats(members.name, clock, self._own)
         kept = (store.get_json(membership.moved_key(members.name)) or {}).get("keepers", [])
         self._fetched_bytes = fetched_bytes
-        self._scrub = Scrub(blobs, self._named, self._is_named, moved=self._moved, kept=kept)
         meters.gauge("pileus_move_blobs_left", lambda: float(self._left()))
         for metric, name in METRICS.items():
             meters.gauge(metric, partial(self._count, name))
@@ -94,6 +93,14 @@ class Station:
             meters.gauge("pileus_nodes", partial(self._seen, health), health=health)
         self._copies = Copies(store, self._client, self._operator, members, self._beats)
         self._door = NodeDoor(config.home, blobs.local, self._status)
+        self._scrub = Scrub(
+            blobs,
+            self._named,
+            self._is_named,
+            moved=self._moved,
+            kept=kept,
+            refused=lambda: self._door.refused,
+        )
         self._distrust = Distrust(config.home, members.name, store.distrust)
         digests = compare.Digests(store, rules, self._distrust.damaged)
         self._door.mount(compare.PATH, digests.serve)

@@ -23,6 +23,7 @@ from pileus.errors import Unavailable
 log = logging.getLogger("pileus.engine.scrub")
 RATE_BYTES_S = 10 * 1024 * 1024
 NAMES_S, FILES_S, TURN_S = 300.0, 86_400.0, 5.0
+SOON_S = 5.0  # after a blob could not be taken in
 SPARE_S = 3600.0
 DUTY = 9.0  # a walk over names rests nine times as long as it looks
 
@@ -45,7 +46,8 @@ class Counts:
 class Scrub:
     """``start`` in one process of a node. ``named(after, limit)``: digests that rows name, in
     order; ``is_named``: whether any row names this one. ``moved(move)`` is told of each move that
-    has ended here; ``kept``: the keepers when the last one did ([]: never)."""
+    has ended here; ``kept``: the keepers when the last one did ([]: never). ``refused()``: how many
+    blobs others brought this node could not take in (its disk was full)."""
 
     def __init__(
         self,
@@ -57,8 +59,10 @@ class Scrub:
         spare_s: float = SPARE_S,
         moved: Callable[[Move], Awaitable[None]] | None = None,
         kept: Sequence[str] = (),
+        refused: Callable[[], int] = lambda: 0,
     ) -> None:
         self._blobs = blobs
+        self._refused = refused
         self._letting = Letting(blobs, is_named, spare_s)
         self._moved, self._kept = moved, list(kept)
         self.move: Move | None = None  # under way, or the last one
@@ -79,15 +83,19 @@ class Scrub:
 
     async def _keep_names(self) -> None:
         known: tuple[Sequence[str], ...] = ()
-        due = 0.0
+        due, refused, lacks = 0.0, 0, False
         while True:
+            if self._refused() != refused:
+                refused, lacks, due = self._refused(), True, min(due, time.monotonic() + SOON_S)
             peers = self._blobs.peers
             now = (sorted(peers.members()), sorted(peers.live()))
             self._begin_move(now[0])
             again = self.moving and self.counts.missing > 0
             if now != known or again or time.monotonic() >= due:
-                known, due = now, time.monotonic() + NAMES_S
+                known = now
                 await self._try(self.walk_names)
+                lacks = lacks and self.counts.missing > 0
+                due = time.monotonic() + (SOON_S if lacks else NAMES_S)
             if peers.name not in now[0]:
                 await self._try(self.hand_over)
             elif self.moving:
