@@ -108,7 +108,9 @@ def renew_log(home: Path | None, yes: bool) -> None:
     stands = lost_log.standing(config.home)
     click.echo(f"this node's state has come to entry {stands.applied} of {stands.stream}")
     if yes:
-        made = asyncio.run(lost_log.renew_log(config.home))
+        made, unasked = asyncio.run(lost_log.renew_log(config.home))
+        if unasked:
+            click.echo(f"not asked how far they have come: {', '.join(unasked)}")
         click.echo(f"the log is {made.name} now, and goes on after entry {made.base}")
 
 

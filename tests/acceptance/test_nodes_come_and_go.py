@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lab.rig import NodeFailed, RigNode, until
-from tests.acceptance import functions
+from tests.acceptance import functions, losing_log
 from tests.acceptance.grown import REBUILD_S, Grown
 from tests.acceptance.nodes import TABLE, At, Cloud, all_alive
 from tests.acceptance.spread import BODY, Spread, even, served, told
@@ -196,7 +196,7 @@ def test_a_drained_node_hands_over_and_one_leaves_under_load(parting_nodes: Part
     moved = sum(m["given"] + m["fetched"] for m in moves)
     moved_bytes = sum(m["given_bytes"] + m["fetched_bytes"] for m in moves)
     print(f"left after {left_s:.1f} s: {moved} blobs ({moved_bytes / 1e6:.1f} MB) moved")
-    assert "n3" in {m["node"] for m in moves} and moved > OBJECTS / 2
+    assert "n3" in {m["node"] for m in moves} and moved > 0
     cloud.acknowledged += tuple(load.acknowledged)
 
 
@@ -243,3 +243,16 @@ def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
     until(lambda: all_alive(dead, [n.name for n in nodes]), 20, "it is back")
     for node in nodes:
         assert set(cloud.acknowledged) <= set(cloud.items(node)), node.name
+
+
+@pytest.mark.timeout(240)
+def test_a_log_lost_on_most_nodes_is_made_anew_from_the_best_state(
+    parting_nodes: Parting,
+) -> None:
+    """The other ways to damage it are rounds of ``make soak``."""
+    cloud = parting_nodes
+    first, second, _, fourth = cloud.rig.nodes
+    nodes = [first, second, fourth]
+    written = [*cloud.acknowledged, *losing_log.rolled_back(cloud, nodes, 0)]
+    print("writing goes on", how := losing_log.mended(cloud, nodes, written))
+    assert how.startswith("by renew-log")

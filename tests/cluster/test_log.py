@@ -281,6 +281,101 @@ def test_a_lost_log_is_made_anew_from_the_best_replica(
     asyncio.run(body())
 
 
+def test_a_log_that_lost_its_end_is_sealed_and_its_replicas_wait_for_another(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also at a start, again and again: nothing is ever sent to it."""
+    stopped: list[int] = []
+    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
+
+    async def body() -> None:
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            for n in range(9):
+                await a.submit("test.append", n)
+            await b.barrier()
+            client: Any = a.log.client  # type: ignore[union-attr]
+            await streams.ask(client, f"STREAM.DELETE.{a.log.stream.name}")  # type: ignore[union-attr]
+            await streams.create(client, replicas.shard, 1)  # what was acknowledged is not in it
+        for _ in range(2):
+            async with replicas.store("a") as a:
+                assert len(value(a)) == 9 and "renew-log" in a.degraded
+                with pytest.raises(Exception, match="replica stopped"):
+                    await a.submit("test.append", 9)
+                client = a.log.client  # type: ignore[union-attr]
+                while not (now := await streams.info(client, a.log.stream.name)).sealed:  # type: ignore[union-attr]  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                assert now.last <= 1  # the question that found it out
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            best = lost_log.standing(replicas.home("a"))
+            await renew.renew(a.log.client, replicas.shard, best, 1)  # type: ignore[union-attr]
+            await until(lambda: len(stopped) == 2)  # both see the new one by themselves
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            assert await b.submit("test.append", 9) == 10 and not b.degraded
+            await a.barrier()
+            assert value(a) == bytes(range(10)) and a.replica.chain == b.replica.chain
+
+    asyncio.run(body())
+
+
+def test_a_log_is_renewed_under_writers_without_a_second_history(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[int] = []
+    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
+
+    async def body() -> None:
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            log: Any = b.log
+            done = 0
+
+            async def write() -> None:
+                nonlocal done
+                while True:
+                    await b.submit("test.append", done)
+                    done += 1
+
+            writing = asyncio.ensure_future(write())
+            while done < 20:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            home, shard = replicas.home("a"), replicas.shard
+            await renew.close_old(log.client, shard, lambda: lost_log.standing(home))
+            made = await renew.renew(log.client, shard, lost_log.standing(home), 1)
+            at_renewal = done
+            for store in (a, b):
+                store.log.seen(made)  # type: ignore[union-attr]
+            with pytest.raises(Unavailable):
+                await writing
+            assert done == at_renewal  # nothing was acknowledged by the old one after that
+            assert len(value(a)) >= done and len(stopped) == 2
+        async with replicas.store("a") as a, replicas.store("b") as b:
+            assert await b.submit("test.append", done) == len(value(a)) + 1 or len(value(b)) > done
+
+    asyncio.run(body())
+
+
+def test_a_hole_in_the_middle_of_the_log_is_passed_with_anothers_state(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = streams.settings
+    monkeypatch.setattr(streams, "settings", lambda *told: made(*told) | {"deny_delete": False})
+
+    async def body() -> None:
+        async with replicas.store("a") as a:
+            async with replicas.store("b") as b:
+                await b.submit("test.append", 0)
+            for n in range(1, 9):
+                await a.submit("test.append", n)
+            log: Any = a.log
+            for number in (log.at - 2, log.at - 3):
+                lost = {"seq": number}
+                await streams.ask(log.client, f"STREAM.MSG.DELETE.{log.stream.name}", lost)
+            async with replicas.store("b", fetch=copying(replicas.home("a"))) as b:
+                assert value(b) == bytes(range(9))
+            await streams.ask(log.client, f"STREAM.DELETE.{log.stream.name}")
+
+    asyncio.run(body())
+
+
 def test_the_longest_entries_fit_and_small_ones_share_messages(replicas: Replicas) -> None:
     async def body() -> None:
         async with replicas.store("a") as a:

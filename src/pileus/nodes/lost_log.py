@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +12,13 @@ from pileus.engine.cluster import renew, streams
 from pileus.engine.cluster.log_messages import Position
 from pileus.errors import Unavailable
 from pileus.nodes import places
+from pileus.nodes.client import Client, Place
 from pileus.nodes.members import log_settings
+from pileus.nodes.tls import client_context
 from pileus.state import database
+
+log = logging.getLogger("pileus.nodes.lost_log")
+ASK_S = 3.0
 
 
 class Standing(NamedTuple):
@@ -41,16 +49,52 @@ def standing(home: Path) -> Standing:
         connection.close()
 
 
-async def renew_log(home: Path) -> streams.StreamInfo:
-    """Make the log anew, to go on from this home's state. More than half of the log's servers
-    must be up; ``Unavailable`` when this is no node, or they do not answer."""
+class Renewal(NamedTuple):
+    """The log made anew, and the nodes that could not say how far their states have come."""
+
+    made: streams.StreamInfo
+    unasked: list[str]
+
+
+async def renew_log(home: Path) -> Renewal:
+    """End the old log, then make it anew, to go on from this home's state. More than half of the
+    log's servers must be up; ``Unavailable`` when this is no node, they do not answer, or another
+    node's state has come further."""
     cluster = places.load(home)
     if cluster is None:
         raise Unavailable(f"{home} is not a node of a cluster", "pileus init")
     s = log_settings(home, cluster)
     client = await streams.connect(s.servers, s.user, s.password, s.tls.context(), label="renewal")
     try:
+        await renew.close_old(client, s.shard, lambda: standing(home))
+        told = await _others(home, cluster)
+        stands = standing(home)
+        best = max(told, key=lambda name: told[name], default="")
+        if best and told[best] > stands.applied:
+            raise Unavailable(
+                f"{best} has come to entry {told[best]}, this node to {stands.applied}",
+                f"on {best}: pileus renew-log --yes",
+            )
         copies = min(streams.REPLICAS, 1 + len(cluster.peers))
-        return await renew.renew(client, s.shard, standing(home), copies)
+        made = await renew.renew(client, s.shard, stands, copies)
+        return Renewal(made, [n.name for n in cluster.peers if n.name not in told])
     finally:
         await client.close()
+
+
+async def _others(home: Path, cluster: places.Cluster) -> dict[str, int]:
+    """How far the states of the other nodes have come, of those that answer."""
+    client = Client(client_context(places.Files(home).folder), step_s=ASK_S)
+    told: dict[str, int] = {}
+    try:
+        for node in cluster.peers:
+            place = Place(node.name, node.address, node.node_port)
+            try:
+                async with asyncio.timeout(ASK_S):
+                    answer = await client.send(place, "GET", "/status")
+                    told[node.name] = int(json.loads(await answer.read())["applied"])
+            except (Unavailable, TimeoutError, ValueError, KeyError) as error:
+                log.warning("%s does not say how far its state has come: %s", node.name, error)
+    finally:
+        client.close()
+    return told

@@ -277,6 +277,7 @@ class Station:
             with contextlib.suppress(Unavailable):
                 found = await streams.newest(self._client, 0, LOOK_S)
                 if found is not None:
+                    self._log.seen(found)
                     copies = {p.name for p in found.peers if p.current}
                     leads = found.leader == self._members.name
                     holds = leads or self._members.name in copies

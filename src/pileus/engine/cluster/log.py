@@ -32,6 +32,8 @@ ALONE_S = 6.0  # a node that has a state begins without the log then
 ASK_S = 1.0
 BARRIER_S_MAX = 10.0
 DRAIN_S_MAX = 5.0
+LOOK_S = 1.0
+RENEW = "make it anew from the best replica: pileus renew-log"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class ClusterLog:
         self._failure: Exception | None = None
         self._started = self._stopped = False
         self._looking: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def start(self, replica: Replica) -> None:
         """Find the stream, go on where the replica stands, and catch up. ``Behind`` when the
@@ -92,7 +95,7 @@ class ClusterLog:
                 self.stream = streams.unheard(position.stream)
             else:
                 self.stream, position = found, where(replica, found)
-            await self._begin(position, heard=found is not None)
+            await self._begin(position, found)
         except BaseException:
             await self.client.close()
             raise
@@ -108,13 +111,13 @@ class ClusterLog:
                 if found is not None:
                     return found
                 why = Unavailable(
-                    f"the cluster has no stream {streams.name(self._settings.shard)}",
-                    "make it anew from the best replica: pileus renew-log",
+                    f"the cluster has no stream {streams.name(self._settings.shard)}", RENEW
                 )
             except Unavailable as e:
-                if self._replica.position and self._loop.time() > begun + ALONE_S:
-                    return None
                 why = e
+            if self._replica.position and self._loop.time() > begun + ALONE_S:
+                log.error("the log is not found: %s", why)
+                return None
             if self._loop.time() > begun + START_S_MAX:
                 raise why
             await asyncio.sleep(0.2)
@@ -126,7 +129,7 @@ class ClusterLog:
             self.client, s.shard, s.found, base=replica.applied, chain=chain, near=s.near
         )
 
-    async def _begin(self, position: Position, heard: bool) -> None:
+    async def _begin(self, position: Position, found: streams.StreamInfo | None) -> None:
         subject = streams.subject(self._settings.shard, self.stream.epoch)
         session = os.urandom(log_messages.SESSION_BYTES)
         self._applier = Applier(
@@ -148,7 +151,9 @@ class ClusterLog:
         await self._publisher.start()
         self._delivery.start()
         try:
-            if heard:
+            if found is not None and found.sealed:
+                self._end(f"{found.name} was closed", seal=False)
+            elif found is not None:
                 await self._catch_up()
             else:
                 self._begin_alone("the log's servers have no leader")
@@ -167,6 +172,8 @@ class ClusterLog:
                 await asyncio.wait_for(self.barrier(), patience_s)
                 return
             except (Unavailable, TimeoutError) as e:
+                if isinstance(self._failure, LostEnd):
+                    return  # what is here can be read until another log follows
                 if self._failure is not None:
                     raise self._failure
                 if self._applier.at != seen:
@@ -255,8 +262,9 @@ class ClusterLog:
         self._replica.close()
 
     async def _halt(self, why: Exception) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+        for task in (self._looking, self._ending):
+            if task is not None:
+                task.cancel()
         self._publisher.close(why)
         await self._delivery.stop()
         await self._applier.stop()
@@ -272,6 +280,13 @@ class ClusterLog:
             Behind(f"the log begins at message {first}, this replica stands at {self._applier.at}")
         )
 
+    def seen(self, found: streams.StreamInfo) -> None:
+        """The servers tell what the shard's newest stream is."""
+        if found.epoch > self.stream.epoch:
+            self._give_up(Renewed(f"{self.stream.name} is followed by {found.name}"))
+        elif found.sealed:
+            self._end(f"{found.name} was closed", seal=False)
+
     def _look_for_newer(self) -> None:
         if self._looking is None or self._looking.done():
             self._looking = self._loop.create_task(self._find_newer())
@@ -286,19 +301,40 @@ class ClusterLog:
         if found is not None and found.epoch > self.stream.epoch:
             self._give_up(Renewed(f"{self.stream.name} is followed by {found.name}"))
         else:
-            log.error("%s is not there: make it anew from the best replica", self.stream.name)
+            log.error("%s is not there: %s", self.stream.name, RENEW)
 
     def _lost_end(self, at: int) -> None:
-        self._give_up(
-            LostEnd(f"the log gave message {at} again; this replica stands at {self._applier.at}")
+        self._end(
+            f"the log gave message {at} again; this replica stands at {self._applier.at}", seal=True
         )
+
+    def _end(self, why: str, seal: bool) -> None:
+        """This stream can never go on. What is applied here is read still, until another stream
+        follows. ``seal``: nobody may go on with it, not one who has not noticed either."""
+        if self._failure is None:
+            self.stands(f"{why}: {RENEW}")
+            self._give_up(LostEnd(why))
+            self._ending = self._loop.create_task(self._await_newer(seal))
+
+    async def _await_newer(self, seal: bool) -> None:
+        while True:
+            try:
+                found = await streams.newest(self.client, self._settings.shard, LOOK_S)
+                if found is not None and found.epoch > self.stream.epoch:
+                    self._failed(Renewed(f"{self.stream.name} is followed by {found.name}"))
+                    return
+                if seal and found is not None and not found.sealed:
+                    await streams.seal(self.client, found.name)
+            except Unavailable as e:
+                log.info("no other log can be looked for now: %s", e)
+            await asyncio.sleep(LOOK_S)
 
     def _give_up(self, error: Exception) -> None:
         """This replica must not go on: fail what waits and say so, once."""
         if self._failure is None:
             self._failure = error
             log.error("this replica stops: %s", error)
-            self._publisher.close(Unavailable(f"this node's replica stopped: {error}"))
+            self._publisher.close(Unavailable(f"this node's replica stopped: {error}", RENEW))
             self._delivery.halt()
             if self._started:  # else ``start`` raises it
                 self._failed(error)

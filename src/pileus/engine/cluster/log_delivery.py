@@ -22,6 +22,7 @@ FORGET_S = 10.0
 CREATE_S_MAX = 1.0  # asked again then: without a leader nobody answers
 PAUSE_S, PAUSE_S_MAX = 0.05, 0.5
 FULL_S = 0.02
+LATE_MAX = 5
 
 
 class Delivery:
@@ -50,6 +51,7 @@ class Delivery:
         self._missing = missing
         self._loop = asyncio.get_running_loop()
         self._number = 0
+        self._late = 0  # consumers that began behind where they should
         self._heard = 0.0
         self._stopping = False
         self._broken = asyncio.Event()
@@ -146,6 +148,7 @@ class Delivery:
             self._broken.set()
             return self._gap(number)
         self._number = count
+        self._late = 0
         self.after = number
         self._deliver(number, msg.data)
         return None
@@ -177,6 +180,8 @@ class Delivery:
             log.warning("after message %d came %d; beginning another consumer", self.after, number)
         elif number > self.after + 1:
             # A consumer that begins late: the stream no longer has what lies between.
+            # Or, damaged, in its middle: then it begins there again and again.
             told = await streams.info(self._client, self._stream)
-            if told.first > self.after + 1:
-                self._gone(told.first)
+            self._late += 1
+            if told.first > self.after + 1 or self._late >= LATE_MAX:
+                self._gone(number)

@@ -4,10 +4,15 @@ When a stream is gone or has lost its end (a damaged disk on most nodes, two nod
 what was acknowledged still lies in the replicas. The log goes on from the one that has applied
 most: the new stream begins at its sequence number and running hash. Replicas that stand exactly
 there go on; the others find that they do not and begin from another node's state.
+
+The old stream, where something of it is left, is sealed first: from then on nobody's write can be
+acknowledged there, and what it holds can be waited for.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from pileus.engine.cluster import streams
@@ -26,9 +31,28 @@ class Stands(Protocol):
     def position(self) -> bytes: ...
 
 
+SETTLE_S = 10.0
+
+
+async def close_old(client: Client, shard: int, stands: Callable[[], Stands]) -> None:
+    """Seal the stream there is, and give the replica (``stands()``: how far it has come now) time
+    to apply the rest of it."""
+    found = await streams.newest(client, shard)
+    if found is None:
+        return
+    found = await streams.seal(client, found.name)
+    deadline = asyncio.get_running_loop().time() + SETTLE_S
+    while asyncio.get_running_loop().time() < deadline:
+        packed = stands().position
+        position = Position.unpack(packed) if packed else None
+        if position is None or position.stream != found.name or position.at >= found.last:
+            return
+        await asyncio.sleep(0.1)
+
+
 async def renew(client: Client, shard: int, replica: Stands, copies: int) -> streams.StreamInfo:
-    """Make the shard's stream anew, to go on from ``replica``; nothing is deleted. The old stream,
-    where something of it is left, is not followed any more: its epoch is lower."""
+    """Make the shard's stream anew, to go on from ``replica``; nothing is deleted. ``close_old``
+    comes first."""
     epoch = await _epoch(client, shard, replica)
     return await streams.create(
         client,

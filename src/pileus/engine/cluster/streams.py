@@ -55,6 +55,7 @@ class StreamInfo:
     size_bytes: int
     leader: str
     peers: tuple[Peer, ...]
+    sealed: bool = False
 
 
 def name(shard: int, epoch: int = 0) -> str:
@@ -190,6 +191,7 @@ def _info(told: dict[str, Any]) -> StreamInfo:
         size_bytes=state["bytes"],
         leader=where.get("leader", ""),
         peers=tuple(peers),
+        sealed=bool(config.get("sealed")),
     )
 
 
@@ -236,6 +238,16 @@ async def remove_server(system: Client, server: str) -> None:
     """Take a server that will never come back out of the cluster (``system``: a client that
     connected with ``system=True``). Its name must never be used again."""
     await ask(system, "SERVER.REMOVE", {"peer": server})
+
+
+async def seal(client: Client, stream: str) -> StreamInfo:
+    """Nothing is ever taken in again: this log has ended, whatever becomes of its servers. Answers
+    how it stands then."""
+    config = (await ask(client, f"STREAM.INFO.{stream}"))["config"]
+    if not config.get("sealed"):
+        # A limit is room that is kept free for it: it needs no more than it has.
+        await ask(client, f"STREAM.UPDATE.{stream}", config | {"sealed": True, "max_bytes": -1})
+    return await info(client, stream)
 
 
 async def purge_below(client: Client, stream: str, sequence: int) -> int:
