@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import re
 import uuid
@@ -18,7 +19,7 @@ from bench.load import signed
 from pileus import assembly
 from pileus.config import Config
 from pileus.services.call import HttpRequest, Principal
-from pileus.wire.http import Server
+from pileus.wire.http import Server, serve
 from pileus.wire.limits import Limits
 from pileus.wire.whole import WholeRequests
 
@@ -60,6 +61,14 @@ class Cloud:
         path = Route(server, [data], True, 1)
         await path.once(1)
         return path.sinks[0].answer
+
+    async def stored(self, path: str, body: bytes) -> None:
+        server = await serve(self.front.api.handle, ("127.0.0.1", 0), Limits())
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(self.request("PUT", path, body))
+        assert await answered(reader) == b""
+        writer.close()
+        await server.stop(0)
 
     async def learn(self, data: bytes) -> None:
         for _ in range(3):  # the signature's head, then two in one second
@@ -222,6 +231,45 @@ def test_permissions_and_keys_hold_at_once(run: Any) -> None:
         assert not c.known(get) and (await c.both(get))[:3] == b"403"
 
     run(test)
+
+
+def test_a_large_object_in_memory_is_sent_whole(run: Any) -> None:
+    """Also to a client that takes its time, and before what it asks next."""
+
+    async def test(c: Cloud) -> None:
+        body = os.urandom(1_000_000)
+        await c.ask(c.usual, c.request("PUT", "/bucket/k", b"small"))
+        await c.stored("/bucket/large", body)
+        server = await serve(
+            c.front.api.handle, ("127.0.0.1", 0), Limits(), objects=c.front.objects
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**16)
+        get, next_one = c.pair(("GET", "/bucket/large"), ("GET", "/bucket/k"))
+        await c.learn(next_one)
+        for _ in range(3):  # the second asking keeps it in memory
+            writer.write(get)
+            assert await answered(reader) == body
+        found = c.objects.get(get, b"")
+        assert found is not None and found[2] is not None
+        os.close(found[2].fd)
+        writer.write(get)
+        await asyncio.sleep(0.1)  # the socket is full by now
+        writer.write(next_one)
+        assert await answered(reader) == body
+        assert await answered(reader) == b"small"
+        writer.write(get)
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        await server.stop(0)
+
+    run(test)
+
+
+async def answered(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    return await reader.readexactly(length)
 
 
 def test_an_old_signature_is_not_believed(run: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pileus.services.call import Access, HttpRequest, HttpResponse, Principal, Submission
+from pileus.services.call import Access, FileBody, HttpRequest, HttpResponse, Principal, Submission
 
 
 class PlainBucket(Protocol):
@@ -42,8 +42,8 @@ class PlainObjects(Protocol):
     ) -> Submission | None: ...
 
     # The same for requests whose heads are known: less is looked at, less is made.
-    def small(self, bucket: Any, key: bytes) -> tuple[bytes, bytes] | None:
-        """Header lines and bytes of an object that lies in its row."""
+    def small(self, bucket: Any, key: bytes) -> tuple[bytes, bytes | FileBody] | None:
+        """Header lines and bytes of an object that lies in its row, or open in memory."""
         ...
 
     def kept(self, headers: dict[str, str]) -> dict[str, str] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import apsw
 
-from pileus.state.tx import Row
+from pileus.state.tx import Row, as_row
 
 CACHE_KIB = 65536
 PAGE_BYTES = 4096
@@ -115,7 +115,7 @@ class Rows:
 
     def row(self, key: bytes) -> Row | None:
         found: list[Any] = self._row.execute(ROW, (key,)).fetchall()
-        return Row(key, *found[0]) if found else None
+        return as_row((key, *found[0])) if found else None
 
     def range(
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False

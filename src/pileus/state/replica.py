@@ -25,7 +25,7 @@ from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
 from pileus.state.rules import STATE_RULES, Rule
 from pileus.state.sharding import ShardTx
-from pileus.state.tx import Row, Tx
+from pileus.state.tx import Row, Tx, as_row
 from pileus.state.upsert import upsert
 from pileus.state.versions import RuleBook
 from pileus.state.wal import WriteAhead
@@ -276,7 +276,7 @@ class SqliteReplica:
         pending, recent = self._pending, self._recent
         remap = False
         for k, v in writes.items():
-            pending[k] = row = None if v is None else Row(k, v, sequence)
+            pending[k] = row = None if v is None else as_row((k, v, sequence))
             if k in recent:  # read lately: likely read again; a group that fails clears them all
                 if v is None or len(v) <= RECENT_BYTES_MAX:
                     recent[k] = row

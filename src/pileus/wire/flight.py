@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.services.call import HttpResponse
+from pileus.services.call import FileBody, HttpResponse
 from pileus.wire.answers import object_ids
 from pileus.wire.reader import Inbound
+from pileus.wire.respond import BrokenBody, file_at_once, file_slow
 
 if TYPE_CHECKING:
     from pileus.wire.connection import Connection
@@ -38,7 +39,7 @@ class Flight(Inbound):
         if error is not None or c._eof or server.stopping:
             self._settle(lines, error)
             return
-        told = lines, object_ids(self._known.request_id()), server.date
+        told = lines, self._known.ids(), server.date
         raw = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: 0\r\n%b\r\n" % told
         server.count(self._meter, 200, len(raw), self._begun_ns)
         server.outbox.put(transport, raw)
@@ -58,3 +59,18 @@ class Flight(Inbound):
         else:
             answer = known.answers.failed(error, known.route, request, request_id)
         c._settled(answer)
+
+
+def send_known_file(c: Connection, raw: bytes, file: FileBody) -> None:
+    """Send an answer whose head is ``raw`` and whose body is ``file``; what the socket does not
+    take at once, as any other answer's."""
+    c.server.outbox.flush()
+    try:
+        left = file_at_once(c, file, raw)
+    except BrokenBody:
+        c.transport.abort()
+        return
+    if left is not None:
+        c._current = inbound = Inbound(None, True, False)
+        rest = c._finish_later(inbound, file_slow(c, file, left))
+        c._task = c.loop.create_task(rest)

@@ -21,6 +21,7 @@ from pileus.services.call import HttpRequest, HttpResponse
 from pileus.telemetry import Meters, histogram
 from pileus.wire import overdue
 from pileus.wire.connection import Connection
+from pileus.wire.flight import send_known_file
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
 from pileus.wire.outbox import Outbox, Tally
@@ -136,7 +137,12 @@ class Server:
         if raw is None and objects is not None and data[:5] == b"GET /":
             found = objects.get(data, self.date)
             if found is not None:
-                raw, meter = found
+                raw, meter, file = found
+                if file is not None:
+                    self.requests += 1
+                    self.count(meter, 200, file.length, begun)
+                    send_known_file(connection, raw, file)
+                    return True
         if raw is None:
             return False
         self.requests += 1

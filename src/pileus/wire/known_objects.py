@@ -21,9 +21,9 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
-from pileus.services.call import HttpRequest
+from pileus.services.call import FileBody, HttpRequest
 from pileus.services.plain_objects import PlainObjects
-from pileus.wire.answers import Answers, object_ids
+from pileus.wire.answers import Answers
 from pileus.wire.claims import invocation
 from pileus.wire.flight import Flight
 from pileus.wire.router import Route
@@ -40,6 +40,7 @@ _PLAIN_KEY = re.compile(rb"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za
 _END = b"\r\n\r\n"
 _SIGNATURE, _HASH, _LENGTH, _RETRY = b"Signature=", b"256: ", b"ength: ", b"invocation-id: "
 _UUID = b"0123456789abcdef-"
+_ANSWER = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: %d\r\n%b\r\n%b"
 # Cut values that may not be signed: the canonical request is made without them.
 _CUT = frozenset({"content-length", "amz-sdk-invocation-id"})
 _KEY_MARK, _HASH_MARK = "\x00", "\x01"  # in no header
@@ -71,18 +72,20 @@ class KnownObjects:
         short: ShortWay,
         answers: Answers,
         request_id: Callable[[], str],
+        ids: Callable[[], bytes],
         put: Route,
     ) -> None:
         self._objects, self._short, self.route = objects, short, put
-        self.answers, self.request_id = answers, request_id
+        self.answers, self.request_id, self.ids = answers, request_id, ids
         self._now_ms, self._bucket_changes = short.now_ms, objects.changes
         self._identity_changes = short.identity_changes
         self._bytes_max = objects.bytes_max
         self._heads: dict[bytes, KnownHead] = {}
 
     # --- a read ------------------------------------------------------------------------------
-    def get(self, data: bytes, date: bytes) -> tuple[bytes, int] | None:
-        """The whole answer to a GET with ``date`` among its lines, and its block of counters."""
+    def get(self, data: bytes, date: bytes) -> tuple[bytes, int, FileBody | None] | None:
+        """The whole answer to a GET with ``date`` among its lines, and its block of counters;
+        perhaps its body in a file."""
         start = data.find(b"/", 5) + 1
         key = _PLAIN_KEY.match(data, start)
         at = data.find(_SIGNATURE) + 10
@@ -108,10 +111,12 @@ class KnownObjects:
         if found is None:
             return None
         lines, body = found
-        ids = object_ids(self.request_id())
-        told = lines, ids, len(body), date, body
-        raw = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: %d\r\n%b\r\n%b" % told
-        return raw, verdict.meters["GET"]
+        if type(body) is bytes:
+            filled = lines, self.ids(), len(body), date, body
+            return _ANSWER % filled, verdict.meters["GET"], None
+        assert type(body) is FileBody
+        filled = lines, self.ids(), body.length, date, b""
+        return _ANSWER % filled, verdict.meters["GET"], body
 
     # --- a write -----------------------------------------------------------------------------
     def put(self, data: bytes, connection: Connection, begun_ns: int) -> bool:

@@ -138,7 +138,7 @@ def _send_file(
                 raise BrokenBody("file is shorter than announced")
             out.transport.write(raw + data)
         else:
-            return _file_slow(out, body, raw)
+            return file_slow(out, body, raw)
     except BaseException:
         os.close(body.fd)
         raise
@@ -146,7 +146,30 @@ def _send_file(
     return None
 
 
-async def _file_slow(out: Outlet, body: FileBody, raw: bytes) -> None:
+def file_at_once(out: Outlet, body: FileBody, raw: bytes) -> bytes | None:
+    """Send as much as the socket takes; None when that is all, else what is left of the head
+    (``body`` is then what is left of it). ``BrokenBody`` where the client left."""
+    sock = out.writable_socket()
+    if sock is None:
+        return raw
+    try:
+        raw = raw[sock.send(raw, socket.MSG_MORE) :]
+        if raw:
+            return raw
+        sent = os.sendfile(sock.fileno(), body.fd, body.offset, body.length)
+    except BlockingIOError:
+        return raw
+    except (ConnectionError, TimeoutError) as e:
+        os.close(body.fd)
+        raise BrokenBody(str(e)) from e
+    body.offset, body.length = body.offset + sent, body.length - sent
+    if body.length:
+        return raw
+    os.close(body.fd)
+    return None
+
+
+async def file_slow(out: Outlet, body: FileBody, raw: bytes) -> None:
     """Head, then the slice, waiting whenever the socket is full."""
     try:
         sock = out.writable_socket()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from hashlib import md5
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -162,17 +163,21 @@ class Plain:
         body = Opened(self._room.scratch, fd, opener, size, 0, size, keep, again)
         return HttpResponse(200, [], body, size, lines)
 
-    def small(self, bucket: PlainBucket, key: bytes) -> tuple[bytes, bytes] | None:
+    def small(self, bucket: PlainBucket, key: bytes) -> tuple[bytes, bytes | FileBody] | None:
         value = self._get(b"%b%b\x00\x01" % (bucket.prefix, key))
         if value is None:
             return None
         end = 4 + int.from_bytes(value[:4], "big")
         told = (value[4:end], bucket.versioned)
         known = self._heads.get(told) or self._describe(*told)
-        if known is None or known[1]:
+        if known is None:
             return None
-        body, opener = value[end:], known[3]
-        return known[0], body if opener is None else open_small(opener, body)
+        lines, blob, _, opener = known
+        if blob:
+            hot = self._hot.get(blob) if opener is not None else None
+            return None if hot is None else (lines, hot)
+        body = value[end:]
+        return lines, body if opener is None else open_small(opener, body)
 
     def _describe(self, packed: bytes, versioned: bool) -> Described | None:
         """The header lines of a version; None when it is not plain."""
@@ -246,7 +251,9 @@ class Plain:
         owned = bucket.bucket
         if len(key) > KEY_CHARS_MAX or not owned.data_key:
             return None
-        args, lines = self._entry(owned, key, small({}, data), told)
+        etag = md5(data, usedforsecurity=False).hexdigest()
+        body = Body(len(data), etag, data, "", checksums.default_of(data))
+        args, lines = self._entry(owned, key, body, told)
         self._submit_soon("s3.put", args, invocation_id, done)
         return lines
 

@@ -7,6 +7,7 @@ order. Arguments are msgpack lists; the operation modules build them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -35,6 +36,11 @@ def bucket_of(tx: Tx, name: str) -> dict[str, Any]:
     value = tx.get(rows.bucket(name))
     if value is None:
         raise faults.no_such_bucket(name)
+    return _parsed(value)
+
+
+@lru_cache(maxsize=64)  # most entries are for the same few buckets; nobody changes what is parsed
+def _parsed(value: bytes) -> dict[str, Any]:
     return orjson.loads(value)  # type: ignore[no-any-return]
 
 
@@ -70,7 +76,8 @@ def put(tx: Tx, args: list[Any]) -> str | None:
     at = rows.current(name, key)
     value = tx.get(at)
     old = rows.describe(value) if value is not None else None
-    _hold(conditions, old, key)
+    if conditions:
+        _hold(conditions, old, key)
     meta = rows.unpack_meta(told)
     plain = not bucket.get("versioning") and "lock" not in bucket
     if plain and replace(tx, name, at, old, meta, body):
