@@ -31,7 +31,7 @@ up: setup ## a running cloud with apps/links, until Ctrl-C
 	$(BIN)/pileus up $(UP)
 
 test: .venv/.test ## all tests, two at a time: TESTS=tests/wire WORKERS=0
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: .venv/.test ## format, lint, types, import contracts, tidiness
 	$(BIN)/ruff format --check src tests apps bench docs lab

@@ -19,10 +19,9 @@ import pytest
 from botocore.config import Config
 
 from tests.ports import free_ports
+from tests.side_by_side import SideBySide, is_large
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-# What starts, kills and measures whole clouds, clusters and browsers of its own.
-LARGE = ("acceptance", "console", "runtime", "supervisor")
 
 
 def pytest_configure() -> None:
@@ -30,28 +29,20 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return SideBySide(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The order, and for several workers (``-n 2 --dist loadgroup``) what may run side by side.
-
-    Tests with clouds of their own are one group, for one worker: never two of them at a time.
-    Every other file is a group of its own. The tests that share three nodes come last in theirs,
-    those that take nodes away last of all, so that the nodes run no longer than they are used."""
-    for item in items:
-        group = "clouds" if _is_large(item) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+    """The large tests first. Among them those that share three nodes come last, and last of all
+    those that take nodes away: so the nodes run no longer than they are used."""
     items.sort(key=_order)
-
-
-def _is_large(item: pytest.Item) -> bool:
-    names = getattr(item, "fixturenames", ())
-    starts = hasattr(getattr(item, "module", None), "new_cloud")
-    return starts or "own_cloud" in names or item.path.parent.name in LARGE
 
 
 def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
     names = getattr(item, "fixturenames", ())
-    parting = "parting_nodes" in names
-    return not _is_large(item), parting or "three_nodes" in names, parting
+    return not is_large(item.path), "three_nodes" in names, "parting_nodes" in names
 
 
 def pileus(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
