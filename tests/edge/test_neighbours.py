@@ -69,9 +69,8 @@ class Node:
 
     def start(self, *others: Node) -> None:
         words = caddy.command(caddy.write(self.config, 1, self.knows(*others)))
-        self.process = subprocess.Popen(
-            words, env=caddy.environment(self.home), stderr=subprocess.DEVNULL
-        )
+        with (self.home / "caddy.log").open("wb") as log:
+            self.process = subprocess.Popen(words, env=caddy.environment(self.home), stderr=log)
 
     def ask(self, path: str = "/", method: str = "GET", body: bytes = b"") -> dict[str, Any]:
         """The answer's JSON, or its status where there is none."""
@@ -119,8 +118,18 @@ def test_near_first_then_whoever_lives_and_has_time(nodes: tuple[Node, Node]) ->
         await asyncio.to_thread(caddy.reload, first.config, 1, None)
         assert (await asyncio.to_thread(first.ask))["status"] in (502, 503)
         await second.shut()
+        await asyncio.to_thread(caddy.reload, first.config, 1, first.knows(second))
+        before = len(_complaints(first))
+        assert second.process is not None
+        second.process.kill()  # looked at twice a second from now on
+        await asyncio.sleep(2)
+        assert len(_complaints(first)) == before
 
     asyncio.run(body())
+
+
+def _complaints(node: Node) -> list[str]:
+    return [line for line in (node.home / "caddy.log").read_text().splitlines() if "dial" in line]
 
 
 async def _until(true: Any) -> None:

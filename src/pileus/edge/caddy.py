@@ -30,6 +30,7 @@ IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
 HEAD_BYTES_MAX = 64 * 1024
 NEAR_ACTIVE = 16  # requests under way at a front of this node from which on others are looked at
 RELOAD_S_MAX = 10.0
+UNTOLD = f"http.log.error.{neighbours.UNTOLD}"
 
 
 def socket_path(config: Config, index: int) -> Path:
@@ -78,7 +79,7 @@ class CaddyConfig:
                 "config": {"persist": False},
             },
             "storage": {"module": "file_system", "root": str(self.home / "caddy")},
-            "logging": {"logs": {"default": {"level": "WARN"}}},
+            "logging": {"logs": {"default": {"level": "WARN", "exclude": [UNTOLD]}}},
             "apps": {
                 "http": {"servers": servers},
                 "tls": {

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 TAG = "node"
+# A node that is down fails every look at it, twice a second: that is told by beats, once.
+UNTOLD = "between"
 # How the first Caddy tells the second who the viewer is; each writes the usual headers anew.
 VIEWER, SCHEME = "X-Pileus-Viewer", "X-Pileus-Viewer-Scheme"
 TELLING = {
@@ -96,6 +98,7 @@ class Neighbours:
             "listen": [f"unix/{self._socket(name)}|0600"],
             "protocols": ["h1"],
             "automatic_https": {"disable": True},
+            "logs": {"default_logger_name": UNTOLD},
             "max_header_bytes": head_bytes_max,
             "routes": [{"handle": [proxy]}],
         }
