@@ -60,6 +60,7 @@ from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.supervisor import Part
 from pileus.telemetry import Meters, Telemetry, collect
+from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers
 from pileus.wire.api import Api
 from pileus.wire.authorize import Authorizer
@@ -184,6 +185,7 @@ class Front:
         await self.parts.outbound.close()
         await self.parts.runtime.close()
         self.parts.others.close()
+        self.parts.copies.close()
         await self.parts.store.close()
         self.parts.telemetry.close()
         self.parts.meters.close()
@@ -248,6 +250,7 @@ async def assemble(config: Config, index: int) -> Front:
         background=index == 0,
         nodes=fitting.standing() if fitting else None,
         others=fitting.asking if fitting else NoOthers(),
+        copies=Copies(config.home),
         owner=fitting.name if fitting else f"{socket.gethostname()}:{config.home}",
         outbound=Outbound(Allowed.parse([config.egress_allow])),
         meters=meters,
@@ -277,7 +280,7 @@ async def assemble(config: Config, index: int) -> Front:
             store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
         )
         if fitting is not None:
-            front.station = fitting.station(store, clock, blobs, RULES, meters)
+            front.station = fitting.station(store, clock, blobs, RULES, meters, parts.copies)
     if fitting is not None:
         _mount_between_nodes(front, fitting)
     _mount(front)

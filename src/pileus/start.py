@@ -7,9 +7,11 @@ import dataclasses
 import functools
 import gc
 import json
+import logging
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,6 +133,12 @@ def _leave_terminal(config: Config) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for fd, onto in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(fd, onto)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s supervisor %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
 
 
 def _greet_beside(config: Config, apps: str, pid: int) -> None:

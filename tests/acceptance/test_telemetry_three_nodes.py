@@ -117,3 +117,16 @@ def test_a_silent_node_costs_a_second_and_is_named(three_nodes: Cloud) -> None:
     third.thaw()
     until(lambda: _lines(cloud, first)[1] == "", 30, "the third node's lines again")
     assert "line of 2" in _lines(cloud, first)[0]
+
+
+@pytest.mark.timeout(240)
+def test_a_lost_nodes_lines_and_points_are_still_told(three_nodes: Cloud) -> None:
+    cloud, (first, second, third) = three_nodes, three_nodes.rig.nodes[:3]
+    _put(cloud, third, "the last words of a node")
+    time.sleep(3.0)  # handed to its neighbour each second
+    third.kill()
+    for node in (first, second):
+        until(lambda n=node: _lines(cloud, n)[1] == "", 15, "its copy instead of the node")  # type: ignore[misc]
+        lines, missing = _lines(cloud, node)
+        assert not missing and {"the last words of a node", "line of 2"} <= lines
+        assert _sum(cloud, node) == 6.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from pileus.errors import Unavailable
 from pileus.telemetry.others import DOWN, Answerer, Heard
 
 
@@ -16,8 +17,12 @@ class Neighbours:
         self.answers: dict[str, Answerer] = {}
         self.down = False
         self.late = False
+        self.since_ms = 0  # when it went down
         self._all = all_nodes
         all_nodes.append(self)
+
+    def away(self) -> dict[str, int]:
+        return {n.name: n.since_ms for n in self._all if n.down}
 
     def offer(self, what: str, answer: Answerer) -> None:
         self.answers[what] = answer
@@ -32,6 +37,15 @@ class Neighbours:
             elif other is not self:
                 heard.answers[other.name] = await asyncio.to_thread(other.answers[what], question)
         return heard
+
+    def alive(self) -> list[str]:
+        return [n.name for n in self._all if n is not self and not n.down]
+
+    async def ask_one(self, node: str, what: str, question: Any) -> Any:
+        (other,) = (n for n in self._all if n.name == node)
+        if other.down or other.late:
+            raise Unavailable(f"{node} does not answer", "wait")
+        return await asyncio.to_thread(other.answers[what], question)
 
     def close(self) -> None:
         return None

@@ -37,3 +37,24 @@ def test_the_picture_fits_its_screen(tmp_path: Path) -> None:
     assert "requests/s 1,275.0" in lines[1]
     operations = [line for line in lines if line.startswith("s3 ")]
     assert operations[0].startswith("s3 O49")
+
+
+def test_several_nodes_on_one_screen() -> None:
+    def node(at: int, rate: float) -> dict[str, object]:
+        values = {
+            "requests_per_second": rate,
+            "process_up{process=front-0}": 1.0,
+            "requests_per_second{operation=Query,service=dynamodb}": rate,
+            "latency_p99_seconds{operation=Query,service=dynamodb}": rate / 1000,
+        }
+        return {"at": at, "values": values}
+
+    answer = {"nodes": {"n1": node(100, 2.0), "n2": node(101, 40.0)}, "missing": {"n3": "away"}}
+    seen = top.everywhere(answer)
+    lines = top.picture(seen, 200, 40).splitlines()
+    assert lines[2].split()[:2] == ["n1", "2.0"] and lines[3].split()[:2] == ["n2", "40.0"]
+    assert lines[4].split() == ["n3", "away"]
+    assert any(line.startswith("n2 front-0") for line in lines)
+    (query,) = [line.split() for line in lines if line.startswith("dynamodb Query")]
+    assert query[2] == "42.0" and query[4] == "40.00"  # rates add up, the worst latency counts
+    assert top.told_all(seen)["nodes"]["n2"]["total"] == {"requests_per_second": 40.0}

@@ -45,6 +45,21 @@ class Asking:
     def number(self) -> int:
         return int("".join(c for c in self.name if c.isdigit()) or 0)
 
+    def away(self) -> dict[str, int]:
+        """Nodes that are down, and those that have left: they may have been copied."""
+        gone = {n.name: 0 for n in self._members.cluster.nodes if not n.present}
+        down = {n: j.since_ms for n, j in view(self._told).items() if j.health == "down"}
+        return gone | down
+
+    def alive(self) -> list[str]:
+        """The other nodes that answer, in the order of their numbers."""
+        judged = view(self._told)
+        return [
+            n.name
+            for n in self._members.present()
+            if n.name != self.name and n.name in judged and judged[n.name].health == "alive"
+        ]
+
     def offer(self, what: str, answer: Answerer) -> None:
         self._offered[what] = answer
 
@@ -64,6 +79,18 @@ class Asking:
             asked.append(self._one(place, what, body, heard))
         await asyncio.gather(*asked)
         return heard
+
+    async def ask_one(self, node: str, what: str, question: Any) -> Any:
+        """One node's answer; ``PeerError`` when there is none in time."""
+        heard = Heard()
+        found = next((n for n in self._members.present() if n.name == node), None)
+        if found is None:
+            raise PeerError(f"{node} is no member of the cluster")
+        place = Place(found.name, found.address, found.node_port)
+        await self._one(place, what, msgspec.msgpack.encode(question), heard)
+        if node in heard.missing:
+            raise PeerError(f"{node}: {heard.missing[node]}")
+        return heard.answers[node]
 
     async def _one(self, place: Place, what: str, body: bytes, heard: Heard) -> None:
         try:

@@ -25,6 +25,7 @@ from pileus.nodes.asking import PATH, Asking
 from pileus.nodes.background import holder
 from pileus.nodes.catchup import fetch_checkpoint
 from pileus.nodes.entry import Entry
+from pileus.nodes.handing import TAKE, Handing
 from pileus.nodes.members import Members, log_server, log_settings
 from pileus.nodes.places import Cluster, Files
 from pileus.nodes.standing import Standing
@@ -32,6 +33,7 @@ from pileus.nodes.station import Station
 from pileus.state.rebuild import Clustered
 from pileus.state.rules import Rule
 from pileus.state.store import Store
+from pileus.telemetry.copies import Copies
 from pileus.telemetry.meters import Meters
 
 log = logging.getLogger("pileus.nodes")
@@ -96,12 +98,15 @@ class Fitting:
         blobs: FileBlobs | ClusterBlobs,
         rules: Mapping[str, Rule],
         meters: Meters,
+        copies: Copies,
     ) -> Station | Alone:
         """What the first process of the node runs beside the services."""
         if isinstance(blobs, ClusterBlobs):
             fetched = self._fetched_bytes
             made = Station(self._config, self.members, store, clock, blobs, rules, meters, fetched)
             made.mount(PATH, self.asking.serve)
+            self.asking.offer(TAKE, copies.take)
+            made.handing = Handing(self.asking, copies)
             return made
         return Alone(self._config, self.members, store, clock)
 

@@ -33,6 +33,7 @@ from pileus.nodes.busy import Busy
 from pileus.nodes.copies import Copies
 from pileus.nodes.distrust import Distrust
 from pileus.nodes.door import Handler, NodeDoor
+from pileus.nodes.handing import Handing
 from pileus.nodes.members import Members, log_settings, neighbours
 from pileus.nodes.own_copy import OwnCopy
 from pileus.nodes.places import Files
@@ -108,6 +109,7 @@ class Station:
         self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
         self._busy = Busy(clock)
         self._tasks: list[asyncio.Task[None]] = []
+        self.handing: Handing | None = None  # telemetry to the neighbour
         self._background: Background | None = None
         self._server: Server | None = None
 
@@ -156,6 +158,8 @@ class Station:
         ]
         if not arrived:
             self._tasks.append(asyncio.create_task(self._arrive_later(), name="arrival"))
+        if self.handing is not None:
+            self._tasks.append(asyncio.create_task(self.handing.run(), name="handing"))
         self._background.start()
         await self._scrub.start()
 

@@ -402,4 +402,5 @@ class Parts:
     meters: Meters = field(default_factory=Meters)  # this process's counters
     background: bool = True  # this process does what one process of each machine does
     others: Others = field(default_factory=NoOthers)  # the other nodes' telemetry
+    copies: Any = None  # pileus.telemetry.copies.Copies: of other nodes' telemetry, kept here
     owner: str = "one"  # whose leases are this machine's: its own name among the nodes

@@ -31,6 +31,11 @@ class Others(Protocol):
     @property
     def number(self) -> int: ...
 
+    def away(self) -> dict[str, int]:
+        """Nodes that are known not to answer, those that have left among them, and since when
+        (milliseconds since 1970)."""
+        ...
+
     def offer(self, what: str, answer: Answerer) -> None:
         """This node answers questions called ``what`` (``logs.read``) by ``answer``."""
         ...
@@ -46,6 +51,9 @@ class NoOthers:
     """One machine."""
 
     name, number = "", 0
+
+    def away(self) -> dict[str, int]:
+        return {}
 
     def offer(self, what: str, answer: Answerer) -> None:
         return None

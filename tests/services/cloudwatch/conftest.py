@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pileus.config import Config
+from pileus.nodes.handing import TAKE
 from pileus.services import cloudwatch
 from pileus.services.call import Call, Parts, Principal
 from pileus.services.cloudwatch.actions import Actions
@@ -20,6 +21,7 @@ from pileus.services.cloudwatch.watching import Watching
 from pileus.services.outbound import Outbound
 from pileus.state.store import Store
 from pileus.telemetry import Telemetry
+from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers, Others
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
@@ -98,11 +100,14 @@ async def opened(
 
     parts = Parts(store, None, clock, Config(home=home), dispatch, telemetry, outbound=Outbound())
     parts.others = others or NoOthers()
+    parts.copies = Copies(home)
+    parts.others.offer(TAKE, parts.copies.take)
     made = CloudWatchAlone(parts, clock, dispatched)
     try:
         yield made
     finally:
         await made.actions.queue.stop()
+        parts.copies.close()
         telemetry.close()
         if shared is None:
             await store.close()

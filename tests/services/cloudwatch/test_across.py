@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from pileus.nodes.handing import Handing
 from pileus.services.call import MISSING, Incomplete
 from tests.services.cloudwatch.conftest import CloudWatchAlone, opened
 from tests.telemetry.neighbours import Neighbours
@@ -139,5 +141,27 @@ def test_an_alarm_is_told_without_a_node_that_stays_silent(tmp_path: Path) -> No
         (alarm,) = (await nodes[1]("DescribeAlarms", AlarmNames=["hot"]))["MetricAlarms"]
         assert alarm["StateValue"] == "OK"
         assert alarm["StateReason"].endswith("Without the data points of n3.")
+
+    three(tmp_path, body)
+
+
+def test_a_lost_nodes_points_are_told_from_its_neighbours_copy(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        nodes[0].clock.ms = int(time.time() * 1000)  # what is copied is of the last hours
+        datum = {"MetricName": "Load", "Values": [1.0, 5.0], "Counts": [9.0, 1.0]}
+        await nodes[2]("PutMetricData", Namespace="Test", MetricData=[datum])
+        await nodes[2].value(1.0, "Only")
+        mine = Handing(others[2], nodes[2].parts.copies)  # type: ignore[arg-type]
+        await mine.turn()
+        await nodes[2].value(2.0)
+        await mine.turn()
+        others[2].down, others[2].since_ms = True, int(time.time() * 1000)
+        for node in nodes[:2]:  # the neighbour of the last is the first
+            answer = await _data(node, "Sum")
+            assert answer["MetricDataResults"][0]["Values"] == [16.0]
+            assert answer["Messages"] == []
+            assert (await _data(node, "p95"))["MetricDataResults"][0]["Values"] == [5.0]
+            told = (await node("ListMetrics", Namespace="Test"))["Metrics"]
+            assert [metric["MetricName"] for metric in told] == ["Load", "Only"]
 
     three(tmp_path, body)

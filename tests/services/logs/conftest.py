@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from pileus.config import Config
+from pileus.nodes.handing import TAKE
 from pileus.services import logs
 from pileus.services.call import Call, Parts, Principal
 from pileus.services.logs import retention
 from pileus.state.store import Store
 from pileus.telemetry import Telemetry
+from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers, Others
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
@@ -47,9 +49,11 @@ class StepClock:
 class LogsAlone:
     """Call operations by name: ``await cloud("CreateLogGroup", logGroupName="g")``."""
 
-    def __init__(self, service: Any, clock: StepClock, store: Any, room: Any) -> None:
+    def __init__(
+        self, service: Any, clock: StepClock, store: Any, room: Any, copies: Copies
+    ) -> None:
         self.service, self.clock, self.store = service, clock, store
-        self._room = room
+        self._room, self.copies = room, copies
 
     async def __call__(self, operation: str, **params: Any) -> Any:
         answer = self.service.operations[operation](
@@ -85,14 +89,17 @@ async def opened(
 
     parts = Parts(store, None, clock, Config(home=home), no_dispatch, telemetry)
     parts.others = others or NoOthers()
+    parts.copies = Copies(home)
+    parts.others.offer(TAKE, parts.copies.take)
     service = logs.build(parts)
     assert service.start and service.stop
     await service.start()
     try:
         room = service.operations["PutLogEvents"].args[0]  # type: ignore[attr-defined]
-        yield LogsAlone(service, clock, store, room)
+        yield LogsAlone(service, clock, store, room, parts.copies)
     finally:
         await service.stop()
+        parts.copies.close()
         telemetry.close()
         if shared is None:
             await store.close()

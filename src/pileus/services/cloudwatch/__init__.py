@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pileus.services.background import Background
 from pileus.services.call import Call, Parts, Service
 from pileus.services.cloudwatch import (
     alarms,
@@ -16,6 +17,7 @@ from pileus.services.cloudwatch import (
     list_metrics,
     put_metric_alarm,
     put_metric_data,
+    sweep,
     tags,
 )
 from pileus.services.cloudwatch.access import access
@@ -24,6 +26,8 @@ from pileus.services.cloudwatch.actions import Actions
 from pileus.services.cloudwatch.points import Points
 from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.watching import Watching
+from pileus.telemetry.copies import Copies
+from pileus.telemetry.everyone import Everyone
 
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "PutMetricData": put_metric_data.put_metric_data,
@@ -50,10 +54,16 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 
 
 def build(parts: Parts) -> Service:
-    """The service. One process of the cloud evaluates the alarms and runs their actions."""
+    """The service. One process of the cloud evaluates the alarms and runs their actions; on each
+    node one makes old points coarser."""
     points = Points(parts.telemetry)
-    room = Room(parts.store, parts.clock, points, Across(points, parts.others))
-    watching, actions = Watching(room), Actions(parts)
+    everyone = Everyone(parts.others, parts.copies or Copies(parts.config.home))
+    room = Room(parts.store, parts.clock, points, Across(points, everyone))
+    watching, actions, sweeping = Watching(room), Actions(parts), Background()
+
+    async def start() -> None:
+        if parts.background:
+            sweeping.begin(sweep.forever(room), "cloudwatch-sweep")
 
     async def begin() -> None:
         await watching.begin()
@@ -64,4 +74,12 @@ def build(parts: Parts) -> Service:
         await actions.queue.stop()
 
     operations = {name: partial(function, room) for name, function in OPERATIONS.items()}
-    return Service("cloudwatch", operations, access, begin=begin, cease=cease)
+    return Service(
+        "cloudwatch",
+        operations,
+        access,
+        start=start,
+        stop=sweeping.end,
+        begin=begin,
+        cease=cease,
+    )

@@ -1,13 +1,15 @@
-"""Data points of all nodes: each keeps those it was given, whoever is asked joins the answers."""
+"""Data points of all nodes: each keeps those it was given, and its neighbour a copy; whoever is
+asked joins the answers."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from pileus.services.cloudwatch.points import Metric, Point, Points
-from pileus.telemetry.others import Others
+from pileus.telemetry import Telemetry
+from pileus.telemetry.copies import Source
+from pileus.telemetry.everyone import Everyone
 
 Missing = Mapping[str, str]  # node → why its part is missing
 
@@ -45,11 +47,13 @@ class Held:
 class Across:
     """``points``: this node's. What other nodes ask of them is answered from them, too."""
 
-    def __init__(self, points: Points, others: Others) -> None:
+    def __init__(self, points: Points, everyone: Everyone) -> None:
         self._points = points
-        self._others = others
-        others.offer("cloudwatch.points", self._answer_points)
-        others.offer("cloudwatch.metrics", self._answer_metrics)
+        self._everyone = everyone
+        self._copies: dict[Telemetry, Points] = {}
+        everyone.offer("cloudwatch.points", self._answer_points)
+        everyone.offer("cloudwatch.metrics", self._answer_metrics)
+        everyone.copies.add(Source("cloudwatch", points.fresh, self._take))
 
     async def gather(self, wanted: Iterable[Wanted]) -> Held:
         """The points of all nodes, in order of time."""
@@ -58,53 +62,60 @@ class Across:
             known = spans.get(one.metric, one)
             start, end = min(known.start, one.start), max(known.end, one.end)
             spans[one.metric] = Wanted(one.metric, start, end)
-        asked = list(spans.values())
-        question = [[list(w.metric.told()), w.start, w.end] for w in asked]
-        own, heard = await asyncio.gather(
-            asyncio.to_thread(self._read, asked), self._others.ask("cloudwatch.points", question)
-        )
+        question = [[list(w.metric.told()), w.start, w.end] for w in spans.values()]
+        heard = await self._everyone.ask("cloudwatch.points", question)
+        found: dict[Metric, list[Point]] = {metric: [] for metric in spans}
         for answer in heard.answers.values():
-            for held, rows in zip(own, answer, strict=True):
+            for held, rows in zip(found.values(), answer, strict=True):
                 held.extend(_point(row) for row in rows)
-        if heard.answers:
-            for held in own:
-                held.sort(key=lambda point: point.at)
-        found = {w.metric: points for w, points in zip(asked, own, strict=True)}
+        for held in found.values():
+            held.sort(key=lambda point: point.at)
         return Held(found, heard.missing)
 
     async def metrics(
         self, place: str, namespace: str, name: str, since: int
     ) -> tuple[list[Metric], Missing]:
         """As ``Points.metrics``, of all nodes."""
-        question = [place, namespace, name, since]
-        own, heard = await asyncio.gather(
-            asyncio.to_thread(self._metrics, question),
-            self._others.ask("cloudwatch.metrics", question),
-        )
-        if not heard.answers:
-            return own, heard.missing
-        found = set(own)
-        for answer in heard.answers.values():
-            found.update(Metric.untold(row) for row in answer)
-        order = sorted(found, key=lambda m: m.told())
-        return order, heard.missing
+        heard = await self._everyone.ask("cloudwatch.metrics", [place, namespace, name, since])
+        found = {tuple(row) for answer in heard.answers.values() for row in answer}
+        return [Metric.untold(row) for row in sorted(found)], heard.missing
 
-    def _read(self, wanted: Iterable[Wanted]) -> list[list[Point]]:
-        self._points.flush()
-        return [self._points.read(w.metric, w.start, w.end) for w in wanted]
+    def stores(self) -> Iterator[Points]:
+        """This node's points, and the copies of others' that are kept here."""
+        yield self._points
+        for node in self._everyone.copies.held():
+            yield self._store(node)
 
-    def _metrics(self, question: Any) -> list[Metric]:
-        self._points.flush()
-        return self._points.metrics(*question)
+    # -- whose points are asked for ---------------------------------------------------------
 
-    # -- what other nodes ask ---------------------------------------------------------------
+    def _answer_points(self, node: str, question: Any) -> Any:
+        points = self._store(node)
+        points.flush()
+        return [
+            [_row(point) for point in points.read(Metric.untold(told), start, end)]
+            for told, start, end in question
+        ]
 
-    def _answer_points(self, question: Any) -> Any:
-        wanted = [Wanted(Metric.untold(told), start, end) for told, start, end in question]
-        return [[_row(point) for point in points] for points in self._read(wanted)]
+    def _answer_metrics(self, node: str, question: Any) -> Any:
+        points = self._store(node)
+        points.flush()
+        return [metric.told() for metric in points.metrics(*question)]
 
-    def _answer_metrics(self, question: Any) -> Any:
-        return [metric.told() for metric in self._metrics(question)]
+    def _store(self, node: str) -> Points:
+        if node == self._everyone.others.name:
+            return self._points
+        copy = self._everyone.copies.of(node)
+        assert copy is not None
+        return self._copied(copy)
+
+    def _take(self, store: Telemetry, node: str, rows: list[Any]) -> None:
+        self._copied(store).take(rows)
+
+    def _copied(self, store: Telemetry) -> Points:
+        held = self._copies.get(store)
+        if held is None:
+            held = self._copies[store] = Points(store)
+        return held
 
 
 def _row(p: Point) -> list[Any]:

@@ -8,6 +8,7 @@ several and they are known, for percentiles.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ DAY_S = 86_400
 # of a second for 3 hours, of a minute for 15 days, of 5 minutes for 63, of an hour for 455.
 AGES = ((3 * 3600, 60), (15 * DAY_S, 300), (63 * DAY_S, 3600))
 KEPT_S = 455 * DAY_S
+COPIED_S, COPIED_ROWS = 2 * 3600, 5000
 VALUES_MAX = 1000  # of a merged row
 
 
@@ -125,11 +127,7 @@ class Points:
             " AND at>=? AND at<? ORDER BY at",
             [*metric.told(), start, end],
         )
-        return [
-            Point(r[0], r[1], r[2], r[3], r[4], r[5], r[6], None if r[7] is None else _pairs(r[7]))
-            for r in rows
-            if not unit or r[6] == unit
-        ]
+        return [_point(r) for r in rows if not unit or r[6] == unit]
 
     def metrics(
         self, place: str, namespace: str = "", name: str = "", since: int = 0
@@ -141,6 +139,24 @@ class Points:
             [place, since, namespace, namespace, name, name],
         )
         return [Metric(r[0], r[1], r[2], _dimensions(r[3])) for r in rows]
+
+    def fresh(self, mark: int) -> tuple[list[Any], int]:
+        """Points after the row ``mark``, of the last hours (older ones are merged ones), and how
+        far they go. Blocking."""
+        self.flush()
+        top = int(self._telemetry.query("SELECT coalesce(max(rowid), 0) FROM cw_points")[0][0])
+        since = int(time.time()) - COPIED_S
+        rows = self._telemetry.query(
+            "SELECT p.rowid, m.place, m.namespace, m.name, m.dimensions, p.at, p.span, p.count,"
+            " p.sum, p.least, p.most, p.unit, p.vals FROM cw_points p JOIN cw_metrics m"
+            " ON m.id=p.metric WHERE p.rowid>? AND p.rowid<=? AND p.at>=? ORDER BY p.rowid LIMIT ?",
+            (mark, top, since, COPIED_ROWS),
+        )
+        return [row[1:] for row in rows], rows[-1][0] if len(rows) == COPIED_ROWS else top
+
+    def take(self, rows: Iterable[Any]) -> None:
+        """Queue points of another node's store."""
+        self.put([(Metric.untold(row[:4]), _point(row[4:])) for row in rows])
 
     def flush(self) -> None:
         """Before reading: what this process put is committed, and there are tables."""
@@ -196,6 +212,10 @@ def _merge(c: sqlite3.Connection, before: int, span: int) -> None:
 def _forget(c: sqlite3.Connection, before: int) -> None:
     c.execute("DELETE FROM cw_points WHERE at<?", (before,))
     c.execute("DELETE FROM cw_metrics WHERE seen<?", (before,))
+
+
+def _point(r: Sequence[Any]) -> Point:
+    return Point(r[0], r[1], r[2], r[3], r[4], r[5], r[6], None if r[7] is None else _pairs(r[7]))
 
 
 def _points(rows: Iterable[Any]) -> list[Point]:

@@ -1,4 +1,4 @@
-"""The work that one process of the cloud does: evaluate alarms, forget old points and history.
+"""The work that one process of the cloud does: evaluate alarms, forget old history.
 
 Every minute all alarms are evaluated, those of periods below a minute every ten seconds, and all of
 them soon after one was changed. Only a change of state writes anything.
@@ -144,7 +144,6 @@ class Watching:
 
     async def _sweep(self) -> None:
         now_s = self._room.now_s()
-        await asyncio.to_thread(self._room.points.sweep, int(now_s))
         before = int((now_s - HISTORY_KEPT_S) * 1000).to_bytes(8, "big")
         prefix = keys.table_prefix(rows.HISTORY)
         found = self._room.store.range(prefix, keys.after_prefix(prefix), 100_000)

@@ -13,6 +13,8 @@ from pileus.services.logs.access import access
 from pileus.services.logs.across import Across
 from pileus.services.logs.events import Events
 from pileus.services.logs.room import Room
+from pileus.telemetry.copies import Copies
+from pileus.telemetry.everyone import Everyone
 
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateLogGroup": groups.create_log_group,
@@ -41,7 +43,8 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
 def build(parts: Parts) -> Service:
     """The service; its sweep runs in the process that does the background work."""
     events = Events(parts.telemetry, parts.others.number)
-    room = Room(parts.store, parts.clock, events, Across(events, parts.others))
+    copies = parts.copies or Copies(parts.config.home)
+    room = Room(parts.store, parts.clock, events, Across(events, Everyone(parts.others, copies)))
     background = Background()
 
     async def start() -> None:

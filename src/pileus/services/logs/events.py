@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pileus.telemetry import Telemetry
 
@@ -27,6 +27,10 @@ CREATE TABLE IF NOT EXISTS log_streams(
 CREATE INDEX IF NOT EXISTS log_streams_group ON log_streams(grp)
 """
 INSERT = "INSERT INTO log_events(grp, stream, ts, ingested, message) VALUES(?,?,?,?,?)"
+COPY = (
+    "INSERT OR IGNORE INTO log_events(id, grp, stream, ts, ingested, message) VALUES(?,?,?,?,?,?)"
+)
+COPIED_MAX, PIECE_BYTES = 200_000, 1024 * 1024
 UPSERT = """INSERT INTO log_streams VALUES(?,?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET
   first_ts=min(first_ts, excluded.first_ts), last_ts=max(last_ts, excluded.last_ts),
   ingested=max(ingested, excluded.ingested), bytes=bytes+excluded.bytes"""
@@ -132,6 +136,45 @@ class Events:
         """Streams with events here."""
         rows = self._telemetry.query("SELECT id FROM log_streams WHERE grp=?", (group,))
         return [row[0] for row in rows]
+
+    # -- copies on another node ------------------------------------------------------------
+
+    def fresh(self, mark: int) -> tuple[list[Any], int]:
+        """Rows after the row ``mark``, at most a megabyte, and the last one's number. Who has
+        none begins with the newest ``COPIED_MAX``. Blocking."""
+        self._telemetry.flush()
+        if not mark:
+            top = self._telemetry.query("SELECT coalesce(max(id), 0) FROM log_events")[0][0]
+            mark = max(0, top - COPIED_MAX)
+        rows = self._telemetry.query(
+            "SELECT id, grp, stream, ts, ingested, message FROM log_events WHERE id>?"
+            " ORDER BY id LIMIT ?",
+            (mark, SWEEP_ROWS),
+        )
+        size = taken = 0
+        while taken < len(rows) and size < PIECE_BYTES:
+            size += len(rows[taken][5]) + 64
+            taken += 1
+        return rows[:taken], rows[taken - 1][0] if taken else mark
+
+    def take(self, rows: Sequence[Any]) -> None:
+        """Queue rows of another node's store, as they are."""
+        streams: dict[tuple[int, int], list[Any]] = {}
+        for row in rows:
+            streams.setdefault((row[2], row[1]), []).append(row)
+        facts = [
+            (
+                *(*key, min(r[3] for r in of), max(r[3] for r in of), max(r[4] for r in of)),
+                sum(len(r[5]) + 26 for r in of),
+            )
+            for key, of in streams.items()
+        ]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(COPY, rows)
+            connection.executemany(UPSERT, facts)
+
+        self._telemetry.post(write, 2 * sum(len(row[5]) + 64 for row in rows))
 
     # -- removal ----------------------------------------------------------------------------
 

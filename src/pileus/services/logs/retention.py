@@ -14,6 +14,7 @@ import orjson
 from pileus.errors import Unavailable
 from pileus.services.call import Call
 from pileus.services.logs import rows
+from pileus.services.logs.events import Events
 from pileus.services.logs.put import DAY_MS
 from pileus.services.logs.room import Room
 from pileus.state import keys
@@ -55,31 +56,36 @@ async def sweep_forever(room: Room) -> None:
 
 
 async def sweep(room: Room) -> None:
-    """Remove events past their group's retention, and what deleted groups left behind."""
-    now_ms = room.clock.now_ms()
-    stored = set(await asyncio.to_thread(room.events.bytes_by_group))
-    # Groups are read after the stored ids: a group made meanwhile is not taken for a deleted one.
-    retention = _retentions(room)
-    for group, days in retention.items():
-        before = now_ms - days * DAY_MS if days else 0
-        if days:
-            await asyncio.to_thread(room.events.drop_before, group, before)
-    for group in stored & set(retention):
-        await _drop_unnamed(room, group)
-    for group in stored - set(retention):
-        await asyncio.to_thread(room.events.drop_group, group)
+    """Remove events past their group's retention, and what deleted groups left behind: this node's
+    and the copies it keeps of others'."""
+    for events in await asyncio.to_thread(lambda: list(room.across.stores())):
+        await _sweep_store(room, events)
     await _drop_orphan_streams(room)
 
 
-async def _drop_unnamed(room: Room, group: int) -> None:
+async def _sweep_store(room: Room, events: Events) -> None:
+    now_ms = room.clock.now_ms()
+    stored = set(await asyncio.to_thread(events.bytes_by_group))
+    # Groups are read after the stored ids: a group made meanwhile is not taken for a deleted one.
+    retention = _retentions(room)
+    for group, days in retention.items():
+        if days:
+            await asyncio.to_thread(events.drop_before, group, now_ms - days * DAY_MS)
+    for group in stored & set(retention):
+        await _drop_unnamed(room, events, group)
+    for group in stored - set(retention):
+        await asyncio.to_thread(events.drop_group, group)
+
+
+async def _drop_unnamed(room: Room, events: Events, group: int) -> None:
     """Events of streams that were deleted through another node. Stored ids are read first: a
     stream made meanwhile is not taken for a deleted one."""
-    stored = await asyncio.to_thread(room.events.streams, group)
+    stored = await asyncio.to_thread(events.streams, group)
     start, end = rows.span("logstreams", str(group), "", "")
     named = {orjson.loads(row.value)["id"] for row in room.store.range(start, end, 1_000_000)}
     for stream in stored:
         if stream not in named:
-            room.events.drop_stream(stream)
+            events.drop_stream(stream)
 
 
 def _retentions(room: Room) -> dict[int, int | None]:

@@ -16,7 +16,24 @@ class Tablets extends Page {
 
   async load() {
     this.told = await this.client.rest("pileus", "GET", "/_pileus/tablets", { query: [["sizes", "1"]] });
+    this.kept = await this.keepers();
     await this.tables.again();
+  }
+
+  // Which nodes hold the rows, and which one leads their log; nothing on one machine, or for who may not know.
+  async keepers() {
+    try {
+      const { nodes } = await this.client.rest("pileus", "GET", "/_pileus/nodes");
+      return nodes.filter((n) => n.state !== "joining");
+    } catch (error) {
+      if (error.status === 403 || error.status === 404) return [];
+      throw error;
+    }
+  }
+
+  places() {
+    const state = (n) => (n.health === "down" ? " (down)" : n.roles.includes("log-leader") ? " (leads the log)" : "");
+    return this.kept.map((n, at) => html`${at ? ", " : ""}<a href="#/nodes/${n.name}">${n.name}</a>${state(n)}`);
   }
 
   head() {
@@ -28,7 +45,7 @@ class Tablets extends Page {
     const counted = tablets.every((t) => t.bytes !== null);
     const all = counted ? tablets.reduce((sum, t) => sum + t.bytes, 0) : null;
     return html`
-      ${facts([["Tablets", number(tablets.length)], ["Shards", new Set(tablets.map((t) => t.shard)).size], ["Version of the map", epoch], ["Rows", counted ? number(tablets.reduce((sum, t) => sum + t.rows, 0)) : "too many to count now"], ["Bytes", all === null ? "" : bytes(all)]])}
+      ${facts([["Tablets", number(tablets.length)], ["Shards", new Set(tablets.map((t) => t.shard)).size], ["Version of the map", epoch], ["Rows", counted ? number(tablets.reduce((sum, t) => sum + t.rows, 0)) : "too many to count now"], ["Bytes", all === null ? "" : bytes(all)], ["Kept on", this.kept.length ? this.places() : "", true]])}
       <section><h2>Map</h2>
       ${grid("Tablets", [
         { label: "Tablet", cell: (t) => `#${t.id}` },
