@@ -34,6 +34,7 @@ from pileus.supervisor import (
 )
 
 HEALTHY_SECONDS_MAX = 30.0
+LATE_MS = 10_000  # lines may come a little late, and nodes' clocks differ
 DEGRADED_SECONDS_MAX = 20.0  # nodes that start together find each other within that
 CURRENT_SECONDS_MAX = 600.0  # a new node may have much to fetch
 PORTS = ("port", "edge_port", "edge_tls_port")
@@ -255,6 +256,11 @@ def _lives(pid: int) -> bool:
     return True
 
 
+def _print_line(event: dict[str, Any]) -> None:
+    moment = time.strftime("%H:%M:%S", time.localtime(event["timestamp"] / 1000))
+    click.echo(f"{click.style(moment, dim=True)} {event['message'].rstrip()}")
+
+
 def print_logs(client: Any, name: str, follow: bool, since: str) -> None:
     """Lines of a function's or a group's log, oldest first; ``since`` as ``90s``, ``15m``, ``2h``,
     ``3d``."""
@@ -263,19 +269,22 @@ def print_logs(client: Any, name: str, follow: bool, since: str) -> None:
         raise ValueError(f"--since {since!r} is not a number with s, m, h or d")
     span = int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
     group = name if name.startswith("/") else f"/aws/lambda/{name}"
-    start, seen = int((time.time() - span) * 1000), set[str]()
+    start, seen, without = int((time.time() - span) * 1000), set[str](), ""
     logs = client("logs")
     while True:
         try:
             pages = logs.get_paginator("filter_log_events").paginate(
                 logGroupName=group, startTime=start
             )
-            for event in (e for page in pages for e in page["events"]):
-                if event["eventId"] not in seen:
+            for page in pages:
+                missing = page["ResponseMetadata"]["HTTPHeaders"].get("x-pileus-missing", "")
+                if missing and missing != without:
+                    click.secho(f"without the lines of {missing}", fg="yellow", err=True)
+                without = missing
+                for event in (e for e in page["events"] if e["eventId"] not in seen):
                     seen.add(event["eventId"])
-                    start = max(start, event["timestamp"] - 5000)
-                    moment = time.strftime("%H:%M:%S", time.localtime(event["timestamp"] / 1000))
-                    click.echo(f"{click.style(moment, dim=True)} {event['message'].rstrip()}")
+                    start = max(start, event["timestamp"] - LATE_MS)
+                    _print_line(event)
         except logs.exceptions.ResourceNotFoundException:
             if not follow:
                 raise Unavailable(
