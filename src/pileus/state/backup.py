@@ -2,7 +2,8 @@
 
 A backup is a directory: ``checkpoints/``, ``log/`` (segments), ``blobs/``, ``manifest.json``. Each
 run adds what is new; the manifest is written last, so a run that dies has changed nothing. Restore
-goes to any second between the oldest checkpoint and the last run.
+goes to any second between the oldest checkpoint and the last run. Where shards are several, the
+others lie in ``shards/N``, and ``shards.json`` says up to which time all of them are there.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from pileus.state import entry as codec
 from pileus.state.database import PAGE_BYTES, Rows, connect_reader
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
+from pileus.state.shard import home_of, homes
 from pileus.state.verify import NOTHING, Say, blob_path, named_blobs
 from pileus.state.versions import RuleBook, history
 
 CHECKPOINT_ENTRIES = 1_000_000
 Bring = Callable[[Path, list[str]], None]
 KEPT_HERE: Bring = lambda home, digests: None  # noqa: E731
+SHARDS = "shards.json"  # beside the manifest, where shards are several: how many, up to when
 KEPT_FILES = ("credentials.json", "pileus.toml", "root.key")
 
 
@@ -57,6 +60,33 @@ def backup(home: Path, target: Path, say: Say = NOTHING, bring: Bring = KEPT_HER
     """Bring the backup in ``target`` up to the state of ``home`` (which may be in use).
     ``Unavailable`` when ``target`` holds another history. ``bring(home, digests)`` fetches blobs
     that other nodes keep."""
+    places = homes(home)
+    targets = [target / place.relative_to(home) for place in places]
+    made = [_copy_state(place, to, say) for place, to in zip(places, targets, strict=True)]
+    # Entries up to here are what a restore of all shards may use: what follows from one of them
+    # in another shard carries no earlier time.
+    cut_ms = max(checkpoint.position(place / "state.db")[1] for place in places)
+    added = [_extend(place, to, say) for place, to in zip(places, targets, strict=True)]
+    result = added[0]
+    result.entries = sum(one.entries for one in added)
+    result.checkpoint = any(made)
+    if len(places) > 1:
+        told = {"shards": len(places), "cut_ms": cut_ms}
+        groups.write_synced(target / SHARDS, json.dumps(told).encode())
+    say("adding blobs")
+    bring(home, _elsewhere(home, target))
+    result.blobs = _copy_blobs(home / "blobs", target / "blobs")
+    for name in KEPT_FILES:
+        if (home / name).exists():
+            groups.write_synced(target / name, (home / name).read_bytes())
+            (target / name).chmod(0o600)
+    for place, to, one in zip(places, targets, added, strict=True):
+        backups.note(place, to, one.last, int(time.time()))
+    return result
+
+
+def _copy_state(home: Path, target: Path, say: Say) -> bool:
+    """One shard's checkpoint, where one is due; answers whether it was."""
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = _manifest(target)
     kept = checkpoint.every(target / "checkpoints")
@@ -68,26 +98,26 @@ def backup(home: Path, target: Path, say: Say = NOTHING, bring: Bring = KEPT_HER
         ahead = checkpoint.position(home / "state.db")[0] - kept[-1].sequence if kept else 0
         # A later release may not know the rules before a switch: let it begin behind it.
         switched = history(Rows(connection))
-        before_switch = bool(kept and switched) and kept[-1].sequence < switched[-1][1]
-        made = not kept or before_switch or ahead > CHECKPOINT_ENTRIES
-        if made:
-            say("copying the state")
-            kept.append(checkpoint.take(home / "state.db", target / "checkpoints"))
-        start = before.last or kept[-1].sequence
-        say(f"adding the log from entry {start + 1}")
-        result = _add_log(home, target, connection, before, start)
-        result.checkpoint = made
     finally:
         connection.close()
-    say("adding blobs")
-    bring(home, _elsewhere(home, target))
-    result.blobs = _copy_blobs(home / "blobs", target / "blobs")
-    for name in KEPT_FILES:
-        if (home / name).exists():
-            groups.write_synced(target / name, (home / name).read_bytes())
-            (target / name).chmod(0o600)
-    backups.note(home, target, result.last, int(time.time()))
-    return result
+    before_switch = bool(kept and switched) and kept[-1].sequence < switched[-1][1]
+    made = not kept or before_switch or ahead > CHECKPOINT_ENTRIES
+    if made:
+        say("copying the state")
+        checkpoint.take(home / "state.db", target / "checkpoints")
+    return made
+
+
+def _extend(home: Path, target: Path, say: Say) -> Backup:
+    """One shard's log since the last run."""
+    before = _manifest(target)
+    start = before.last or checkpoint.every(target / "checkpoints")[-1].sequence
+    say(f"adding the log from entry {start + 1}")
+    connection = connect_reader(home / "state.db")
+    try:
+        return _add_log(home, target, connection, before, start)
+    finally:
+        connection.close()
 
 
 def _add_log(
@@ -143,11 +173,7 @@ def _manifest(target: Path) -> Manifest:
 
 def _elsewhere(home: Path, target: Path) -> list[str]:
     """Blobs that rows name and neither this home nor the backup has."""
-    connection = connect_reader(home / "state.db")
-    try:
-        named = named_blobs(connection)
-    finally:
-        connection.close()
+    named = set().union(*(_named(place / "state.db") for place in homes(home)))
     places = (home / "blobs", target / "blobs")
     return sorted(d for d in named if not any(blob_path(p, d).exists() for p in places))
 
@@ -191,8 +217,52 @@ def restore(
     ``Unavailable`` when the backup does not reach that time or a blob is missing or damaged."""
     if (home / "state.db").exists():
         raise Unavailable(f"{home} holds a cloud already", "restore into an empty --home")
+    file = source / SHARDS
+    several = json.loads(file.read_text()) if file.exists() else {"shards": 1}
+    limit = _manifest(source).log_ms if until_ms is None else until_ms
+    if "cut_ms" in several:
+        limit = several["cut_ms"] if until_ms is None else min(until_ms, several["cut_ms"])
+    made = [
+        _restore_log(home_of(source, n), home_of(home, n), rules, limit, say)
+        for n in range(several["shards"])
+    ]
+    result = made[0]
+    result.entries = sum(one.entries for one in made)
+    say("copying blobs")
+    states = [home_of(home, n) / "restoring.db" for n in range(several["shards"])]
+    digests = set().union(*map(_named, states))
+    result.blobs = _bring_blobs(source / "blobs", home / "blobs", digests)
+    for name in KEPT_FILES:
+        if (source / name).exists():
+            groups.write_synced(home / name, (source / name).read_bytes())
+            (home / name).chmod(0o600)
+    for state in reversed(states):  # shard 0's last: until then this home holds no cloud
+        _name_state(state)
+    return result
+
+
+def _named(state: Path) -> set[str]:
+    connection = connect_reader(state)
+    try:
+        return named_blobs(connection)
+    finally:
+        connection.close()
+
+
+def _name_state(state: Path) -> None:
+    for leftover in ("restoring.db-wal", "restoring.db-shm"):
+        (state.parent / leftover).unlink(missing_ok=True)
+    with open(state, "rb+") as file:
+        os.fsync(file.fileno())
+    state.rename(state.parent / "state.db")
+    groups.sync_directory(state.parent)
+
+
+def _restore_log(
+    source: Path, home: Path, rules: Mapping[str, Rule] | RuleBook, limit: int, say: Say
+) -> Backup:
+    """One shard, as ``restoring.db``."""
     end = _manifest(source)
-    limit = end.log_ms if until_ms is None else until_ms
     bases = [c for c in checkpoint.every(source / "checkpoints") if c.log_ms <= limit]
     if not end.last or not bases:
         raise Unavailable(
@@ -211,23 +281,7 @@ def restore(
     record = base.path.with_suffix(".json")
     _copy_synced(record, kept / record.name)
     say(f"replaying the log from entry {base.sequence + 1}")
-    result = _replay(source, state, rules, base.sequence, end.last, limit)
-    say("copying blobs")
-    connection = connect_reader(state)
-    digests = named_blobs(connection)
-    connection.close()
-    result.blobs = _bring_blobs(source / "blobs", home / "blobs", digests)
-    for name in KEPT_FILES:
-        if (source / name).exists():
-            groups.write_synced(home / name, (source / name).read_bytes())
-            (home / name).chmod(0o600)
-    for leftover in ("restoring.db-wal", "restoring.db-shm"):
-        (home / leftover).unlink(missing_ok=True)
-    with open(state, "rb+") as file:
-        os.fsync(file.fileno())
-    state.rename(home / "state.db")  # last: until now this home holds no cloud
-    groups.sync_directory(home)
-    return result
+    return _replay(source, state, rules, base.sequence, end.last, limit)
 
 
 def _replay(

@@ -4,28 +4,25 @@ blobs."""
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apsw
 
-from pileus.errors import AwsError, Unavailable
-from pileus.state import backups, checkpoint, groups, marks
+from pileus.engine import WriterLog
+from pileus.errors import AwsError, Conflict, Unavailable
+from pileus.state import backups, owned
 from pileus.state.collect import Collector
-from pileus.state.database import STATE_FILE, Rows, connect_reader
+from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.durable import Durable
+from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from pileus.state.tablets import Tablet
+from pileus.state.upkeep import CHECKPOINT_ENTRIES, JOURNAL_ENTRIES, TRIM_ENTRIES, Pace, Upkeep
 
 log = logging.getLogger("pileus.state.housekeeping")
 TURN_S = 5.0
 COLLECT_TURNS = 120
-TRIM_ENTRIES = 10_000
-JOURNAL_ENTRIES = 10_000
-CHECKPOINT_ENTRIES = 1_000_000
-ARCHIVE_BYTES_MIN = 256 * 1024**2
 TABLET_BYTES_MAX = 2 * 1024**3
 ROW_OVERHEAD_BYTES = 24
 
@@ -50,14 +47,11 @@ class Housekeeping:
         self._blobs = blobs
         self._clock = clock
         self._collector = Collector(store, blobs, clock)
-        self._trim_entries = trim_entries
-        self._journal_entries = journal_entries
-        self._trimmed = 0
-        self._checkpoint_entries = checkpoint_entries
         self._tablet_bytes_max = tablet_bytes_max
-        self._patience_s = patience_s
-        self._state = store.home / STATE_FILE
-        self._measured = store.replica.written_bytes
+        pace = Pace(trim_entries, journal_entries, checkpoint_entries, patience_s)
+        self._logs = _upkeep(store, clock, pace)
+        self._measured = self._written
+        self._moves_at = -1
         self._task: asyncio.Task[None] | None = None
         self._durable = Durable(store, clock) if store.node else None
 
@@ -76,7 +70,7 @@ class Housekeeping:
             turn += 1
             try:
                 await self.turn(collect=turn % COLLECT_TURNS == 0)
-            except (OSError, apsw.Error, Unavailable, AwsError) as e:
+            except (OSError, apsw.Error, Unavailable, AwsError, Conflict) as e:
                 log.error("housekeeping will try again: %s", e)
 
     async def turn(self, collect: bool = True) -> None:
@@ -87,104 +81,33 @@ class Housekeeping:
         await self.trim()  # first: what is trimmed need not be copied
         await self.checkpoint()
         await self.split()
+        if isinstance(self._store, ShardedStore):
+            await self._store.crossing.sweep()
+            await self.move()
         if collect:
             await self._collector.sweep()
             await asyncio.to_thread(self._blobs.sweep)
 
     async def mark(self) -> bool:
-        """Append the running hash of the last ten-thousandth entry, unless the log has it."""
-        args = await asyncio.to_thread(self._due)
-        if args is not None:
-            node = [self._store.node] if self._store.node else []
-            await self._store.submit(marks.RULE, args + node)
-        return args is not None
-
-    def _due(self) -> list[Any] | None:
-        connection = connect_reader(self._state)
-        try:
-            rows = Rows(connection)
-            if self._store.node:
-                return marks.due_vote(connection, rows, self._store.node)
-            return marks.due(connection, rows.value(marks.LAST))
-        finally:
-            connection.close()
-
-    # -- log ---------------------------------------------------------------------------------
+        """Append the running hash of each log's last ten-thousandth entry, unless it is there."""
+        return any([await one.mark() for one in self._logs])
 
     async def trim(self) -> int:
-        """Archive all but the end of the journal, unless a checkpoint stands for it, then drop it;
-        answers the last entry dropped now (0: nothing was due)."""
-        below = self._store.replica.applied - self._journal_entries
-        last = await asyncio.to_thread(self._archive, below)
-        if last:
-            await self._store.log.trim(last + 1)  # type: ignore[union-attr]
-            self._trimmed = last
-        return last
-
-    def _archive(self, below: int) -> int:
-        """Make sure the journal is not needed below ``below``, when enough of it is there; answers
-        the last entry of the last whole group."""
-        archive = self._store.home / "archive"
-        connection = connect_reader(self._state)
-        try:
-            last = self._last_whole(connection, below)
-            if not last:
-                return 0
-            needless = self._needless()
-            groups.forget(archive, needless)
-            found = groups.segments(archive)
-            done = max(found[-1].last if found else 0, needless)
-            wanted = itertools.takewhile(lambda g: g.last <= last, groups.journal(connection, done))
-            groups.write(archive, wanted)
-            return last
-        finally:
-            connection.close()
-
-    def _last_whole(self, connection: apsw.Connection, below: int) -> int:
-        """The last entry of the last group that ends below ``below``; 0 when too few do."""
-        found: Any = connection.execute(
-            "SELECT last, (SELECT first FROM log WHERE first > ? AND length(entries) > 0"
-            " ORDER BY first LIMIT 1) FROM log"
-            " WHERE first < ? AND last < ? ORDER BY first DESC LIMIT 1",
-            (self._trimmed, below, below),
-        ).fetchall()
-        last, oldest = found[0] if found else (0, None)
-        return int(last) if oldest and below - oldest >= self._trim_entries else 0
-
-    def _needless(self) -> int:
-        """The entry up to which nobody needs the log: the checkpoint stands for it and every backup
-        has it. 0 without a checkpoint."""
-        found = checkpoint.every(self._store.home / "checkpoints")
-        if not found:
-            return 0
-        oldest, now_s = found[0].sequence, self._clock.now_ms() // 1000
-        waited = backups.waited_for(self._store.home, now_s, oldest, self._patience_s)
-        return min(oldest, waited)
+        """Archive all but the end of each journal, unless a checkpoint stands for it, then drop it;
+        answers the last entry of one dropped now (0: nothing was due)."""
+        return max([await one.trim() for one in self._logs])
 
     async def checkpoint(self) -> None:
-        """Copy the state when enough was written since the last copy, then let go of what that
+        """Copy each state when enough was written since its last copy, then let go of what that
         copy stands for: older copies, and archived segments that no backup waits for."""
-        directory, archive = self._store.home / "checkpoints", self._store.home / "archive"
-        if await asyncio.to_thread(self._checkpoint_due, directory, archive):
-            await asyncio.to_thread(checkpoint.take, self._state, directory)
-            await asyncio.to_thread(checkpoint.forget_old, directory)
-            await asyncio.to_thread(lambda: groups.forget(archive, self._needless()))
-
-    def _checkpoint_due(self, directory: Path, archive: Path) -> bool:
-        """After a number of entries, or when the archive has outgrown the state: then a copy takes
-        less room than what it replaces."""
-        found = checkpoint.every(directory)
-        behind = self._store.replica.applied - (found[-1].sequence if found else 0)
-        if behind >= self._checkpoint_entries:
-            return True
-        archived = sum(s.path.stat().st_size for s in groups.segments(archive))
-        return archived > max(self._state.stat().st_size, ARCHIVE_BYTES_MIN)
+        for one in self._logs:
+            await one.checkpoint()
 
     # -- tablets -------------------------------------------------------------------------------
 
     async def split(self) -> int:
         """Split tablets that have outgrown the limit; answers how many."""
-        written = self._store.replica.written_bytes
+        written = self._written
         if written - self._measured < self._tablet_bytes_max // 4:
             return 0
         self._measured = written
@@ -196,9 +119,36 @@ class Housekeeping:
                 count += 1
         return count
 
+    @property
+    def _written(self) -> int:
+        return sum(one.replica.written_bytes for one in self._logs)
+
+    async def move(self) -> int:
+        """Go on with the moves that are planned; where there is none and a shard holds a tablet's
+        worth more than another, let a tablet go there. Answers how many went."""
+        assert isinstance(self._store, ShardedStore)
+        if not self._store.mover.plans and self._moves_at != self._written:
+            self._moves_at = self._written
+            sizes = await asyncio.to_thread(self._all_bytes)
+            wanted = evened(sizes, len(self._logs), self._tablet_bytes_max)
+            if wanted is not None:
+                await self._store.mover.assign(wanted[0].start, wanted[0].end, wanted[1])
+                return 1
+        return await self._store.mover.advance()
+
+    def _all_bytes(self) -> list[tuple[Tablet, int]]:
+        found = []
+        for tablet in self._store.tablets.tablets:
+            connection = connect_reader(self._logs[tablet.shard].home / STATE_FILE)
+            try:
+                found.append((tablet, self._bytes(connection, tablet)))
+            finally:
+                connection.close()
+        return found
+
     def _middle(self, tablet: Tablet) -> bytes:
         """The key that halves a tablet's bytes; b"" when it is small enough."""
-        connection = connect_reader(self._state)
+        connection = connect_reader(self._logs[tablet.shard].home / STATE_FILE)
         try:
             total = self._bytes(connection, tablet)
             if total <= self._tablet_bytes_max:
@@ -226,3 +176,38 @@ class Housekeeping:
             (ROW_OVERHEAD_BYTES, tablet.start, tablet.end or b"\xff" * 64),
         ).fetchall()
         return int(found[0][0] or 0)
+
+
+def _upkeep(store: Store, clock: Any, pace: Pace) -> list[Upkeep]:
+    """One for each shard, shard 0's first."""
+    log = cast(WriterLog, store.log)
+    found = [Upkeep(store.home, store.replica, log, store.submit, clock, pace, store.node)]
+    if isinstance(store, ShardedStore):
+        for shard in store.shards[1:]:
+            assert shard.replica is not None
+            log = cast(WriterLog, shard.log)
+            home, replica = shard.home, shard.replica
+            found.append(Upkeep(home, replica, log, shard.ask, clock, pace, store.node))
+    return found
+
+
+def evened(
+    sizes: list[tuple[Tablet, int]], shards: int, more_bytes: int
+) -> tuple[Tablet, int] | None:
+    """The tablet that should go from the fullest shard to the emptiest, and which that is; None
+    where they differ by less than ``more_bytes``, or no tablet would make it better."""
+    held = [0] * shards
+    for tablet, size in sizes:
+        held[tablet.shard] += size
+    fullest, emptiest = held.index(max(held)), held.index(min(held))
+    apart = held[fullest] - held[emptiest]
+    if apart < more_bytes:
+        return None
+    fit = [
+        (size, tablet)
+        for tablet, size in sizes
+        if tablet.shard == fullest
+        and 0 < size < apart
+        and not owned.holds_local(tablet[0], tablet.end)
+    ]
+    return (max(fit)[1], emptiest) if fit else None

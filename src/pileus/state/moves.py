@@ -15,7 +15,7 @@ import msgspec
 
 from pileus.errors import AwsError, Conflict
 from pileus.state import keys, owned, tablets
-from pileus.state.owned import ARRIVING, FROZEN, INFINITE, LEAVING, LOCAL, SERVING, Range
+from pileus.state.owned import ARRIVING, FROZEN, INFINITE, LEAVING, SERVING, Range
 from pileus.state.sharding import ShardTx
 from pileus.state.tx import Reader, Tx
 
@@ -74,10 +74,9 @@ def plan(tx: Tx, args: dict[str, Any]) -> list[Any]:
     ``[start, end, source, target]``. ``AwsError`` InvalidMove where it cannot."""
     start, target = args["start"], args["target"]
     tablet = tablets.load(tx).locate(start)
-    top = tablet.end or INFINITE
     if tablet.start != start or not 0 <= target < tablets.shards(tx):
         raise AwsError("InvalidMove", "no tablet begins at this key, or there is no such shard")
-    if any(start < keys.after_prefix(p) and p < top for p in LOCAL):
+    if owned.holds_local(start, tablet.end):
         raise AwsError("InvalidMove", "the tablet holds rows of the shard itself: split it first")
     if tx.row(moving_key(start)) is not None or tablet.shard == target:
         raise AwsError("InvalidMove", "it is there, or on its way")

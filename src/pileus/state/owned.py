@@ -72,6 +72,12 @@ class Owned:
                 at = found.end
 
 
+def holds_local(start: bytes, end: bytes) -> bool:
+    """Whether a range (``end`` b"": no end) holds tables every shard has of its own."""
+    top = end or INFINITE
+    return any(start < keys.after_prefix(p) and p < top for p in LOCAL)
+
+
 def load(reader: Reader) -> Owned:
     """What the shard's own rows say."""
     rows = reader.range(OWN, keys.after_prefix(OWN), RANGES_MAX)

@@ -11,13 +11,21 @@ from pileus.engine import Clock, WriterLog
 from pileus.engine.embedded.front import FrontLog
 from pileus.state import entry as codec
 from pileus.state import versions
-from pileus.state.database import Rows
+from pileus.state.database import STATE_FILE, Rows
 from pileus.state.replica import SqliteReplica
 
 
 def home_of(home: Path, number: int) -> Path:
     """Where a shard's files lie: shard 0's in the home itself."""
     return home / "shards" / str(number) if number else home
+
+
+def homes(home: Path) -> list[Path]:
+    """Where the shards' files lie, shard 0 first: as many as there are."""
+    found = [home]
+    while (home_of(home, len(found)) / STATE_FILE).exists():
+        found.append(home_of(home, len(found)))
+    return found
 
 
 @dataclass

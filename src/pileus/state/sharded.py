@@ -6,7 +6,8 @@ DESIGN.md has the page on isolation, time-outs and what readers see.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,19 +23,19 @@ from pileus.state import moves, owned, tablets, versions
 from pileus.state.crossing import LOCK_S, Crossing, Ended
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
-from pileus.state.footprint import Footprint, Recorder, Segment, Trial, shard_of
+from pileus.state.footprint import Footprint, Recorder, Trial
 from pileus.state.moving import Mover
-from pileus.state.overlay import Overlay
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import STATE_RULES, Rule
 from pileus.state.shard import Shard, home_of
+from pileus.state.sharded_reader import ShardedReader
 from pileus.state.store import ATTEMPTS_MAX, Store, plain
 from pileus.state.turn import TurnRows
 from pileus.state.tx import Row
 from pileus.state.versions import RuleBook
 
 T = TypeVar("T")
-MOMENTS_MAX = 1000
+MOVE_S = 1.0
 Layout = Sequence[tuple[bytes, int]]
 WHOLE_IN_0: Layout = ((b"", 0),)
 NO_RULES = RuleBook({})
@@ -72,7 +73,8 @@ class ShardedStore(Store):
         known = tablets.shards(self._reader)
         if self._count > known:
             wanted = {"shards": self._count, "tablets": [list(t) for t in self._layout]}
-            await first.ask("tablet.layout", wanted)
+            epoch = self.tablets.epoch
+            codec.open_verdict(await first.submit("tablet.layout", wanted, epoch=epoch))
         for number in range(1, tablets.shards(self._reader)):
             self.shards.append(await self._open_shard(number))
             await self._found(self.shards[-1])
@@ -102,21 +104,21 @@ class ShardedStore(Store):
 
     async def _found(self, shard: Shard) -> None:
         """Tell a shard which it is and what is its own; put this release's rules in force."""
+        if versions.in_force(shard.rows) < self._book.version:
+            await versions.settle_shard(shard, self._book)  # the first entry: none is older
         if owned.number(shard.rows) is None:
             mine = [[t.start, t.end] for t in self.tablets.tablets if t.shard == shard.number]
             await shard.ask("shard.found", {"shard": shard.number, "ranges": mine})
-        if versions.in_force(shard.rows) < self._book.version:
-            await versions.settle_shard(shard, self._book)
 
     def _share(self, shards: list[Shard]) -> None:
         self.shards = shards
-        self.get, self.contents = self._value, self._contents
-        self._txn_now = self._generations.counter("txn")
-        self._overlay = Overlay(self.shards, self._txn_now)
+        self._all = ShardedReader(shards, lambda: self.tablets, self._generations)
+        self.get, self.contents = self._all.value, self._all.contents
         self.crossing = Crossing(self.shards, self._clock, self._lock_s)
         self.mover = Mover(self.shards, self.crossing, self._clock)
         self._formers: list[moves.Former] = []
         self._formers_seen = -1
+        self._plans: tuple[list[moves.Plan], float] = [], 0.0  # under way, since when seen
 
     def _ask_quiet(self, number: int, wanted: bool) -> None:
         """Any shard's write-ahead log may want readers to keep quiet."""
@@ -150,91 +152,27 @@ class ShardedStore(Store):
 
     # -- reads -------------------------------------------------------------------------------
 
-    def committed(self, key: bytes) -> Row | None:
-        """The row as its shard has it, whatever is decided and not finished."""
-        while True:
-            found = self.shards[shard_of(self.tablets, key)].rows.row(key)
-            if self._tablets_now() == self._map_generation:
-                return found
-
     def row(self, key: bytes) -> Row | None:
-        while True:
-            over = self._overlay.rows()
-            found = over[key] if key in over else self.committed(key)
-            if not self._overlay.moved():
-                return found
-
-    def _value(self, key: bytes) -> bytes | None:
-        while True:
-            over = self._overlay.rows()
-            if key in over:
-                row = over[key]
-                found = None if row is None else row.value
-            else:
-                found = self.shards[shard_of(self.tablets, key)].rows.value(key)
-                if self._tablets_now() != self._map_generation:
-                    continue
-            if not self._overlay.moved():
-                return found
+        return self._all.row(key)
 
     def values(self, keys: Iterable[bytes]) -> list[bytes | None]:
-        wanted = list(keys)
-        for _ in range(MOMENTS_MAX):
-            before = self._moment()
-            found = [self._value(key) for key in wanted]
-            if self._moment() == before:
-                return found
-        raise Unavailable("these rows change all the time", "try again")
-
-    def segments(self, start: bytes, end: bytes, limit: int, reverse: bool) -> list[Segment]:
-        """A range as its tablets have it, one part for each that was looked at."""
-        while True:
-            found = list(self._segments(start, end, limit, reverse))
-            if self._tablets_now() == self._map_generation:
-                return found
-
-    def _segments(self, start: bytes, end: bytes, limit: int, reverse: bool) -> Iterator[Segment]:
-        if start.startswith(owned.LOCAL):
-            rows = self._reader.range(start, end, limit, reverse)
-            yield Segment(start, end, limit, reverse, rows)
-            return
-        within = self.tablets.within(start, end)
-        for tablet in reversed(within) if reverse else within:
-            low, high = max(start, tablet.start), min(end, tablet.end or end)
-            rows = self.shards[tablet.shard].rows.range(low, high, limit, reverse)
-            yield Segment(low, high, limit, reverse, rows)
-            limit -= len(rows)
-            if limit <= 0:
-                return
+        return self._all.values(keys)
 
     def range(
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
     ) -> list[Row]:
-        while True:
-            over = self._overlay.rows()
-            mine = {k: row for k, row in over.items() if start <= k < end} if over else {}
-            parts = self.segments(start, end, limit + len(mine), reverse)
-            if self._overlay.moved():
-                continue
-            rows = [row for part in parts for row in part.rows if row.key not in mine]
-            if mine:
-                rows += [row for row in mine.values() if row is not None]
-                rows.sort(key=lambda r: r.key, reverse=reverse)
-            return rows[:limit]
+        return self._all.range(start, end, limit, reverse)
 
     def pairs(
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
-        return [(r.key, r.value) for r in self.range(start, end, limit, reverse)]
-
-    def _contents(self, start: bytes, end: bytes, limit: int, reverse: bool) -> list[bytes]:
-        return [r.value for r in self.range(start, end, limit, reverse)]
+        return self._all.pairs(start, end, limit, reverse)
 
     # -- writes ------------------------------------------------------------------------------
 
     def _try(self, rule: str, args: Any, request_id: bytes) -> tuple[Trial, bytes]:
         """Run the rule on committed rows: what it touches, and its verdict if that stands."""
-        trial = Trial(Recorder(self), 1, self._clock.now_ms(), request_id)
+        trial = Trial(Recorder(self._all), 1, self._clock.now_ms(), request_id)
         try:
             found = self._rules(rule)
             assert found is not None
@@ -267,8 +205,19 @@ class ShardedStore(Store):
             told = await self._commit(trial, rule, args, request_id, verdict)
             if not isinstance(told, Ended):
                 return codec.open_verdict(told)
-            await self.crossing.wait(change, attempt)
+            await self._again(change, attempt)
         raise Unavailable("too many want the same rows", "try again")
+
+    async def _again(self, change: Footprint, attempt: int) -> None:
+        """Wait before the next try; go on with a move that nobody goes on with."""
+        await self.crossing.wait(change, attempt)
+        plans, now = self.mover.plans, self._clock.monotonic()
+        if not plans or plans != self._plans[0]:
+            self._plans = plans, now
+        elif now - self._plans[1] > MOVE_S:
+            self._plans = [], now
+            with contextlib.suppress(Conflict):  # another mover was faster
+                await self.mover.advance()
 
     async def _recalled(
         self, change: Footprint, home: int, rule: str, args: Any, request_id: bytes
@@ -330,9 +279,9 @@ class ShardedStore(Store):
         task.add_done_callback(ended)
 
     async def _attempt(self, change: Callable[[Draft], T], request_id: bytes) -> tuple[bool, T]:
-        seen = Recorder(self)
+        seen = Recorder(self._all)
         draft = Draft(seen, self._clock.now_ms())
-        before = self._moment()
+        before = self._all.moment()
         try:
             result = change(draft)
         except AwsError as refusal:
@@ -341,7 +290,7 @@ class ShardedStore(Store):
             return True, cast(T, await self._refused(seen, refusal, request_id))
         if draft.empty:
             several = len(Footprint(seen, {}, []).shards(self.tablets)) > 1
-            again = await self._unsettled(seen) or (several and self._moment() != before)
+            again = await self._unsettled(seen) or (several and self._all.moment() != before)
             return not again, result
         answer = plain(result) if request_id else None
         told = await self._committed_draft(seen, draft, request_id, answer)
@@ -352,14 +301,9 @@ class ShardedStore(Store):
             return True, result
         return True, cast(T, msgspec.msgpack.decode(kept))
 
-    def _moment(self) -> tuple[int, int]:
-        """What stays the same while nothing is committed in any shard."""
-        return self._generations.commits(), self._txn_now()
-
     async def _unsettled(self, seen: Recorder) -> bool:
         """Whether a committed transaction has yet to write what was read; waits a little, then."""
-        over = self._overlay.rows()
-        found = any(k in seen.reads or any(r[0] <= k < r[1] for r in seen.ranges) for k in over)
+        found = self._all.unsettled(seen)
         if found:
             await self.crossing.wait(Footprint(seen, {}, []), 3)
         return found
@@ -384,7 +328,7 @@ class ShardedStore(Store):
             if told == codec.STALE_VERDICT:
                 told = Ended.HELD
         if told is Ended.HELD:
-            await self.crossing.wait(foot, 3)
+            await self._again(foot, 6)
         if isinstance(told, Ended) or told[1] == codec.CONFLICT:
             return None
         return told
@@ -408,7 +352,7 @@ class ShardedStore(Store):
             else:
                 told = await self.shards[home].submit("transact", {"recall": True}, request_id)
             if told is Ended.HELD:
-                await self.crossing.wait(foot, attempt)
+                await self._again(foot, attempt)
                 continue
             if isinstance(told, Ended) or told[1] == codec.CONFLICT:
                 break

@@ -7,6 +7,7 @@ run while the cloud serves.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,11 +17,12 @@ from typing import Any
 
 import apsw
 
-from pileus.state import checkpoint, groups, keys, versions
+from pileus.state import checkpoint, groups, keys, tablets, versions
 from pileus.state.database import Rows, connect_reader
 from pileus.state.entry import Corrupt
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
+from pileus.state.shard import homes
 from pileus.state.versions import RuleBook
 
 Say = Callable[[str], None]
@@ -53,6 +55,28 @@ def verify(
     """Check the state of ``home``. ``rules``: those of every service, as assembly has them.
     ``keeps``: whether a blob that rows name should be in this home."""
     report = Report()
+    named: set[str] = set()
+    digests: list[str] = []
+    for number, place in enumerate(homes(home)):
+        one = report if not number else Report()
+        named |= _verify_log(place, rules, one, say)
+        digests.append(one.rows_digest)
+        if number:
+            report.entries += one.entries
+            report.marks += one.marks
+            report.problems += [f"shard {number}: {problem}" for problem in one.problems]
+    if len(digests) > 1:
+        report.rows_digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+    report.problems += _missing_shards(home, len(digests))
+    say("the blobs")
+    _check_blobs(home / "blobs", named, report, keeps)
+    return report
+
+
+def _verify_log(
+    home: Path, rules: Mapping[str, Rule] | RuleBook, report: Report, say: Say
+) -> set[str]:
+    """One shard; answers the blobs its rows name."""
     connection = connect_reader(home / "state.db")
     try:
         connection.execute("BEGIN")  # one snapshot for everything below
@@ -62,11 +86,18 @@ def verify(
         with tempfile.TemporaryDirectory(dir=home) as scratch:
             book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
             _replay(home, Path(scratch), book, connection, report, say)
-        say("the blobs")
-        _check_blobs(home / "blobs", connection, report, keeps)
+        return named_blobs(connection)
     finally:
         connection.close()
-    return report
+
+
+def _missing_shards(home: Path, found: int) -> list[str]:
+    connection = connect_reader(home / "state.db")
+    try:
+        wanted = tablets.shards(Rows(connection))
+    finally:
+        connection.close()
+    return [f"shard {number} is missing" for number in range(found, wanted)]
 
 
 def _replay(
@@ -154,9 +185,8 @@ def named_blobs(connection: apsw.Connection) -> set[str]:
 
 
 def _check_blobs(
-    directory: Path, connection: apsw.Connection, report: Report, keeps: Callable[[str], bool]
+    directory: Path, named: set[str], report: Report, keeps: Callable[[str], bool]
 ) -> None:
-    named = named_blobs(connection)
     for digest in sorted(filter(keeps, named)):
         if not blob_path(directory, digest).exists():
             report.problems.append(f"blob {digest} is missing")

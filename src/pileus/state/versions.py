@@ -116,7 +116,7 @@ async def settle(store: Any, book: RuleBook) -> bool:
 
 async def settle_shard(shard: Any, book: RuleBook) -> None:
     """``settle`` for a shard beside the first (``state.shard.Shard``)."""
-    if shard.replica.applied > 1:  # more than the entry that made it a shard
+    if shard.replica.applied:
         directory = shard.home / "checkpoints"
         await asyncio.to_thread(checkpoint.take, shard.replica.path, directory)
     await shard.ask(SWITCH, book.version)

@@ -1,0 +1,148 @@
+"""What one shard's writer does in the background: tell its hash, archive and trim its log, take
+checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from pileus.engine import WriterLog
+from pileus.state import backups, checkpoint, groups, marks
+from pileus.state.database import STATE_FILE, Rows, connect_reader
+from pileus.state.replica import SqliteReplica
+
+TRIM_ENTRIES = 10_000
+JOURNAL_ENTRIES = 10_000
+CHECKPOINT_ENTRIES = 1_000_000
+ARCHIVE_BYTES_MIN = 256 * 1024**2
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much may gather: entries before the journal is trimmed, those it keeps, those between
+    checkpoints; how long a backup is waited for."""
+
+    trim_entries: int = TRIM_ENTRIES
+    journal_entries: int = JOURNAL_ENTRIES
+    checkpoint_entries: int = CHECKPOINT_ENTRIES
+    patience_s: int = backups.PATIENCE_S
+
+
+class Upkeep:
+    """``home``: the shard's own. ``submit(rule, args)`` appends to its log; ``node``: this node's
+    name in a cluster."""
+
+    def __init__(
+        self,
+        home: Path,
+        replica: SqliteReplica,
+        log: WriterLog,
+        submit: Callable[[str, Any], Awaitable[Any]],
+        clock: Any,
+        pace: Pace,
+        node: str = "",
+    ) -> None:
+        self.home = home
+        self.replica = replica
+        self._log = log
+        self._submit = submit
+        self._clock = clock
+        self._pace = pace
+        self._node = node
+        self._state = home / STATE_FILE
+        self._trimmed = 0
+
+    async def mark(self) -> bool:
+        """Append the running hash of the last ten-thousandth entry, unless the log has it."""
+        args = await asyncio.to_thread(self._due)
+        if args is not None:
+            node = [self._node] if self._node else []
+            await self._submit(marks.RULE, args + node)
+        return args is not None
+
+    def _due(self) -> list[Any] | None:
+        connection = connect_reader(self._state)
+        try:
+            rows = Rows(connection)
+            if self._node:
+                return marks.due_vote(connection, rows, self._node)
+            return marks.due(connection, rows.value(marks.LAST))
+        finally:
+            connection.close()
+
+    # -- log ---------------------------------------------------------------------------------
+
+    async def trim(self) -> int:
+        """Archive all but the end of the journal, unless a checkpoint stands for it, then drop it;
+        answers the last entry dropped now (0: nothing was due)."""
+        below = self.replica.applied - self._pace.journal_entries
+        last = await asyncio.to_thread(self._archive, below)
+        if last:
+            await self._log.trim(last + 1)
+            self._trimmed = last
+        return last
+
+    def _archive(self, below: int) -> int:
+        """Make sure the journal is not needed below ``below``, when enough of it is there; answers
+        the last entry of the last whole group."""
+        archive = self.home / "archive"
+        connection = connect_reader(self._state)
+        try:
+            last = self._last_whole(connection, below)
+            if not last:
+                return 0
+            needless = self._needless()
+            groups.forget(archive, needless)
+            found = groups.segments(archive)
+            done = max(found[-1].last if found else 0, needless)
+            wanted = itertools.takewhile(lambda g: g.last <= last, groups.journal(connection, done))
+            groups.write(archive, wanted)
+            return last
+        finally:
+            connection.close()
+
+    def _last_whole(self, connection: apsw.Connection, below: int) -> int:
+        """The last entry of the last group that ends below ``below``; 0 when too few do."""
+        found: Any = connection.execute(
+            "SELECT last, (SELECT first FROM log WHERE first > ? AND length(entries) > 0"
+            " ORDER BY first LIMIT 1) FROM log"
+            " WHERE first < ? AND last < ? ORDER BY first DESC LIMIT 1",
+            (self._trimmed, below, below),
+        ).fetchall()
+        last, oldest = found[0] if found else (0, None)
+        return int(last) if oldest and below - oldest >= self._pace.trim_entries else 0
+
+    def _needless(self) -> int:
+        """The entry up to which nobody needs the log: the checkpoint stands for it and every backup
+        has it. 0 without a checkpoint."""
+        found = checkpoint.every(self.home / "checkpoints")
+        if not found:
+            return 0
+        oldest, now_s = found[0].sequence, self._clock.now_ms() // 1000
+        waited = backups.waited_for(self.home, now_s, oldest, self._pace.patience_s)
+        return min(oldest, waited)
+
+    async def checkpoint(self) -> None:
+        """Copy the state when enough was written since the last copy, then let go of what that
+        copy stands for: older copies, and archived segments that no backup waits for."""
+        directory, archive = self.home / "checkpoints", self.home / "archive"
+        if await asyncio.to_thread(self._checkpoint_due, directory, archive):
+            await asyncio.to_thread(checkpoint.take, self._state, directory)
+            await asyncio.to_thread(checkpoint.forget_old, directory)
+            await asyncio.to_thread(lambda: groups.forget(archive, self._needless()))
+
+    def _checkpoint_due(self, directory: Path, archive: Path) -> bool:
+        """After a number of entries, or when the archive has outgrown the state: then a copy takes
+        less room than what it replaces."""
+        found = checkpoint.every(directory)
+        behind = self.replica.applied - (found[-1].sequence if found else 0)
+        if behind >= self._pace.checkpoint_entries:
+            return True
+        archived = sum(s.path.stat().st_size for s in groups.segments(archive))
+        return archived > max(self._state.stat().st_size, ARCHIVE_BYTES_MIN)
