@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from pileus.state.database import connect_reader
-from pileus.state.groups import sync_directory, write_synced
+from pileus.state.groups import let_go, sync_directory, write_synced
 
 KEPT = 1
 # Nobody writes to a copy: long pages waste least.
@@ -62,6 +62,7 @@ def _name(copy: Path, directory: Path) -> Checkpoint:
     copy.rename(path)
     sync_directory(directory)
     made = Checkpoint(sequence, log_ms, file_sha256(path), path)
+    let_go(path)
     told = {"sequence": sequence, "log_ms": log_ms, "sha256": made.sha256}
     write_synced(path.with_suffix(".json"), json.dumps(told).encode())
     return made

@@ -94,10 +94,21 @@ def write(directory: Path, groups: Iterable[Group]) -> int:
 def _write_one(directory: Path, groups: list[Group]) -> int:
     packed = zlib.compress(msgspec.msgpack.encode(groups), 1)
     first, last = groups[0].first, groups[-1].last
-    write_synced(
-        directory / f"{first:016}-{last:016}.seg", zlib.crc32(packed).to_bytes(4, "big") + packed
-    )
+    path = directory / f"{first:016}-{last:016}.seg"
+    write_synced(path, zlib.crc32(packed).to_bytes(4, "big") + packed)
+    let_go(path)
     return last
+
+
+def let_go(path: Path) -> None:
+    """Ask the system to keep none of a synced file in memory: nobody reads an archive or a copy
+    soon, and each page of them takes the place of one of the state's."""
+    if hasattr(os, "posix_fadvise"):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
 
 
 def write_synced(path: Path, data: bytes) -> None:
