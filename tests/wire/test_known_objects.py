@@ -152,6 +152,22 @@ def test_a_write_under_a_known_head_is_kept_whole(run: Any) -> None:
     run(test)
 
 
+def test_a_head_that_could_be_cut_elsewhere_is_not_learnt(run: Any) -> None:
+    async def test(c: Cloud) -> None:
+        for more in (
+            {"user_agent": "length: 5"},
+            {"user_agent": "sha256: 5"},
+            {"user_agent": "invocation-id: 5"},
+            {"content_type": "Signature=5"},
+        ):
+            put, get = c.pair(("PUT", "/bucket/k", b"hello"), ("GET", "/bucket/k"), **more)
+            await c.learn(put)
+            await c.learn(get)
+            assert not c.objects._heads, more
+
+    run(test)
+
+
 def test_a_repeated_write_has_one_effect(run: Any) -> None:
     """Under the same retry id a write is not made again, whichever way it takes."""
 

@@ -6,10 +6,11 @@ remains names a head that the strict reader and the short way have accepted, wit
 follows from it. What the request itself decides is checked each time: the key is plain, the
 signature is right around it and the body, the time is near, and who signed still may.
 
-The key is cut where it must stand; the others at the first places where their markers stand, and
-all before a cut is part of the name: two heads of one name differ in the cut values alone. The hash
-and the signature are compared with computed ones, the length with the body's, the retry id is
-hexadecimal and the key of plain letters: nothing can hide in a cut. Anything else: read it.
+The key is cut where it must stand; a read's other values at the only places where their markers
+stand, and all before a cut is part of the name; a write's at the same places as in the head that
+was learnt: so two heads of one name differ in the cut values alone. The hash and the signature are
+compared with computed ones, the length with the body's, the retry id is hexadecimal and the key of
+plain letters: nothing can hide in a cut. Anything else: read it.
 """
 
 from __future__ import annotations
@@ -39,10 +40,15 @@ GET, PUT = 1, 2
 _PLAIN_KEY = re.compile(rb"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*){0,62}")
 _END = b"\r\n\r\n"
 _SIGNATURE, _HASH, _LENGTH, _RETRY = b"Signature=", b"256: ", b"ength: ", b"invocation-id: "
+_MARKS = (_SIGNATURE, _HASH, _LENGTH, _RETRY)
 _UUID = b"0123456789abcdef-"
 _ANSWER = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: %d\r\n%b\r\n%b"
 # Cut values that may not be signed: the canonical request is made without them.
 _CUT = frozenset({"content-length", "amz-sdk-invocation-id"})
+# Of a head without its key: the five pieces that name it; its signature, body's hash, retry id and
+# length.
+Layout = tuple[slice, ...]
+_READ: Layout = (slice(0, 0),) * 9
 _KEY_MARK, _HASH_MARK = "\x00", "\x01"  # in no header
 
 
@@ -50,7 +56,8 @@ _KEY_MARK, _HASH_MARK = "\x00", "\x01"  # in no header
 class KnownHead:
     """What follows from a head. ``form``: the canonical request, to be filled with the key and
     (of a write) twice the body's hash; ``inner`` and ``outer``: HMAC's states before its hash;
-    ``folder``: what the object's key starts with; ``told``: the headers a write keeps."""
+    ``folder``: what the object's key starts with; ``told``: the headers a write keeps;
+    ``layout``: where its head was cut."""
 
     form: bytes
     inner: Any
@@ -61,6 +68,7 @@ class KnownHead:
     folder: str
     verdict: Verdict
     told: dict[str, str]
+    layout: Layout
 
 
 class KnownObjects:
@@ -81,6 +89,7 @@ class KnownObjects:
         self._identity_changes = short.identity_changes
         self._bytes_max = objects.bytes_max
         self._heads: dict[bytes, KnownHead] = {}
+        self._layout: Layout = _READ  # of the last write
 
     # --- a read ------------------------------------------------------------------------------
     def get(self, data: bytes, date: bytes) -> tuple[bytes, int, FileBody | None] | None:
@@ -127,16 +136,19 @@ class KnownObjects:
         body = data[end + 4 :]
         if key is None or end < 0 or len(body) > self._bytes_max:
             return False
-        found = _name(data[:start] + data[key.end() : end], b"%d" % len(body))
-        known = None if found is None else self._heads.get(found[0])
-        if known is None:
-            return False
-        _, signature, retry, told = found  # type: ignore[misc]
-        digest = sha256(body).hexdigest().encode()
-        if told != digest or retry.translate(None, _UUID):
+        head, sized = data[:start] + data[key.end() : end], b"%d" % len(body)
+        a, b, c, d, e, signature, told, retry_id, length = layout = self._layout
+        known = self._heads.get(head[a] + head[b] + head[c] + head[d] + head[e])
+        if known is None or known.layout is not layout:
+            known = self._other(head, sized)
+            if known is None:
+                return False
+            *_, signature, told, retry_id, length = known.layout
+        digest, retry = sha256(body).hexdigest().encode(), head[retry_id]
+        if head[told] != digest or head[length] != sized or retry.translate(None, _UUID):
             return False
         text = key.group()
-        verdict = self._believed(known, known.form % (text, digest, digest), signature)
+        verdict = self._believed(known, known.form % (text, digest, digest), head[signature])
         if verdict is None or not verdict.may & PUT:
             return False
         repeated = b""
@@ -150,6 +162,15 @@ class KnownObjects:
         flight.lines = lines
         connection._current = flight
         return True
+
+    def _other(self, head: bytes, sized: bytes) -> KnownHead | None:
+        """A known head whose values lie elsewhere than in the last one's."""
+        layout = _layout(head, sized)
+        known = None if layout is None else self._heads.get(_name(head, layout))
+        if known is None or known.layout != layout:
+            return None
+        self._layout = known.layout
+        return known
 
     # --- who signed --------------------------------------------------------------------------
     def _believed(self, known: KnownHead, request: bytes, signature: bytes) -> Verdict | None:
@@ -189,17 +210,23 @@ class KnownObjects:
         start = raw.find(b"/", 5) + 1
         key = _PLAIN_KEY.match(raw, start)
         digest = headers["x-amz-content-sha256"]
-        if key is None or b" " in raw[4:start] or raw.count(_SIGNATURE) != 1:
+        if key is None or b" " in raw[4:start] or max(map(raw.count, _MARKS)) > 1:
             return
         rest = raw[:start] + raw[key.end() :]
-        found = _name(rest, b"%d" % len(request.body)) if writes else _read_name(rest)
-        if found is None or headers["authorization"][-64:].encode() != found[1]:
+        layout = _layout(rest, b"%d" % len(request.body)) if writes else _READ
+        if layout is None:
             return
+        if writes:
+            if rest[layout[6]] != digest.encode():
+                return
+            found = _name(rest, layout), rest[layout[5]], rest[layout[7]]
+        else:
+            found = _read_name(rest)
         told = self._objects.kept(headers) if writes else {}
-        retry = headers.get("amz-sdk-invocation-id", "").encode()
-        if found[2] != retry or told is None or not _CUT.isdisjoint(signer.signed):
+        cut = headers["authorization"][-64:], headers.get("amz-sdk-invocation-id", "")
+        if found[1:] != tuple(map(str.encode, cut)):
             return
-        if found[3] != (digest.encode() if writes else b""):
+        if told is None or not _CUT.isdisjoint(signer.signed):
             return
         form = _form(request, signer, raw[4:start].decode(), digest)
         if form.count(b"%b") != (3 if writes else 1):
@@ -209,7 +236,16 @@ class KnownObjects:
         if len(self._heads) >= HEADS_MAX:
             self._heads.clear()
         self._heads[found[0]] = KnownHead(
-            form, moment[1], signer.outer, moment[0], who, signer.secret, folder, verdict, told
+            form,
+            moment[1],
+            signer.outer,
+            moment[0],
+            who,
+            signer.secret,
+            folder,
+            verdict,
+            told,
+            layout,
         )
 
 
@@ -225,33 +261,32 @@ def _form(request: HttpRequest, signer: Signer, before: str, digest: str) -> byt
     return text.replace(_KEY_MARK.encode(), b"%b").replace(_HASH_MARK.encode(), b"%b")
 
 
-def _name(head: bytes, sized: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
-    """A write's head without what differs from request to request: signature, retry id (b"":
-    none) and body's hash; None where one of them is missing or the length is not ``sized``."""
-    at = head.find(_SIGNATURE) + 10
-    if at < 10:
+def _layout(head: bytes, sized: bytes) -> Layout | None:
+    """Where the values lie in a write's head that differ from request to request."""
+    at, told = head.find(_SIGNATURE) + 10, head.find(_HASH) + 5
+    retry, length = head.find(_RETRY) + 15, head.find(_LENGTH) + 7
+    if at < 10 or told < 5 or length < 7:
         return None
-    signature, head = head[at : at + 64], head[:at] + head[at + 64 :]
-    at = head.find(_HASH) + 5
-    if at < 5:
-        return None
-    digest, head = head[at : at + 64], head[:at] + head[at + 64 :]
-    retry = b""
-    at = head.find(_RETRY) + 15
-    if at >= 15:
-        retry, head = head[at : at + 36], head[:at] + head[at + 36 :]
-    at = head.find(_LENGTH) + 7
-    end = at + len(sized)
-    if at < 7 or head[at:end] != sized:
-        return None
-    return head[:at] + head[end:], signature, retry, digest
+    cuts = slice(at, at + 64), slice(told, told + 64), slice(length, length + len(sized))
+    retry_id = slice(retry, retry + 36) if retry >= 15 else slice(0, 0)
+    kept, end = [], 0
+    for cut in sorted((*cuts, retry_id), key=lambda cut: cut.start):
+        if cut.start < end:
+            return None
+        kept.append(slice(end, cut.start))
+        end = cut.stop
+    return (*kept, slice(end, None), cuts[0], cuts[1], retry_id, cuts[2])
 
 
-def _read_name(head: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """The same of a read's head, whose end is part of its name."""
+def _name(head: bytes, layout: Layout) -> bytes:
+    return b"".join([head[kept] for kept in layout[:5]])
+
+
+def _read_name(head: bytes) -> tuple[bytes, bytes, bytes]:
+    """A read's head, whose end is part of its name, its signature and its retry id (b"": none)."""
     at = head.find(_SIGNATURE) + 10
     signature, name = head[at : at + 64], head[:at] + head[at + 64 :] + _END
     at = name.find(_RETRY) + 15
     if at < 15:
-        return name, signature, b"", b""
-    return name[:at] + name[at + 36 :], signature, name[at : at + 36], b""
+        return name, signature, b""
+    return name[:at] + name[at + 36 :], signature, name[at : at + 36]
