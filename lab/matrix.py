@@ -15,6 +15,7 @@ import argparse
 import dataclasses
 import json
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -367,6 +368,7 @@ def main() -> int:
     parser.add_argument("words", nargs="+", help="the product's command, after --")
     wish = parser.parse_args()
     wish.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is made is taken away first
     with Rig(3, wish.words, disks=True) as rig:
         rig.form()
         cluster = Cluster(rig)

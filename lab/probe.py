@@ -27,6 +27,7 @@ from typing import Any
 
 EVERY_S, NODES_EVERY_S, ANSWER_S = 0.02, 0.2, 1.0
 GOOD_IN_A_ROW = 5
+ATTRIBUTED_S = 2.0  # what fails first later than that, failed for another reason
 NODES = "nodes"
 
 
@@ -46,8 +47,8 @@ class Times:
     """Seconds. ``reaction``: from the fault until a living node says the victim is not well;
     ``repair``: from then until a living node leads the log and none that is ill; ``recovery``:
     from the reaction until the first of five good answers in a row; ``outage``: from the fault
-    until then, 0 when nothing failed. ``gap``: the longest time without a good answer. ``failed``
-    of ``asked`` requests. None: it did not happen."""
+    until then, 0 when nothing asked within two seconds of it failed. ``gap``: the longest time
+    without a good answer since. ``failed`` of ``asked`` requests. None: it did not happen."""
 
     reaction: float | None
     repair: float | None
@@ -137,7 +138,7 @@ def times(seen: Iterable[Seen], kind: str, since: float, victim: str) -> Times:
     asked = sorted((s for s in everything if s.kind == kind), key=lambda s: s.began)
     after = [s for s in asked if s.ended >= since]
     failed = sum(not s.told for s in after)
-    outage = _outage(after, since) if failed else 0.0
+    outage = _outage(after, since)
     views = sorted((s for s in everything if s.kind == NODES and s.told), key=lambda s: s.ended)
     views = [s for s in views if s.ended >= since and s.target != victim]
     ill = next((s.ended for s in views if s.told.get(victim, [""])[0] != "alive"), None)
@@ -156,8 +157,10 @@ def times(seen: Iterable[Seen], kind: str, since: float, victim: str) -> Times:
 
 
 def _outage(after: Sequence[Seen], since: float) -> float:
-    """Until the first of several good answers in a row that follow a failure."""
-    first = next(n for n, s in enumerate(after) if not s.told)
+    """Until the first of several good answers in a row that follow the first failure."""
+    first = next((n for n, s in enumerate(after) if not s.told), None)
+    if first is None or after[first].began > since + ATTRIBUTED_S:
+        return 0.0
     row = 0
     for number in range(first, len(after)):
         row = row + 1 if after[number].told else 0
