@@ -42,7 +42,6 @@ from lab.history.load import Load, prepare
 from lab.ledger import ONCE, PATIENT, Door, Ledger, enough
 from lab.rig import API_PORT, NodeFailed, Rig, RigNode, until
 
-NAME = "faults"
 PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
 BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
 PATIENCE_S = 60.0
@@ -60,14 +59,15 @@ class Cluster:
         self.rig = rig
         self.nodes = list(nodes or rig.nodes)
         self.keys = self.nodes[0].keys()
+        self.name = f"faults-{random.randrange(16**8):08x}"
         self.doors = [
             Door(n.name, cache(partial(self._client, n)), partial(self._cells, n))
             for n in self.nodes
         ]
-        prepare(self.doors[0].client, NAME)
+        prepare(self.doors[0].client, self.name)
         self.known = random.randbytes(32).hex()
         item = {"PK": {"S": "known"}, "v": {"S": self.known}}
-        self.doors[0].client("dynamodb", PATIENT).put_item(TableName=NAME, Item=item)
+        self.doors[0].client("dynamodb", PATIENT).put_item(TableName=self.name, Item=item)
 
     def _client(self, node: RigNode, service: str, config: Config) -> Any:
         return boto3.client(
@@ -79,7 +79,7 @@ class Cluster:
             config=config,
         )
 
-    def _cells(self, node: RigNode, table: str = NAME) -> CellClient:
+    def _cells(self, node: RigNode, table: str) -> CellClient:
         key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
         return CellClient(node.endpoint, *key, self.keys["AWS_REGION"], table)
 
@@ -103,7 +103,7 @@ class Cluster:
                 "X-Amz-Target": f"DynamoDB_20120810.{operation}",
                 "Content-Type": "application/x-amz-json-1.0",
             }
-            data = json.dumps({"TableName": NAME, **params})
+            data = json.dumps({"TableName": self.name, **params})
             return self.signed(node, "dynamodb", "POST", "/", headers=heads, data=data)
 
         key = {"PK": {"S": "probed"}}
@@ -151,7 +151,9 @@ class Cluster:
         for door in self.doors:
             with suppress(BotoCoreError, ClientError):
                 client = door.client("dynamodb", ONCE)
-                item = client.get_item(TableName=NAME, Key={"PK": {"S": "known"}}).get("Item", {})
+                item = client.get_item(TableName=self.name, Key={"PK": {"S": "known"}}).get(
+                    "Item", {}
+                )
                 if item.get("v") == {"S": self.known}:
                     continue
             return False
@@ -204,13 +206,13 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
     done = Round(fault.name, seed, victim.name, victim is leader)
     scene = Scene(cluster.rig, cluster.nodes, victim, rng, cluster.known.encode(), notes=done.notes)
     run = f"{fault.name}-{seed}-{time.time_ns():x}"
-    ledger = Ledger(cluster.doors, NAME, run, seed)
+    ledger = Ledger(cluster.doors, cluster.name, run, seed)
     load = Load(
         [door.client for door in cluster.doors],
-        NAME,
+        cluster.name,
         random.Random(run).randrange(2**60),
         each=len(cluster.doors),
-        cells=[partial(door.cells, NAME) for door in cluster.doors],
+        cells=[partial(door.cells, cluster.name) for door in cluster.doors],
         pace_s=PACE_S,
         pause_s=PAUSE_S,
         rows=ROWS,
@@ -253,7 +255,7 @@ def _judge(cluster: Cluster, load: Load, ledger: Ledger, done: Round) -> None:
     done.acknowledged = len(ledger.kept)
     try:
         for door in cluster.doors:
-            load.read_all(door.client, door.cells(NAME))
+            load.read_all(door.client, door.cells(cluster.name))
         done.lost, done.doubled = ledger.wrong()
     except Exception as error:  # whatever a client says: it did not get what it should
         done.wrong.append(f"reading everything ended with {error!r}")

@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
     names = getattr(item, "fixturenames", ())
-    return not is_large(item.path), "three_nodes" in names, "parting_nodes" in names
+    return not is_large(item.path), "grown" in names, "parting_nodes" in names
 
 
 def pileus(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
