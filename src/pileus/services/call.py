@@ -290,16 +290,24 @@ class Submission:
         self._store.submit_soon(self._rule, self._args, self._request_id, settle)
 
 
+Done = Callable[[Any, Exception | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Swift:
-    """How requests of one caller are answered that have the form of one met before. ``read``: the
-    answer's body for a request's body; None: this one goes the usual way. It sees for itself that
-    what it knows of the service still stands; who calls, and whether he may, is the door's part.
-    ``ready``: the header lines of its answers; ``meter``: the block that counts them."""
+    """How requests of one caller are answered that have the form of one met before: those whose
+    bodies ``match`` takes. ``read``: the answer's body for a request's body; or ``write``: submits
+    the body's entry under a repeat's id. None, or False: this one goes the usual way. A write that
+    succeeds is answered ``{}``; its error is reworded by ``refused``. Both see for themselves that
+    what they know of the service still stands; who calls, and whether he may, is the door's part.
+    ``ready``: the header lines of answers; ``meter``: the block that counts them."""
 
-    read: Callable[[bytes], bytes | None]
+    match: Callable[[bytes], Any]
     ready: bytes
     meter: int
+    read: Callable[[bytes], bytes | None] | None = None
+    write: Callable[[bytes, bytes, Done], bool] | None = None
+    refused: Callable[[Exception], Exception] | None = None
 
 
 class Watch(Protocol):

@@ -17,13 +17,19 @@ import logging
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pileus.services.call import Authorizer, Call, HttpRequest
+from pileus.services.call import Authorizer, Call, HttpRequest, Swift
+from pileus.wire.answers import Answers
 from pileus.wire.canonical import Proof
+from pileus.wire.claims import invocation
 from pileus.wire.known_heads import BYTES_MAX, END, UUID, KnownHead, cuts
 from pileus.wire.outbox import Tally
+from pileus.wire.plan import Plan
+from pileus.wire.router import Route
 from pileus.wire.sigv4 import SKEW_MS
+from pileus.wire.swift_flight import SwiftFlight
 
 if TYPE_CHECKING:
     from pileus.wire.connection import Connection
@@ -36,19 +42,30 @@ TRIES_MAX = 16  # to find forms under one head, before it is looked at again
 LENGTHS_MAX = 16
 # Answers one request of a connection; False: it goes the usual way.
 Answer = Callable[["Connection", bytes], bool]
-Form = tuple[Callable[[bytes], "bytes | None"], bytes, Tally]
+Checked = Callable[["Connection", bytes, int], "bytes | None"]
+
+
+class Form(NamedTuple):
+    """A service's form, the text of its answers to be filled, and who counts them."""
+
+    swift: Swift
+    text: bytes
+    tally: Tally
+    plan: Plan
+    route: Route
 
 
 class Known:
     """What is known of requests under one head: it holds until ``until_ns``, and as long as no
     identity changes (``seen``). ``answers``: by the length of the head."""
 
-    __slots__ = ("answers", "forms", "seen", "tries", "until_ns")
+    __slots__ = ("answers", "forms", "reads", "seen", "tries", "until_ns")
 
     def __init__(self, seen: int, until_ns: int) -> None:
         self.seen, self.until_ns = seen, until_ns
         self.answers: dict[int, Answer] = {}
         self.forms: list[Form] = []
+        self.reads: list[tuple[Callable[[bytes], bytes | None], bytes, Tally]] = []
         self.tries = 0
 
 
@@ -60,14 +77,15 @@ class Swifts:
         authorizer: Authorizer,
         now_ms: Callable[[], int],
         region: str,
+        answers: Answers,
         calls: Iterator[int],
-        table_prefix: str,
+        request_id: Callable[[], str],
     ) -> None:
         self._authorizer = authorizer
         self._now_ms = now_ms
         self._region = region
-        self._calls = calls
-        self._table_prefix = table_prefix.encode().replace(b"%", b"%%")
+        self.answers, self.calls, self.request_id = answers, calls, request_id
+        self._table_prefix = answers.table_prefix.encode()
 
     def learn(self, connection: Connection, data: bytes, request: HttpRequest) -> None:
         """After ``request``, read from ``data`` by its known head, went the usual way: let the
@@ -80,7 +98,7 @@ class Swifts:
         now_ns, seen = request.begun_ns, self._authorizer.changes()
         if known is None or known.until_ns < now_ns or known.seen != seen:
             known = head.swift[0] = Known(seen, now_ns + self._left_ns(head))
-        if not any(form[0](request.body) is not None for form in known.forms):
+        if not any(form.swift.match(request.body) is not None for form in known.forms):
             known.tries += 1
             if known.tries < TRIES_MAX:
                 self._find(connection.server, head, request, known)
@@ -90,7 +108,9 @@ class Swifts:
                 known.answers.clear()
             found = cuts(data[:at], len(request.body), told)
             text = data[: at + len(END)]
-            known.answers[at] = self._bound(connection.server, text, found, head.proof, known)
+            checked = self._checked(text, found, head.proof, known)
+            bound = self._reads if head.plan.reads else self._writes
+            known.answers[at] = bound(known, checked, head, found[2])
         if len(connection.swifts) >= LENGTHS_MAX:
             connection.swifts.clear()
         if at in known.answers:
@@ -114,6 +134,8 @@ class Swifts:
             return
         if form is not None:
             known.forms.append(form)
+            if form.swift.read is not None:
+                known.reads.append((form.swift.read, form.text, form.tally))
 
     def _form(self, server: Server, head: KnownHead, request: HttpRequest) -> Form | None:
         """How requests of this one's form are answered, if its caller may do all of them."""
@@ -133,26 +155,22 @@ class Swifts:
             *(b"x-amzn-RequestId: ", self._table_prefix, b"%012X\r\n"),
             b"x-amz-crc32: %d\r\ncontent-length: %d\r\n%b\r\n%b",
         )
-        return swift.read, b"".join(lines), server.tally(swift.meter)
+        text, tally = b"".join(lines), server.tally(swift.meter)
+        return Form(swift, text, tally, head.plan, head.route)
 
-    def _bound(
-        self,
-        server: Server,
-        head: bytes,
-        found: tuple[slice, slice, slice],
-        proof: Proof,
-        known: Known,
-    ) -> Answer:
-        """The function. What it uses is bound by name: it runs for every request."""
+    def _checked(
+        self, head: bytes, found: tuple[slice, slice, slice], proof: Proof, known: Known
+    ) -> Checked:
+        """The body of a request that came at some time, or None: it is not what it must be. What
+        is used here is bound by name: this runs for every request."""
         first, second, third, fourth = _between(head, found)
         signed, sized, repeated = found
         begin, size_max = len(head), BYTES_MAX
         request, inner, outer = (state.copy for state in proof.states())
-        forms, seen, until_ns = known.forms, known.seen, known.until_ns
-        calls, changes = self._calls, self._authorizer.changes
-        crc32, translate = binascii.crc32, bytes.translate
+        seen, until_ns, changes = known.seen, known.until_ns, self._authorizer.changes
+        translate = bytes.translate
 
-        def answer(connection: Connection, data: bytes) -> bool:
+        def checked(connection: Connection, data: bytes, now_ns: int) -> bytes | None:
             body = data[begin:]
             size = len(body)
             if not (
@@ -164,23 +182,34 @@ class Swifts:
                 and size <= size_max
                 and not translate(data[repeated], None, UUID)
                 and changes() == seen
+                and now_ns <= until_ns
             ):
-                return False
-            outbox = connection.server.outbox
-            if not outbox.waiting:
-                outbox.begin()
-            if outbox.begun_ns > until_ns:
-                return False
+                return None
             hashed = request()
             hashed.update(sha256(body).hexdigest().encode())
             mac = inner()
             mac.update(hashed.hexdigest().encode())
             last = outer()
             last.update(mac.digest())
-            if not compare_digest(last.hexdigest().encode(), data[signed]):
+            right = compare_digest(last.hexdigest().encode(), data[signed])
+            return body if right else None
+
+        return checked
+
+    def _reads(self, known: Known, checked: Checked, head: KnownHead, repeated: slice) -> Answer:
+        calls, crc32 = self.calls, binascii.crc32
+        forms = known.reads
+
+        def answer(connection: Connection, data: bytes) -> bool:
+            server = connection.server
+            outbox = server.outbox
+            if not outbox.waiting:
+                outbox.begin()
+            body = checked(connection, data, outbox.begun_ns)
+            if body is None:
                 return False
             try:
-                for read, form, tally in forms:  # noqa: B007
+                for read, text, tally in forms:  # noqa: B007
                     told = read(body)
                     if told is not None:
                         break
@@ -188,12 +217,35 @@ class Swifts:
                     return False
             except Exception:
                 return False  # the usual way meets it too, answers and logs it
-            raw = form % (next(calls), crc32(told), len(told), server.date, told)
+            raw = text % (next(calls), crc32(told), len(told), server.date, told)
             if not tally.sizes:
                 outbox.tallies.append(tally)
             tally.sizes.append(len(raw))
             outbox.waiting.append((connection.transport, raw))
             return True
+
+        return answer
+
+    def _writes(self, known: Known, checked: Checked, head: KnownHead, repeated: slice) -> Answer:
+        forms, arn, operation = known.forms, head.held.principal.arn, head.plan.operation
+
+        def answer(connection: Connection, data: bytes) -> bool:
+            now_ns = perf_counter_ns()
+            body = checked(connection, data, now_ns)
+            if body is None:
+                return False
+            told = data[repeated]
+            id_ = invocation(told.decode(), arn, operation) if told else b""
+            for form in forms:
+                flight = SwiftFlight(self, connection, data, now_ns, form)
+                try:
+                    sent = form.swift.write(body, id_, flight)  # type: ignore[misc]
+                except Exception:
+                    return False  # nothing was submitted; the usual way meets it too
+                if sent:
+                    connection._current = flight
+                    return True
+            return False
 
         return answer
 

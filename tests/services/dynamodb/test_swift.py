@@ -345,3 +345,167 @@ def test_what_it_answers_is_counted(tmp_path):
         assert after[1] - before[1] >= sum(map(len, answers))
 
     at_doors(run, tmp_path)
+
+
+def put(table: str = "two", **more: Any) -> dict[str, Any]:
+    return {"TableName": table, "Item": {"p": {"S": "w"}, "s": {"S": "1"}, **more}}
+
+
+def update(expression: str, condition: str = "", **values: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {**get(p="w", s="1"), "UpdateExpression": expression}
+    if values:
+        told["ExpressionAttributeValues"] = {f":{n}": v for n, v in values.items()}
+    return {**told, "ConditionExpression": condition} if condition else told
+
+
+WRITES: list[tuple[str, dict[str, Any]]] = [
+    ("PutItem", put(n={"N": "7"}, t={"S": "some text %b, 100 %"}, **{"ä%": {"S": ""}})),
+    ("PutItem", put(m={"M": {"a": {"N": "01.50"}}}, f={"BOOL": True}, n={"N": "-12"})),
+    ("PutItem", {"Item": {"n": {"N": "0"}, "p": {"S": "w"}}, "TableName": "one"}),
+    ("UpdateItem", update("SET n = :n", n={"N": "7"})),
+    ("UpdateItem", update("ADD n :one SET t = :t", one={"N": "1"}, t={"S": "x"})),
+    ("UpdateItem", update("REMOVE n")),
+    (
+        "UpdateItem",
+        update("SET n = :n", "p = :p AND n <> :o", n={"N": "1"}, p={"S": "w"}, o={"N": "3"}),
+    ),
+    (
+        "UpdateItem",
+        {**update("SET #n = :n", n={"S": "x"}), "ExpressionAttributeNames": {"#n": "n"}},
+    ),
+]
+
+
+async def item(doors: Doors, table: str = "two") -> Any:
+    key = get(table, p="w", s="1") if table == "two" else get(table, p="w")
+    return await doors.call("GetItem", **key)
+
+
+async def written(doors: Doors, data: bytes, swift: bool, table: str) -> tuple[bytes, Any]:
+    """What a write answers, and the item it leaves of the same one before."""
+    before = {"p": {"S": "w"}, "n": {"N": "5"}}
+    if table == "two":
+        before["s"] = {"S": "1"}
+    await doors.call("PutItem", TableName=table, Item=before)
+    answer = await doors.send(data, swift)
+    return answer, await item(doors, table)
+
+
+async def write_both(doors: Doors, data: bytes, table: str = "two") -> bool:
+    """Whether a write was submitted from its bytes; either way it does what it should."""
+    asked = doors.asked
+    first = await written(doors, data, True, table)
+    taken = doors.asked == asked
+    assert first == await written(doors, data, False, table), data
+    return taken
+
+
+def test_writes_do_what_they_do_on_the_usual_way(tmp_path):
+    async def run(doors: Doors) -> None:
+        for operation, params in WRITES:
+            for compact in (False, True):
+                data = doors.request(operation, params, compact)
+                for _ in range(6):
+                    taken = await write_both(doors, data, params["TableName"])
+                assert taken, params
+
+    at_doors(run, tmp_path)
+
+
+ODD = ["\\", '"', "\\u0041", "ä", "\x7f", "e1", ".0", "-", "00", "+1", "%b", "x" * 300, "", " "]
+
+
+def test_writes_of_odd_values(tmp_path):
+    """Values that need care in JSON or as numbers: stored, refused or counted as on the usual
+    way."""
+
+    async def run(doors: Doors) -> None:
+        for operation, params in (WRITES[0], WRITES[4], WRITES[6]):
+            text = json.dumps(params)
+            for _ in range(6):
+                await write_both(doors, doors.request(operation, text.encode()))
+            for old in ('"7"', '"1"', "some"):
+                for odd in ODD:
+                    if old in text:
+                        new = text.replace(old, old[:-1] + odd + old[-1:], 1).encode()
+                        await write_both(doors, doors.request(operation, new))
+
+    at_doors(run, tmp_path)
+
+
+def test_refused_writes_and_repeats(tmp_path):
+    async def run(doors: Doors) -> None:
+        await doors.call("PutItem", TableName="two", Item={"p": {"S": "w"}, "s": {"S": "1"}})
+        params = update("SET n = :n", "attribute_not_exists(p)", n={"N": "1"})
+        data = doors.request("UpdateItem", params)
+        for _ in range(6):
+            assert b"ConditionalCheckFailed" in await doors.same(data)
+        asked = doors.asked
+        assert b"ConditionalCheckFailed" in await doors.same(data)
+        assert doors.asked == asked
+        add = update("ADD n :one", one={"N": "1"})
+        for turn in range(6):
+            retry = RETRY[:-1] + str(turn)
+            data = doors.request("UpdateItem", add, retry=retry)
+            for _ in range(3):  # sent again: one effect
+                assert (await doors.send(data)).endswith(b"{}")
+        assert (await item(doors))["Item"]["n"] == {"N": "6"}
+        # The same id again, on the usual way: still the same request.
+        assert (await doors.send(data, swift=False)).endswith(b"{}")
+        assert (await item(doors))["Item"]["n"] == {"N": "6"}
+        await doors.call("DeleteTable", TableName="two")
+        assert b"ResourceNotFound" in await doors.same(data)
+
+    at_doors(run, tmp_path)
+
+
+def test_a_write_sees_the_index_and_the_stream_that_came_meanwhile(tmp_path):
+    async def run(doors: Doors) -> None:
+        data = doors.request("PutItem", put(n={"N": "7"}))
+        for _ in range(6):
+            await write_both(doors, data)
+        told = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+        await doors.call("UpdateTable", TableName="two", StreamSpecification=told)
+        for _ in range(6):
+            await write_both(doors, data)
+        index = {
+            "IndexName": "by-n",
+            "KeySchema": [{"AttributeName": "n", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        await doors.call(
+            "UpdateTable",
+            TableName="two",
+            AttributeDefinitions=[
+                *TABLE["AttributeDefinitions"],  # type: ignore[misc]
+                {"AttributeName": "n", "AttributeType": "N"},
+            ],
+            GlobalSecondaryIndexUpdates=[{"Create": index}],
+        )
+        wrong = doors.request("PutItem", put(n={"S": "no number"}))
+        assert b"ValidationException" in await doors.same(wrong)
+        assert not await write_both(doors, data)
+
+    at_doors(run, tmp_path)
+
+
+def test_requests_behind_a_write_wait_for_it(tmp_path):
+    async def run(doors: Doors) -> None:
+        write = doors.request("PutItem", put(n={"N": "7"}))
+        read = doors.request("GetItem", get(p="w", s="1"))
+        for _ in range(6):
+            await write_both(doors, write)
+            await doors.same(read)
+        door, sink = doors.doors[0]
+        got: list[bytes] = []
+        sink.write = got.append  # type: ignore[method-assign]
+        door.data_received(write)
+        door.data_received(read)
+        door.data_received(write + read)
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+            if len(got) == 4:
+                break
+        assert [b'"Item"' in raw for raw in got] == [False, True, False, True]
+
+    at_doors(run, tmp_path)

@@ -53,7 +53,7 @@ from pileus.services.dynamodb.restore import (
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import RULES
 from pileus.services.dynamodb.scan import scan
-from pileus.services.dynamodb.swift import SwiftReads
+from pileus.services.dynamodb.swift import SwiftForms
 from pileus.services.dynamodb.tagging import list_tags_of_resource, tag_resource, untag_resource
 from pileus.services.dynamodb.time_to_live import describe_time_to_live, update_time_to_live
 from pileus.services.dynamodb.transact_get_items import transact_get_items
@@ -117,7 +117,7 @@ def build(parts: Parts) -> Service:
         access=partial(access, room),
         single=partial(single, room),
         several=partial(several, room),
-        swift=SwiftReads(room, quick_query),
+        swift=SwiftForms(room, quick_query),
         direct={
             "GetItem": now(get_item, room, get_plain),
             "Query": now(query, room, quick_query),

@@ -80,7 +80,8 @@ def one_entry(handler: Handler, room: Room, quick: Handler | None = None) -> Any
     return run
 
 
-def _worded(error: Exception) -> Exception:
+def worded(error: Exception) -> Exception:
+    """An error of a rule as the door's writer wants it."""
     if isinstance(error, AwsError):
         error.fields = with_bytes(error.fields)
     return error
@@ -97,19 +98,19 @@ def submission(
     """The answer of a write: what ``finish`` makes of the rule's result. ``meter``: of a table
     with an allowance; the entry's flags come last."""
     if meter is None:
-        return Submission(room.store, rule, entry, call.invocation_id, finish, _worded)
+        return Submission(room.store, rule, entry, call.invocation_id, finish, worded)
     entry = (*entry[:-1], entry[-1] | METER)
 
     def charged(result: Any) -> HttpResponse:
         meter.charge(result[1])
         return finish(result)
 
-    def worded(error: Exception) -> Exception:
+    def charged_failed(error: Exception) -> Exception:
         if isinstance(error, AwsError):
             meter.charge_failed(error)
-        return _worded(error)
+        return worded(error)
 
-    return Submission(room.store, rule, entry, call.invocation_id, charged, worded)
+    return Submission(room.store, rule, entry, call.invocation_id, charged, charged_failed)
 
 
 def later(handler: Handler, room: Room, quick: Handler | None = None) -> Any:

@@ -1,0 +1,99 @@
+"""Forms of bodies: one regular expression for all texts that differ in some attribute values alone.
+
+A form is a body's text but for its *holes*: attribute values of type S or N, whose contents the
+expression's groups cut out. A hole takes plain texts (printable ASCII that JSON need not escape)
+and plain whole numbers: what they are in JSON, parsed, checked and written again, they are in the
+bytes already.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from pileus.services.dynamodb.schema import TEXT_MAX
+
+Match = Callable[[bytes], "re.Match[bytes] | None"]
+FORM_BYTES_MAX = 16 * 1024
+HOLES_MAX = 90  # a pattern has up to a hundred groups
+_STYLES = ((", ", ": "), (",", ":"))  # the common ways to write JSON
+_MARK = "\ufdd0"  # no character: no client's text means it
+_SPELT = json.dumps(_MARK)[1:-1].encode()
+KEY = b"([ !#-\\[\\]-~]{1,%d})" % TEXT_MAX
+TEXT = b"([ !#-\\[\\]-~]*)"
+NUMBER = b"(0|-?[1-9][0-9]{0,36})"
+
+
+class Hole(NamedTuple):
+    """An attribute value, of one type, and the pattern of its content."""
+
+    value: dict[str, Any]
+    pattern: bytes
+
+
+def key_hole(value: Any) -> Hole | None:
+    """A key's value: a text that is not empty."""
+    return Hole(value, KEY) if _kind(value) == "S" else None
+
+
+def hole(value: Any) -> Hole | None:
+    """A value that is a text or a number; None: one of another kind."""
+    kind = _kind(value)
+    return None if not kind else Hole(value, TEXT if kind == "S" else NUMBER)
+
+
+def _kind(value: Any) -> str:
+    if type(value) is not dict or len(value) != 1:
+        return ""
+    ((kind, content),) = value.items()
+    return kind if kind in ("S", "N") and type(content) is str else ""
+
+
+def form(body: bytes, params: Any, holes: Sequence[Hole | None]) -> Match | None:
+    """What matches ``body`` and every text like it with other contents in ``holes``, which lie
+    within ``params`` in this order. None where the body is not written in a common way."""
+    if len(body) > FORM_BYTES_MAX or len(holes) > HOLES_MAX or None in holes:
+        return None
+    for style in _STYLES:
+        if json.dumps(params, separators=style).encode() == body:
+            break
+    else:
+        return None
+    pieces = _marked(holes, lambda: json.dumps(params, separators=style).encode()).split(_SPELT)
+    if len(pieces) != len(holes) + 1:
+        return None
+    pattern = re.escape(pieces[0])
+    for found, piece in zip(holes, pieces[1:], strict=True):
+        pattern += found.pattern + re.escape(piece)  # type: ignore[union-attr]
+    return _compiled(pattern)
+
+
+def stored(item: Any, holes: Sequence[Hole]) -> bytes | None:
+    """The stored text of ``item``, with ``%b`` for the contents of ``holes``."""
+    pieces = _marked(holes, lambda: orjson.dumps(item)).split(_MARK.encode())
+    if len(pieces) != len(holes) + 1:
+        return None
+    return b"%b".join(piece.replace(b"%", b"%%") for piece in pieces)
+
+
+def _marked(holes: Sequence[Any], write: Callable[[], bytes]) -> bytes:
+    """What ``write`` writes, a mark in each hole."""
+    kept = [dict(found.value) for found in holes]
+    for found in holes:
+        for kind in found.value:
+            found.value[kind] = _MARK
+    try:
+        return write()
+    finally:
+        for found, before in zip(holes, kept, strict=True):
+            found.value.update(before)
+
+
+@functools.lru_cache(512)
+def _compiled(pattern: bytes) -> Match:
+    return re.compile(pattern).fullmatch
