@@ -27,5 +27,5 @@ def three_nodes(grown: Grown) -> Iterator[Cloud]:
     test, and where that does not work there are others. Tests that use it run one after the other,
     at the end; last of all the file that takes nodes away (its fixture is ``parting_nodes``)."""
     yield grown.whole()
-    for node in grown.nodes:
-        print(node.name, node.log()[-3000:])  # pytest shows it when the test failed
+    for node in grown.nodes:  # pytest shows it when the test failed
+        print(node.name, node.log()[-6000:])

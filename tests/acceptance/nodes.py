@@ -34,9 +34,11 @@ def rigged(count: int, base: Path, **settings: str) -> Iterator[Rig]:
     env = {f"PILEUS_{name.upper()}": value for name, value in settings.items()}
     env["PYTHONPATH"] = str(SOURCE)
     with Rig(count, words, env, base=base, disks=disks_work(base)) as made:
-        yield made
-        for node in made.nodes:
-            print(node.name, node.log()[-3000:])
+        try:
+            yield made
+        finally:
+            for node in made.nodes:
+                print(node.name, node.log()[-6000:])
 
 
 class At:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pileus.outages import read_services
 from tests.acceptance.aws_cli import within
 from tests.acceptance.test_parts_restart import parts, programs
 from tests.conftest import Cloud, new_cloud, pileus
@@ -298,7 +299,8 @@ def test_all_that_is_wished_runs_again_after_the_loss_of_everything(home_cloud: 
     api.running("stopped")
     api("POST", "/stopped/stop")
     before = {c["Id"] for c in api.running("again")["CopyStates"]}
-    time.sleep(1.2)  # the diary is looked at once a second
+    diary = lambda: read_services(home_cloud.home).get("again", {}).get("up")  # noqa: E731
+    within(20, diary)
     pids = [home_cloud.told["pid"], *parts(home_cloud).values()]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
