@@ -11,7 +11,7 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httptools
@@ -20,10 +20,9 @@ from pileus.errors import Unavailable
 from pileus.runtime import egress
 from pileus.services import inside
 from pileus.services.call import Headers, HttpRequest, Upgrade
+from pileus.services.http_wire import CHUNK, Wire
 
 IDLE_S, IDLE_MAX = 20.0, 64
-HEAD_BYTES_MAX = 64 * 1024
-CHUNK = 64 * 1024
 HOP = frozenset(
     {
         "connection",
@@ -64,39 +63,6 @@ class Answer:
                 self.close()
                 raise OutboundError(f"the answer is longer than {limit_bytes} bytes")
         return b"".join(parts)
-
-
-@dataclass(slots=True)
-class Wire:
-    """One connection, reading one answer at a time (httptools calls the ``on_`` methods)."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    parser: httptools.HttpResponseParser | None = None
-    headers: Headers = field(default_factory=list)
-    chunks: list[bytes] = field(default_factory=list)
-    head_done: bool = False
-    done: bool = False
-    idle_since: float = 0.0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
-
-    def on_headers_complete(self) -> None:
-        assert self.parser is not None
-        if self.parser.get_status_code() // 100 == 1:
-            self.headers = []  # 100 Continue, 103 Early Hints: the answer follows
-        else:
-            self.head_done = True
-
-    def on_body(self, body: bytes) -> None:
-        self.chunks.append(body)
-
-    def on_message_complete(self) -> None:
-        self.done = self.head_done
-
-    def close(self) -> None:
-        self.writer.close()
 
 
 class Body(AsyncIterator[bytes]):
@@ -197,8 +163,7 @@ class Outbound:
         wires = self._idle.get(place, [])
         while wires:
             wire = wires.pop()
-            fresh = time.monotonic() - wire.idle_since < IDLE_S
-            if fresh and not wire.reader.at_eof() and not wire.writer.is_closing():
+            if wire.fresh(IDLE_S):
                 return wire
             wire.close()
         return None
@@ -240,50 +205,29 @@ class Outbound:
     async def _exchange(
         self, wire: Wire, place: tuple[str, str, int], method: str, raw: bytes, read_s: float
     ) -> Answer:
-        wire.parser = httptools.HttpResponseParser(wire)
-        wire.headers, wire.chunks, wire.head_done, wire.done = [], [], False, False
+        parser = wire.begin()
         try:
             wire.writer.write(raw)
             async with asyncio.timeout(read_s):
                 await wire.writer.drain()
-                seen = 0
-                while not wire.head_done:
-                    data = await wire.reader.read(CHUNK)
-                    seen += len(data)
-                    if not data or seen > HEAD_BYTES_MAX + CHUNK:
-                        raise OutboundError("the other side closed before it answered")
-                    wire.parser.feed_data(data)
+                await wire.read_head()
         except (ConnectionError, httptools.HttpParserError, ssl.SSLError) as e:
             raise OutboundError(f"no HTTP answer: {e}") from e
-        status = wire.parser.get_status_code()
+        status = parser.get_status_code()
         if method == "HEAD" or status in (204, 304):
             wire.done = True
-        chunks = self._body(wire, place, read_s, reusable=wire.parser.should_keep_alive())
-        body = Body(chunks, wire)
+        body = Body(self._body(wire, place, read_s), wire)
         return Answer(status, wire.headers, body, wire.close)
 
     async def _body(
-        self, wire: Wire, place: tuple[str, str, int], read_s: float, reusable: bool
+        self, wire: Wire, place: tuple[str, str, int], read_s: float
     ) -> AsyncGenerator[bytes, None]:
         """Chunks as they come. A connection at its answer's end is kept."""
-        assert wire.parser is not None
-        framed = any(n in ("content-length", "transfer-encoding") for n, _ in wire.headers)
         finished = False
         try:
-            while True:
-                chunks, wire.chunks = wire.chunks, []
-                for chunk in chunks:
-                    yield chunk
-                if wire.done:
-                    break
-                async with asyncio.timeout(read_s):
-                    data = await wire.reader.read(CHUNK)
-                if not data:
-                    if framed:
-                        raise OutboundError("the other side closed in the middle of its answer")
-                    break
-                wire.parser.feed_data(data)
-            finished = wire.done and reusable
+            async for chunk in wire.pieces(read_s):
+                yield chunk
+            finished = wire.reusable
         except (ConnectionError, httptools.HttpParserError, ssl.SSLError) as e:
             raise OutboundError(f"the answer broke off: {e}") from e
         finally:

@@ -14,9 +14,10 @@ import httptools
 
 from pileus.errors import Unavailable
 from pileus.services.call import Headers, HttpRequest, HttpResponse
+from pileus.services.http_wire import Wire
 from pileus.services.longrunning import tunnel
 from pileus.services.longrunning.view import Target, View
-from pileus.services.outbound import CHUNK, HEAD_BYTES_MAX, HOP, Wire
+from pileus.services.outbound import HOP
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 WAIT_S = 5.0  # for a healthy copy
@@ -108,8 +109,7 @@ class Exchange:
             wire = self._wire = await self._target.connect()
         except (OSError, Unavailable) as e:
             raise Broken(f"cannot be reached: {e}", sent=False) from e
-        wire.parser = httptools.HttpResponseParser(wire)
-        wire.headers, wire.chunks, wire.head_done, wire.done = [], [], False, False
+        wire.begin()
         try:
             async with asyncio.timeout(READ_S) as limit:
                 wire.writer.write(head + request.body)
@@ -123,8 +123,10 @@ class Exchange:
                     granted = await self._read_upgrade(wire)
                     if granted is not None:
                         return HttpResponse(101, granted, tunnel.Tunnel(wire, self))
-                await self._read_head(wire)
+                await wire.read_head()
                 self._headed = True
+        except TimeoutError:  # an OSError, too
+            raise
         except (OSError, EOFError, asyncio.LimitOverrunError, httptools.HttpParserError) as e:
             raise Broken(str(e) or type(e).__name__, sent=True) from e
         return await self._answer(request, wire)
@@ -132,18 +134,6 @@ class Exchange:
     def _body_sent(self, limit: asyncio.Timeout) -> None:
         if not (self._headed or self._over):
             limit.reschedule(asyncio.get_running_loop().time() + READ_S)
-
-    async def _read_head(self, wire: Wire) -> None:
-        assert wire.parser is not None
-        seen = 0
-        while not wire.head_done:
-            data = await wire.reader.read(CHUNK)
-            seen += len(data)
-            if not data:
-                raise ConnectionResetError("it closed the connection before it answered")
-            if seen > HEAD_BYTES_MAX + CHUNK:
-                raise ConnectionResetError("the head of its answer does not end")
-            wire.parser.feed_data(data)
 
     async def _read_upgrade(self, wire: Wire) -> Headers | None:
         """The headers of a 101, if that is the answer; else its head goes to the parser."""
@@ -177,30 +167,17 @@ class Exchange:
         told = [v for n, v in headers if n == "content-length"]
         length = int(told[0]) if told and told[0].isdigit() else -1
         if request.method == "HEAD" or status in (204, 304) or status < 200:
-            await self.end(reusable=wire.parser.should_keep_alive())
+            await self.end(reusable=wire.keep_alive)
             return HttpResponse(status, headers, b"", length)
-        body = self._body(wire, length)
+        body = self._body(wire)
         return HttpResponse(status, headers, Body(body, self), length)
 
-    async def _body(self, wire: Wire, length: int) -> AsyncGenerator[bytes, None]:
-        assert wire.parser is not None
-        framed = length >= 0 or any(n == "transfer-encoding" for n, _ in wire.headers)
+    async def _body(self, wire: Wire) -> AsyncGenerator[bytes, None]:
         reusable = False
         try:
-            while True:
-                chunks, wire.chunks = wire.chunks, []
-                for chunk in chunks:
-                    yield chunk
-                if wire.done:
-                    break
-                async with asyncio.timeout(READ_S):
-                    data = await wire.reader.read(CHUNK)
-                if not data:
-                    if framed:
-                        raise Broken("it closed the connection in its answer", sent=True)
-                    break
-                wire.parser.feed_data(data)
-            reusable = wire.done and wire.parser.should_keep_alive()
+            async for chunk in wire.pieces(READ_S):
+                yield chunk
+            reusable = wire.reusable
         except (OSError, httptools.HttpParserError) as e:
             raise Broken(f"its answer broke off: {e}", sent=True) from e
         finally:

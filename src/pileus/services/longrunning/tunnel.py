@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from pileus.services.call import Duplex, Headers, HttpRequest, Upgrade
-from pileus.services.outbound import CHUNK, Wire
+from pileus.services.http_wire import CHUNK, Wire
 
 
 def asked(request: HttpRequest) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pileus.errors import Unavailable
 from pileus.runtime.longrunning_link import Link
-from pileus.services.outbound import CHUNK, Wire
+from pileus.services.http_wire import CHUNK, Wire
 
 REPORT_S = 20.0
 AGAIN_S = 0.05
@@ -60,8 +60,7 @@ class Target:
     def _kept(self) -> Wire | None:
         while self._idle:
             wire = self._idle.pop()
-            fresh = time.monotonic() - wire.idle_since < IDLE_S
-            if fresh and not wire.reader.at_eof() and not wire.writer.is_closing():
+            if wire.fresh(IDLE_S):
                 return wire
             wire.close()
         return None
