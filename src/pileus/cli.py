@@ -171,7 +171,6 @@ def config_(home: Path | None, as_json: bool) -> None:
 @told
 def top(home: Path | None, as_json: bool, here: bool) -> None:
     """Watch it work: requests, latencies, errors, CPU and memory of all nodes, every second."""
-    from pileus import start_node
     from pileus import top as looking
     from pileus.nodes import places
 
@@ -180,6 +179,8 @@ def top(home: Path | None, as_json: bool, here: bool) -> None:
     def look() -> looking.Seen:
         if here or places.load(config.home) is None:
             return looking.here(config.home)
+        from pileus import start_node  # one machine need not load it
+
         series = "/_pileus/series?newest=1&node=all"
         return looking.everywhere(start_node.ask(config, cloud, "GET", series))
 

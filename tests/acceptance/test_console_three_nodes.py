@@ -12,7 +12,7 @@ from lab.rig import RigNode, until
 from tests import programs
 from tests.acceptance import nodes as cluster
 from tests.conftest import Cloud
-from tests.console.conftest import DESK, PHONE, Visit, browser
+from tests.console.conftest import Visit, browser
 
 __all__ = ["browser"]  # a fixture here, too
 expect = programs.playwright().expect
@@ -64,17 +64,6 @@ def test_a_node_is_stopped_from_another_and_comes_back(
     me.find("[aria-label='Node']").wait_for()
     expect(me.find("[data-now='0']")).to_contain_text("n3 ", timeout=15_000)
     me.seen("83-charts-of-all")
-    me.go("tablets")
-    expect(me.find("dl")).to_contain_text("n1")
-    me.page.set_viewport_size(PHONE)
-    me.page.emulate_media(color_scheme="dark")
-    me.seen("86-tablets-dark-phone")
-    me.go("charts")
-    me.seen("87-charts-dark-phone")
-    me.go("nodes")
-    me.seen("88-nodes-dark-phone")
-    me.page.set_viewport_size(DESK)
-    me.page.emulate_media(color_scheme="light")
     me.go("nodes/n3")
     me.button("Stop node").click()
     me.page.get_by_label("Type").fill("n3")
