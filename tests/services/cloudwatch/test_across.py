@@ -11,7 +11,9 @@ from typing import Any
 
 from pileus.nodes.handing import Handing
 from pileus.services.call import MISSING, Incomplete
-from tests.services.cloudwatch.conftest import CloudWatchAlone, opened
+from pileus.services.cloudwatch import sweep
+from pileus.services.cloudwatch.points import KEPT_S
+from tests.services.cloudwatch.conftest import REGION, ROOT, CloudWatchAlone, opened
 from tests.telemetry.neighbours import Neighbours
 
 Body = Callable[[list[CloudWatchAlone], list[Neighbours]], Coroutine[Any, Any, None]]
@@ -163,5 +165,22 @@ def test_a_lost_nodes_points_are_told_from_its_neighbours_copy(tmp_path: Path) -
             assert (await _data(node, "p95"))["MetricDataResults"][0]["Values"] == [5.0]
             told = (await node("ListMetrics", Namespace="Test"))["Metrics"]
             assert [metric["MetricName"] for metric in told] == ["Load", "Only"]
+
+    three(tmp_path, body)
+
+
+def test_each_node_forgets_its_own_old_points_and_its_copies(tmp_path: Path) -> None:
+    async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
+        nodes[0].clock.ms = int(time.time() * 1000)
+        await nodes[2].value(1.0)
+        await Handing(others[2], nodes[2].parts.copies).turn()  # type: ignore[arg-type]
+        for node, stores in ((nodes[0], 2), (nodes[2], 1)):
+            room = node.service.operations["GetMetricData"].args[0]  # type: ignore[attr-defined]
+            held = list(room.across.stores())
+            assert len(held) == stores
+            await asyncio.to_thread(sweep.all_stores, room, node.now_s + KEPT_S + 86_400)
+            for points in held:
+                points.flush()
+                assert points.metrics(f"{ROOT.account}/{REGION}") == []
 
     three(tmp_path, body)

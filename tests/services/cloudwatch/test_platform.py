@@ -130,3 +130,11 @@ def test_capacity_used_of_a_table_and_its_index(told: Any) -> None:
     assert table.sum == 5
     both = (("GlobalSecondaryIndexName", "gsi"), ("TableName", "t"))
     assert told.read("AWS/DynamoDB", "ConsumedReadCapacityUnits", *both)[0].sum == 2
+
+
+def test_what_buckets_hold_is_told_by_one_node(told: Any) -> None:
+    size = (("BucketName", "b"), ("StorageType", "StandardStorage"))
+    told.platform.turn(NOW, leads=False)
+    assert told.read("AWS/S3", "BucketSizeBytes", *size) == []
+    told.platform.turn(NOW, leads=True)
+    assert told.read("AWS/S3", "BucketSizeBytes", *size)[0].sum == 4096

@@ -17,11 +17,12 @@ async def forever(room: Room) -> None:
     while True:
         await room.clock.sleep(EVERY_S)
         try:
-            await asyncio.to_thread(_sweep, room, int(room.now_s()))
+            await asyncio.to_thread(all_stores, room, int(room.now_s()))
         except Unavailable as error:
             log.warning("old data points are swept later: %s", error)
 
 
-def _sweep(room: Room, now_s: int) -> None:
+def all_stores(room: Room, now_s: int) -> None:
+    """Sweep them once. Blocking."""
     for points in room.across.stores():
         points.sweep(now_s)
