@@ -67,6 +67,11 @@ class RigNode:
             raise NodeFailed(f"{self.name}: {' '.join(words[:1])}: {said}")
         return done.stdout
 
+    def release(self, words: Sequence[str], path: str) -> None:
+        """From now on this node runs another release: its command, and where Python finds it."""
+        self._words = words
+        self._env = {**self._env, "PYTHONPATH": path}
+
     def init(self) -> str:
         """Found a cluster; the join token."""
         return self.run("init", "--host", self.address).split()[-1]

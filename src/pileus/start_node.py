@@ -164,7 +164,7 @@ def leave(config: Config, cloud: Running, name: str | None) -> str:
     name = name or here
     ask(config, cloud, "POST", f"{NODES}/{name}/leave")
     deadline = time.monotonic() + LEAVE_SECONDS_MAX
-    while _state(config, cloud, name) != "gone":
+    while not _has_gone(config, cloud, name):
         if time.monotonic() > deadline:
             raise Unavailable(f"{name} is still leaving", "look again: pileus nodes")
         time.sleep(0.2)
@@ -175,9 +175,12 @@ def leave(config: Config, cloud: Running, name: str | None) -> str:
     return f"{name} has left for good"
 
 
-def _state(config: Config, cloud: Running, name: str) -> str:
-    told = ask(config, cloud, "GET", NODES)["nodes"]
-    return next((str(n["state"]) for n in told if n["name"] == name), "gone")
+def _has_gone(config: Config, cloud: Running, name: str) -> bool:
+    try:
+        nodes = ask(config, cloud, "GET", NODES)["nodes"]
+    except Unavailable:
+        return False  # the log's copies move just now: it answers in a moment
+    return name not in [n["name"] for n in nodes]
 
 
 def _here(config: Config) -> str:

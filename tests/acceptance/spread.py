@@ -22,6 +22,7 @@ from tests.acceptance.nodes import ONCE, TABLE, Cloud, put
 
 WRITERS = 4
 LOOK_S = 0.25
+PAUSE_S = 0.02  # leaves the machine some time for the nodes themselves
 BODY = b"b" * 70_000
 SERVED = re.compile(r'pileus_requests_total\{[^}]*service="(dynamodb|s3)"[^}]*\} ([0-9.]+)')
 
@@ -103,6 +104,7 @@ class Spread:
             except (BotoCoreError, ClientError) as error:
                 self.failures.append(f"{time.monotonic():.2f} {name}: {error}")
             number += 1
+            time.sleep(PAUSE_S)
 
     def _ask(self, dynamodb: Any, s3: Any, key: str, number: int) -> None:
         if number % 20 == 19:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from pileus.nodes.agreeing import Agreeing
 from pileus.nodes.beats import BEAT_S, DOWN_S, Beats, Own, run, view
 from tests.hub.conftest import TurnedClock
 
@@ -110,3 +113,38 @@ def test_a_view_that_cannot_be_written_ends_no_beats(tmp_path: Path) -> None:
         beating.cancel()
 
     asyncio.run(beaten())
+
+
+def test_new_rules_wait_for_every_node() -> None:
+    """One that is down may be of any release; one of an older release does not tell."""
+
+    async def body() -> None:
+        net = Net()
+        known = dict.fromkeys(NAMES, 2)
+        for name in NAMES:
+            net.nodes[name] = Beats(name, net.clock, lambda n=name: Own(7, [], rules=known[n]))
+        in_force: list[Any] = []
+
+        class Store:
+            tablets = SimpleNamespace(rules=1)
+
+            async def submit(self, rule: str, version: int) -> None:
+                in_force.append((rule, version))
+                self.tablets.rules = version
+
+        members: Any = SimpleNamespace(names=lambda: NAMES)
+        agreeing = Agreeing(Store(), members, net.nodes["n1"], 2)
+        assert not await agreeing.turn()  # nobody is heard yet
+        known["n3"] = 0
+        net.run(5)
+        assert not await agreeing.turn()
+        known["n3"] = 2
+        net.frozen.add("n2")
+        net.run(5)
+        assert not await agreeing.turn()
+        net.frozen.clear()
+        net.run(5)
+        assert await agreeing.turn() and not await agreeing.turn()
+        assert in_force == [("rules.switch", 2)]
+
+    asyncio.run(body())

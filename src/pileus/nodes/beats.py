@@ -29,7 +29,8 @@ class Beat(msgspec.Struct):
     """``sees``: node → seconds since its last beat came. ``roles``: what it does for all.
     ``left``: of a node that leaves, blobs that it has not handed over yet (-1: it has not
     looked). ``move``: of its part in a move under way, ``{"since_ms", "left", "bytes"}``. ``busy``:
-    the share of its processors in use, 0 to 1."""
+    the share of its processors in use, 0 to 1. ``rules``: the version of its release's rules (0: it
+    is of one that does not tell)."""
 
     name: str
     applied: int
@@ -38,6 +39,7 @@ class Beat(msgspec.Struct):
     left: int = -1
     move: dict[str, int] | None = None
     busy: float = 0.0
+    rules: int = 0
 
 
 class Own(NamedTuple):
@@ -48,6 +50,7 @@ class Own(NamedTuple):
     left: int = -1
     move: dict[str, int] | None = None
     busy: float = 0.0
+    rules: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,8 @@ class Beats:
         own = self._own()
         now_s = self._clock.monotonic()
         sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
-        beat = Beat(self._name, own.applied, own.roles, sees, own.left, own.move, own.busy)
-        return msgspec.json.encode(beat)
+        more = own.left, own.move, own.busy, own.rules
+        return msgspec.json.encode(Beat(self._name, own.applied, own.roles, sees, *more))
 
     def received(self, data: bytes) -> None:
         """A beat came; what cannot be read is logged and forgotten."""
@@ -157,6 +160,17 @@ class Beats:
             and self._peers[other].beat.sees.get(name, math.inf) >= SLOW_S
         )
         return says > len(members) / 2
+
+    def rules_of_all(self, names: Iterable[str]) -> int:
+        """The newest version of the rules that each of ``names`` applies; 0 when one does not tell
+        or is not heard now."""
+        known = [self._own().rules]
+        for name in names:
+            peer = self._peers.get(name)
+            if name != self._name:
+                heard = peer is not None and not self._silent(name)
+                known.append(peer.beat.rules if heard and peer is not None else 0)
+        return min(known)
 
     def handed_over(self, name: str) -> bool:
         """Whether a leaving node has given all its blobs to others, or cannot any more."""

@@ -22,6 +22,7 @@ from pileus.services.vault import root_key_path
 ASK_S = 30.0
 TRIES = 120  # another may be joining: one change at a time
 PAUSE_S = 1.0
+TRIES_UNHEARD = 4  # a node that does not answer may be starting; or there is none
 ANSWER_BYTES_MAX = 1024 * 1024
 FIRST = "n1"
 
@@ -103,14 +104,16 @@ def enter(config: Config, ports: dict[str, int], admitting: Token, host: str, po
     if not files.key.exists():
         places.write(files.key, certs.new_key())
     refused = Unavailable(f"{host}:{port} refuses")
+    heard = False
     for tries in range(TRIES):
         try:
             body, asking = _ask(files, config.address, ports, admitting, (host, port))
         except Unavailable:
-            if not tries:
+            if not heard and tries + 1 >= TRIES_UNHEARD:
                 raise
-            time.sleep(PAUSE_S)  # it was there a moment ago: it starts again with a second node
+            time.sleep(PAUSE_S)  # with a second node the first starts its processes again
             continue
+        heard = True
         if isinstance(body, bytes):
             return _keep(config, join.open_answer(asking, body))
         refused = Unavailable(f"{host}:{port} refuses: {body.message}", body.hint)

@@ -27,6 +27,7 @@ from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.nats_client import Client
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.nodes import background, beats, compare, membership, places
+from pileus.nodes.agreeing import Agreeing
 from pileus.nodes.background import Background
 from pileus.nodes.beats import Beats, Own
 from pileus.nodes.busy import Busy
@@ -92,6 +93,8 @@ class Station:
         meters.gauge("pileus_log_copy", lambda: float(self._copy_of_log()))
         for health in ("alive", "slow", "down"):
             meters.gauge("pileus_nodes", partial(self._seen, health), health=health)
+        version = store.replica.book.version
+        self._agreeing = Agreeing(store, members, self._beats, version)
         self._copies = Copies(store, self._client, self._operator, members, self._beats)
         self._door = NodeDoor(config.home, blobs.local, self._status)
         self._scrub = Scrub(
@@ -123,8 +126,10 @@ class Station:
         async def begin_all() -> None:
             await begin()
             await self._copies.start()
+            await self._agreeing.start()
 
         async def cease_all() -> None:
+            await self._agreeing.stop()
             await self._copies.stop()
             await cease()
 
@@ -253,7 +258,8 @@ class Station:
             came = move.fetched_bytes + move.given_bytes
             told = {"since_ms": move.since_ms, "left": move.left, "bytes": came}
         left, busy = self._scrub.counts.left, self._busy.share()
-        return Own(self._store.replica.applied, roles, left, told, busy)
+        rules = self._store.replica.book.version
+        return Own(self._store.replica.applied, roles, left, told, busy, rules)
 
     def _left(self) -> int:
         """Blobs a move under way has still before it."""

@@ -100,6 +100,8 @@ class Store:
         store._read_from(home / STATE_FILE)
         if cluster is None or not store.tablets.rules:
             await versions.settle(store, store.replica.book)
+        else:  # new rules come into force when all nodes know them: nodes.agreeing
+            versions.check(store, store.replica.book)
         await store._serve()
         return store
 

@@ -95,18 +95,23 @@ def switch(tx: Tx, version: int) -> None:
         tx.put(KEY, msgspec.msgpack.encode([*found, (version, tx.entry)]))
 
 
-async def settle(store: Any, book: RuleBook) -> bool:
-    """At the start of a log's only writer: put this release's rules in force. What older rules did
-    is copied first: from that checkpoint on this release can replay the log. Answers whether it
-    switched; ``Unavailable`` when a newer release wrote this state."""
+def check(store: Any, book: RuleBook) -> None:
+    """``Unavailable`` when a newer release has put its rules in force."""
     now = store.tablets.rules
-    if now == book.version:
-        return False
     if now > book.version:
         raise Unavailable(
             f"this state is under rules of version {now}, this release knows {book.version}",
             "start the newer release again",
         )
+
+
+async def settle(store: Any, book: RuleBook) -> bool:
+    """At the start of a log's only writer: put this release's rules in force. What older rules did
+    is copied first: from that checkpoint on this release can replay the log. Answers whether it
+    switched; ``Unavailable`` when a newer release wrote this state."""
+    check(store, book)
+    if store.tablets.rules == book.version:
+        return False
     if store.replica.applied:
         directory = store.home / "checkpoints"
         await asyncio.to_thread(checkpoint.take, store.replica.path, directory)
