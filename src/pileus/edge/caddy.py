@@ -108,6 +108,8 @@ class CaddyConfig:
             near["health_checks"]["passive"]["unhealthy_request_count"] = NEAR_ACTIVE
             everyone = self._proxy([*self.upstreams, *self.others.sockets()])
             everyone["headers"] = neighbours.TELLING
+            # One that refuses is passed over at once; this finds who hangs. It costs all nodes.
+            everyone["health_checks"]["active"]["interval"] = "1s"
             made["routes"] = [{"handle": [near]}]
             made["errors"] = {"routes": [{"match": [NOT_SENT], "handle": [everyone]}]}
         return made
