@@ -68,6 +68,12 @@ class Machine:
     async def start(self) -> None:
         raise NotImplementedError
 
+    async def crash(self) -> None:
+        raise NotImplementedError
+
+    async def stop(self) -> None:
+        raise NotImplementedError
+
     async def revive(self, life: Life) -> None:
         """Start anew after ``life``, once."""
         async with self._reviving:

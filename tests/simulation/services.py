@@ -2,6 +2,7 @@
 
     python -m tests.simulation.services --seeds 0:200                  engine `simulated`
     python -m tests.simulation.services --seeds 0:50 --engine embedded power cuts under SQLite
+    python -m tests.simulation.services --seeds 0:50 --engine sharded  items in other shards
 
 The real services run over the engine, without a door. Each caller owns its tables and bucket, so
 its model is exact: what it was told must be true then, and all of it at the end, after one more
@@ -25,6 +26,7 @@ from pileus.state.replica import SqliteReplica
 from tests.simulation import bucket_reads, table_reads
 from tests.simulation.buckets import Buckets
 from tests.simulation.machines import RULES, EmbeddedMachine, Machine, SimulatedMachine
+from tests.simulation.sharded_machine import ShardedMachine
 from tests.simulation.tables import Tables, require
 
 STEPS = 40
@@ -77,8 +79,9 @@ class Run:
         while self.left:
             for _ in range(self.rng.randint(1, 300)):
                 await asyncio.sleep(0)
-            if isinstance(self.machine, SimulatedMachine) and self.machine.crashes < CRASHES_MAX:
-                await self.machine.crash()
+            machine = self.machine
+            if not isinstance(machine, EmbeddedMachine) and machine.crashes < CRASHES_MAX:
+                await machine.crash()
 
     async def _collect(self) -> None:
         """The collector takes away what nobody names, and nothing else."""
@@ -117,6 +120,8 @@ def run_seed(seed: int, engine: str = "simulated", lies: str = "", steps: int = 
         machine: Machine
         if engine == "embedded":
             machine = EmbeddedMachine(rng, home, lies)
+        elif engine == "sharded":
+            machine = ShardedMachine(rng)
         else:
             machine = SimulatedMachine(rng, sync=not lies)
         await Run(seed, machine, steps).go()
@@ -141,7 +146,8 @@ def main() -> int:
     """Run seeds; print those that failed and how to repeat them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0:200", help="one seed, or first:end")
-    parser.add_argument("--engine", choices=("simulated", "embedded"), default="simulated")
+    engines = ("simulated", "embedded", "sharded")
+    parser.add_argument("--engine", choices=engines, default="simulated")
     wish = parser.parse_args()
     first, _, end = wish.seeds.partition(":")
     seeds = range(int(first), int(end) if end else int(first) + 1)

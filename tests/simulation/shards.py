@@ -29,7 +29,7 @@ from pileus.state.database import Rows
 from pileus.state.draft import Draft
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard
-from pileus.state.sharded import ShardedStore
+from pileus.state.sharded import Layout, ShardedStore
 from pileus.state.tablets import WHOLE, TabletMap
 from pileus.state.tx import Tx
 from pileus.state.versions import RuleBook
@@ -70,14 +70,18 @@ class SimulatedShards(ShardedStore):
     """``ShardedStore`` without processes and files, from one start to the next crash."""
 
     def __init__(
-        self, files: list[SimulatedFile], clock: SteppedClock, rules: Mapping[str, Rule]
+        self,
+        files: list[SimulatedFile],
+        clock: SteppedClock,
+        rules: Mapping[str, Rule],
+        layout: Layout = LAYOUT,
     ) -> None:
         self.home = Path("/nonexistent")
         self._clock = clock
         self._generations = SharedCounters()  # type: ignore[assignment]
         self._tablets_now = self._generations.counter("tablets")
         self._map, self._map_generation = TabletMap([WHOLE], 0), -1
-        self._count, self._layout, self._lock_s = SHARDS, LAYOUT, LOCK_S
+        self._count, self._layout, self._lock_s = SHARDS, layout, LOCK_S
         self._book = RuleBook(rules)
         self._rules_now, self._rules_version = {}, -1
         self._under_way = set()
@@ -92,10 +96,12 @@ class SimulatedShards(ShardedStore):
             log = SimulatedLog(file, rng)
             await log.start(replica)
             rows = Rows(replica._c)
-            shards.append(Shard(number, self.home, log, rows, self._clock, replica))  # type: ignore[arg-type]
+            shards.append(
+                Shard(number, self.home, log, rows, self._clock, replica, self._tablets_now)
+            )  # type: ignore[arg-type]
         self._reader = shards[0].rows  # type: ignore[assignment]
         self._share(shards)
-        wanted = {"shards": SHARDS, "tablets": [list(t) for t in LAYOUT]}
+        wanted = {"shards": SHARDS, "tablets": [list(t) for t in self._layout]}
         while True:
             try:
                 await shards[0].ask("tablet.layout", wanted)

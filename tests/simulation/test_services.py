@@ -23,6 +23,16 @@ def test_random_operations_with_crashes_match_the_model(engine: str) -> None:
     assert crashes >= 24
 
 
+def test_rules_that_know_nothing_of_shards_work_across_them() -> None:
+    for seed in range(2):
+        try:
+            crashes = run_seed(seed, "sharded").crashes
+        except Exception as error:
+            again = f"python -m tests.simulation.services --engine sharded --seeds {seed}"
+            pytest.fail(f"seed {seed}: {reason(error)}\nrepeat: {again}", pytrace=False)
+        assert crashes
+
+
 def caught(engine: str, lies: str = "", seeds: int = 15) -> bool:
     """Whether any of the seeds notices."""
     for seed in range(seeds):

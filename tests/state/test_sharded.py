@@ -137,11 +137,11 @@ def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
             await writer.transact(put(cell(table), b"100"))
 
         async def giver(store: Store, source: str, target: str) -> None:
-            for _ in range(8):
+            for _ in range(4):
                 await store.submit("test.give", [cell(source), cell(target), 1])
 
         async def looker(store: Store) -> None:
-            for _ in range(200):
+            for _ in range(80):
                 assert sum(map(number, store.values(map(cell, "abc")))) == 300
                 await asyncio.sleep(0)
 

@@ -36,15 +36,13 @@ def test_every_log_is_archived_and_verified(
     monkeypatch.setattr("pileus.state.duplicates.BUCKET", 16)
 
     async def body(writer: ShardedStore, front: Store) -> None:
-        keeping = kept(
-            writer, tmp_path, trim_entries=100, journal_entries=50, checkpoint_entries=250
-        )
+        keeping = kept(writer, tmp_path, trim_entries=40, journal_entries=20, checkpoint_entries=90)
         for table in "abc":
             await front.submit("write", [[cell(table), b"500"]])
         for _ in range(3):
             for source, target in ("ab", "bc", "ca"):
                 args = [cell(source), cell(target), 1]
-                await asyncio.gather(*(front.submit("test.give", args) for _ in range(12)))
+                await asyncio.gather(*(front.submit("test.give", args) for _ in range(4)))
                 rows = [[cell(source, str(i)), b"x"] for i in range(30)]
                 await asyncio.gather(*(front.submit("write", [row]) for row in rows))
             await keeping.turn()

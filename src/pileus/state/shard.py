@@ -30,21 +30,26 @@ def homes(home: Path) -> list[Path]:
 
 @dataclass
 class Shard:
-    """``replica`` is the writer's alone. ``version``: the rules in force here."""
+    """``replica`` is the writer's alone. ``map_now``: the generation of table ``tablets``."""
 
     number: int
     home: Path
     log: WriterLog | FrontLog
     rows: Rows
     clock: Clock
-    replica: SqliteReplica | None = None
+    replica: SqliteReplica | None
+    map_now: Callable[[], int]
     close_rows: Callable[[], None] = field(default=lambda: None)
+    _seen: int = -1
+    _version: int = codec.RULES_VERSION  # of the rules in force here
 
     async def submit(self, rule: str, args: Any, request_id: bytes = b"", epoch: int = 0) -> bytes:
         """Append one entry to this shard's log; its packed verdict, once it is applied here."""
-        version = versions.in_force(self.rows) or codec.RULES_VERSION
+        if self.map_now() != self._seen:
+            self._seen = self.map_now()
+            self._version = versions.in_force(self.rows) or codec.RULES_VERSION
         now_ms = self.clock.now_ms()
-        packed = codec.pack(epoch, rule, now_ms, request_id, args, version)
+        packed = codec.pack(epoch, rule, now_ms, request_id, args, self._version)
         return (await self.log.append(packed)).verdict
 
     async def ask(self, rule: str, args: Any) -> Any:

@@ -23,7 +23,7 @@ from pileus.state import moves, owned, tablets, versions
 from pileus.state.crossing import LOCK_S, Crossing, Ended
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
-from pileus.state.footprint import Footprint, Recorder, Trial
+from pileus.state.footprint import Footprint, Recorder, Trial, shard_of
 from pileus.state.moving import Mover
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import STATE_RULES, Rule
@@ -67,7 +67,9 @@ class ShardedStore(Store):
 
     async def _serve(self) -> None:
         """The writer: bring up the other shards before anybody is served."""
-        first = Shard(0, self.home, self.log, self._reader, self._clock, self.replica)
+        first = Shard(
+            0, self.home, self.log, self._reader, self._clock, self.replica, self._tablets_now
+        )
         first.replica.wal.quiet = lambda wanted: self._ask_quiet(0, wanted)  # type: ignore[union-attr]
         self._share([first])
         known = tablets.shards(self._reader)
@@ -98,7 +100,7 @@ class ShardedStore(Store):
         home = home_of(self.home, number)
         connection = connect_reader(home / STATE_FILE)
         rows = TurnRows(connection, self._generations, asyncio.get_running_loop())
-        shard = Shard(number, home, log, rows, self._clock, replica)
+        shard = Shard(number, home, log, rows, self._clock, replica, self._tablets_now)
         shard.close_rows = connection.close
         return shard
 
@@ -118,6 +120,7 @@ class ShardedStore(Store):
         self.mover = Mover(self.shards, self.crossing, self._clock)
         self._formers: list[moves.Former] = []
         self._formers_seen = -1
+        self._first_key: dict[str, Any] = {}  # by rule; None: it is not to be guessed
         self._plans: tuple[list[moves.Plan], float] = [], 0.0  # under way, since when seen
 
     def _ask_quiet(self, number: int, wanted: bool) -> None:
@@ -132,7 +135,8 @@ class ShardedStore(Store):
         """The writer has all shards up before it is reached."""
         store = await super().connect(home, clock, node=node, **more)
         assert isinstance(store, ShardedStore)
-        store._share([Shard(0, home, store.log, store._reader, clock)])
+        first = Shard(0, home, store.log, store._reader, clock, None, store._tablets_now)
+        store._share([first])
         for number in range(1, tablets.shards(store._reader)):
             path = home / "run" / f"writer-{number}.sock"
             front = FrontLog(path, store._watches, clustered=bool(node))
@@ -176,7 +180,8 @@ class ShardedStore(Store):
         try:
             found = self._rules(rule)
             assert found is not None
-            verdict = codec.ok(found(trial, args))
+            own = msgspec.msgpack.decode(msgspec.msgpack.encode(args))  # rules may take them apart
+            verdict = codec.ok(found(trial, own))
         except AwsError as refusal:
             verdict = codec.refused(refusal)
         except Conflict as clash:
@@ -199,14 +204,52 @@ class ShardedStore(Store):
             return await super().submit(rule, args, request_id)
         if self._rules(rule) is None:
             return codec.open_verdict(await self.shards[0].submit(rule, args, request_id))
+        told: bytes | Ended = await self._guessed(rule, args, request_id)
+        if told is not Ended.HELD:
+            return codec.open_verdict(cast(bytes, told))
         for attempt in range(ATTEMPTS_MAX):
             trial, verdict = self._try(rule, args, request_id)
             change = trial.footprint()
             told = await self._commit(trial, rule, args, request_id, verdict)
             if not isinstance(told, Ended):
+                self._learn(rule, args, change)
                 return codec.open_verdict(told)
             await self._again(change, attempt)
         raise Unavailable("too many want the same rows", "try again")
+
+    async def _guessed(self, rule: str, args: Any, request_id: bytes) -> bytes | Ended:
+        """The verdict of a rule that so far only touched the shard of one of its arguments: its
+        first key. Where that is wrong, that shard's log refuses, and the rule is tried first."""
+        place = self._first_key.get(rule)
+        if place is None or (request_id and self._former()):
+            return Ended.HELD
+        try:
+            where = self.tablets
+            shard = self.shards[shard_of(where, args[place])]
+        except (LookupError, TypeError, AttributeError):
+            return Ended.HELD
+        told = await shard.submit(rule, args, request_id, where.epoch)
+        if told != codec.STALE_VERDICT:
+            return told
+        self._first_key[rule] = None
+        return Ended.HELD
+
+    def _learn(self, rule: str, args: Any, change: Footprint) -> None:
+        """Note where among the arguments the first key touched was found, once for each rule."""
+        if rule in self._first_key:
+            return
+        first = change.seen.first
+        alone = len(change.shards(self.tablets)) == 1
+        pairs = args.items() if isinstance(args, dict) else enumerate(_listed(args))
+        places = [at for at, value in pairs if value == first] if alone and first else []
+        self._first_key[rule] = places[0] if places else None
+
+    def _former(self) -> list[moves.Former]:
+        """Where ranges lay until a short while ago."""
+        if self._tablets_now() != self._formers_seen:
+            self._formers_seen = self._tablets_now()
+            self._formers = moves.formers(self._reader)
+        return self._formers
 
     async def _again(self, change: Footprint, attempt: int) -> None:
         """Wait before the next try; go on with a move that nobody goes on with."""
@@ -224,11 +267,8 @@ class ShardedStore(Store):
     ) -> bytes | None:
         """The verdict of a request that was carried out in another shard, where its first key lay
         until a short while ago. It cannot be carried out there again."""
-        if self._tablets_now() != self._formers_seen:
-            self._formers_seen = self._tablets_now()
-            self._formers = moves.formers(self._reader)
         first = change.seen.first
-        if not request_id or first is None or not self._formers:
+        if not request_id or first is None or not self._former():
             return None
         since = self._clock.now_ms() - moves.REMEMBERED_MS
         for was in self._formers:
@@ -362,3 +402,7 @@ class ShardedStore(Store):
 
     async def barrier(self) -> None:
         await asyncio.gather(*(shard.log.barrier() for shard in self.shards))
+
+
+def _listed(args: Any) -> list[Any]:
+    return list(args) if isinstance(args, list | tuple) else []
