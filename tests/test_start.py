@@ -12,7 +12,8 @@ import pytest
 
 from pileus import start
 from pileus.config import Config
-from pileus.supervisor import Running, running
+from pileus.errors import Unavailable
+from pileus.supervisor import Running, claim_home, running
 
 
 def test_a_free_port_is_none_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +26,13 @@ def test_a_free_port_is_none_that_was_asked_for(monkeypatch: pytest.MonkeyPatch)
     assert got.edge_port == asked
     assert len(set(ports)) == 3 and 0 not in ports
     assert dataclasses.replace(got, port=0, edge_tls_port=0) == wish
+
+
+def test_a_home_too_deep_for_sockets_is_refused(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    with pytest.raises(Unavailable, match="too long"):
+        claim_home(Config(home=deep))
+    assert not deep.exists()
 
 
 def test_a_dead_supervisor_that_is_not_reaped_does_not_run(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ from pileus.outages import Outage, allowed_s, question
 
 log = logging.getLogger("pileus.supervisor")
 STOP_SECONDS = 10.0
+RUN_BYTES_MAX = 107 - len(
+    "/longrunning.sock"
+)  # unix(7): 108 bytes for a socket's name, a NUL among them
 DRAIN_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 AWAY_SECONDS = 0.05  # while one is awaited
@@ -122,6 +125,11 @@ def claim_home(config: Config) -> int:
     """Keep every other cloud off this home: a descriptor to close, or to hold until the end.
     ``Unavailable`` when one runs there."""
     run = config.path("run")
+    if len(os.fsencode(run)) > RUN_BYTES_MAX:
+        raise Unavailable(
+            f"the path {config.home} is too long: the names of sockets in it do not fit",
+            f"choose a --home of at most {RUN_BYTES_MAX - len('/run')} bytes",
+        )
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     run.mkdir(exist_ok=True, mode=0o700)
     held = os.open(run / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

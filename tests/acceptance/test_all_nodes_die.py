@@ -4,7 +4,6 @@ S6)."""
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,10 @@ from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
 
 
 @pytest.mark.timeout(240)
-def test_two_of_three_go_on_with_all_that_was_acknowledged(tmp_path: Path) -> None:
-    with rigged(3, tmp_path) as rig:
+def test_two_of_three_go_on_with_all_that_was_acknowledged(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with rigged(3, tmp_path_factory.mktemp("die")) as rig:
         cloud = Cloud(rig)
         first, second, third = rig.nodes
         token = first.init()
