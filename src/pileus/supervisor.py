@@ -28,9 +28,7 @@ from pileus.outages import Outage, allowed_s, question
 
 log = logging.getLogger("pileus.supervisor")
 STOP_SECONDS = 10.0
-RUN_BYTES_MAX = 107 - len(
-    "/longrunning.sock"
-)  # unix(7): 108 bytes for a socket's name, a NUL among them
+RUN_BYTES_MAX = 107 - len("/longrunning.sock")  # unix(7): 107 bytes for a socket's name
 DRAIN_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 AWAY_SECONDS = 0.05  # while one is awaited

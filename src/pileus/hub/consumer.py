@@ -10,7 +10,6 @@ handled again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -99,12 +98,7 @@ class Consumer:
         self._task = asyncio.create_task(self._run(), name=f"consumer {self.topic}/{self.name}")
 
     async def stop(self) -> None:
-        """Let go; a batch in work is handled again by whoever works next."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(Unavailable, Conflict):
-            await self._lease.release()
+        await self._lease.let_go(self._task)
 
     async def _run(self) -> None:
         while True:
@@ -135,8 +129,7 @@ class Consumer:
         return True
 
     async def _work(self, records: list[Record]) -> None:
-        keeper = asyncio.create_task(self._lease.keep())
-        try:
+        async with self._lease.kept():
             error = await self._attempt(records)
             if error is None:
                 await self._advance(records[-1])
@@ -144,8 +137,6 @@ class Consumer:
             log.warning("consumer %s/%s: a batch failed: %r", self.topic, self.name, error)
             for record in records:
                 await self._one(record)
-        finally:
-            keeper.cancel()
 
     async def _one(self, record: Record) -> None:
         error: Exception | None = None

@@ -10,6 +10,8 @@ nothing any more. A process that restarts under the same ``owner`` takes its own
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -64,6 +66,25 @@ class Lease:
                 await self.hold()
             except Unavailable:
                 continue  # the work's own mark will tell whether the lease was lost
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """``keep`` while what is inside is under way."""
+        keeper = asyncio.create_task(self.keep())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+
+    async def let_go(self, *tasks: asyncio.Task[None] | None) -> None:
+        """End the tasks that work under it, and release it. What they had under way is done again
+        by whoever works next."""
+        ended = [task for task in tasks if task is not None]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+        with contextlib.suppress(Unavailable, Conflict):  # then it runs out
+            await self.release()
 
     def _take(self, draft: Draft) -> int:
         told = draft.get(self.key)

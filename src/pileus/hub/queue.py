@@ -8,7 +8,6 @@ it was done; a process that dies between the two leaves the row, and the item is
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -99,14 +98,8 @@ class Queue:
         self._task = asyncio.create_task(self._run(), name=f"queue {self._name}")
 
     async def stop(self) -> None:
-        """Let go; items in work are done again by whoever works next."""
-        tasks = [*self._busy.values(), *([self._task] if self._task else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._lease.let_go(self._task, *self._busy.values())
         self._busy.clear()
-        with contextlib.suppress(Unavailable, Conflict):
-            await self._lease.release()
 
     async def _run(self) -> None:
         while True:

@@ -122,12 +122,7 @@ class Reader:
         self._task = asyncio.create_task(self._read(), name=f"event source {self._uuid}")
 
     async def stop(self) -> None:
-        """Let go; what is under way is handed to the function again by whoever reads next."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(Unavailable, Conflict):
-            await self._lease.release()
+        await self._lease.let_go(self._task)
 
     async def _read(self) -> None:
         trouble = 0
@@ -162,13 +157,10 @@ class Reader:
             self._iterator = ""  # another process reads; look again later
             await self._room.clock.sleep(1)
             return True
-        keeper = asyncio.create_task(self._lease.keep())
-        try:
+        async with self._lease.kept():
             if records:
                 await self._delivery.deliver(records)
             await self._move(last, mappings.WELL if records else "")
-        finally:
-            keeper.cancel()
         return True
 
     async def _gather(self) -> tuple[list[Record], str]:
