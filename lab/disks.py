@@ -81,7 +81,7 @@ class Disk:
 
     def _release(self) -> None:
         """The kernel lets go of the image a moment after it was told to."""
-        command("losetup", "--detach", self._device)
+        command("losetup", "--detach", self._device, check=False)
         holds = Path("/sys/block", Path(self._device).name, "loop", "backing_file")
         deadline = time.monotonic() + UMOUNT_S_MAX
         while self._holds(holds) and time.monotonic() < deadline:
@@ -144,10 +144,11 @@ class Disk:
         return self.image.with_suffix(".cut")
 
     def close(self) -> None:
-        """Take it away, also when something still uses it."""
+        """Take it away, also when something still uses it, or a part of it is gone."""
         self._copied.unlink(missing_ok=True)
         if self._device:
-            self.quick()
+            with contextlib.suppress(OSError, RuntimeError):
+                self.quick()
             if subprocess.run(["umount", self.place], capture_output=True).returncode:
                 command("umount", "--lazy", self.place, check=False)
             self._release()

@@ -7,6 +7,7 @@ Faults touch only hosts that the rig itself has made (``lab.hosts``).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import signal
@@ -163,10 +164,12 @@ class Rig:
 
     def close(self) -> None:
         """End everything and remove it."""
-        self._hosts.close()
-        for disk in self._disks:
-            disk.close()
-        shutil.rmtree(self.base, ignore_errors=True)
+        with contextlib.ExitStack() as ended:  # all of it, whatever one of them says
+            ended.callback(shutil.rmtree, self.base, ignore_errors=True)
+            for disk in self._disks:
+                ended.callback(disk.close)
+            ended.callback(self._hosts.close)
+        self._disks = []
 
     def form(self) -> str:
         """Found on the first node, let the others join one after the other; the token."""
