@@ -47,7 +47,9 @@ sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 	$(BIN)/python -m tests.simulation.run --seeds $(or $(SEED),0:1000)
 	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:300)
 	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:100) --engine embedded
+	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:100) --engine sharded
 	$(BIN)/python -m tests.simulation.histories --seeds $(or $(SEED),0:200)
+	$(BIN)/python -m tests.simulation.shards --seeds $(or $(SEED),0:200)
 
 soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
 	$(BIN)/python -m tests.soak.histories $(HISTORIES)

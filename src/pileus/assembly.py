@@ -57,7 +57,7 @@ from pileus.services.outbound import Outbound
 from pileus.services.s3 import control as s3_control
 from pileus.services.s3.usage import usage
 from pileus.state.housekeeping import Housekeeping
-from pileus.state.store import Store
+from pileus.state.opening import connect_store, open_store
 from pileus.supervisor import Part
 from pileus.telemetry import Meters, Telemetry, collect
 from pileus.telemetry.copies import Copies
@@ -223,12 +223,12 @@ async def assemble(config: Config, index: int) -> Front:
     fitting = _fitting(config)
     blobs = files if fitting is None else fitting.blobs(files)
     if index == 0:
-        store = await Store.open(config.home, RULES, clock, fitting.log() if fitting else None)
+        store = await open_store(config.home, RULES, clock, fitting.log() if fitting else None)
         await vault.prepare(store, clock, config)
         await bootstrap(store, clock, config)
     else:
         node = fitting.name if fitting and fitting.clustered else ""
-        store = await Store.connect(config.home, clock, node=node)
+        store = await connect_store(config.home, RULES, clock, node=node)
     sealed, opened = seal(store), vault.unlocked(store, config)
     while sealed is None or opened is None:  # the writer records them at the very first start
         await clock.sleep(0.02)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.engine import Clock
+from pileus.errors import Unavailable
 from pileus.state import tablets
 from pileus.state.database import STATE_FILE, Rows, connect_reader
 from pileus.state.rebuild import Clustered
@@ -42,7 +43,11 @@ async def open_store(
     count = max(shards, shards_of(home))
     if count == 1:
         return await Store.open(home, rules, clock, cluster)
-    return await ShardedStore.open(home, rules, clock, cluster, book=rules, count=count, **more)
+    if cluster is not None:
+        raise Unavailable(
+            f"{home} has {count} shards, a cluster's log knows one", "start it as one machine"
+        )
+    return await ShardedStore.open(home, rules, clock, book=rules, count=count, **more)
 
 
 async def connect_store(
