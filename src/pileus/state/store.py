@@ -9,6 +9,7 @@ the same file.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -30,7 +31,7 @@ from pileus.engine.embedded.watches import Watches, settle
 from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
-from pileus.state import keys, tablets, versions
+from pileus.state import degraded, keys, tablets, versions
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
 from pileus.state.entry import Corrupt
@@ -44,7 +45,6 @@ from pileus.state.versions import RuleBook
 log = logging.getLogger("pileus.state.store")
 T = TypeVar("T")
 MENDED_BY_COPY = (Behind, Corrupt, DamagedMessage, apsw.CorruptError, apsw.NotADBError)
-DEGRADED = "degraded"  # a file in ``run/`` of a node: why its log cannot be written
 ATTEMPTS_FREE = 3
 ATTEMPTS_MAX = 100
 
@@ -120,14 +120,14 @@ class Store:
         """Open the state and its log; begin from another node's state where this one's is of no
         use any more, as often as the log leaves the copy behind."""
         at_least = 0
-        self._stands("")
+        degraded.tell(self.home, "")
         if wished(self.home):
             await rebuild(self.home, cluster.fetch, at_least)
         while True:
             # Synced on most nodes' disks already; what this one loses, the log gives again.
             self.replica = self._replica(rules)
             log = cluster.make_log(self._committed, self._failed)
-            log.stands = self._stands
+            log.stands = functools.partial(degraded.tell, self.home)
             self._writing(log)
             try:
                 await log.start(self.replica)
@@ -144,21 +144,10 @@ class Store:
             self.strong = SharedBarrier(log.barrier).wait
             return
 
-    def _stands(self, why: str) -> None:
-        """Tell this node's processes that the log cannot be written, or can again."""
-        file = self.home / "run" / DEGRADED
-        if why:
-            file.write_text(why)
-        else:
-            file.unlink(missing_ok=True)
-
     @property
     def degraded(self) -> str:
         """Why this node can only read what it has, possibly old ("": it can do everything)."""
-        try:
-            return (self.home / "run" / DEGRADED).read_text() if self.node else ""
-        except FileNotFoundError:
-            return ""
+        return degraded.told(self.home) if self.node else ""
 
     def _replica(self, rules: Mapping[str, Rule] | RuleBook) -> SqliteReplica:
         try:
