@@ -65,7 +65,7 @@ class SpreadCloud(Cloud):
     """``home`` is the first node's; the others' are beside it."""
 
     homes: tuple[Path, ...] = ()
-    _relays: tuple[Relay, ...] = ()
+    _relay: Relay | None = None
 
     def up(self) -> Cloud:
         ports = [word for name in PORTS for word in (f"--{name}", "0")]
@@ -80,8 +80,8 @@ class SpreadCloud(Cloud):
             _told("join", f"{token}@{first}", "--home", str(home), *here)
         self.env = json.loads(_told("env", "--home", str(self.home), "--format", "json"))
         told = [json.loads((home / "run" / "cloud.json").read_text()) for home in self.homes]
-        self._relays = tuple(Relay([_port(t[door]) for t in told]) for door in ("endpoint", "edge"))
-        self.env["AWS_ENDPOINT_URL"] = f"http://{HOST}:{self._relays[0].port}"
+        self._relay = Relay([_port(t["endpoint"]) for t in told])
+        self.env["AWS_ENDPOINT_URL"] = f"http://{HOST}:{self._relay.port}"
         return self
 
     def log(self) -> str:
@@ -91,12 +91,14 @@ class SpreadCloud(Cloud):
     def down(self) -> None:
         for home in reversed(self.homes):
             pileus("down", "--home", str(home))
-        for relay in self._relays:
-            relay.close()
+        if self._relay is not None:
+            self._relay.close()
 
     @property
     def edge(self) -> str:
-        return f"http://localhost:{self._relays[1].port}"
+        """The last node's: each has a cache of its own, and a viewer stays with one of them, as
+        with CloudFront's."""
+        return str(json.loads((self.homes[-1] / "run" / "cloud.json").read_text())["edge"])
 
 
 def _port(url: str) -> int:

@@ -30,8 +30,8 @@ from pileus.engine.embedded.log import EmbeddedLog
 from pileus.engine.embedded.watches import Watches, settle
 from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.state import entry as codec
 from pileus.state import degraded, keys, tablets, versions
+from pileus.state import entry as codec
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
 from pileus.state.entry import Corrupt
