@@ -54,14 +54,11 @@ sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 soak: .venv/.test ## long fault runs, resumable, seeds kept in var/soak
 	$(BIN)/python -m tests.soak.histories $(HISTORIES)
 	$(BIN)/python -m tests.soak.run $(SOAK)
-<<<<<<< HEAD
 	$(BIN)/python -m lab.matrix --rounds $(or $(ROUNDS),50) --out var/soak/faults -- $(CURDIR)/$(BIN)/pileus
+	PYTHONPATH=src:. $(BIN)/python -m tests.acceptance.losing_log $(LOSING)
 
 faults: .venv/.test ## every fault of the lab on three nodes, five rounds each: ROUNDS=20 FAULT=power-cut
 	PILEUS_FAULT_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest -rA tests/acceptance/test_faults.py -k "$(or $(FAULT),nothing or afterwards)"
-=======
-	PYTHONPATH=src:. $(BIN)/python -m tests.acceptance.losing_log $(LOSING)
->>>>>>> 7eabf43 (Close a log that lost its end, so that no node goes on with another history; renew it under load, and test both on real nodes (S6, S7))
 
 scale: .venv/.test ## a million items and a million objects beside an empty cloud, resumable, var/scale
 	$(BIN)/python -m tests.soak.scale $(SCALE)
