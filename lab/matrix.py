@@ -289,12 +289,20 @@ def probing(cluster: Cluster, first: RigNode, out: Path) -> Any:
 
 
 def verified(cluster: Cluster) -> list[str]:
-    """What is wrong with the copies, as the product's own proof tells."""
-    node = cluster.nodes[0]
+    """What is wrong with the copies, as the product's own proof tells, and stays wrong: a third
+    copy of a blob may still be on its way."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (wrong := _wrong_copies(cluster.nodes[0])) and time.monotonic() < deadline:
+        time.sleep(2)
+    return wrong
+
+
+def _wrong_copies(node: RigNode) -> list[str]:
     try:
         told = json.loads(node.run("verify", "--json", timeout_s=600))
     except NodeFailed as error:
-        return [str(error)]
+        said = str(error)
+        return [said[max(0, said.find('"problems"')) :][:2000]]
     same = len(set(told["nodes"]["digests"].values())) == 1
     return list(told["problems"]) + ([] if same else [f"copies differ: {told['nodes']}"])
 

@@ -24,6 +24,7 @@ log = logging.getLogger("pileus.engine.scrub")
 RATE_BYTES_S = 10 * 1024 * 1024
 NAMES_S, FILES_S, TURN_S = 300.0, 86_400.0, 5.0
 SOON_S = 5.0  # after a blob could not be taken in
+LATE_S = 15.0  # after a node came: for what was uploaded before all others knew of it
 SPARE_S = 3600.0
 DUTY = 9.0  # a walk over names rests nine times as long as it looks
 
@@ -91,11 +92,12 @@ class Scrub:
             now = (sorted(peers.members()), sorted(peers.live()))
             self._begin_move(now[0])
             again = self.moving and self.counts.missing > 0
-            if now != known or again or time.monotonic() >= due:
+            changed = now != known
+            if changed or again or time.monotonic() >= due:
                 known = now
                 await self._try(self.walk_names)
                 lacks = lacks and self.counts.missing > 0
-                due = time.monotonic() + (SOON_S if lacks else NAMES_S)
+                due = time.monotonic() + (SOON_S if lacks else LATE_S if changed else NAMES_S)
             if peers.name not in now[0]:
                 await self._try(self.hand_over)
             elif self.moving:
