@@ -44,11 +44,14 @@ def answering(answers: list[bytes]) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("answer", [CUT, NOT_HTTP], ids=["cut", "not-http"])
-def test_an_answer_that_breaks_off_is_no_answer(tmp_path: Path, answer: bytes) -> None:
+def test_an_answer_that_breaks_off_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(entering, "PAUSE_S", 0.0)
     config = dataclasses.replace(load(home=tmp_path), host="127.0.0.1")
     word = token.Token(b"s" * token.SECRET_BYTES, bytes(token.MARK_BYTES))
     ports = dict.fromkeys(PORTS, 1)
-    with answering([answer]) as port, pytest.raises(Unavailable, match="does not answer"):
+    with answering([answer] * entering.TRIES_UNHEARD) as port, pytest.raises(Unavailable, match="does not answer"):
         entering.enter(config, ports, word, "127.0.0.1", port)
 
 
