@@ -44,7 +44,7 @@ from lab.rig import API_PORT, NodeFailed, Rig, RigNode, until
 
 PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
 BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0  # given up then; the times it took are told
 VIEW_S = 2.0
 LAG_MAX = 1000
 LEADS = "log-leader"

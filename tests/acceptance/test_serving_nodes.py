@@ -100,6 +100,7 @@ class Watch:
         self._stop = threading.Event()
         self.good: list[float] = [time.monotonic()]
         self.failed: list[str] = []
+        self.cut: list[str] = []  # answers that had begun when their process died
         self._threads = [threading.Thread(target=self._watch) for _ in range(count)]
         for thread in self._threads:
             thread.start()
@@ -108,6 +109,9 @@ class Watch:
         while not self._stop.wait(0.02):
             try:
                 good = self._look()
+            except http.client.IncompleteRead as error:  # nobody can ask again in its place
+                self.cut.append(str(error))
+                continue
             except (OSError, BotoCoreError, ClientError) as error:
                 self.failed.append(str(error))
                 continue
