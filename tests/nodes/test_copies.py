@@ -132,10 +132,12 @@ def test_nothing_while_a_copy_is_behind(turned: Any) -> None:
 def test_a_leaving_node_gives_its_copy_to_another_before_it_is_gone(turned: Any) -> None:
     states = {"n1": "member", "n2": "leaving", "n3": "member", "n4": "member"}
     servers = Servers("n2", "n1", "n3")
-    assert turned(servers, **states) == ["move from n2"]
+    assert turned(servers, **states) == ["n2 steps down"]
+    moved = ["n2 steps down", "move from n2"]
+    assert turned(servers, **states) == moved
     net = Net()
     net.run(5)  # its beats say that it has not looked at its blobs
-    assert turned(servers, net, **states) == ["move from n2"]
+    assert turned(servers, net, **states) == moved
     net.cut |= {("n2", "n1")}  # it is down: what it has not handed over it never will
     net.run(5)
     with pytest.raises(Gone):

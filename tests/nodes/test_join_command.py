@@ -51,7 +51,10 @@ def test_an_answer_that_breaks_off_is_no_answer(
     config = dataclasses.replace(load(home=tmp_path), host="127.0.0.1")
     word = token.Token(b"s" * token.SECRET_BYTES, bytes(token.MARK_BYTES))
     ports = dict.fromkeys(PORTS, 1)
-    with answering([answer] * entering.TRIES_UNHEARD) as port, pytest.raises(Unavailable, match="does not answer"):
+    with (
+        answering([answer] * entering.TRIES_UNHEARD) as port,
+        pytest.raises(Unavailable, match="does not answer"),
+    ):
         entering.enter(config, ports, word, "127.0.0.1", port)
 
 

@@ -102,6 +102,9 @@ class Copies:
             lives = self._beats.judged([node.name])[node.name].health == "alive"
             if lives:
                 await streams.current(self._client, found.name, found.replicas, CURRENT_S)
+            if lives and found.leader == node.name:  # moved as it is, it would leave an election
+                await streams.step_down(self._client, found.name)
+                return
             await streams.remove_peer(self._client, found.name, node.name)
             log.info("the log's copy of %s moves to another node", node.name)
             return
