@@ -101,7 +101,8 @@ def test_all_nodes_are_told_of_at_any(three_nodes: Cloud) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_silent_node_costs_a_second_and_is_named(three_nodes: Cloud) -> None:
+def test_a_silent_node_costs_a_second_and_nothing_is_missing_unnamed(three_nodes: Cloud) -> None:
+    """Its lines are told from its neighbour's copy; where that is too old, the node is named."""
     cloud, (first, second, third) = three_nodes, three_nodes.rig.nodes[:3]
     before, missing = _lines(cloud, second)
     assert "line of 2" in before and not missing
@@ -109,7 +110,8 @@ def test_a_silent_node_costs_a_second_and_is_named(three_nodes: Cloud) -> None:
     began = time.monotonic()
     lines, missing = _lines(cloud, first)
     took = time.monotonic() - began
-    assert missing == "n3" and {"line of 0", "line of 1"} <= lines
+    assert {"line of 0", "line of 1"} <= lines
+    assert missing == "n3" or "line of 2" in lines
     assert took < ASKED_S
     _put(cloud, second, "while one was frozen")
     time.sleep(0.5)
