@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from zlib import crc32
 
 from pileus.errors import AwsError
 from pileus.services.call import Done
@@ -20,6 +19,7 @@ from pileus.services.dynamodb.quick_update import expressions
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import check_shape
+from pileus.state.keys import under
 
 Made = tuple[Match, Callable[[bytes, bytes, Done], bool]]
 UPDATES = frozenset(
@@ -50,10 +50,7 @@ def put(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Made |
         if found is None or now() != seen:
             return False
         told = found.groups()
-        head = told[at_hash]
-        tail = told[at_range] if at_range >= 0 else b""
-        spread = (crc32(head) & 0xFFFF).to_bytes(2, "big")
-        key = b"%b%b%b\x00\x01%b\x00\x01" % (prefix, spread, head, tail)
+        key = under(prefix, told[at_hash], told[at_range] if at_range >= 0 else b"")
         entry = (meta_key, incarnation, key, text % told, None, 0)
         submit("dynamodb.put", entry, request_id, done)
         return True
@@ -101,10 +98,7 @@ def update(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Mad
         if found is None or now() != seen:
             return False
         told = found.groups()
-        head = told[at_hash]
-        tail = told[at_range] if at_range >= 0 else b""
-        spread = (crc32(head) & 0xFFFF).to_bytes(2, "big")
-        key = b"%b%b%b\x00\x01%b\x00\x01" % (prefix, spread, head, tail)
+        key = under(prefix, told[at_hash], told[at_range] if at_range >= 0 else b"")
         texts = list(map(bytes.decode, told))
         base = {name: {"S": texts[at]} for name, at in keyed.items()}
         values = {name: {kind: texts[at]} for name, kind, at in valued}
