@@ -13,7 +13,9 @@ from pileus.nodes.catchup import fetch_checkpoint
 from pileus.services import kv
 from pileus.state import checkpoint
 from pileus.state.database import connect_reader
-from pileus.state.rebuild import rebuild
+from pileus.state.opening import open_store
+from pileus.state.rebuild import rebuild, wish
+from pileus.state.shard import home_of
 from pileus.state.store import Store
 from pileus.state.verify import verify
 from tests.nodes.rig import Broken, Node, Nodes, run
@@ -53,6 +55,33 @@ def test_the_newest_comes_and_holds_the_same_rows(tmp_path: Path) -> None:
                 await fetch_checkpoint(nodes[0].peers, nodes[0].home, target, last + 2)
             await old.close()
             await new.close()
+
+    run(body())
+
+
+def test_each_shard_is_asked_for_by_its_number(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Nodes(tmp_path, 2) as nodes:
+            layout = ((b"", 0), (b"t\x00", 1), (b"t\x01", 0))
+            more = {"shards": 2, "layout": layout}
+            store = await open_store(nodes[1].home, kv.RULES, SystemClock(), **more)
+            for i in range(5):
+                await store.transact(lambda draft, i=i: draft.put(b"t\x00p\x00%d" % i, b"x" * 999))
+            here, there = home_of(nodes[0].home, 1), home_of(nodes[1].home, 1)
+            here.mkdir(parents=True)
+            target = here / "fetched.tmp"
+            await fetch_checkpoint(nodes[0].peers, here, target, 5, 1)
+            assert (
+                digest(target) == digest(there / "state.db") != digest(nodes[1].home / "state.db")
+            )
+            with pytest.raises(Unavailable, match="no state of it"):
+                await fetch_checkpoint(nodes[0].peers, here, target, 0, 2)
+            await fetch_checkpoint(nodes[0].peers, nodes[0].home, target)
+            assert digest(target) == digest(nodes[1].home / "state.db")
+            wish(there, "its rows are not believed")
+            with pytest.raises(Unavailable, match="no state of it now"):
+                await fetch_checkpoint(nodes[0].peers, here, target, 1_000_000, 1)
+            await store.close()
 
     run(body())
 

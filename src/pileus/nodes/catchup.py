@@ -42,20 +42,29 @@ class Told(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class Offer:
     node: str
+    shard: int
     told: Told
+
+
+def of_shard(number: int) -> str:
+    """Said in a query of every shard but the first."""
+    return f"&shard={number}" if number else ""
 
 
 class Changed(Unavailable):
     """What came is not what was told, or is offered no more."""
 
 
-async def fetch_checkpoint(peers: NodePeers, home: Path, target: Path, at_least: int = 0) -> Told:
-    """Write the newest checkpoint of another node, one that has applied entry ``at_least``, to
-    ``target``: whole, verified, synced. ``Unavailable`` when no node can give one now."""
+async def fetch_checkpoint(
+    peers: NodePeers, home: Path, target: Path, at_least: int = 0, shard: int = 0
+) -> Told:
+    """Write the newest checkpoint of a shard that another node has, one that has applied entry
+    ``at_least``, to ``target``: whole, verified, synced. ``home``: the shard's own.
+    ``Unavailable`` when no node can give one now."""
     aside = home / "incoming"
     aside.mkdir(exist_ok=True, mode=0o700)
     reasons: list[str] = []
-    for offer in await _offers(peers, at_least, reasons):
+    for offer in await _offers(peers, shard, at_least, reasons):
         try:
             part = await _fetch(peers, offer, aside)
         except Unavailable as e:
@@ -72,10 +81,10 @@ async def fetch_checkpoint(peers: NodePeers, home: Path, target: Path, at_least:
     )
 
 
-async def _offers(peers: NodePeers, at_least: int, reasons: list[str]) -> list[Offer]:
+async def _offers(peers: NodePeers, shard: int, at_least: int, reasons: list[str]) -> list[Offer]:
     """What each node has, the newest first."""
     answers = await asyncio.gather(
-        *(_ask(peers, p.name, at_least) for p in peers.places()), return_exceptions=True
+        *(_ask(peers, p.name, shard, at_least) for p in peers.places()), return_exceptions=True
     )
     found: list[Offer] = []
     for answer in answers:
@@ -88,14 +97,14 @@ async def _offers(peers: NodePeers, at_least: int, reasons: list[str]) -> list[O
     return sorted(found, key=lambda offer: -offer.told.sequence)
 
 
-async def _ask(peers: NodePeers, node: str, at_least: int) -> Offer:
-    path = f"/checkpoint?at_least={at_least}"
+async def _ask(peers: NodePeers, node: str, shard: int, at_least: int) -> Offer:
+    path = f"/checkpoint?at_least={at_least}{of_shard(shard)}"
     answer = await peers.ask(node, "GET", path, answer_s=TAKE_S)
     if answer.status != 200:
         raise PeerError(await refusal(node, answer))
     raw = await answer.read()
     try:
-        return Offer(node, msgspec.json.decode(raw, type=Told))
+        return Offer(node, shard, msgspec.json.decode(raw, type=Told))
     except msgspec.MsgspecError as e:
         raise PeerError(f"{node} describes its checkpoint oddly: {e}") from e
 
@@ -131,7 +140,7 @@ async def _fetch(peers: NodePeers, offer: Offer, aside: Path) -> Path:
 
 
 async def _bytes_from(peers: NodePeers, offer: Offer, part: Path, have: int) -> None:
-    path = f"/checkpoint/{offer.told.sequence}.db"
+    path = f"/checkpoint/{offer.told.sequence}.db{of_shard(offer.shard).replace('&', '?')}"
     headers = {"range": f"bytes={have}-"}
     answer = await peers.ask(offer.node, "GET", path, headers=headers)
     if answer.status != 206:

@@ -7,6 +7,8 @@
     GET    /checkpoint/SEQ.db       its bytes, or a range of them
     GET    /status           {"node", "applied", "chain", …}
 
+``&shard=N`` after ``/checkpoint``: of another shard than the first.
+
 Errors are ``{"error": …}``: 400 what was sent is wrong, 404, 503 try again.
 """
 
@@ -26,6 +28,9 @@ from pileus.engine.embedded.blobs import FileBlobs
 from pileus.errors import Unavailable, WrongDigest
 from pileus.services.call import FileBody, HttpRequest, HttpResponse
 from pileus.state import checkpoint
+from pileus.state.database import STATE_FILE
+from pileus.state.rebuild import wished
+from pileus.state.shard import home_of
 
 DIGEST_BYTES = 32
 PAGE = 1000
@@ -83,10 +88,12 @@ class NodeDoor:
         if method == "GET" and path == "/status":
             return told(200, self._status())
         if method == "GET" and path == "/checkpoint":
-            return await self._newest(int(_query(request).get("at_least", "0")))
+            at_least = int(_query(request).get("at_least", "0"))
+            return await self._newest(shard_home(self._home, request), at_least)
         copy = _CHECKPOINT.match(path)
         if copy and method in ("GET", "HEAD"):
-            name = self._home / "checkpoints" / f"{int(copy[1]):016}.db"
+            home = shard_home(self._home, request)
+            name = home / "checkpoints" / f"{int(copy[1]):016}.db"
             return self._file(os.open(name, os.O_RDONLY | os.O_CLOEXEC), request)
         for prefix, handler in self._mounted.items():
             if path.startswith(prefix):
@@ -114,15 +121,16 @@ class NodeDoor:
             raise
         return told(201, {"digest": name, "size": writer.size})
 
-    async def _newest(self, at_least: int) -> HttpResponse:
-        """The newest checkpoint; one is taken where none reaches ``at_least``."""
-        directory = self._home / "checkpoints"
+    async def _newest(self, home: Path, at_least: int) -> HttpResponse:
+        """The newest checkpoint in a shard's ``home``; one is taken where none reaches
+        ``at_least``."""
+        directory = home / "checkpoints"
         async with self._taking:
             kept = await asyncio.to_thread(checkpoint.every, directory)
             if not kept or kept[-1].sequence < at_least:
-                if not (self._home / "state.db").exists():
-                    raise Unavailable("this node has no state yet", "ask another")
-                made = await asyncio.to_thread(checkpoint.take, self._home / "state.db", directory)
+                if not (home / STATE_FILE).exists() or wished(home):
+                    raise Unavailable("this node has no state of it now", "ask another")
+                made = await asyncio.to_thread(checkpoint.take, home / STATE_FILE, directory)
                 await asyncio.to_thread(checkpoint.forget_old, directory)
                 kept = [made]
         newest = kept[-1]
@@ -160,6 +168,19 @@ async def _pieces(request: HttpRequest) -> AsyncIterator[bytes]:
 def told(status: int, answer: dict[str, Any]) -> HttpResponse:
     """An answer in JSON."""
     return HttpResponse(status, [("content-type", "application/json")], orjson.dumps(answer))
+
+
+def shard_home(home: Path, request: HttpRequest) -> Path:
+    """Where the files of the shard lie that a request names; without a name, the first's."""
+    return home_of(home, shard_of(request))
+
+
+def shard_of(request: HttpRequest) -> int:
+    """``ValueError`` for what no shard is called."""
+    told = _query(request).get("shard", "0")
+    if not (told.isascii() and told.isdigit() and len(told) <= 4):
+        raise ValueError("shard is a number")
+    return int(told)
 
 
 def _query(request: HttpRequest) -> dict[str, str]:
