@@ -58,6 +58,7 @@ from pileus.services.s3 import control as s3_control
 from pileus.services.s3.usage import usage
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.opening import connect_store, open_store
+from pileus.state.store import Store
 from pileus.supervisor import Part
 from pileus.telemetry import Meters, Telemetry, collect
 from pileus.telemetry.copies import Copies
@@ -223,7 +224,7 @@ async def assemble(config: Config, index: int) -> Front:
     fitting = _fitting(config)
     blobs = files if fitting is None else fitting.blobs(files)
     if index == 0:
-        store = await open_store(config.home, RULES, clock, fitting.log() if fitting else None)
+        store = await _open(config, fitting, clock)
         await vault.prepare(store, clock, config)
         await bootstrap(store, clock, config)
     else:
@@ -285,6 +286,11 @@ async def assemble(config: Config, index: int) -> Front:
         _mount_between_nodes(front, fitting)
     _mount(front)
     return front
+
+
+async def _open(config: Config, fitting: Fitting | None, clock: SystemClock) -> Store:
+    cluster = fitting.log() if fitting is not None else None
+    return await open_store(config.home, RULES, clock, cluster, config.shards)
 
 
 def _fitting(config: Config) -> Fitting | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+SHARDS_MAX = 16  # many more streams are far slower
+
 
 @dataclass(frozen=True)
 class Config:
@@ -33,6 +35,7 @@ class Config:
     log_route_port: int = 6222
     rebuild_after_s: int = 900  # a node silent for so long: its blobs are copied to another
     front_processes: int = 0  # 0: one per core
+    shards: int = 1  # at least so many logs and state files; a home never has fewer than it had
     account: str = "000000000000"
     accounts: str = (
         ""  # further accounts (12 digits each, comma-separated) with owners of their own
@@ -107,6 +110,8 @@ def load(**flags: Any) -> Config:
         if name in values and getattr(config, name) != value:
             raise ValueError(f"setting {name} is the cluster's: {value!r} on every node")
     config = dataclasses.replace(config, **shared)
+    if not 1 <= config.shards <= SHARDS_MAX:
+        raise ValueError(f"setting shards: {config.shards} is not between 1 and {SHARDS_MAX}")
     for account in config.all_accounts():
         if not (account.isdigit() and len(account) == 12):
             raise ValueError(f"setting accounts: {account!r} is not an account of 12 digits")

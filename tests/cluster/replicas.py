@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import Unavailable
 from pileus.state import checkpoint, keys
-from pileus.state.rebuild import Clustered
+from pileus.state.rebuild import Clustered, Fetch
 from pileus.state.store import Store
 from pileus.state.tx import Tx
 
@@ -50,14 +50,14 @@ def fresh_shard() -> int:
     return int.from_bytes(os.urandom(4), "big")
 
 
-async def no_copy(target: Path, at_least: int) -> None:
+async def no_copy(shard: int, target: Path, at_least: int) -> None:
     raise Unavailable("no other node has a copy")
 
 
-def copying(source: Path) -> Callable[[Path, int], Awaitable[None]]:
+def copying(source: Path) -> Fetch:
     """Fetch from a home on this machine, in use or not."""
 
-    async def fetch(target: Path, at_least: int) -> None:
+    async def fetch(shard: int, target: Path, at_least: int) -> None:
         checkpoint.copy_state(source / "state.db", target, 65536)
 
     return fetch
@@ -85,11 +85,13 @@ class Replicas:
         return LogSettings(where, n.user, n.password, n.tls, shard=self.shard, found=found)
 
     @contextlib.asynccontextmanager
-    async def store(
-        self, name: str, at: int = 0, fetch: Callable[[Path, int], Awaitable[None]] = no_copy
-    ) -> AsyncIterator[Store]:
+    async def store(self, name: str, at: int = 0, fetch: Fetch = no_copy) -> AsyncIterator[Store]:
         settings = self.settings(at)
-        cluster = Clustered(lambda done, failed: ClusterLog(settings, done, failed), fetch, name)
+
+        def make_log(shard: int, *told: Any) -> ClusterLog:
+            return ClusterLog(settings, *told)
+
+        cluster = Clustered(make_log, fetch, name)
         store = await Store.open(self.home(name), RULES, SystemClock(), cluster)
         try:
             yield store

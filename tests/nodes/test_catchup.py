@@ -132,10 +132,10 @@ def test_a_rebuilt_state_can_be_proved_and_given_on(tmp_path: Path) -> None:
             old = await filled(first, 3)  # another history: of no use here
             await old.close()
 
-            async def fetch(target: Path, at_least: int) -> None:
+            async def fetch(shard: int, target: Path, at_least: int) -> None:
                 await fetch_checkpoint(first.peers, first.home, target, at_least)
 
-            await rebuild(first.home, fetch, 1)
+            await rebuild(first.home, 0, fetch, 1)
             begun = await Store.open(first.home, kv.RULES, SystemClock())
             await begun.transact(lambda draft: draft.put(b"t\x00p\x00after", b"x"))
             await begun.close()

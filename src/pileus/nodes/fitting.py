@@ -5,9 +5,9 @@ machine pays for nothing of it.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,15 @@ class Fitting:
         if not self.clustered:
             return None
         settings = log_settings(self._config.home, self.members.started)
-        return Clustered(functools.partial(ClusterLog, settings), self._fetch, self.name)
 
-    async def _fetch(self, target: Path, at_least: int) -> None:
-        """Another node's state. It may be starting itself just now: the second node of a cluster
+        def make_log(shard: int, *told: Any) -> ClusterLog:
+            return ClusterLog(replace(settings, shard=shard), *told)
+
+        return Clustered(make_log, self._fetch, self.name)
+
+    async def _fetch(self, shard: int, target: Path, at_least: int) -> None:
+        """Another node's state of a shard. It may be starting itself just now: the second node of a
+        cluster
         asks the first, which changes its engine."""
         peers = self.members.peers()
         deadline = asyncio.get_running_loop().time() + FETCH_S_MAX

@@ -23,17 +23,17 @@ from pileus.state.groups import sync_directory, write_synced
 
 log = logging.getLogger("pileus.state.rebuild")
 WISH = "rebuild"
-Fetch = Callable[[Path, int], Awaitable[None]]
+Fetch = Callable[[int, Path, int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Clustered:
-    """What a store needs on a node of a cluster. ``make_log(committed, failed)`` makes its log;
-    ``fetch(target, at_least)`` writes another node's whole state file, verified, that has applied
-    entry ``at_least``, to the path ``target`` (``Unavailable`` when no node can give one);
-    ``node`` is this node's name."""
+    """What a store needs on a node of a cluster. ``make_log(shard, committed, failed)`` makes a
+    shard's log; ``fetch(shard, target, at_least)`` writes another node's whole state file of it,
+    verified, that has applied entry ``at_least``, to the path ``target`` (``Unavailable`` when no
+    node can give one); ``node`` is this node's name."""
 
-    make_log: Callable[[Callable[[Any], None], Callable[[Exception], None]], SharedLog]
+    make_log: Callable[[int, Callable[[Any], None], Callable[[Exception], None]], SharedLog]
     fetch: Fetch
     node: str
 
@@ -49,12 +49,12 @@ def wished(home: Path) -> str:
     return file.read_text() if file.exists() else ""
 
 
-async def rebuild(home: Path, fetch: Fetch, at_least: int) -> None:
-    """Replace the state by another node's; nobody may have it open. Archive and checkpoints of
-    the old one go with it: they do not join the new one's log."""
+async def rebuild(home: Path, shard: int, fetch: Fetch, at_least: int) -> None:
+    """Replace the state of ``shard``, whose home this is, by another node's; nobody may have it
+    open. Archive and checkpoints of the old one go with it: they do not join the new one's log."""
     aside = home / "fetched.tmp"
     aside.unlink(missing_ok=True)
-    await fetch(aside, at_least)
+    await fetch(shard, aside, at_least)
     whole = home / "state.tmp"
     whole.unlink(missing_ok=True)
     checkpoint.copy_state(aside, whole, PAGE_BYTES)

@@ -61,15 +61,12 @@ class ShardedStore(Store):
         self._under_way: set[asyncio.Future[Any]] = set()
         self._rules_now: dict[str, Rule] = {}
         self._rules_version = -1
-        self.shards: list[Shard] = []
 
     # -- beginning and end -------------------------------------------------------------------
 
     async def _serve(self) -> None:
         """The writer: bring up the other shards before anybody is served."""
-        first = Shard(
-            0, self.home, self.log, self._reader, self._clock, self.replica, self._tablets_now
-        )
+        first = self._first_shard(self.replica)
         first.replica.wal.quiet = lambda wanted: self._ask_quiet(0, wanted)  # type: ignore[union-attr]
         self._share([first])
         known = tablets.shards(self._reader)
@@ -135,8 +132,7 @@ class ShardedStore(Store):
         """The writer has all shards up before it is reached."""
         store = await super().connect(home, clock, node=node, **more)
         assert isinstance(store, ShardedStore)
-        first = Shard(0, home, store.log, store._reader, clock, None, store._tablets_now)
-        store._share([first])
+        store._share(store.shards)
         for number in range(1, tablets.shards(store._reader)):
             path = home / "run" / f"writer-{number}.sock"
             front = FrontLog(path, store._watches, clustered=bool(node))

@@ -38,6 +38,7 @@ from pileus.state.entry import Corrupt
 from pileus.state.rebuild import Clustered, rebuild, wish, wished
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
+from pileus.state.shard import Shard
 from pileus.state.turn import TurnRows
 from pileus.state.tx import Row, change_key
 from pileus.state.versions import RuleBook
@@ -76,6 +77,7 @@ class Store:
         self._map_generation = -1
         self._tablets_now = self._generations.counter("tablets")
         self._contended = asyncio.Lock()
+        self.shards: list[Shard] = []  # all of them, by number, once the store is open
 
     @classmethod
     async def open(
@@ -107,9 +109,14 @@ class Store:
 
     async def _serve(self) -> None:
         """Open the door to this node's other processes."""
+        if not self.shards:
+            self.shards = [self._first_shard(self.replica)]
         log = cast(WriterLog, self.log)
         self._door = WriterDoor(self.home / "run" / "writer.sock", log, self._watches)
         await self._door.open()
+
+    def _first_shard(self, replica: SqliteReplica | None) -> Shard:
+        return Shard(0, self.home, self.log, self._reader, self._clock, replica, self._tablets_now)
 
     def _writing(self, log: WriterLog) -> None:
         self._generations.bump_all()
@@ -122,11 +129,11 @@ class Store:
         at_least = 0
         degraded.tell(self.home, "")
         if wished(self.home):
-            await rebuild(self.home, cluster.fetch, at_least)
+            await rebuild(self.home, 0, cluster.fetch, at_least)
         while True:
             # Synced on most nodes' disks already; what this one loses, the log gives again.
             self.replica = self._replica(rules)
-            log = cluster.make_log(self._committed, self._failed)
+            log = cluster.make_log(0, self._committed, self._failed)
             log.stands = functools.partial(degraded.tell, self.home)
             self._writing(log)
             try:
@@ -134,7 +141,7 @@ class Store:
             except Behind:
                 at_least = max(at_least, self.replica.applied) + 1
                 self.replica.close()
-                await rebuild(self.home, cluster.fetch, at_least)
+                await rebuild(self.home, 0, cluster.fetch, at_least)
                 continue
             except BaseException as e:
                 self.replica.close()
@@ -183,6 +190,7 @@ class Store:
             store.strong = front.barrier
             store._guard(front)
         store._read_from(home / STATE_FILE)
+        store.shards = [store._first_shard(None)]
         return store
 
     def _guard(self, front: FrontLog) -> None:
