@@ -24,8 +24,9 @@ from typing import Any
 from lab.disks import Disk
 from lab.hosts import Host, Hosts
 
-START_S_MAX = 120.0
+START_S_MAX = 240.0
 API_PORT = 4566
+PATIENCE = 4.0
 
 
 class NodeFailed(RuntimeError):
@@ -221,14 +222,15 @@ class Rig:
 
 
 def until(what: Callable[[], Any], seconds_max: float, said: str, pause_s: float = 0.05) -> Any:
-    """The first true answer of ``what``; ``TimeoutError`` (``said``) when there is none in time."""
-    deadline = time.monotonic() + seconds_max
+    """The first true answer of ``what``; ``TimeoutError`` (``said``) when there is none in
+    ``seconds_max`` on a machine with nothing else to do: ``PATIENCE`` times that on a busy one."""
+    deadline = time.monotonic() + seconds_max * PATIENCE
     while True:
         found = what()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds_max} s: {said}")
+            raise TimeoutError(f"not within {seconds_max * PATIENCE} s: {said}")
         time.sleep(pause_s)
 
 

@@ -36,9 +36,11 @@ def chromium() -> str:
 def playwright() -> Any:
     """What drives the browser: ``playwright.sync_api``."""
     try:
-        return importlib.import_module("playwright.sync_api")
+        driver = importlib.import_module("playwright.sync_api")
     except ModuleNotFoundError:
         absent("The package playwright", "pip install playwright")
+    driver.expect.set_options(timeout=60_000)  # a bound, for machines that have more to do
+    return driver
 
 
 def node() -> str:

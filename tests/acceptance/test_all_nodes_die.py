@@ -11,7 +11,6 @@ from lab.rig import until
 from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
 
 
-@pytest.mark.timeout(240)
 def test_two_of_three_go_on_with_all_that_was_acknowledged(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

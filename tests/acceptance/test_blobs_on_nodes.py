@@ -9,8 +9,6 @@ import json
 import os
 from pathlib import Path
 
-import pytest
-
 from lab.rig import RigNode, until
 from tests.acceptance.nodes import Cloud
 
@@ -30,7 +28,6 @@ def get(cloud: Cloud, node: RigNode, key: str) -> bytes:
     return bytes(cloud.client("s3", node).get_object(Bucket="kept", Key=key)["Body"].read())
 
 
-@pytest.mark.timeout(240)
 def test_objects_survive_damage_loss_and_death(three_nodes: Cloud) -> None:
     cloud, nodes = three_nodes, three_nodes.rig.nodes[:3]
     first, second, _ = nodes

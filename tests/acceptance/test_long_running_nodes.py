@@ -8,8 +8,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-
 from lab.rig import API_PORT, RigNode, until
 from tests.acceptance.nodes import Cloud
 from tests.services.longrunning.client import Refused, Services
@@ -44,7 +42,6 @@ def placed(api: Services, name: str, copies: int) -> Counter[str]:
     return until(look, 60, f"{copies} healthy copies of {name}")
 
 
-@pytest.mark.timeout(240)
 def test_services_are_spread_and_moved(three_nodes: Cloud) -> None:
     nodes = three_nodes.rig.nodes[:3]
     apis = [Services(At(node, three_nodes.keys)) for node in nodes]

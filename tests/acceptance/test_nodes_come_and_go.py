@@ -118,7 +118,6 @@ def _is_even(cloud: Parting, load: Spread, nodes: Sequence[RigNode]) -> None:
     assert even(requests) <= 0.2 and even(kept) <= 0.2
 
 
-@pytest.mark.timeout(180)
 def test_a_fourth_node_joins_under_load(parting_nodes: Parting) -> None:
     cloud = parting_nodes
     first, second, _, fourth = cloud.rig.nodes
@@ -147,7 +146,6 @@ def test_a_fourth_node_joins_under_load(parting_nodes: Parting) -> None:
     )
 
 
-@pytest.mark.timeout(180)
 def test_what_a_lost_node_kept_is_made_anew_on_the_fourth(parting_nodes: Parting) -> None:
     """Unasked: its copies of the log and of blobs; the state every node has."""
     cloud = parting_nodes
@@ -174,7 +172,6 @@ def _keeps_log(asked: RigNode, node: RigNode) -> bool:
     return bool({"log", "log-leader"} & set(asked.nodes()[node.name]["roles"]))
 
 
-@pytest.mark.timeout(180)
 def test_a_drained_node_hands_over_and_one_leaves_under_load(parting_nodes: Parting) -> None:
     cloud = parting_nodes
     first, second, third, fourth = cloud.rig.nodes
@@ -223,7 +220,6 @@ def _holder(node: RigNode) -> str:
     return next((n for n, told in node.nodes().items() if "background" in told["roles"]), "")
 
 
-@pytest.mark.timeout(180)
 def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
     """What was asked before and after is done."""
     cloud = parting_nodes
@@ -245,7 +241,6 @@ def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
         assert set(cloud.acknowledged) <= set(cloud.items(node)), node.name
 
 
-@pytest.mark.timeout(240)
 def test_a_log_lost_on_most_nodes_is_made_anew_from_the_best_state(
     parting_nodes: Parting,
 ) -> None:

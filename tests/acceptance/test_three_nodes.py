@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from lab.rig import until
 from tests.acceptance.grown import BUCKET, EARLY, EARLY_OBJECT
 from tests.acceptance.nodes import Cloud, Load, all_alive, put
@@ -18,7 +16,6 @@ from tests.acceptance.nodes import Cloud, Load, all_alive, put
 LOAD_S_BEFORE, LOAD_S_AFTER = 2.0, 10.0
 
 
-@pytest.mark.timeout(240)
 def test_any_node_answers(three_nodes: Cloud) -> None:
     cloud = three_nodes
     nodes = cloud.rig.nodes[:3]
@@ -40,7 +37,6 @@ def test_any_node_answers(three_nodes: Cloud) -> None:
         assert {"user0", "user1", "user2"} <= {u["UserName"] for u in users}
 
 
-@pytest.mark.timeout(240)
 def test_the_loss_of_one_loses_nothing(three_nodes: Cloud) -> None:
     cloud = three_nodes
     first, second, third = cloud.rig.nodes[:3]

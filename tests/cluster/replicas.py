@@ -99,7 +99,7 @@ class Replicas:
             await store.close()
 
 
-async def until(true: Callable[[], Any], seconds_max: float = 20.0) -> None:
+async def until(true: Callable[[], Any], seconds_max: float = 80.0) -> None:
     """Wait for ``true()``; fails in words when it does not come."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds_max

@@ -48,7 +48,7 @@ class Visit:
         self.errors: list[str] = []
         self.allowed: tuple[str, ...] = ()
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
 

@@ -137,18 +137,18 @@ def test_stop_and_restart_processes(visit: Callable[..., Visit]) -> None:
     me.button("Restart front-1").click()
     me.looked("20-restart")
     me.find("dialog").get_by_role("button", name="Restart").click()
-    expect(row("front-1").locator("td").nth(1)).not_to_have_text(before, timeout=15_000)
-    expect(row("front-1").get_by_text("alive")).to_be_visible(timeout=15_000)
+    expect(row("front-1").locator("td").nth(1)).not_to_have_text(before, timeout=90_000)
+    expect(row("front-1").get_by_text("alive")).to_be_visible(timeout=90_000)
     assert pid("front-1") not in (before, "–")
     me.button("Stop runtime").click()
     me.page.keyboard.press("Escape")
     expect(me.find("dialog")).to_have_count(0)
     me.button("Stop runtime").click()
     me.find("dialog").get_by_role("button", name="Stop").click()
-    expect(row("runtime").get_by_text("stopped")).to_be_visible(timeout=15_000)
+    expect(row("runtime").get_by_text("stopped")).to_be_visible(timeout=90_000)
     me.seen("21-stopped")
     me.button("Start runtime").click()
-    expect(row("runtime").get_by_text("alive")).to_be_visible(timeout=20_000)
+    expect(row("runtime").get_by_text("alive")).to_be_visible(timeout=90_000)
     assert me.errors == []
 
 
@@ -231,7 +231,7 @@ def test_role_function_api_logs_and_errors(
     house.client("lambda").get_waiter("function_active_v2").wait(FunctionName="console-hello")
     me.page.get_by_label("Event as JSON").fill('{"name": "operator"}')
     me.button("Invoke").click()
-    expect(me.find("#answer")).to_contain_text("hello operator", timeout=20_000)
+    expect(me.find("#answer")).to_contain_text("hello operator", timeout=90_000)
     expect(me.find("#tail")).to_contain_text('seen {"name": "operator"}')
     me.seen("41-invoked")
     me.page.get_by_label("Event as JSON").fill('{"fail": true}')
@@ -308,7 +308,7 @@ def test_buckets(visit: Callable[..., Visit], house: Cloud, tmp_path: Path) -> N
     with me.page.expect_file_chooser() as chooser:
         me.button("Upload files").click()
     chooser.value.set_files([large, tmp_path / "note.json"])
-    expect(me.find("tbody tr")).to_have_count(2, timeout=30_000)
+    expect(me.find("tbody tr")).to_have_count(2, timeout=90_000)
     s3 = house.client("s3")
     got = s3.get_object(Bucket="console-files", Key="large ü.bin")["Body"].read()
     assert got == large.read_bytes()
@@ -442,11 +442,11 @@ def test_alarms_distributions_and_services(visit: Callable[..., Visit], house: C
     me.go("services")
     me.looked("67-services")
     me.page.get_by_role("link", name="console-service", exact=True).click()
-    expect(me.find("main")).to_contain_text("running", timeout=20_000)
+    expect(me.find("main")).to_contain_text("running", timeout=90_000)
     me.seen("68-service")
     me.button("Stop").click()
     me.find("dialog").get_by_role("button", name="Stop").click()
-    expect(me.button("Start")).to_be_visible(timeout=20_000)
+    expect(me.button("Start")).to_be_visible(timeout=90_000)
     assert me.errors == []
 
 

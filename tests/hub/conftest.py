@@ -68,7 +68,7 @@ class World:
             await self.clock.advance(0.5)
         return await task
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 5) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
         for _ in range(int(seconds / 0.005)):
             if condition():
                 return

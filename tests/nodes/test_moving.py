@@ -42,7 +42,7 @@ class Told:
 
 
 async def until(done: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(80):
         while not done():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

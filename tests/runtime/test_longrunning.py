@@ -84,7 +84,7 @@ class Asking:
     async def until(self, good: Callable[[list[Any]], bool]) -> list[Any]:
         """The copies of ``web``, once they are ``good``."""
         boot, serial = "", 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(80):
             while True:
                 report = await self._client.report(boot, serial, self._log, 1.0)
                 boot, serial = report.boot, report.serial

@@ -88,7 +88,7 @@ def run(test, limits: Limits | None = None, handle=handler):
 
 
 async def until(true) -> None:
-    for _ in range(500):
+    for _ in range(2000):
         if true():
             return
         await asyncio.sleep(0.01)

@@ -75,6 +75,7 @@ def packed(request: HttpRequest) -> HttpRequest:
         (HttpRequest("GET", "/_pileus/health", "", {}), 0),
         (HttpRequest("GET", "/_pileus/kv/t/k", "", {}), 1),
         (HttpRequest("GET", "/_site/bucket/key", "", {}), 1),
+        (HttpRequest("POST", "/", "", {"authorization": "…/eu-west-1/logs/aws4_request, …"}), 1),
         (HttpRequest("GET", "/bucket/key", "", {"x-pileus-read": "eventual"}), 0),
         (HttpRequest("HEAD", "/_pileus/kv/t/k", "", {"x-pileus-read": "eventual"}), 0),
         (HttpRequest("PUT", "/bucket/key", "", {"x-pileus-read": "eventual"}), 1),
@@ -108,11 +109,24 @@ def test_without_most_nodes_strong_reads_are_unavailable_and_eventual_ones_go_on
     assert desk.ask(table("GetItem")).status == 200
 
 
-def test_what_people_ask_is_answered_without_the_log_and_waits_for_it_once() -> None:
+SCOPE = "AWS4-HMAC-SHA256 Credential=AK/20260101/eu-west-1/{}/aws4_request, SignedHeaders=host"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        HttpRequest("GET", "/_site/bucket/key", "", {}),
+        HttpRequest("POST", "/", "", {"authorization": SCOPE.format("logs")}),
+        HttpRequest("POST", "/", "", {"authorization": SCOPE.format("monitoring")}),
+    ],
+)
+def test_people_and_telemetry_are_answered_without_the_log_and_wait_for_it_once(
+    asked: HttpRequest,
+) -> None:
     desk = Desk()
 
     async def ask() -> HttpResponse:
-        result = desk.door.handle(HttpRequest("GET", "/_site/bucket/key", "", {}))
+        result = desk.door.handle(asked)
         return result if isinstance(result, HttpResponse) else await result
 
     async def run() -> None:

@@ -51,7 +51,7 @@ class Visit:
         self.context.route("https://example.org/**", self._far_end)
         self.errors: list[str] = []
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.goto(address)

@@ -9,15 +9,17 @@ heard yet, wait for a barrier and begin again: a refused write has written nothi
 none of this is in the way.
 
 While the log cannot be reached, what needs it is refused (503). What people's front ends ask
-(sites,
-distributions, APIs, functions' addresses, services) waits for a moment only and is answered from
-what this node has; so is a GET or HEAD that says ``x-pileus-read: eventual``.
+(sites, distributions, APIs, functions' addresses, services) waits for a moment only and is answered
+from what this node has; so is what tells how the cloud fares (lines, metrics, alarms), which is
+wanted most when something is wrong. A GET or HEAD that says ``x-pileus-read: eventual`` never
+waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 
 from pileus.errors import Unavailable
@@ -39,6 +41,7 @@ READS = ("Get", "Head", "List", "Describe", "Query", "Scan", "BatchGet", "Select
 _ASKED = b"ConsistentRead"
 # What the log decided stands; it is not asked again.
 _VERDICTS = (b"ConditionalCheckFailed", b"TransactionCanceled", b"ValidationException")
+_TELLING = re.compile(r"/(?:logs|monitoring)/aws4_request")
 _OWN = (
     "/_pileus/health",
     "/_pileus/metrics",
@@ -97,7 +100,7 @@ class StrongDoor:
                 return self._at_once(request)
         elif request.path.startswith(_OWN) or _content_with_old(request):
             return self._api.handle(request)
-        elif self._for_people(request):
+        elif _tells(request) or self._for_people(request):
             return self._soon(request)
         return self._after(request)
 
@@ -139,6 +142,11 @@ class StrongDoor:
 def _content_with_old(request: HttpRequest) -> bool:
     """Whether the caller wants what this node has, at once."""
     return request.headers.get(READ_AS) == "eventual" and request.method in ("GET", "HEAD")
+
+
+def _tells(request: HttpRequest) -> bool:
+    """Whether it is signed for CloudWatch or CloudWatch Logs."""
+    return _TELLING.search(request.headers.get("authorization", "")) is not None
 
 
 def _may_ask(request: HttpRequest) -> bool:

@@ -19,7 +19,7 @@ BUCKET = "exports-of-tables"
 
 def until(read: Callable[[], dict[str, Any]], member: str, wanted: str) -> dict[str, Any]:
     """Wait for a description's state."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         told = read()
         if told[member] == wanted:

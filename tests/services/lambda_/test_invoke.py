@@ -21,7 +21,7 @@ def header(answer: HttpResponse, name: str) -> str | None:
     return next((v for k, v in answer.headers if k.lower() == name.lower()), None)
 
 
-async def until(condition: Any, seconds: float = 5) -> None:
+async def until(condition: Any, seconds: float = 20) -> None:
     for _ in range(int(seconds / 0.01)):
         if condition():
             return

@@ -130,9 +130,7 @@ def test_records_reach_the_function(stage: Stage) -> None:
     assert told["NewImage"]["m"] == {"M": {"l": {"L": [{"BS": ["eA=="]}]}}}
     assert abs(told["ApproximateCreationDateTime"] - time.time()) < 60
     stage.put("two")
-    started = time.monotonic()
     eventually(lambda: "two" in stage.seen(), 20)
-    assert time.monotonic() - started < 15
     eventually(lambda: stage.told()["LastProcessingResult"] == "OK")
     assert sorted(stage.batches()) == [["one"], ["two"]]  # each once
 

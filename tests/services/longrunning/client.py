@@ -95,7 +95,7 @@ class Services:
     def describe(self, name: str) -> Any:
         return self("GET", f"/{name}")["Services"][0]
 
-    def until(self, name: str, good: Callable[[Any], bool], seconds: float = 20) -> Any:
+    def until(self, name: str, good: Callable[[Any], bool], seconds: float = 80) -> Any:
         """The description once it is ``good``."""
         deadline = time.monotonic() + seconds
         while True:
@@ -105,7 +105,7 @@ class Services:
             assert time.monotonic() < deadline, json.dumps(told, indent=1)
             time.sleep(0.05)
 
-    def running(self, name: str, seconds: float = 20) -> Any:
+    def running(self, name: str, seconds: float = 80) -> Any:
         return self.until(name, lambda s: s["Status"] == "RUNNING", seconds)
 
     def gone(self, name: str) -> bool:

@@ -244,7 +244,7 @@ def test_the_service_puts_reports_where_the_policy_lets_it(client: Any) -> None:
     }
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     client.put_bucket_policy(Bucket="reports", Policy=json.dumps(policy))
-    end = time.monotonic() + 20
+    end = time.monotonic() + 80
     while True:
         page = client.list_objects_v2(Bucket="reports").get("Contents", [])
         names = [o["Key"] for o in page if o["Key"].endswith("manifest.json")]

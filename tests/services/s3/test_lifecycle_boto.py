@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import new_cloud
 
-WAIT_S = 20
+WAIT_S = 80
 
 
 @pytest.fixture(scope="module")
