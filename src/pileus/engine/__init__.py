@@ -115,9 +115,17 @@ class WriterLog(Log, Protocol):
 
 class SharedLog(WriterLog, Protocol):
     """A log that other machines keep too: for a time it may be out of reach. ``stands`` is told why
-    nothing can be appended, "" when again it can."""
+    nothing can be appended, "" when again it can. ``gate``: what of it waits for other shards' logs
+    (``engine.cluster.log_apply.Gate``). ``found``: with how many copies to make it where there is
+    none yet (0: never)."""
 
     stands: Callable[[str], None]
+    gate: Any
+    found: int
+
+    async def copies(self) -> int:
+        """How many it has."""
+        ...
 
 
 class Front(Protocol):

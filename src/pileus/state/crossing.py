@@ -11,7 +11,7 @@ import asyncio
 import enum
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -21,6 +21,7 @@ from pileus.state import entry as codec
 from pileus.state import keys, spanning
 from pileus.state.entry import StaleEpoch
 from pileus.state.footprint import Footprint
+from pileus.state.gate import Needs, later, with_needs
 from pileus.state.locks import DECIDED, HELD, Held, decided_key, decode_held, held_key
 from pileus.state.shard import Shard
 from pileus.state.tablets import TabletMap
@@ -38,6 +39,13 @@ class Ended(enum.Enum):
     HELD = "something it touches is held, or has moved"
 
 
+class Finished(NamedTuple):
+    """A transaction that is finished in every shard, and by which entries."""
+
+    txn: bytes
+    needs: Needs
+
+
 class Crossing:
     """For one process; ``shards`` by number."""
 
@@ -45,7 +53,8 @@ class Crossing:
         self._shards = shards
         self._clock = clock
         self._lock_s = lock_s
-        self._finished: dict[int, list[bytes]] = {}  # by home: decided rows nobody needs
+        # By home: decided rows nobody needs, each with the entries that finished it elsewhere.
+        self._finished: dict[int, list[Finished]] = {}
         self._watched: dict[bytes, float] = {}  # held transactions, since when they were seen
 
     # -- the author ------------------------------------------------------------------------
@@ -68,15 +77,19 @@ class Crossing:
             await self._let_go(txn, (home, *others))
             return _why(failed)
         forget = self._finished.pop(home.number, [])
-        args = {"id": txn, "rule": rule, "verdict": verdict, "forget": forget}
+        elsewhere = {n: cast(int, at) for n, at in zip(numbers, prepared, strict=True)}
+        del elsewhere[home.number]
+        args = {"id": txn, "rule": rule, "verdict": verdict, "forget": [f.txn for f in forget]}
+        args = with_needs(args, later(elsewhere, *(f.needs for f in forget)))
         try:
-            told = await home.submit(spanning.DECIDE, args, request_id)
+            decided = await home.append(spanning.DECIDE, args, request_id)
         except BaseException:
             self._not_forgotten(home, forget)
             raise
+        told = decided.verdict
         if home.rows.value(decided_key(txn)) is not None:
-            await self._finish(txn, others, True)
-            self._not_forgotten(home, [txn])
+            needs = await self._finish(txn, others, {home.number: decided.sequence})
+            self._not_forgotten(home, [Finished(txn, needs)])
             return told
         # Refused; or a repeat, answered with the first one's verdict; or somebody lost patience.
         left = home.rows.value(held_key(txn)) is not None
@@ -87,23 +100,27 @@ class Crossing:
 
     async def _prepare(
         self, txn: bytes, shard: int, numbers: list[int], part: dict[str, Any]
-    ) -> None:
+    ) -> int:
+        """Answers the entry's place in the shard's log."""
         args = {"id": txn, "home": numbers[0], "shards": numbers, **part}
-        await self._shards[shard].ask(spanning.PREPARE, args)
+        return (await self._shards[shard].place(spanning.PREPARE, args))[1]
 
-    async def _finish(self, txn: bytes, shards: Sequence[Shard], commit: bool) -> None:
-        args = {"id": txn, "commit": commit}
-        await asyncio.gather(*(s.ask(spanning.FINISH, args) for s in shards))
+    async def _finish(self, txn: bytes, shards: Sequence[Shard], decided: Needs | None) -> Needs:
+        """``decided``: the entry of the home shard's log that says that it happened; None: it did
+        not. Answers where it is finished now."""
+        args = with_needs({"id": txn, "commit": decided is not None}, decided or {})
+        told = await asyncio.gather(*(s.place(spanning.FINISH, args) for s in shards))
+        return {s.number: at for s, (_, at) in zip(shards, told, strict=True)}
 
     async def _let_go(self, txn: bytes, shards: Sequence[Shard]) -> None:
         """It will not happen, whether or not that can be said everywhere now."""
         try:
-            await self._finish(txn, shards, False)
+            await self._finish(txn, shards, None)
         except Unavailable as e:
             log.info("a transaction is left for others to end: %s", e)
 
-    def _not_forgotten(self, home: Shard, txns: list[bytes]) -> None:
-        self._finished.setdefault(home.number, []).extend(txns)
+    def _not_forgotten(self, home: Shard, finished: list[Finished]) -> None:
+        self._finished.setdefault(home.number, []).extend(finished)
 
     # -- whoever meets it --------------------------------------------------------------------
 
@@ -138,26 +155,28 @@ class Crossing:
     async def end(self, txn: bytes, held: Held) -> bool:
         """Make a transaction end as its home shard's log says: it is aborted unless it is decided.
         Answers whether it happened."""
-        committed = bool(await self._shards[held.home].ask(spanning.ABORT, txn))
+        committed, at = await self._shards[held.home].place(spanning.ABORT, txn)
         others = [self._shards[n] for n in held.shards if n != held.home]
-        await self._finish(txn, others, committed)
+        await self._finish(txn, others, {held.home: at} if committed else None)
         log.info("ended the transaction %s of a silent author: %s", txn.hex(), committed)
-        return committed
+        return bool(committed)
 
     async def _forget(self, home: Shard, present: dict[bytes, float], now: float) -> int:
         """Decided transactions that nobody forgot: make sure they are finished, then forget."""
         rows = home.rows.range(DECIDED, keys.after_prefix(DECIDED), PAGE)
         old: list[bytes] = []
+        needs: Needs = {}
         for row in rows:
             txn = keys.split(row.key)[2]
             present[txn] = self._watched.get(txn, now)
             if now - present[txn] >= self._lock_s:
                 numbers = msgspec.msgpack.decode(row.value, type=list[int])
                 others = [self._shards[n] for n in numbers if n != home.number]
-                await self._finish(txn, others, True)
+                at = {home.number: await home.log.barrier()}  # the decision is not above it
+                needs = later(needs, await self._finish(txn, others, at))
                 old.append(txn)
         if old:
-            await home.ask("txn.forget", old)
+            await home.ask(spanning.FORGET, with_needs({"txns": old}, needs))
         return len(old)
 
 

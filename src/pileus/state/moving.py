@@ -14,6 +14,7 @@ from pileus.engine import Clock
 from pileus.errors import Unavailable
 from pileus.state import keys, moves, owned, tablets
 from pileus.state.crossing import Crossing
+from pileus.state.gate import Needs, with_needs
 from pileus.state.moves import Plan
 from pileus.state.owned import INFINITE
 from pileus.state.shard import Shard
@@ -62,25 +63,30 @@ class Mover:
     async def _carry_out(self, plan: Plan) -> None:
         first, source, target = (self._shards[n] for n in (0, plan.source, plan.target))
         span = {"start": plan.start, "end": plan.end}
+        # What is removed somewhere is looked for elsewhere on every node: the map as it is, or as
+        # it will be.
+        mapped = {0: await first.log.barrier()}
         if tablets.load(first.rows).locate(plan.start).shard == plan.source:
-            await self._copy(plan, source, target)
-            await first.ask("move.switch", {"start": plan.start, "target": plan.target})
+            adopted = {target.number: await self._copy(plan, source, target, mapped)}
+            told = {"start": plan.start, "target": plan.target}
+            mapped = {0: (await first.place("move.switch", with_needs(told, adopted)))[1]}
         await source.ask("move.drop", span)
-        await self._purge(source, span)
+        await self._purge(source, span, mapped)
         await first.ask("move.moved", plan.start)
         log.info("a tablet has moved from shard %d to %d", plan.source, plan.target)
 
-    async def _purge(self, shard: Shard, span: dict[str, Any]) -> None:
-        while await shard.ask("move.purge", {**span, "limit": CHUNK_ROWS}) == CHUNK_ROWS:
+    async def _purge(self, shard: Shard, span: dict[str, Any], mapped: Needs) -> None:
+        args = with_needs({**span, "limit": CHUNK_ROWS}, mapped)
+        while await shard.ask("move.purge", args) == CHUNK_ROWS:
             pass
 
-    async def _copy(self, plan: Plan, source: Shard, target: Shard) -> None:
-        """Until the target serves the whole range."""
+    async def _copy(self, plan: Plan, source: Shard, target: Shard, mapped: Needs) -> int:
+        """Until the target serves the whole range; answers by which entry of its log it does."""
         span = {"start": plan.start, "end": plan.end}
         if target.rows.row(moves.cursor_key(plan.start)) is None:
             if self._adopted(plan, target):
-                return
-            await self._purge(target, span)  # what an earlier stay may have left
+                return await target.log.barrier()
+            await self._purge(target, span, mapped)  # what an earlier stay may have left
         at = await target.ask("move.arrive", {**span, "source": plan.source})
         await source.ask("move.leave", {**span, "target": plan.target})
         top = plan.end or INFINITE
@@ -93,7 +99,7 @@ class Mover:
         above, count = await self._still(source, span), 1
         while count:
             count, at = await self._catch_up(plan, source, target, at)
-        await target.ask("move.adopt", {**span, "above": above})
+        return (await target.place("move.adopt", {**span, "above": above}))[1]
 
     def _adopted(self, plan: Plan, target: Shard) -> bool:
         """Whether the target serves it already: the mover died before the map was switched."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pileus.engine import Clock, WriterLog
+from pileus.engine import Clock, Outcome, WriterLog
 from pileus.engine.embedded.front import FrontLog
 from pileus.state import entry as codec
 from pileus.state import versions
@@ -45,12 +45,23 @@ class Shard:
 
     async def submit(self, rule: str, args: Any, request_id: bytes = b"", epoch: int = 0) -> bytes:
         """Append one entry to this shard's log; its packed verdict, once it is applied here."""
+        return (await self.append(rule, args, request_id, epoch)).verdict
+
+    async def append(
+        self, rule: str, args: Any, request_id: bytes = b"", epoch: int = 0
+    ) -> Outcome:
+        """``submit``, with the entry's place in this shard's log."""
         if self.map_now() != self._seen:
             self._seen = self.map_now()
             self._version = versions.in_force(self.rows) or codec.RULES_VERSION
         now_ms = self.clock.now_ms()
         packed = codec.pack(epoch, rule, now_ms, request_id, args, self._version)
-        return (await self.log.append(packed)).verdict
+        return await self.log.append(packed)
+
+    async def place(self, rule: str, args: Any) -> tuple[Any, int]:
+        """``ask``, with the entry's place in this shard's log."""
+        outcome = await self.append(rule, args)
+        return codec.open_verdict(outcome.verdict), outcome.sequence
 
     async def ask(self, rule: str, args: Any) -> Any:
         """``submit``, its verdict opened."""

@@ -5,6 +5,9 @@ the home shard: that of the first key the author touched) is the verdict; ``fini
 others) writes or forgets. Nothing but the home shard's log says how a transaction ended: a row
 ``decided`` there, or else, once its own part is gone, it did not happen. So whoever meets one whose
 author is silent ends it: ``abort`` there, unless it is decided, then ``finish``.
+
+``decide`` takes the others' ``prepare`` for done, ``finish`` the ``decide``, and whatever forgets a
+transaction each ``finish``: such entries name it (``needs``: ``gate.py``), which no rule looks at.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pileus.state.sharding import ShardTx
 from pileus.state.tx import change_key
 
 PREPARE, DECIDE, FINISH, ABORT = "txn.prepare", "txn.decide", "txn.finish", "txn.abort"
+FORGET = "txn.forget"
 _encode = msgspec.msgpack.encode
 
 
@@ -76,7 +80,7 @@ def decide(tx: ShardTx, args: dict[str, Any]) -> None:
         raise Conflict("somebody ended the transaction")
     if args["verdict"][1] == codec.OK:
         tx.put(decided_key(args["id"]), _encode(held.shards))
-    forget(tx, args["forget"])
+    _forget(tx, args["forget"])
     tx.verdict = args["verdict"]
 
 
@@ -94,8 +98,13 @@ def finish(tx: ShardTx, args: dict[str, Any]) -> None:
     _release(tx, args["id"], args["commit"])
 
 
-def forget(tx: ShardTx, txns: list[bytes]) -> None:
-    """Transactions that are finished in every shard need no row any more."""
+def forget(tx: ShardTx, args: dict[str, Any] | list[bytes]) -> None:
+    """``{txns}`` (or, in older entries, those alone): transactions that are finished in every
+    shard need no row any more."""
+    _forget(tx, args["txns"] if isinstance(args, dict) else args)
+
+
+def _forget(tx: ShardTx, txns: list[bytes]) -> None:
     for txn in txns:
         tx.delete(decided_key(txn))
 
@@ -105,5 +114,5 @@ RULES: dict[str, Any] = {
     DECIDE: decide,
     FINISH: finish,
     ABORT: abort,
-    "txn.forget": forget,
+    FORGET: forget,
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Renewed, Replica
 from pileus.engine.cluster import log_messages, streams
-from pileus.engine.cluster.log_apply import Applied, Applier
+from pileus.engine.cluster.log_apply import Applied, Applier, Gate
 from pileus.engine.cluster.log_delivery import Delivery
 from pileus.engine.cluster.log_messages import Position
 from pileus.engine.cluster.log_publish import Publisher
@@ -57,10 +57,12 @@ class ClusterLog:
     commit, before anyone is answered; ``failed(error)`` on the loop when this replica can never
     go on (``Behind``, ``LostEnd``, damaged or parted from the others): it must stop serving.
     ``stands(why)`` when nothing can be appended ("": again it can): what is applied here may be
-    read still. ``alone()``: whether this node hears too few others."""
+    read still. ``alone()``: whether this node hears too few others. ``found``: as in the
+    settings."""
 
     stands: Callable[[str], None] = staticmethod(lambda why: None)
     alone: Callable[[], bool] = staticmethod(lambda: False)
+    gate: Gate | None = None  # where there are several shards
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class ClusterLog:
         failed: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._settings = settings
+        self.found = settings.found
         self._committed = committed
         self._failed = failed
         self._failure: Exception | None = None
@@ -106,7 +109,7 @@ class ClusterLog:
         while True:
             try:
                 found = await streams.newest(self.client, self._settings.shard, ASK_S)
-                if found is None and self._settings.found and not self._replica.position:
+                if found is None and self.found and not self._replica.position:
                     found = await self._make()
                 if found is not None:
                     return found
@@ -126,14 +129,18 @@ class ClusterLog:
         replica, s = self._replica, self._settings
         chain = replica.chain.hex()
         return await streams.create(
-            self.client, s.shard, s.found, base=replica.applied, chain=chain, near=s.near
+            *(self.client, s.shard, self.found),
+            base=replica.applied,
+            chain=chain,
+            near=s.near if self.found == 1 else "",
         )
 
     async def _begin(self, position: Position, found: streams.StreamInfo | None) -> None:
         subject = streams.subject(self._settings.shard, self.stream.epoch)
         session = os.urandom(log_messages.SESSION_BYTES)
         self._applier = Applier(
-            self._replica, position, self._committed, self._applied, self._give_up
+            *(self._replica, position, self._committed, self._applied, self._give_up),
+            self.gate,
         )
         self._publisher = Publisher(
             self.client, subject, session, lambda: self._applier.at, self._lost_end
@@ -240,6 +247,10 @@ class ClusterLog:
         """How much of what the stream may hold it holds: 0 to 1."""
         told = await streams.info(self.client, self.stream.name)
         return told.size_bytes / streams.LOG_BYTES_MAX
+
+    async def copies(self) -> int:
+        """How many the stream has."""
+        return (await streams.info(self.client, self.stream.name)).replicas
 
     @property
     def at(self) -> int:
@@ -357,4 +368,7 @@ def where(replica: Replica, stream: streams.StreamInfo) -> Position:
         )
     if stream.first > 1:
         raise Behind(f"{stream.name} begins at message {stream.first}")
-    return Position(stream.name)
+    made = Position(stream.name)
+    if position is not None:
+        made.needs = position.needs  # of the stream it followed before
+    return made

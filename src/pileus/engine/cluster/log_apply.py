@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import apsw
 
@@ -39,9 +39,30 @@ class Applied(NamedTuple):
     fresh: bool
 
 
+class Gate(Protocol):
+    """What entries of one shard's log take for done in other shards' logs."""
+
+    def needs(self, entries: list[bytes]) -> dict[int, int]:
+        """By shard, the number of the last entry there that must have been applied on this node
+        before ``entries`` are."""
+        ...
+
+    def admits(self, needs: dict[int, int], wake: Callable[[], None] | None) -> bool:
+        """Whether they have been. If not, ``wake`` is called (on any thread) when they have."""
+        ...
+
+
+class Opened(NamedTuple):
+    at: int
+    message: Message
+    needs: dict[int, int]
+
+
 class Applier:
     """``committed(replica)`` runs on the thread after each commit; ``applied(messages)`` on the
-    loop after that; ``failed(error)`` on the loop when the replica can never go on."""
+    loop after that; ``failed(error)`` on the loop when the replica can never go on. ``gate``: where
+    there are several shards. A message it does not admit waits here, and all behind it, outside any
+    transaction; what was asked to ``run`` goes on."""
 
     def __init__(
         self,
@@ -50,7 +71,9 @@ class Applier:
         committed: Callable[[Any], None],
         applied: Callable[[list[Applied]], None],
         failed: Callable[[Exception], None],
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate
         self._replica = replica
         self._position = position
         self._committed = committed
@@ -127,7 +150,11 @@ class Applier:
         if not messages:
             return bool(tasks)
         try:
-            applied = self._apply(messages)
+            opened = self._open(messages)
+            if not opened:  # the gate wakes this thread
+                self._put_back(messages)
+                return bool(tasks)
+            applied = self._apply(opened)
         except DAMAGED as e:
             self._end(e)
             return False
@@ -141,6 +168,7 @@ class Applier:
         except Exception as e:  # parted from the others, or a bug: never to be passed over
             self._end(e)
             return False
+        self._put_back(messages[len(opened) :])
         self._loop.call_soon_threadsafe(self._applied, applied)
         return True
 
@@ -167,7 +195,24 @@ class Applier:
             self._waiting[:0] = messages
             self._waiting_bytes += sum(len(data) for _, data in messages)
 
-    def _apply(self, messages: list[tuple[int, bytes]]) -> list[Applied]:
+    def _open(self, messages: list[tuple[int, bytes]]) -> list[Opened]:
+        """The messages up to the first that the gate does not admit yet."""
+        opened: list[Opened] = []
+        gate = self._gate
+        for at, data in messages:
+            message = unpack(data)
+            needs = gate.needs(message.entries) if gate is not None else {}
+            # Behind others it need not be watched: it is the first of the next turn.
+            wake = None if opened else self._wake_up
+            if gate is not None and needs and not gate.admits(needs, wake):
+                break
+            opened.append(Opened(at, message, needs))
+        return opened
+
+    def _wake_up(self) -> None:
+        self._wake.put(None)
+
+    def _apply(self, opened: list[Opened]) -> list[Applied]:
         """One transaction: the entries of all messages, and how far the replica has come."""
         replica, position = self._replica, self._position.copy()
         if self._sick:
@@ -175,10 +220,11 @@ class Applier:
         replica.tidy()
         entries: list[bytes] = []
         found: list[tuple[Message, int, bool]] = []
-        for at, data in messages:
-            message = unpack(data)
+        for at, message, needs in opened:
             fresh = position.take(at, message)
             found.append((message, len(entries), fresh))
+            for shard, number in needs.items():
+                position.needs[shard] = max(number, position.needs.get(shard, 0))
             if fresh:
                 entries += message.entries
         first, verdicts = replica.applied + 1, []

@@ -21,13 +21,20 @@ SESSION_BYTES = 8
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[bytes, int, list[bytes]]).decode
-_decode_position = msgspec.msgpack.Decoder(
-    tuple[str, int, dict[bytes, tuple[int, bytes, int]]]
-).decode
 
 
 class DamagedMessage(Exception):
     """A message of the stream is not what was sent: its checksum does not hold."""
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    stream: str
+    at: int
+    sessions: dict[bytes, tuple[int, bytes, int]]
+    needs: dict[int, int] = {}
+
+
+_decode_position = msgspec.msgpack.Decoder(_Packed).decode
 
 
 class Message(NamedTuple):
@@ -54,18 +61,21 @@ def unpack(data: bytes) -> Message:
 
 class Position:
     """How far a replica has come: the stream, the stream's number of the last message taken, and
-    for each session which of its messages were. Kept with the rows they led to."""
+    for each session which of its messages were. Kept with the rows they led to. ``needs``: up to
+    which entry of other shards' logs these rows take things for done, by shard."""
 
     def __init__(self, stream: str, at: int = 0) -> None:
         self.stream = stream
         self.at = at
+        self.needs: dict[int, int] = {}
         self._sessions: dict[bytes, tuple[int, int, int]] = {}
 
     @classmethod
     def unpack(cls, data: bytes) -> Position:
-        stream, at, sessions = _decode_position(data)
-        made = cls(stream, at)
-        for session, (highest, seen, used) in sessions.items():
+        packed = _decode_position(data)
+        made = cls(packed.stream, packed.at)
+        made.needs = packed.needs
+        for session, (highest, seen, used) in packed.sessions.items():
             made._sessions[session] = highest, int.from_bytes(seen, "big"), used
         return made
 
@@ -74,10 +84,13 @@ class Position:
             session: (highest, seen.to_bytes(WINDOW // 8, "big"), used)
             for session, (highest, seen, used) in self._sessions.items()
         }
-        return _encode((self.stream, self.at, sessions))
+        if not self.needs:
+            return _encode((self.stream, self.at, sessions))
+        return _encode((self.stream, self.at, sessions, self.needs))
 
     def copy(self) -> Position:
         made = Position(self.stream, self.at)
+        made.needs = dict(self.needs)
         made._sessions = dict(self._sessions)
         return made
 
