@@ -193,11 +193,13 @@ class Front:
 
     def health(self, request: HttpRequest) -> HttpResponse:
         """``GET /_pileus/health``: 200 with JSON when ready, or ``degraded``: without most nodes
-        of the cluster only eventual reads are answered."""
-        degraded = self.parts.store.degraded
+        of the cluster only eventual reads are answered. ``shards``: which of several are without
+        their log; the others are served as ever."""
+        degraded, several = self.parts.store.degraded, len(self.parts.store.shards) > 1
+        silent = {"shards": self.parts.store.silent} if several else {}
         told = {
             "status": ("degraded" if degraded else "ready") if self.ready else "starting",
-            **({"why": degraded} if degraded else {}),
+            **({"why": degraded} | silent if degraded else {}),
             "version": __version__,
             "front": self.index,
             "region": self.config.region,

@@ -257,11 +257,11 @@ def verify(home: Path | None, as_json: bool) -> None:
     config = _existing(home)
     say = _step(as_json)
     report = prove(config.home, RULES, say, keeper(config.home))
-    nodes = asyncio.run(compare_home(config.home, say))
-    if nodes is not None:
-        report.problems += nodes.problems
+    shards = asyncio.run(compare_home(config.home, say)) or []
+    report.problems += [problem for shard in shards for problem in shard.problems]
     if as_json:
-        told = {"nodes": dataclasses.asdict(nodes)} if nodes is not None else {}
+        compared = [dataclasses.asdict(shard) for shard in shards]
+        told = {"nodes": compared[0], "shards": compared[1:]} if compared else {}
         click.echo(json.dumps(dataclasses.asdict(report) | told))
     elif report.ok:
         click.secho(
@@ -269,15 +269,16 @@ def verify(home: Path | None, as_json: bool) -> None:
             f"{report.marks} hash marks, {report.blobs} blobs, rows {report.rows_digest[:16]}",
             fg="green",
         )
-        if nodes is not None:
-            _tell_nodes(nodes)
+        for shard in shards:
+            _tell_nodes(shard)
     if not report.ok:
         hint = "stop it, keep the home as evidence, restore a backup: pileus restore --help"
         fail("; ".join(report.problems[:10]), hint)
 
 
 def _tell_nodes(nodes: Any) -> None:
-    equal = f"equal on {', '.join(sorted(nodes.digests))} after entry {nodes.sequence}"
+    where = f"shard {nodes.shard} " if nodes.shard else ""
+    equal = f"{where}equal on {', '.join(sorted(nodes.digests))} after entry {nodes.sequence}"
     click.secho(equal if nodes.digests else "no node was asked", fg="green")
     for name, why in sorted(nodes.unasked.items()):
         click.secho(f"{name} was not compared: {why}", fg="yellow")

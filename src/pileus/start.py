@@ -167,7 +167,8 @@ def greet(config: Config, apps: str, pid: int) -> None:
             failure = Unavailable(f"{apps} is not deployed: {e}", e.hint)
     told = healthy(cloud.endpoint) or {}
     if told.get("status") == "degraded":
-        click.secho(f"DEGRADED: only eventual reads are answered ({told['why']})", fg="yellow")
+        rows = f"for rows of shards {told['shards']} " if told.get("shards") else ""
+        click.secho(f"DEGRADED: {rows}only eventual reads are answered ({told['why']})", fg="yellow")
         click.echo("  more than half of the nodes must be up: `pileus nodes` tells which are down")
     if config.dev:
         click.secho("DEV MODE: any credentials act as the account's owner.", fg="yellow", bold=True)

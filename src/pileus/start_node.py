@@ -82,7 +82,11 @@ def _keeps_log(config: Config, cloud: Running, name: str) -> bool:
     except Unavailable:
         return False  # the log's leader changes when a node joins: it answers in a moment
     keeping = [n["name"] for n in nodes if {"log", "log-leader"} & set(n["roles"])]
-    return name in keeping or len(keeping) >= COPIES_MAX
+    logs = {n["name"]: n["logs"] for n in nodes if n.get("logs")}
+    if not logs:
+        return name in keeping or len(keeping) >= COPIES_MAX
+    shards, copies = max(n["of"] for n in logs.values()), sum(n["copies"] for n in logs.values())
+    return (name in logs and logs[name]["copies"] >= shards) or copies >= COPIES_MAX * shards
 
 
 def ask(
@@ -118,13 +122,26 @@ def line(node: dict[str, Any]) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(node["since_ms"] / 1000))
     health = f"{node['health']} since {since}" if node["health"] else ""
     lag = "" if node["lag"] is None else f"applied {node['applied']}  lag {node['lag']}"
-    roles = ",".join(node["roles"])
+    roles = ",".join(_roles(node))
     here = "*" if node["here"] else " "
     where = f"{node['address']}:{node['port']}"
     move = node.get("move")
     moving = f"  moving: {_left(move)}, {_megabytes(move['bytes'])} so far" if move else ""
     about = f"{node['name']:<5} {where:<22} {node['state']:<9} {health:<32} {lag}"
     return f"{here} {about}  {roles}{moving}"
+
+
+def _roles(node: dict[str, Any]) -> list[str]:
+    """What it does for all; of several logs how many it leads and keeps."""
+    logs = node.get("logs")
+    if not logs:
+        return list(node["roles"])
+    told = [role for role in node["roles"] if role not in ("log", "log-leader")]
+    if logs["copies"]:
+        told.append(f"leads {logs['leads']} of {logs['of']} logs")
+    if logs["copies"] not in (0, logs["of"]):
+        told.append(f"keeps {logs['copies']}")
+    return told
 
 
 def move_line(move: dict[str, Any]) -> str:

@@ -31,8 +31,8 @@ class Servers:
         count = len(peers) + 1
         return streams.StreamInfo("LOG_0", 0, 0, "", count, 1, 9, 100, self.leader, peers)
 
-    async def newest(self, client: Any, shard: int) -> streams.StreamInfo:
-        return self.info()
+    async def newest_of(self, client: Any, shards: int) -> dict[int, streams.StreamInfo]:
+        return {0: self.info()}
 
     async def current(self, client: Any, name: str, replicas: int, seconds: float) -> Any:
         if self.behind:
@@ -64,6 +64,9 @@ class Gone(Exception):
 
 
 class Store:
+    def __init__(self, shards: int = 1) -> None:
+        self.shards = range(shards)
+
     async def transact(self, change: Callable[[Any], Any]) -> None:
         raise Gone
 
@@ -87,7 +90,7 @@ class Closed:
 @pytest.fixture
 def turned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     def turn(servers: Servers, net: Net | None = None, lost: str = "", **states: str) -> list[str]:
-        for name in ("newest", "current", "set_replicas", "remove_peer", "step_down"):
+        for name in ("newest_of", "current", "set_replicas", "remove_peer", "step_down"):
             monkeypatch.setattr(streams, name, getattr(servers, name))
         monkeypatch.setattr(streams, "remove_server", servers.remove_server)
 

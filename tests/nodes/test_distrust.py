@@ -30,19 +30,41 @@ def test_two_that_agree_outvote_one(digests: dict[str, str], why: str) -> None:
     assert contradicted(Comparison(7, digests), "n1") == why
 
 
-def test_a_state_is_distrusted_once_in_an_hour(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def compared(home: Path, say: object) -> Comparison:
-        return Comparison(7, {"n1": "b", "n2": "a", "n3": "a"})
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What was distrusted; of three shards the rows of shards 0 and 2 differ."""
+
+    async def compared(home: Path, say: object) -> list[Comparison]:
+        whole = Comparison(9, {"n1": "c", "n2": "c", "n3": "c"}, shard=1)
+        differs = {"n1": "b", "n2": "a", "n3": "a"}
+        return [Comparison(7, differs), whole, Comparison(5, differs, shard=2)]
 
     monkeypatch.setattr(distrust, "compare_home", compared)
-    said: list[str] = []
-    checking = Distrust(tmp_path, "n1", said.append)
+    return []
+
+
+def distrusting(home: Path, said: list[tuple[str, int]]) -> Distrust:
+    for number in (1, 2):
+        (home / "shards" / str(number)).mkdir(parents=True)
+    return Distrust(home, "n1", lambda why, shard: said.append((why, shard)))
+
+
+def test_only_the_shard_that_differs_is_distrusted(
+    tmp_path: Path, said: list[tuple[str, int]]
+) -> None:
+    assert "; " in asyncio.run(distrusting(tmp_path, said).look())
+    assert [shard for _, shard in said] == [0, 2]
+    assert "of shard 2 than n1 after entry 5" in said[1][0]
+
+
+def test_a_state_is_distrusted_once_in_an_hour(
+    tmp_path: Path, said: list[tuple[str, int]]
+) -> None:
+    checking = distrusting(tmp_path, said)
     for _ in range(2):
         assert asyncio.run(checking.look())
-    assert len(said) == 1 and "n1" in said[0]
+    assert len(said) == 2 and "n1" in said[0][0]
     long_ago = time.time() - AGAIN_S - 1
-    os.utime(tmp_path / MARK, (long_ago, long_ago))
+    os.utime(tmp_path / "shards" / "2" / MARK, (long_ago, long_ago))
     asyncio.run(checking.look())
-    assert len(said) == 2
+    assert [shard for _, shard in said] == [0, 2, 2]

@@ -3,6 +3,7 @@ left alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,18 @@ def test_there_must_be_room_on_the_disk_and_a_leader(
     assert not after(copy, clock, STILL_S, told(50, leader=""))
     assert not after(copy, clock, 1, told(50)), "counted anew from the election on"
     assert after(copy, clock, STILL_S, told(50))
+
+
+def test_each_log_is_looked_at_by_itself_and_one_restart_serves_all(
+    copy: OwnCopy, clock: TurnedClock, tmp_path: Path
+) -> None:
+    """A log that goes on does not hide one that stands still."""
+    messages = tmp_path / "nats/jetstream/P/streams/LOG_0/msgs"
+    messages.mkdir(parents=True)
+    stuck = replace(told(50), name="LOG_2")
+    assert not copy.stands_still(told(50)) and not copy.stands_still(stuck)
+    (messages / "1.blk").write_bytes(b"m")
+    clock.ms += int(STILL_S * 1000)
+    assert not copy.stands_still(told(50))
+    assert copy.stands_still(stuck)
+    assert not after(copy, clock, STILL_S, told(50)), "the server has just been restarted"

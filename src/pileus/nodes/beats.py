@@ -25,12 +25,14 @@ SLOW_S, DOWN_S = 1.2, 2.5
 SUBJECT = "nodes.beat"
 
 
-class Beat(msgspec.Struct):
-    """``sees``: node → seconds since its last beat came. ``roles``: what it does for all.
+class Beat(msgspec.Struct, omit_defaults=True):
+    """``applied``: how many entries, of all shards. ``sees``: node → seconds since its last beat
+    came. ``roles``: what it does for all.
     ``left``: of a node that leaves, blobs that it has not handed over yet (-1: it has not
     looked). ``move``: of its part in a move under way, ``{"since_ms", "left", "bytes"}``. ``busy``:
     the share of its processors in use, 0 to 1. ``rules``: the version of its release's rules (0: it
-    is of one that does not tell)."""
+    is of one that does not tell). ``logs``, where shards are several: how many of their logs it
+    leads, of how many it has a whole copy, and how many there are."""
 
     name: str
     applied: int
@@ -40,6 +42,7 @@ class Beat(msgspec.Struct):
     move: dict[str, int] | None = None
     busy: float = 0.0
     rules: int = 0
+    logs: tuple[int, int, int] | None = None
 
 
 class Own(NamedTuple):
@@ -51,12 +54,13 @@ class Own(NamedTuple):
     move: dict[str, int] | None = None
     busy: float = 0.0
     rules: int = 0
+    logs: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """``health``: alive, slow or down, since ``since_ms`` (the judge's clock). ``move``, ``busy``:
-    see ``Beat``."""
+    """``health``: alive, slow or down, since ``since_ms`` (the judge's clock). ``move``, ``busy``,
+    ``logs``: see ``Beat``."""
 
     health: str
     since_ms: int
@@ -64,6 +68,7 @@ class Judgement:
     roles: tuple[str, ...] = ()
     move: dict[str, int] | None = None
     busy: float = 0.0
+    logs: tuple[int, int, int] | None = None
 
 
 @dataclass
@@ -91,7 +96,7 @@ class Beats:
         own = self._own()
         now_s = self._clock.monotonic()
         sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
-        more = own.left, own.move, own.busy, own.rules
+        more = own.left, own.move, own.busy, own.rules, own.logs
         return msgspec.json.encode(Beat(self._name, own.applied, own.roles, sees, *more))
 
     def received(self, data: bytes) -> None:
@@ -133,7 +138,7 @@ class Beats:
             if name == self._name:
                 roles = tuple(own.roles)
                 known = ("alive", self._began_ms, own.applied)
-                told[name] = Judgement(*known, roles, own.move, own.busy)
+                told[name] = Judgement(*known, roles, own.move, own.busy, own.logs)
             elif peer is None:
                 told[name] = Judgement("down" if self._silent(name) else "slow", self._began_ms, 0)
             else:
@@ -142,7 +147,8 @@ class Beats:
                 if peer.health == "down":
                     told[name] = Judgement(*known)
                 else:
-                    told[name] = Judgement(*known, tuple(beat.roles), beat.move, beat.busy)
+                    more = beat.move, beat.busy, beat.logs
+                    told[name] = Judgement(*known, tuple(beat.roles), *more)
         return told
 
     def held_dead(self, name: str, members: Iterable[str]) -> bool:

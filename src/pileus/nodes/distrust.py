@@ -2,7 +2,8 @@
 once a day: a bit that turned in the state file is no entry, so no hash of entries shows it.
 
 Where two others agree with each other and not with this node, its state is not believed any more:
-it stops serving and begins anew from another's (``state.rebuild``).
+it stops serving and begins anew from another's (``state.rebuild``). Of several shards only the one
+that differs does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pileus.errors import Unavailable
 from pileus.nodes.compare import Comparison, compare_home
 from pileus.state.database import STATE_FILE
 from pileus.state.groups import write_synced
+from pileus.state.shard import home_of, homes
 
 log = logging.getLogger("pileus.nodes.distrust")
 FIRST_S, EVERY_S = 8.0, 86_400.0
@@ -27,15 +29,15 @@ MARK = "distrusted"
 
 
 class Distrust:
-    """``distrusted(why)``: stop serving, and begin anew from another node's state."""
+    """``distrusted(why, shard)``: stop serving it, and begin anew from another node's state."""
 
-    def __init__(self, home: Path, name: str, distrusted: Callable[[str], None]) -> None:
+    def __init__(self, home: Path, name: str, distrusted: Callable[[str, int], None]) -> None:
         self._home, self._name, self._distrusted = home, name, distrusted
 
     async def run(self) -> None:
         """For ever."""
         await asyncio.sleep(FIRST_S)
-        if (self._home / STATE_FILE).stat().st_size > SMALL_BYTES:
+        if sum((home / STATE_FILE).stat().st_size for home in homes(self._home)) > SMALL_BYTES:
             await asyncio.sleep(EVERY_S * random.random())
         while True:
             try:
@@ -46,23 +48,28 @@ class Distrust:
 
     async def look(self) -> str:
         """Compare once; why this state is not believed, "" when it is."""
-        found = await compare_home(self._home, lambda said: None)
-        why = contradicted(found, self._name) if found is not None else ""
-        if why and self._lately():
+        found = await compare_home(self._home, lambda said: None) or []
+        said = [self._judge(one) for one in found]
+        return "; ".join(why for why in said if why)
+
+    def _judge(self, found: Comparison) -> str:
+        """What one shard's comparison says of this node, and what follows from it."""
+        why = contradicted(found, self._name)
+        if why and self._lately(found.shard):
             log.error("%s, though it was fetched from another node an hour ago or less", why)
         elif why:
-            self.damaged(why)
-        elif found is not None and found.problems:
+            self.damaged(why, found.shard)
+        elif found.problems:
             log.error("nobody knows which state is right: %s", found.problems)
         return why
 
-    def damaged(self, why: str) -> None:
-        """This node's state is wrong, however that was found."""
-        write_synced(self._home / MARK, why.encode())
-        self._distrusted(why)
+    def damaged(self, why: str, shard: int = 0) -> None:
+        """This node's state of a shard is wrong, however that was found."""
+        write_synced(home_of(self._home, shard) / MARK, why.encode())
+        self._distrusted(why, shard)
 
-    def _lately(self) -> bool:
-        mark = self._home / MARK
+    def _lately(self, shard: int) -> bool:
+        mark = home_of(self._home, shard) / MARK
         return mark.exists() and time.time() - mark.stat().st_mtime < AGAIN_S
 
 
@@ -75,5 +82,6 @@ def contradicted(found: Comparison, name: str) -> str:
     for digest in set(others) - {own}:
         against = others.count(digest)
         if against >= 2 and against > others.count(own):
-            return f"{against} nodes have other rows than {name} after entry {found.sequence}"
+            where = f" of shard {found.shard}" if found.shard else ""
+            return f"{against} nodes have other rows{where} than {name} after entry {found.sequence}"
     return ""

@@ -203,7 +203,7 @@ def _set(draft: Any, row: dict[str, Any], state: str) -> None:
         told = row | {"state": state, "since_ms": draft.now_ms}
         draft.put_json(node_key(row["name"]), told)
     if state == "gone":
-        draft.delete(durable.key(row["name"]))  # the log is not kept for it any more
+        durable.forget(draft, row["name"])
 
 
 def _rows(reader: Any) -> list[dict[str, Any]]:

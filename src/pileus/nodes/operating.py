@@ -1,6 +1,8 @@
 """What an operator sees and asks of the nodes: ``/_pileus/nodes``, signed like any request.
 
-    GET   /_pileus/nodes                     {"cluster", "here", "nodes": […], "moves": […]}
+    GET   /_pileus/nodes                     {"cluster", "here", "nodes": […], "moves": […]}; of a
+                                             node where shards are several: {"leads", "copies",
+                                             "of"}: how many of their logs it leads and keeps
     POST  /_pileus/nodes/NAME/drain          no new work for it; ``undrain``: work again
     POST  /_pileus/nodes/NAME/leave          it goes for good; done when its state is ``gone``
 
@@ -24,6 +26,7 @@ from pileus.services.call import Access, HttpRequest, HttpResponse, Principal
 
 PATH = "/_pileus/nodes"
 _CHANGE = re.compile(r"/_pileus/nodes/([a-z0-9]{1,20})/(drain|undrain|leave)\Z")
+LOGS = ("leads", "copies", "of")  # see ``beats.Beat``
 CHANGES: dict[str, Callable[[Any, str], None]] = {
     "drain": membership.drain,
     "undrain": lambda draft, name: membership.drain(draft, name, undo=True),
@@ -86,6 +89,7 @@ class Operating:
                 | {"lag": newest - seen.applied if seen else None}
                 | {"roles": list(seen.roles) if seen else []}
                 | {"move": seen.move if seen else None}
+                | ({"logs": dict(zip(LOGS, seen.logs, strict=True))} if seen and seen.logs else {})
             )
         moves = membership.moves(self._store)
         return {"cluster": cluster.id, "here": cluster.name, "nodes": shown, "moves": moves}

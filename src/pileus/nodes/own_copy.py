@@ -1,4 +1,4 @@
-"""Does this node's copy of the log still grow with the others'?
+"""Does this node's copy of each log still grow with the others'?
 
 A log server that could not write once (its disk was full) keeps that stream closed, and its copy
 falls behind for ever, though there is room again: two copies are left, and the next fault stops
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.engine.cluster.streams import StreamInfo
@@ -20,18 +21,23 @@ from pileus.engine.cluster.streams import StreamInfo
 STILL_S = 10.0  # a copy that fetches what it lacks writes some of it in this time
 PAUSE_S = 60.0  # between two restarts
 ROOM_BYTES_MIN = 64 * 1024**2
+STORES = "nats/jetstream/*/streams"
 
 
-BLOCKS = "nats/jetstream/*/streams/*/msgs/*.blk"
+@dataclass
+class _Look:
+    """A stream's files here and their sizes, and since when they are so."""
+
+    blocks: dict[str, int]
+    since_s: float
 
 
 class OwnCopy:
-    """``name``: of this node; ``home``: where its server keeps the log."""
+    """``name``: of this node; ``home``: where its server keeps the logs."""
 
     def __init__(self, name: str, home: Path, monotonic: Callable[[], float]) -> None:
         self._name, self._home, self._monotonic = name, home, monotonic
-        self._seen: dict[str, int] | None = None  # None: the copy is current
-        self._since_s = 0.0
+        self._seen: dict[str, _Look] = {}  # by stream; none whose copy is current
         self._restarted_s = -PAUSE_S
 
     def stands_still(self, found: StreamInfo) -> bool:
@@ -40,22 +46,23 @@ class OwnCopy:
         now_s = self._monotonic()
         own = next((p for p in found.peers if p.name == self._name), None)
         if own is None or own.current or not found.leader:
-            self._seen = None
+            self._seen.pop(found.name, None)
             return False
-        blocks = self._blocks()
-        if blocks != self._seen:
-            self._seen, self._since_s = blocks, now_s
-        if now_s < max(self._since_s + STILL_S, self._restarted_s + PAUSE_S):
+        blocks = self._blocks(found.name)
+        seen = self._seen.get(found.name)
+        if seen is None or blocks != seen.blocks:
+            seen = self._seen[found.name] = _Look(blocks, now_s)
+        if now_s < max(seen.since_s + STILL_S, self._restarted_s + PAUSE_S):
             return False
         if not self._room():
             return False
         self._restarted_s = now_s
         return True
 
-    def _blocks(self) -> dict[str, int]:
+    def _blocks(self, stream: str) -> dict[str, int]:
         """The log's files here and their sizes."""
         found: dict[str, int] = {}
-        for path in self._home.glob(BLOCKS):
+        for path in self._home.glob(f"{STORES}/{stream}/msgs/*.blk"):
             with contextlib.suppress(FileNotFoundError):  # purged meanwhile
                 found[str(path)] = path.stat().st_size
         return found

@@ -1,4 +1,4 @@
-"""How far each node's state is on its disk: below what all have, the cluster's log may forget.
+"""How far each node's state is on its disk: below what all have, the cluster's logs may forget.
 
 A replica commits without a sync (the log holds the same entries synced on most nodes), so a power
 cut may take it back some way. Now and then it syncs, and tells in an entry how far it had come:
@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from pileus.engine.cluster.log_messages import Position
+from pileus.errors import Unavailable
 from pileus.state import keys
+from pileus.state.shard import Shard
 
 TELL_MESSAGES = 10_000
 TELL_S = 60.0
@@ -43,9 +45,22 @@ class StreamLog(Protocol):
         ...
 
 
-def key(node: str) -> bytes:
+def key(node: str, shard: int = 0) -> bytes:
     """A node's row. Who leaves for good takes his with him: it holds the log up."""
-    return keys.key("nodes", "durable", node)
+    return keys.key("nodes", "durable", f"{node}/{shard}" if shard else node)
+
+
+def forget(draft: Any, node: str) -> None:
+    """Take out a node's rows: no log is kept for it any more."""
+    for row in draft.range(PREFIX, keys.after_prefix(PREFIX), ROWS_MAX):
+        if _whose(row.key)[0] == node:
+            draft.delete(row.key)
+
+
+def _whose(key: bytes) -> tuple[str, int]:
+    """Whose row it is, and of which shard."""
+    node, _, shard = keys.split(key)[2].decode().partition("/")
+    return node, int(shard or 0)
 
 
 class Durable:
@@ -54,51 +69,85 @@ class Durable:
     def __init__(self, store: Any, clock: Any) -> None:
         self._store = store
         self._clock = clock
-        self._log: StreamLog = store.log
-        self._told = self._purged = 0
-        self._told_s = 0.0
+        self._logs = [_Kept(shard) for shard in store.shards]
 
     async def turn(self) -> None:
         """Sync and tell when it is due; purge what all have."""
-        if not self._told:
-            await self.tell()  # from its first turn on, a node is waited for
-        fresh = self._log.at - self._told
-        late = self._clock.monotonic() - self._told_s >= TELL_S
-        # The telling is an entry itself: an idle cluster must not talk to itself for ever.
-        if fresh >= TELL_MESSAGES or (late and fresh >= TELL_MESSAGES // 10):
-            await self.tell()
+        now_s = self._clock.monotonic()
+        await self._tell([kept for kept in self._logs if kept.due(now_s)])
         await self.purge()
 
     async def tell(self) -> None:
-        """Sync the state file, then say how far it had come before."""
-        replica = self._store.replica
-        packed = await self._log.run(lambda: replica.position)
-        if not packed:
-            return
-        position = Position.unpack(packed)
-        await asyncio.to_thread(_sync, self._store.replica.path)
-        row = msgspec.msgpack.encode([position.stream, position.at])
-        await self._store.submit("write", [[key(self._store.node), row]])
-        self._told, self._told_s = self._log.at, self._clock.monotonic()
+        """Sync every state file, then say how far it had come before."""
+        await self._tell(self._logs)
+
+    async def _tell(self, due: list[_Kept]) -> None:
+        rows: list[list[bytes]] = []
+        telling: list[_Kept] = []
+        for kept in due:
+            position = await kept.position()
+            if position is not None:
+                await asyncio.to_thread(_sync, kept.path)
+                row = msgspec.msgpack.encode([position.stream, position.at])
+                rows.append([key(self._store.node, kept.number), row])
+                telling.append(kept)
+        if rows:
+            await self._store.submit("write", rows)
+        for kept in telling:
+            kept.told, kept.told_s = kept.log.at, self._clock.monotonic()
 
     async def purge(self) -> int:
-        """Purge the log below what every node has told; answers how many messages went."""
-        packed = await self._log.run(lambda: self._store.replica.position)
-        stream = Position.unpack(packed).stream if packed else ""
-        told = [
-            at if name == stream else 0
-            for name, at in (
-                _decode(row.value)
-                for row in self._store.range(PREFIX, keys.after_prefix(PREFIX), ROWS_MAX)
-            )
-        ]
+        """Purge each log below what every node has told; answers how many messages went."""
+        told: dict[int, list[tuple[str, int]]] = {}
+        for row in self._store.range(PREFIX, keys.after_prefix(PREFIX), ROWS_MAX):
+            told.setdefault(_whose(row.key)[1], []).append(_decode(row.value))
+        gone, failed = 0, None
+        for kept in self._logs:
+            try:
+                gone += await kept.purge(told.get(kept.number, []))
+            except Unavailable as error:
+                failed = error  # that log's servers do not answer: the others' may
+        if failed is not None:
+            raise failed
+        return gone
+
+
+class _Kept:
+    """One shard's log, and what this node has said of it."""
+
+    def __init__(self, shard: Shard) -> None:
+        assert shard.replica is not None
+        self.number, self.path = shard.number, shard.replica.path
+        self.log = cast(StreamLog, shard.log)
+        self._replica = shard.replica
+        self.told = self._purged = 0
+        self.told_s = 0.0
+
+    def due(self, now_s: float) -> bool:
+        if not self.told:
+            return True  # from its first turn on, a node is waited for
+        fresh = self.log.at - self.told
+        late = now_s - self.told_s >= TELL_S
+        # The telling is an entry itself: an idle cluster must not talk to itself for ever.
+        return fresh >= TELL_MESSAGES or (late and fresh >= TELL_MESSAGES // 10)
+
+    async def position(self) -> Position | None:
+        """How far the state has come, between two groups."""
+        packed = await self.log.run(lambda: self._replica.position)
+        return Position.unpack(packed) if packed else None
+
+    async def purge(self, words: list[tuple[str, int]]) -> int:
+        """Purge below the lowest of the nodes' ``words``."""
+        position = await self.position()
+        stream = position.stream if position is not None else ""
+        told = [at if name == stream else 0 for name, at in words]
         below = min(told, default=0) - SPARE_MESSAGES
-        if len(told) > 1 and await self._log.filled() > 0.5:
+        if len(told) > 1 and await self.log.filled() > 0.5:
             below = max(below, sorted(told)[-2] - SPARE_MESSAGES)
         if below - self._purged < TELL_MESSAGES:
             return 0
         self._purged = below
-        return await self._log.purge(below)
+        return await self.log.purge(below)
 
 
 def _sync(path: Path | str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import apsw
@@ -25,6 +26,7 @@ TURN_S = 5.0
 COLLECT_TURNS = 120
 TABLET_BYTES_MAX = 2 * 1024**3
 ROW_OVERHEAD_BYTES = 24
+OPERATING = (OSError, apsw.Error, Unavailable, AwsError, Conflict)
 
 
 class Housekeeping:
@@ -70,16 +72,12 @@ class Housekeeping:
             turn += 1
             try:
                 await self.turn(collect=turn % COLLECT_TURNS == 0)
-            except (OSError, apsw.Error, Unavailable, AwsError, Conflict) as e:
+            except OPERATING as e:
                 log.error("housekeeping will try again: %s", e)
 
     async def turn(self, collect: bool = True) -> None:
         """All that is due now."""
-        await self.mark()
-        if self._durable is not None:
-            await self._durable.turn()
-        await self.trim()  # first: what is trimmed need not be copied
-        await self.checkpoint()
+        await self._keep_logs()
         await self.split()
         if isinstance(self._store, ShardedStore):
             await self._store.crossing.sweep()
@@ -87,6 +85,19 @@ class Housekeeping:
         if collect:
             await self._collector.sweep()
             await asyncio.to_thread(self._blobs.sweep)
+
+    async def _keep_logs(self) -> None:
+        """Mark, tell, trim, copy. A log that is out of reach does not keep the others from it; what
+        went wrong first is raised at the end."""
+        failed: list[Exception] = []
+        sound = [one for one in self._logs if await _done(one.mark(), failed)]
+        if self._durable is not None and sound:
+            await self._durable.turn()
+        for one in sound:  # what is trimmed need not be copied
+            if await _done(one.trim(), failed):
+                await _done(one.checkpoint(), failed)
+        if failed:
+            raise failed[0]
 
     async def mark(self) -> bool:
         """Append the running hash of each log's last ten-thousandth entry, unless it is there."""
@@ -176,6 +187,16 @@ class Housekeeping:
             (ROW_OVERHEAD_BYTES, tablet.start, tablet.end or b"\xff" * 64),
         ).fetchall()
         return int(found[0][0] or 0)
+
+
+async def _done(step: Awaitable[Any], failed: list[Exception]) -> bool:
+    """Whether ``step`` worked; else why not is one more of ``failed``."""
+    try:
+        await step
+        return True
+    except OPERATING as error:
+        failed.append(error)
+        return False
 
 
 def _upkeep(store: Store, clock: Any, pace: Pace) -> list[Upkeep]:

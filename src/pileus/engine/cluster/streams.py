@@ -68,6 +68,11 @@ def epoch_of(stream: str) -> int:
     return int(words[2]) if len(words) > 2 else 0
 
 
+def shard_of(stream: str) -> int:
+    """The shard a stream's name tells."""
+    return int(stream.split("_")[1])
+
+
 def unheard(stream: str) -> StreamInfo:
     """What is known of a stream that nobody tells of now."""
     return StreamInfo(stream, epoch_of(stream), 0, "", 0, 0, 0, 0, "", ())
@@ -171,6 +176,32 @@ async def newest(client: Client, shard: int, seconds_max: float = REQUEST_S) -> 
     listed = await ask(client, "STREAM.LIST", {"subject": f"log.{shard}.*"}, seconds_max)
     found = [_info(told) for told in listed.get("streams") or []]
     return max(found, key=lambda s: s.epoch, default=None)
+
+
+async def newest_of(
+    client: Client, shards: int, seconds_max: float = REQUEST_S
+) -> dict[int, StreamInfo]:
+    """``newest`` of the shards 0, 1, … below ``shards``, without those of which nobody tells now;
+    ``Unavailable`` when nobody tells of any."""
+    if shards > 1:  # one question, as long as every stream has a leader
+        try:
+            listed = await ask(client, "STREAM.LIST", {"subject": "log.>"}, min(1.0, seconds_max))
+        except Unavailable as e:
+            log.info("not all of the logs are told of at once: %s", e)
+        else:
+            told = sorted(map(_info, listed.get("streams") or []), key=lambda s: s.epoch)
+            known = {shard_of(s.name): s for s in told}
+            if len(known) >= shards:
+                return {number: known[number] for number in range(shards) if number in known}
+    asked = (newest(client, number, seconds_max) for number in range(shards))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
+            raise answer
+    failed = [answer for answer in answers if isinstance(answer, BaseException)]
+    if len(failed) == shards:
+        raise failed[0]
+    return {n: a for n, a in enumerate(answers) if isinstance(a, StreamInfo)}
 
 
 def _info(told: dict[str, Any]) -> StreamInfo:
