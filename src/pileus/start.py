@@ -168,7 +168,8 @@ def greet(config: Config, apps: str, pid: int) -> None:
     told = healthy(cloud.endpoint) or {}
     if told.get("status") == "degraded":
         rows = f"for rows of shards {told['shards']} " if told.get("shards") else ""
-        click.secho(f"DEGRADED: {rows}only eventual reads are answered ({told['why']})", fg="yellow")
+        what = f"{rows}only eventual reads are answered ({told['why']})"
+        click.secho(f"DEGRADED: {what}", fg="yellow")
         click.echo("  more than half of the nodes must be up: `pileus nodes` tells which are down")
     if config.dev:
         click.secho("DEV MODE: any credentials act as the account's owner.", fg="yellow", bold=True)

@@ -90,7 +90,9 @@ def test_a_state_file_that_cannot_be_read_whole_is_told(tmp_path: Path) -> None:
         async with Nodes(tmp_path, 2) as nodes:
             store = await Store.open(nodes[1].home, kv.RULES, SystemClock())
             said: list[tuple[str, int]] = []
-            nodes[1].door.mount(PATH, Digests(store, kv.RULES, lambda *told: said.append(told)).serve)
+            nodes[1].door.mount(
+                PATH, Digests(store, kv.RULES, lambda *told: said.append(told)).serve
+            )
             for i in range(60):
                 await store.transact(lambda draft, i=i: draft.put(b"t\0p\0%d" % i, bytes(2000)))
             connection = apsw.Connection(str(nodes[1].home / "state.db"))

@@ -57,9 +57,7 @@ def test_only_the_shard_that_differs_is_distrusted(
     assert "of shard 2 than n1 after entry 5" in said[1][0]
 
 
-def test_a_state_is_distrusted_once_in_an_hour(
-    tmp_path: Path, said: list[tuple[str, int]]
-) -> None:
+def test_a_state_is_distrusted_once_in_an_hour(tmp_path: Path, said: list[tuple[str, int]]) -> None:
     checking = distrusting(tmp_path, said)
     for _ in range(2):
         assert asyncio.run(checking.look())

@@ -62,7 +62,7 @@ async def fetch_checkpoint(
     ``at_least``, to ``target``: whole, verified, synced. ``home``: the shard's own.
     ``Unavailable`` when no node can give one now."""
     aside = home / "incoming"
-    aside.mkdir(exist_ok=True, mode=0o700)
+    aside.mkdir(parents=True, exist_ok=True, mode=0o700)
     reasons: list[str] = []
     for offer in await _offers(peers, shard, at_least, reasons):
         try:

@@ -185,9 +185,7 @@ class Copies:
         log.warning("%s is silent for too long: its copy of %s is made elsewhere", lost, found.name)
         return True
 
-    async def _even(
-        self, logs: Logs, nodes: tuple[Node, ...], wanted: int, settled: bool
-    ) -> None:
+    async def _even(self, logs: Logs, nodes: tuple[Node, ...], wanted: int, settled: bool) -> None:
         """Even out who leads and keeps the logs, while all is as it should be."""
         present = [n.name for n in nodes if n.present]
         able = self._able(nodes)

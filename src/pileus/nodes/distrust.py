@@ -83,5 +83,6 @@ def contradicted(found: Comparison, name: str) -> str:
         against = others.count(digest)
         if against >= 2 and against > others.count(own):
             where = f" of shard {found.shard}" if found.shard else ""
-            return f"{against} nodes have other rows{where} than {name} after entry {found.sequence}"
+            at = f"after entry {found.sequence}"
+            return f"{against} nodes have other rows{where} than {name} {at}"
     return ""

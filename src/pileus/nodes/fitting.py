@@ -32,6 +32,7 @@ from pileus.nodes.standing import Standing
 from pileus.nodes.station import Station
 from pileus.state.rebuild import Clustered
 from pileus.state.rules import Rule
+from pileus.state.shard import home_of
 from pileus.state.store import Store
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.meters import Meters
@@ -81,12 +82,12 @@ class Fitting:
         """Another node's state of a shard. It may be starting itself just now: the second node of a
         cluster
         asks the first, which changes its engine."""
-        peers = self.members.peers()
+        peers, home = self.members.peers(), home_of(self._config.home, shard)
         deadline = asyncio.get_running_loop().time() + FETCH_S_MAX
         try:
             while True:
                 try:
-                    told = await fetch_checkpoint(peers, self._config.home, target, at_least)
+                    told = await fetch_checkpoint(peers, home, target, at_least, shard)
                     self._fetched_bytes += told.size
                     return
                 except Unavailable:

@@ -8,9 +8,11 @@ one shard there is nothing to even out.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from pileus.engine.cluster import streams
@@ -57,7 +59,23 @@ def heir(logs: Logs, found: StreamInfo, able: Collection[str]) -> str:
 async def step_down(client: Client, logs: Logs, found: StreamInfo, able: Collection[str]) -> None:
     """Have another node lead ``found``. With several logs the one that leads fewest, if it will;
     with one the servers choose."""
-    to = heir(logs, found, able) if len(logs) > 1 else ""
+    await _give(client, found, heir(logs, found, able) if len(logs) > 1 else "")
+
+
+async def hand_over(client: Client, logs: Logs, name: str, able: Collection[str]) -> None:
+    """Have others lead whatever ``name`` leads: each as even a part of it as can be."""
+    after, given = dict(logs), []
+    for number, found in logs.items():
+        if found.leader == name and found.peers:
+            to = heir(after, found, able) if len(logs) > 1 else ""
+            after[number] = replace(found, leader=to)
+            given.append(_give(client, found, to))
+    for failed in await asyncio.gather(*given, return_exceptions=True):
+        if failed is not None:
+            raise failed
+
+
+async def _give(client: Client, found: StreamInfo, to: str) -> None:
     if to:
         try:
             await streams.step_down(client, found.name, to)

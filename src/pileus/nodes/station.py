@@ -5,7 +5,6 @@ the work for all when it is this node's turn, the look after the log's copies, t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ from functools import partial
 from http.client import HTTPException
 from typing import Any
 
-from pileus import __version__, control
+from pileus import __version__
 from pileus.config import Config
 from pileus.edge import caddy
 from pileus.edge.neighbours import Neighbours
@@ -36,7 +35,7 @@ from pileus.nodes.distrust import Distrust
 from pileus.nodes.door import Handler, NodeDoor
 from pileus.nodes.handing import Handing
 from pileus.nodes.members import Members, log_settings, neighbours
-from pileus.nodes.own_copy import OwnCopy
+from pileus.nodes.own_logs import OwnLogs
 from pileus.nodes.places import Files
 from pileus.nodes.tls import server_context
 from pileus.state import keys
@@ -48,8 +47,7 @@ from pileus.wire.http import Server, serve
 log = logging.getLogger("pileus.nodes")
 REFS = "blobrefs"
 ARRIVE_PAUSE_S = 0.5
-STEP_DOWN_S = 2.0
-LOOK_S, BEFORE_S = 2.0, 0.5
+LOOK_S = 2.0
 REMIND_S = 20.0
 METRICS = {
     "pileus_blobs_checked_bytes_total": "checked_bytes",
@@ -80,8 +78,8 @@ class Station:
         assert isinstance(store.log, ClusterLog)
         self._config, self._members = config, members
         self._store, self._clock, self._blobs = store, clock, blobs
-        self._log: ClusterLog = store.log
         self._client: Client = store.log.client
+        self._logs = OwnLogs(config, members, store.shards, self._client, clock)
         self._beats = Beats(members.name, clock, self._own)
         kept = (store.get_json(membership.moved_key(members.name)) or {}).get("keepers", [])
         self._fetched_bytes = fetched_bytes
@@ -89,8 +87,8 @@ class Station:
         for metric, name in METRICS.items():
             meters.gauge(metric, partial(self._count, name))
         meters.gauge("pileus_log_behind", self._behind)
-        meters.gauge("pileus_log_out_of_reach", lambda: float(bool(self._log.down)))
-        meters.gauge("pileus_log_copy", lambda: float(self._copy_of_log()))
+        meters.gauge("pileus_log_out_of_reach", self._logs.out_of_reach)
+        meters.gauge("pileus_log_copy", self._logs.copy)
         for health in ("alive", "slow", "down"):
             meters.gauge("pileus_nodes", partial(self._seen, health), health=health)
         version = store.replica.book.version
@@ -108,8 +106,6 @@ class Station:
         self._distrust = Distrust(config.home, members.name, store.distrust)
         digests = compare.Digests(store, rules, self._distrust.damaged)
         self._door.mount(compare.PATH, digests.serve)
-        self._log_roles: list[str] = []
-        self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
         self._busy = Busy(clock)
         self._tasks: list[asyncio.Task[None]] = []
         self.handing: Handing | None = None  # telemetry to the neighbour
@@ -151,14 +147,14 @@ class Station:
         """Requests are answered now: arrive, beat; the work for all begins when it is this node's
         turn. Who is told of a node earlier would ask in vain."""
         assert self._background is not None
-        self._log.alone = self._alone
+        self._logs.judged_by(self._alone)
         arrived = await self._arrive()
         told = self._config.path("run", "nodes.json")
         beating = beats.run(self._beats, self._clock, self._send, self._members.arrived, told)
         self._tasks = [
             asyncio.create_task(beating, name="beats"),
             asyncio.create_task(self._remember(), name="members"),
-            asyncio.create_task(self._look_at_log(), name="log's copies"),
+            asyncio.create_task(self._logs.run(), name="log's copies"),
             asyncio.create_task(self._distrust.run(), name="own rows"),
         ]
         if not arrived:
@@ -178,7 +174,7 @@ class Station:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             await self._server.stop()
-        await self._hand_over()
+        await self._logs.hand_over()
         await self._blobs.stop()
 
     async def _arrive(self) -> bool:
@@ -239,27 +235,18 @@ class Station:
             log.warning("Caddy does not know the nodes as they are now: %s", error)
             return False
 
-    async def _hand_over(self) -> None:
-        """Another copy leads the log before this one stops: a pause of milliseconds, no
-        election."""
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(STEP_DOWN_S):
-                found = await streams.newest(self._client, 0)
-                if found is not None and found.leader == self._members.name and found.peers:
-                    await streams.step_down(self._client, found.name)
-
     # -- beats -------------------------------------------------------------------------------
 
     def _own(self) -> Own:
         works = self._background is not None and self._background.working
-        roles = [*(["background"] if works else []), *self._log_roles]
+        roles = [*(["background"] if works else []), *self._logs.roles]
         told, move = None, self._scrub.move
         if move is not None and self._scrub.moving:
             came = move.fetched_bytes + move.given_bytes
             told = {"since_ms": move.since_ms, "left": move.left, "bytes": came}
         left, busy = self._scrub.counts.left, self._busy.share()
         rules = self._store.replica.book.version
-        return Own(self._store.replica.applied, roles, left, told, busy, rules)
+        return Own(self._logs.applied, roles, left, told, busy, rules, self._logs.led)
 
     def _left(self) -> int:
         """Blobs a move under way has still before it."""
@@ -279,28 +266,6 @@ class Station:
             *(move.fetched, move.fetched_bytes, move.given, move.given_bytes),
             *(move.dropped, move.dropped_bytes),
         )
-
-    async def _look_at_log(self) -> None:
-        """Whether this node has a whole copy of the log, and leads it (by the servers' word: to
-        show)."""
-        while True:
-            with contextlib.suppress(Unavailable):
-                found = await streams.newest(self._client, 0, LOOK_S)
-                if found is not None:
-                    self._log.seen(found)
-                    copies = {p.name for p in found.peers if p.current}
-                    leads = found.leader == self._members.name
-                    holds = leads or self._members.name in copies
-                    self._log_roles = ["log-leader"] if leads else ["log"] if holds else []
-                    if self._own_copy.stands_still(found):
-                        await self._restart_log(found)
-            await self._clock.sleep(LOOK_S if self._log_roles else BEFORE_S)
-
-    async def _restart_log(self, found: streams.StreamInfo) -> None:
-        log.error("the log's copy here stands still: its server is started again (%s)", found.peers)
-        refused = await asyncio.to_thread(control.ask, self._config.path("run"), "restart", "log")
-        if refused:
-            log.error("the supervisor does not restart the log's server: %s", refused)
 
     async def _send(self, data: bytes) -> None:
         if self._client.is_connected:
@@ -323,6 +288,7 @@ class Station:
             "disk_bytes": disk.f_blocks * disk.f_frsize,
             "disk_free_bytes": disk.f_bavail * disk.f_frsize,
             "scrub": asdict(self._scrub.counts),
+            **({"applied_each": self._logs.applied_each} if self._logs.led else {}),
         }
 
     async def _operator(self) -> Client:
@@ -337,9 +303,6 @@ class Station:
     def _behind(self) -> float:
         judged = self._beats.judged(self._members.arrived())
         return float(max((j.applied for j in judged.values()), default=0) - self._own()[0])
-
-    def _copy_of_log(self) -> int:
-        return 2 if "log-leader" in self._log_roles else 1 if self._log_roles else 0
 
     def _seen(self, health: str) -> float:
         judged = self._beats.judged(self._members.arrived())

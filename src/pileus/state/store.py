@@ -38,7 +38,7 @@ from pileus.state.entry import Corrupt
 from pileus.state.rebuild import Clustered, rebuild, wish, wished
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
-from pileus.state.shard import Shard
+from pileus.state.shard import Shard, home_of
 from pileus.state.turn import TurnRows
 from pileus.state.tx import Row, change_key
 from pileus.state.versions import RuleBook
@@ -168,17 +168,19 @@ class Store:
             wish(self.home, str(e))
             raise
 
-    def distrust(self, why: str) -> None:
-        """Nodes that agree contradict this one's rows: it begins anew from another's state."""
-        self._failed(Corrupt(why))
+    def distrust(self, why: str, shard: int = 0) -> None:
+        """Nodes that agree contradict this one's rows of a shard: it begins anew from another's
+        state."""
+        self._failed(Corrupt(why), shard)
 
-    def _failed(self, error: Exception) -> None:
-        """This node's replica can never go on. What another node's state can mend is fetched at
-        the next start; a log that lost its end needs this state: it stays, and refuses writes."""
+    def _failed(self, error: Exception, shard: int = 0) -> None:
+        """This node's replica of a shard can never go on. What another node's state can mend is
+        fetched at the next start; a log that lost its end needs this state: it stays, and refuses
+        writes."""
         if isinstance(error, LostEnd):
             return
         if isinstance(error, MENDED_BY_COPY):
-            wish(self.home, str(error))
+            wish(home_of(self.home, shard), str(error))
         log.error("this node stops serving until its state is rebuilt: %s", error)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,0 +1,114 @@
+"""A node's part in the shards' logs: which it leads and keeps, whether its copies grow, and that it
+leads none when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from pileus import control
+from pileus.config import Config
+from pileus.engine.cluster import streams
+from pileus.engine.cluster.log import ClusterLog
+from pileus.engine.cluster.nats_client import Client
+from pileus.errors import Unavailable
+from pileus.nodes import leading
+from pileus.nodes.leading import Logs
+from pileus.nodes.members import Members
+from pileus.nodes.own_copy import OwnCopy
+from pileus.state.shard import Shard
+
+log = logging.getLogger("pileus.nodes.logs")
+STEP_DOWN_S = 2.0
+LOOK_S, BEFORE_S = 2.0, 0.5
+
+
+class OwnLogs:
+    """``shards``: of this node's store; ``client`` of the logs' servers. ``roles`` and ``led`` are
+    what its beats tell (``beats.Beat``), by the servers' word: to show."""
+
+    def __init__(
+        self, config: Config, members: Members, shards: list[Shard], client: Client, clock: Any
+    ) -> None:
+        self._config, self._members, self._clock = config, members, clock
+        self._shards, self._client = shards, client
+        self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
+        self.roles: list[str] = []
+        self.led: tuple[int, int, int] | None = None
+
+    @property
+    def all(self) -> list[ClusterLog]:
+        """Each shard's, as it is now."""
+        return [cast(ClusterLog, shard.log) for shard in self._shards]
+
+    @property
+    def applied(self) -> int:
+        """Entries, of all shards."""
+        return sum(self.applied_each)
+
+    @property
+    def applied_each(self) -> list[int]:
+        return [shard.replica.applied for shard in self._shards if shard.replica is not None]
+
+    def judged_by(self, alone: Callable[[], bool]) -> None:
+        """``alone()``: whether this node hears too few others for a log to go on."""
+        for one in self.all:
+            one.alone = alone
+
+    # -- numbers -----------------------------------------------------------------------------
+
+    def out_of_reach(self) -> float:
+        """How many logs take nothing in now."""
+        return float(sum(bool(one.down) for one in self.all))
+
+    def copy(self) -> float:
+        """2: this node leads one, 1: it has a whole copy of one."""
+        return 2.0 if "log-leader" in self.roles else float(bool(self.roles))
+
+    # -- what is done ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self.look(await streams.newest_of(self._client, len(self._shards), LOOK_S))
+            await self._clock.sleep(LOOK_S if self.roles else BEFORE_S)
+
+    async def look(self, logs: Logs) -> None:
+        """Take in how the logs stand."""
+        name = self._members.name
+        for number, found in logs.items():
+            self.all[number].seen(found)
+        leads = sum(found.leader == name for found in logs.values())
+        kept = sum(any(p.name == name and p.current for p in f.peers) for f in logs.values())
+        if logs:
+            self.roles = ["log-leader"] if leads else ["log"] if kept else []
+        if len(self._shards) > 1:
+            self.led = leads, leads + kept, len(self._shards)
+        still = [found for found in logs.values() if self._own_copy.stands_still(found)]
+        if still:
+            await self._restart(logs, still)
+
+    async def _restart(self, logs: Logs, still: list[streams.StreamInfo]) -> None:
+        told = ", ".join(f"{found.name}: {found.peers}" for found in still)
+        log.error("a log's copy here stands still: its server is started again (%s)", told)
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(STEP_DOWN_S):
+                await self._lead_none(logs)  # what the server leads besides
+        refused = await asyncio.to_thread(control.ask, self._config.path("run"), "restart", "log")
+        if refused:
+            log.error("the supervisor does not restart the log's server: %s", refused)
+
+    async def hand_over(self) -> None:
+        """Others lead the logs before this node stops: a pause of milliseconds, no election."""
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(STEP_DOWN_S):
+                await self._lead_none(await streams.newest_of(self._client, len(self._shards)))
+
+    async def _lead_none(self, logs: Logs) -> None:
+        name = self._members.name
+        able = [n.name for n in self._members.present() if n.state == "member" and n.name != name]
+        await leading.hand_over(self._client, logs, name, able)
