@@ -56,6 +56,7 @@ from pileus.services.metrics.instruments import watch_state
 from pileus.services.outbound import Outbound
 from pileus.services.s3 import control as s3_control
 from pileus.services.s3.usage import usage
+from pileus.state.degraded import silent as unreached
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.opening import connect_store, open_store
 from pileus.state.store import Store
@@ -196,7 +197,7 @@ class Front:
         of the cluster only eventual reads are answered. ``shards``: which of several are without
         their log; the others are served as ever."""
         degraded, several = self.parts.store.degraded, len(self.parts.store.shards) > 1
-        silent = {"shards": self.parts.store.silent} if several else {}
+        silent = {"shards": list(unreached(self.parts.store.home))} if several else {}
         told = {
             "status": ("degraded" if degraded else "ready") if self.ready else "starting",
             **({"why": degraded} | silent if degraded else {}),

@@ -156,11 +156,6 @@ class Store:
         """Why this node can only read what it has, possibly old ("": it can do everything)."""
         return degraded.told(self.home) if self.node else ""
 
-    @property
-    def silent(self) -> list[int]:
-        """The shards whose logs are out of reach."""
-        return list(degraded.silent(self.home)) if self.node else []
-
     def _replica(self, rules: Mapping[str, Rule] | RuleBook) -> SqliteReplica:
         try:
             return SqliteReplica(self.home / STATE_FILE, rules, synchronous="NORMAL")
