@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pileus.engine.cluster import streams
+from pileus.engine.cluster import election, streams
 from pileus.errors import Unavailable
 from pileus.state.store import Store
 from tests.cluster.replicas import Replicas, until
@@ -88,7 +88,7 @@ async def another_leads(servers: list[Server], store: Store, victim: Server) -> 
     log: Any = store.log
     for _ in range(400):
         try:
-            told = await streams.info(log.client, log.stream.name)
+            told = await streams.info(log.client, log.stream.name, 0.5)
         except Unavailable:
             continue
         if told.leader not in ("", victim.node.name):
@@ -97,7 +97,30 @@ async def another_leads(servers: list[Server], store: Store, victim: Server) -> 
     raise AssertionError("nobody leads")
 
 
-@pytest.mark.parametrize("fault", [step_down, kill, freeze])
+async def call(servers: list[Server], store: Store) -> None:
+    """Elections are called without need, then because the leader stands still; it wakes up when
+    others lead."""
+    log: Any = store.log
+    n = servers[0].node
+    where = [s.node.address for s in servers]
+    system = await streams.connect(where, n.user, n.password, n.tls.context(), system=True)
+    group = (await streams.info(log.client, log.stream.name)).group
+    assert group
+    for _ in range(2):
+        await election.call(system, group)
+        await asyncio.sleep(0.5)
+    victim = await leader(servers, store)
+    victim.signal(signal.SIGSTOP)
+    try:
+        term = await election.call(system, group)
+        await another_leads(servers, store, victim)
+        assert await election.call(system, group) > term > 0
+    finally:
+        victim.signal(signal.SIGCONT)
+    await system.close()
+
+
+@pytest.mark.parametrize("fault", [step_down, kill, freeze, call])
 def test_nothing_is_lost_or_doubled(fault: Fault, tmp_path: Path) -> None:
     async def body(servers: list[Server]) -> None:
         replicas = Replicas(tmp_path, [s.node for s in servers], 0)

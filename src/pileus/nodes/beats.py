@@ -22,6 +22,7 @@ from pileus.errors import Unavailable
 log = logging.getLogger("pileus.nodes.beats")
 BEAT_S = 0.5
 SLOW_S, DOWN_S = 1.2, 2.5
+MISSED_S = 30.0  # what is silent for longer is no news
 SUBJECT = "nodes.beat"
 
 
@@ -167,6 +168,21 @@ class Beats:
         )
         return says > len(members) / 2
 
+    def missed(self, members: Iterable[str]) -> set[str]:
+        """Nodes that have lately gone out of touch: more than half of ``members`` do not hear them
+        for more than a moment, or they themselves say that they do not hear half."""
+        members = list(members)
+        now_s = self._clock.monotonic()
+        silent_s = {n: now_s - p.heard_s for n, p in self._peers.items() if n in members}
+        heard = [self._peers[n].beat for n, s in silent_s.items() if s < SLOW_S]
+        found = {b.name for b in heard if _deaf(b, members)}
+        for name, quiet_s in silent_s.items():
+            if SLOW_S <= quiet_s < MISSED_S:
+                says = 1 + sum(b.sees.get(name, math.inf) >= SLOW_S for b in heard)
+                if says > len(members) / 2:
+                    found.add(name)
+        return found
+
     def rules_of_all(self, names: Iterable[str]) -> int:
         """The newest version of the rules that each of ``names`` applies; 0 when one does not tell
         or is not heard now."""
@@ -197,6 +213,12 @@ class Beats:
         if peer is None:
             return now_s - self._awaited.setdefault(name, now_s) >= DOWN_S
         return now_s - peer.heard_s >= DOWN_S
+
+
+def _deaf(beat: Beat, members: list[str]) -> bool:
+    """Whether the sender of ``beat`` hears less than half of the others and itself."""
+    hears = 1 + sum(beat.sees.get(n, math.inf) < SLOW_S for n in members if n != beat.name)
+    return hears <= len(members) / 2
 
 
 def _health(silent_s: float) -> str:

@@ -38,6 +38,7 @@ class OwnLogs:
         self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
         self.roles: list[str] = []
         self.led: tuple[int, int, int] | None = None
+        self.told: Callable[[streams.StreamInfo], None] = lambda found: None  # each, each time
 
     @property
     def all(self) -> list[ClusterLog]:
@@ -57,6 +58,15 @@ class OwnLogs:
         """``alone()``: whether this node hears too few others for a log to go on."""
         for one in self.all:
             one.alone = alone
+
+    def leaderless(self) -> bool:
+        """Whether what was sent to one of them had no taker."""
+        return any(one.leaderless for one in self.all)
+
+    def hurry(self) -> None:
+        """A leader is missed: what has no answer is sent again and again for a while."""
+        for one in self.all:
+            one.hurry()
 
     # -- numbers -----------------------------------------------------------------------------
 
@@ -82,6 +92,7 @@ class OwnLogs:
         name = self._members.name
         for number, found in logs.items():
             self.all[number].seen(found)
+            self.told(found)
         leads = sum(found.leader == name for found in logs.values())
         kept = sum(any(p.name == name and p.current for p in f.peers) for f in logs.values())
         if logs:

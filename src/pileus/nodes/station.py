@@ -33,6 +33,7 @@ from pileus.nodes.busy import Busy
 from pileus.nodes.copies import Copies
 from pileus.nodes.distrust import Distrust
 from pileus.nodes.door import Handler, NodeDoor
+from pileus.nodes.electing import Electing
 from pileus.nodes.handing import Handing
 from pileus.nodes.members import Members, log_settings, neighbours
 from pileus.nodes.own_logs import OwnLogs
@@ -107,6 +108,17 @@ class Station:
         digests = compare.Digests(store, rules, self._distrust.damaged)
         self._door.mount(compare.PATH, digests.serve)
         self._busy = Busy(clock)
+        self._electing = Electing(
+            members.name,
+            clock,
+            self._beats,
+            members.arrived,
+            self._client,
+            self._operator,
+            self._logs.leaderless,
+            self._logs.hurry,
+        )
+        self._logs.told = self._electing.seen
         self._tasks: list[asyncio.Task[None]] = []
         self.handing: Handing | None = None  # telemetry to the neighbour
         self._background: Background | None = None
@@ -156,6 +168,7 @@ class Station:
             asyncio.create_task(self._remember(), name="members"),
             asyncio.create_task(self._logs.run(), name="log's copies"),
             asyncio.create_task(self._distrust.run(), name="own rows"),
+            asyncio.create_task(self._electing.run(), name="elections"),
         ]
         if not arrived:
             self._tasks.append(asyncio.create_task(self._arrive_later(), name="arrival"))

@@ -262,6 +262,15 @@ class ClusterLog:
         """Why nothing can be appended now; "" when it can."""
         return self._publisher.down
 
+    @property
+    def leaderless(self) -> bool:
+        """What this node sent to the log last had no taker."""
+        return self._publisher.leaderless
+
+    def hurry(self) -> None:
+        """A leader is missed: send what has no answer again and again for a while."""
+        self._publisher.hurry()
+
     async def stop(self) -> None:
         """Answer what is under way, end the thread, close the file."""
         if self._stopped:

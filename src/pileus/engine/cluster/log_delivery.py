@@ -8,8 +8,11 @@ thrown away and another begun where the replica stands, so none of its states ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.nats_client import Client, Msg
@@ -23,6 +26,8 @@ CREATE_S_MAX = 1.0  # asked again then: without a leader nobody answers
 PAUSE_S, PAUSE_S_MAX = 0.05, 0.5
 FULL_S = 0.02
 LATE_MAX = 5
+FAR_MAX, FAR_S = 12, 30.0
+LOOK_S_MAX = 0.5
 
 
 class Delivery:
@@ -51,6 +56,7 @@ class Delivery:
         self._missing = missing
         self._loop = asyncio.get_running_loop()
         self._number = 0
+        self._far = 0  # consumers in a row that another server had
         self._late = 0  # consumers that began behind where they should
         self._heard = 0.0
         self._stopping = False
@@ -82,11 +88,12 @@ class Delivery:
             try:
                 await self._consume()
             except (Unavailable, OSError, TimeoutError) as e:
+                self._far = 0
                 log.info("the log is not delivered now: %s", e)
                 if isinstance(e, streams.ApiError) and e.code == streams.NOT_FOUND:
                     self._missing()
             pause = PAUSE_S if self.after > before else min(2 * pause, PAUSE_S_MAX)
-            if not self._stopping:
+            if not self._stopping and not self._far:
                 await asyncio.sleep(pause)
 
     async def _consume(self) -> None:
@@ -100,11 +107,28 @@ class Delivery:
             what, wanted = f"CONSUMER.CREATE.{self._stream}", self._consumer(inbox)
             told = await streams.ask(self._client, what, wanted, CREATE_S_MAX)
             self._heard = self._loop.time()
-            await self._until_broken()
+            await self._until_broken(await self._keep_s(told))
         finally:
             await subscription.unsubscribe()
         if self._client.is_connected:
             await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{told['name']}")
+
+    async def _keep_s(self, told: dict[str, Any]) -> float:
+        """How long to keep a consumer; the servers put it anywhere among the stream's copies. One
+        in the server this node is connected to gives what lies there: nothing else is on the way,
+        and the loss of no other node ends it."""
+        where, here = (told.get("cluster") or {}).get("leader", ""), self._client.server
+        if where in ("", here):
+            self._far = 0
+            return math.inf
+        self._far += 1
+        if self._far < FAR_MAX:
+            with contextlib.suppress(Unavailable):  # then any will do for now
+                found = await streams.info(self._client, self._stream, LOOK_S_MAX)
+                if here in {p.name for p in found.peers if p.current} | {found.leader}:
+                    return 0.0
+        self._far = 0
+        return FAR_S
 
     def _consumer(self, inbox: str) -> dict[str, object]:
         seconds = 1_000_000_000
@@ -123,8 +147,9 @@ class Delivery:
         }
         return {"stream_name": self._stream, "config": config}
 
-    async def _until_broken(self) -> None:
-        while not self._broken.is_set():
+    async def _until_broken(self, seconds_max: float) -> None:
+        end = self._loop.time() + seconds_max
+        while not self._broken.is_set() and self._loop.time() < end:
             quiet = self._loop.time() - self._heard
             if quiet > SILENCE_S:
                 log.warning("the log's consumer was silent for %.1f s; beginning another", quiet)

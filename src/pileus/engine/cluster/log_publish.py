@@ -27,6 +27,7 @@ MESSAGE_ENTRIES_MAX = 512
 IN_FLIGHT_MAX = 3
 APART_MAX = log_messages.WINDOW // 2
 REPEAT_S = 0.5
+HURRY_S, HURRY_REPEAT_S = 2.0, 0.1
 GIVE_UP_S = 20.0  # longer than an election takes
 GIVE_UP_ALONE_S = 2.5  # too few nodes are heard: no election will come to an end
 TICK_S, PROBE_S = 0.1, 1.0
@@ -86,7 +87,8 @@ class Publisher:
         self._idle = asyncio.Event()
         self._why = ""
         self.down = ""
-        self._probed = 0.0
+        self._probed = self._hurried = 0.0
+        self.leaderless = False  # what was sent last had no taker
         self._closed: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -180,6 +182,7 @@ class Publisher:
         while True:
             await asyncio.sleep(TICK_S)
             now, alone = self._loop.time(), self.alone()
+            repeat_s = HURRY_REPEAT_S if now - self._hurried < HURRY_S else REPEAT_S
             patience_s = GIVE_UP_ALONE_S if alone else GIVE_UP_S
             oldest = next(iter(self._flight.values()), None)
             if oldest is None and alone and now - self._probed > PROBE_S:
@@ -187,8 +190,12 @@ class Publisher:
             elif oldest is not None and not self.down and now - oldest.begun > patience_s:
                 self.give_up("the log does not answer")
             for sent in list(self._flight.values()):
-                if not sent.acked and now - sent.last > REPEAT_S:
+                if not sent.acked and now - sent.last >= repeat_s:
                     self._send(sent)
+
+    def hurry(self) -> None:
+        """A leader is being elected: do not wait long before asking it again."""
+        self._hurried = self._loop.time()
 
     def _probe(self) -> None:
         """Find out whether the log goes on; nobody waits for it."""
@@ -230,12 +237,15 @@ class Publisher:
             return
         if not msg.data:
             self._why = "the log has no leader now"  # 503: no responders
+            self.leaderless = True
+            sent.last = 0.0  # nobody took it: the next tick tries again
             return
         told = orjson.loads(msg.data)
         if "error" in told:
             self._why = f"the log refuses: {told['error'].get('description', '')}"
             return
         sent.acked = True
+        self.leaderless = False
         if not told.get("duplicate") and told["seq"] <= sent.reached:
             self._lost(told["seq"])
 

@@ -96,6 +96,11 @@ class Client:
     def is_connected(self) -> bool:
         return self._line is not None
 
+    @property
+    def server(self) -> str:
+        """The name of the server this client is connected to; "" for none."""
+        return self._line.server if self._line is not None else ""
+
     async def start(self) -> None:
         """Begin to connect; returns when a server has let this client in."""
         await self.subscribe(f"{self._inbox}.r.*", cb=self._answered)
@@ -267,6 +272,7 @@ class _Line(asyncio.Protocol):
         self.ended = asyncio.Event()
         self.unanswered = 0
         self.why = "it hung up"
+        self.server = ""
         self._client = client
         self._input = bytearray()
         self._output: list[bytes] = []
@@ -338,9 +344,12 @@ class _Line(asyncio.Protocol):
         elif kind == b"-ERR":
             self.why = line.decode(errors="replace")
             log.warning("the log's server says %s", self.why)
-        elif kind == b"INFO" and json.loads(line[5:]).get("ldm"):
-            self.why = "it is stopping"
-            self.ended.set()
+        elif kind == b"INFO":
+            told = json.loads(line[5:])
+            self.server = told.get("server_name", self.server)
+            if told.get("ldm"):
+                self.why = "it is stopping"
+                self.ended.set()
 
 
 def _headers(head: bytes) -> dict[str, str]:

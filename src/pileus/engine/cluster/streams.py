@@ -56,6 +56,7 @@ class StreamInfo:
     leader: str
     peers: tuple[Peer, ...]
     sealed: bool = False
+    group: str = ""  # the name of the servers' raft group
 
 
 def name(shard: int, epoch: int = 0) -> str:
@@ -166,8 +167,8 @@ async def create(
     return await info(client, wanted["name"])
 
 
-async def info(client: Client, stream: str) -> StreamInfo:
-    return _info(await ask(client, f"STREAM.INFO.{stream}"))
+async def info(client: Client, stream: str, seconds_max: float = REQUEST_S) -> StreamInfo:
+    return _info(await ask(client, f"STREAM.INFO.{stream}", seconds_max=seconds_max))
 
 
 async def newest(client: Client, shard: int, seconds_max: float = REQUEST_S) -> StreamInfo | None:
@@ -223,6 +224,7 @@ def _info(told: dict[str, Any]) -> StreamInfo:
         leader=where.get("leader", ""),
         peers=tuple(peers),
         sealed=bool(config.get("sealed")),
+        group=where.get("raft_group", ""),
     )
 
 
