@@ -96,22 +96,40 @@ def leave(node: str | None, home: Path | None) -> None:
 
 @click.command("renew-log")
 @HOME
+@click.option("--shard", type=int, help="Of this shard only; without it of all damaged ones.")
 @click.option("--yes", is_flag=True, help="Make it anew from this node's state.")
 @told
-def renew_log(home: Path | None, yes: bool) -> None:
+def renew_log(home: Path | None, shard: int | None, yes: bool) -> None:
     """Tell how far this node's state has come; make a lost log anew from it."""
     import asyncio
 
     from pileus.nodes import lost_log
+    from pileus.state.shard import homes
 
     config = load(home=home)
-    stands = lost_log.standing(config.home)
-    click.echo(f"this node's state has come to entry {stands.applied} of {stands.stream}")
+    for number, place in enumerate(homes(config.home)):
+        if shard in (None, number):
+            stands = lost_log.standing(place)
+            where = f"shard {number}: " if number else ""
+            come = f"this node's state has come to entry {stands.applied} of {stands.stream}"
+            click.echo(where + come)
     if yes:
-        made, unasked = asyncio.run(lost_log.renew_log(config.home))
-        if unasked:
-            click.echo(f"not asked how far they have come: {', '.join(unasked)}")
-        click.echo(f"the log is {made.name} now, and goes on after entry {made.base}")
+        _renew(asyncio.run(lost_log.renew_log(config.home, shard)))
+
+
+def _renew(renewed: Any) -> None:
+    """What became of it (``nodes.lost_log.Renewed``); ``Unavailable`` when a log was left."""
+    for one in renewed.done:
+        if one.unasked:
+            click.echo(f"not asked how far they have come: {', '.join(one.unasked)}")
+        which = f"the log of shard {one.shard}" if one.shard else "the log"
+        click.echo(f"{which} is {one.made.name} now, and goes on after entry {one.made.base}")
+    if not renewed.done and not renewed.left:
+        click.echo("no log is damaged; --shard N makes one anew all the same")
+    if renewed.left:
+        number, error = next(iter(renewed.left.items()))
+        where = f"shard {number}: " if number else ""
+        raise Unavailable(f"{where}{error}", error.hint)
 
 
 COMMANDS = (init, join, token, nodes, drain, leave, renew_log)

@@ -1,4 +1,7 @@
-"""A log its servers have lost, made anew from this node's state (`pileus renew-log`)."""
+"""A log its servers have lost, made anew from this node's state (`pileus renew-log`).
+
+Each shard's log is lost and made anew by itself; the others go on meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pileus.engine.cluster import renew, streams
+from pileus.engine.cluster import nats_client, renew, streams
+from pileus.engine.cluster.log import RENEW
 from pileus.engine.cluster.log_messages import Position
 from pileus.errors import Unavailable
 from pileus.nodes import places
 from pileus.nodes.client import Client, Place
 from pileus.nodes.members import log_settings
 from pileus.nodes.tls import client_context
-from pileus.state import database
+from pileus.state import database, degraded
+from pileus.state.opening import shards_of
+from pileus.state.shard import home_of
 
 log = logging.getLogger("pileus.nodes.lost_log")
 ASK_S = 3.0
@@ -34,7 +40,7 @@ class Standing(NamedTuple):
 
 
 def standing(home: Path) -> Standing:
-    """How far this home's state has come; the cloud may run meanwhile."""
+    """How far the state in a shard's home has come; the cloud may run meanwhile."""
     file = home / database.STATE_FILE
     if not file.exists():
         raise Unavailable(f"{home} holds no state", "name the home of a node: --home DIR")
@@ -50,49 +56,101 @@ def standing(home: Path) -> Standing:
 
 
 class Renewal(NamedTuple):
-    """The log made anew, and the nodes that could not say how far their states have come."""
+    """A shard's log made anew, and the nodes that could not say how far their states have come."""
 
+    shard: int
     made: streams.StreamInfo
     unasked: list[str]
 
 
-async def renew_log(home: Path) -> Renewal:
-    """End the old log, then make it anew, to go on from this home's state. More than half of the
-    log's servers must be up; ``Unavailable`` when this is no node, they do not answer, or another
-    node's state has come further."""
-    cluster = places.load(home)
+class Renewed(NamedTuple):
+    """What was made anew, and why other logs were not."""
+
+    done: list[Renewal]
+    left: dict[int, Unavailable]
+
+
+async def renew_log(home: Path, shard: int | None = None) -> Renewed:
+    """End the old log of ``shard``, then make it anew, to go on from this home's state; None: of
+    the only one, or of those that are damaged. More than half of the log's servers must be up;
+    ``Unavailable`` when this is no node, or they do not answer. A log is left as it is where
+    another node's state has come further."""
+    cluster, count = places.load(home), shards_of(home)
     if cluster is None:
         raise Unavailable(f"{home} is not a node of a cluster", "pileus init")
+    if shard is not None and shard >= count:
+        raise Unavailable(f"there is no shard {shard}", f"the shards are 0 to {count - 1}")
     s = log_settings(home, cluster)
     client = await streams.connect(s.servers, s.user, s.password, s.tls.context(), label="renewal")
+    result = Renewed([], {})
     try:
-        await renew.close_old(client, s.shard, lambda: standing(home))
-        told = await _others(home, cluster)
-        stands = standing(home)
-        best = max(told, key=lambda name: told[name], default="")
-        if best and told[best] > stands.applied:
-            raise Unavailable(
-                f"{best} has come to entry {told[best]}, this node to {stands.applied}",
-                f"on {best}: pileus renew-log --yes",
-            )
-        copies = min(streams.REPLICAS, 1 + len(cluster.peers))
-        made = await renew.renew(client, s.shard, stands, copies)
-        return Renewal(made, [n.name for n in cluster.peers if n.name not in told])
+        for number in range(count) if shard is None else [shard]:
+            try:
+                if shard is not None or count == 1 or await damage(client, home, number):
+                    result.done.append(await _renew(client, home, cluster, number))
+            except Unavailable as error:
+                result.left[number] = error
+        return result
     finally:
         await client.close()
 
 
-async def _others(home: Path, cluster: places.Cluster) -> dict[str, int]:
-    """How far the states of the other nodes have come, of those that answer."""
+async def damage(client: nats_client.Client, home: Path, shard: int) -> str:
+    """What is wrong with a shard's log; "" when it goes on. ``Unavailable``: nobody can say."""
+    note = degraded.silent(home).get(shard, "")
+    if RENEW in note:
+        return note
+    stands = standing(home_of(home, shard))
+    if not stands.position:
+        return ""  # nothing has come from it yet
+    try:
+        found = await streams.info(client, stands.stream)
+    except streams.ApiError as error:
+        if error.code != streams.NOT_FOUND:
+            raise
+        newer = await streams.newest(client, shard)
+        return "" if newer is not None else f"{stands.stream} is gone"
+    if found.sealed:
+        newer = await streams.newest(client, shard)
+        later = newer is not None and newer.epoch > found.epoch
+        return "" if later else f"{found.name} was closed"
+    at = Position.unpack(stands.position).at
+    return f"{found.name} ends before what it gave" if found.last < at else ""
+
+
+async def _renew(
+    client: nats_client.Client, home: Path, cluster: places.Cluster, shard: int
+) -> Renewal:
+    own = home_of(home, shard)
+    await renew.close_old(client, shard, lambda: standing(own))
+    told = {name: come[shard] for name, come in (await _others(home, cluster)).items()}
+    stands = standing(own)
+    best = max(told, key=lambda name: told[name], default="")
+    if best and told[best] > stands.applied:
+        which = f" --shard {shard}" if shard else ""
+        raise Unavailable(
+            f"{best} has come to entry {told[best]}, this node to {stands.applied}",
+            f"on {best}: pileus renew-log{which} --yes",
+        )
+    copies = min(streams.REPLICAS, 1 + len(cluster.peers))
+    made = await renew.renew(client, shard, stands, copies)
+    return Renewal(shard, made, [n.name for n in cluster.peers if n.name not in told])
+
+
+async def _others(home: Path, cluster: places.Cluster) -> dict[str, list[int]]:
+    """How far the states of the other nodes have come, each shard's, of those that answer."""
     client = Client(client_context(places.Files(home).folder), step_s=ASK_S)
-    told: dict[str, int] = {}
+    told: dict[str, list[int]] = {}
+    count = shards_of(home)
     try:
         for node in cluster.peers:
             place = Place(node.name, node.address, node.node_port)
             try:
                 async with asyncio.timeout(ASK_S):
                     answer = await client.send(place, "GET", "/status")
-                    told[node.name] = int(json.loads(await answer.read())["applied"])
+                    status = json.loads(await answer.read())
+                come = [int(each) for each in status.get("applied_each", [status["applied"]])]
+                told[node.name] = come + [0] * (count - len(come))
             except (Unavailable, TimeoutError, ValueError, KeyError) as error:
                 log.warning("%s does not say how far its state has come: %s", node.name, error)
     finally:

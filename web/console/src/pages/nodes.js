@@ -20,6 +20,13 @@ const VERBS = {
   drain: ["Drain", "It takes nothing new, has a minute to finish what is under way, and stays down until somebody starts it."],
 };
 
+// What a node does for all; where logs are several, how many of them it leads.
+const does = ({ roles, logs }) => {
+  if (!logs) return roles;
+  const others = roles.filter((role) => role !== "log" && role !== "log-leader");
+  return logs.copies ? [...others, `leads ${logs.leads} of ${logs.of} logs`] : others;
+};
+
 class Nodes extends Page {
   static properties = { told: { state: true }, nodes: { state: true }, cpu: { state: true }, away: { state: true } };
 
@@ -177,7 +184,7 @@ class Nodes extends Page {
         { label: "Membership", cell: (n) => n.state },
         { label: "Applied", num: true, cell: (n) => number(n.applied) },
         { label: "Behind", num: true, cell: (n) => number(n.lag) },
-        { label: "Does for all", cell: (n) => n.roles.join(", ") },
+        { label: "Does for all", cell: (n) => does(n).join(", ") },
         { label: "", cell: (n) => this.change(n) },
       ], this.nodes.nodes, "No node is listed.")}</section>`;
   }

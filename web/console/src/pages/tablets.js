@@ -32,7 +32,8 @@ class Tablets extends Page {
   }
 
   places() {
-    const state = (n) => (n.health === "down" ? " (down)" : n.roles.includes("log-leader") ? " (leads the log)" : "");
+    const leads = (n) => (n.logs ? ` (leads ${n.logs.leads} of ${n.logs.of} logs)` : n.roles.includes("log-leader") ? " (leads the log)" : "");
+    const state = (n) => (n.health === "down" ? " (down)" : leads(n));
     return this.kept.map((n, at) => html`${at ? ", " : ""}<a href="#/nodes/${n.name}">${n.name}</a>${state(n)}`);
   }
 
