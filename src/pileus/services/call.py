@@ -346,7 +346,7 @@ class Service:
     before the operation. An operation in neither mapping answers an error that names it.
     ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
     permission and meets no resource policy; ``several`` the same of one that needs these; None:
-    ask ``access``. ``swift`` is told a call that ``single`` knows, and answers how more of its
+    ask ``access``. ``swift`` is told a call that they know, and answers how more of its
     form are answered, if that is plain. ``objects``: see there.
     ``start`` and ``stop`` belong to each process. ``begin`` and ``cease`` are the work that one
     process of the whole cloud does for all (consumers, queues, sweeps of the state): called after

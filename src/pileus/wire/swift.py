@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import binascii
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from hmac import compare_digest
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pileus.services.call import Authorizer, Call, HttpRequest, Swift
+from pileus.services.call import Authorizer, Call, HttpRequest, Service, Swift
 from pileus.wire.answers import Answers
 from pileus.wire.canonical import Proof
 from pileus.wire.claims import invocation
@@ -140,12 +140,11 @@ class Swifts:
     def _form(self, server: Server, head: KnownHead, request: HttpRequest) -> Form | None:
         """How requests of this one's form are answered, if its caller may do all of them."""
         service, principal = head.plan.service, head.held.principal
-        if service.swift is None or service.single is None:
+        if service.swift is None:
             return None
         region = head.region or self._region
         call = Call(service.name, head.plan.operation, principal, region, {}, request=request)
-        single = service.single(call)
-        if single is None or not self._authorizer.remembers(principal, *single):
+        if not self._may(call, service):
             return None
         swift = service.swift(call)
         if swift is None:
@@ -157,6 +156,16 @@ class Swifts:
         )
         text, tally = b"".join(lines), server.tally(swift.meter)
         return Form(swift, text, tally, head.plan, head.route)
+
+    def _may(self, call: Call, service: Service) -> bool:
+        """Whether all the call's permissions are told at a look, and its caller is known to have
+        them."""
+        single = None if service.single is None else service.single(call)
+        asked: Iterable[tuple[str, str]] | None = None if single is None else [single]
+        if asked is None and service.several is not None:
+            asked = service.several(call)
+        remembers, principal = self._authorizer.remembers, call.principal
+        return asked is not None and all(remembers(principal, *one) for one in asked)
 
     def _checked(
         self, head: bytes, found: tuple[slice, slice, slice], proof: Proof, known: Known

@@ -24,27 +24,30 @@ HOLES_MAX = 90  # a pattern has up to a hundred groups
 _STYLES = ((", ", ": "), (",", ":"))  # the common ways to write JSON
 _MARK = "\ufdd0"  # no character: no client's text means it
 _SPELT = json.dumps(_MARK)[1:-1].encode()
+FIRST_NUMBER, NUMBER_BYTES = 0xE000, 3  # a character of private use for each hole
 KEY = b"([ !#-\\[\\]-~]{1,%d})" % TEXT_MAX
+TOKEN = b"([ !#-\\[\\]-~]{1,36})"
 TEXT = b"([ !#-\\[\\]-~]*)"
 NUMBER = b"(0|-?[1-9][0-9]{0,36})"
 
 
 class Hole(NamedTuple):
-    """An attribute value, of one type, and the pattern of its content."""
+    """A member whose content differs, mostly an attribute value's, and the content's pattern."""
 
     value: dict[str, Any]
+    member: str
     pattern: bytes
 
 
 def key_hole(value: Any) -> Hole | None:
     """A key's value: a text that is not empty."""
-    return Hole(value, KEY) if _kind(value) == "S" else None
+    return Hole(value, "S", KEY) if _kind(value) == "S" else None
 
 
 def hole(value: Any) -> Hole | None:
     """A value that is a text or a number; None: one of another kind."""
     kind = _kind(value)
-    return None if not kind else Hole(value, TEXT if kind == "S" else NUMBER)
+    return None if not kind else Hole(value, kind, TEXT if kind == "S" else NUMBER)
 
 
 def _kind(value: Any) -> str:
@@ -81,17 +84,28 @@ def stored(item: Any, holes: Sequence[Hole]) -> bytes | None:
     return b"%b".join(piece.replace(b"%", b"%%") for piece in pieces)
 
 
-def _marked(holes: Sequence[Any], write: Callable[[], bytes]) -> bytes:
+def numbered(write: Callable[[], bytes], holes: Sequence[Hole]) -> tuple[bytes, list[int]]:
+    """A text that holds the holes in another order than the body does, with ``%b`` for each, and
+    their numbers in its order."""
+    text = _marked(holes, write, lambda at: _MARK + chr(FIRST_NUMBER + at))
+    pieces = text.split(_MARK.encode())
+    order = [ord(piece[:NUMBER_BYTES].decode()) - FIRST_NUMBER for piece in pieces[1:]]
+    rest = [pieces[0], *(piece[NUMBER_BYTES:] for piece in pieces[1:])]
+    return b"%b".join(piece.replace(b"%", b"%%") for piece in rest), order
+
+
+def _marked(
+    holes: Sequence[Any], write: Callable[[], bytes], mark: Callable[[int], str] = lambda at: _MARK
+) -> bytes:
     """What ``write`` writes, a mark in each hole."""
-    kept = [dict(found.value) for found in holes]
-    for found in holes:
-        for kind in found.value:
-            found.value[kind] = _MARK
+    kept = [found.value[found.member] for found in holes]
+    for at, found in enumerate(holes):
+        found.value[found.member] = mark(at)
     try:
         return write()
     finally:
         for found, before in zip(holes, kept, strict=True):
-            found.value.update(before)
+            found.value[found.member] = before
 
 
 @functools.lru_cache(512)

@@ -76,14 +76,22 @@ def transact_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission
         return None
     if not 0 < len(token) <= TOKEN_CHARS_MAX:
         return None
-    try:
-        operations = [_operation(*part) for part in parts]
-    except (AwsError, Misshapen):
-        return None
-    if None in operations or len({o[3] for o in operations}) < len(parts):  # type: ignore[index]
+    operations = operations_of(parts)
+    if operations is None:
         return None
     entry = (token_of(call, params, params["TransactItems"]), operations, 0)
     return submission(room, call, "dynamodb.transact", entry, partial(_done, call))
+
+
+def operations_of(parts: list[Part]) -> list[list[Any]] | None:
+    """The entry's operations, of items that differ; None: read them exactly."""
+    try:
+        found = [_operation(*part) for part in parts]
+    except (AwsError, Misshapen):
+        return None
+    operations = [operation for operation in found if operation is not None]
+    different = len({operation[3] for operation in operations}) == len(parts)
+    return operations if different else None
 
 
 def _done(call: Call, result: Any) -> HttpResponse:

@@ -3,7 +3,8 @@
 A form (``forms``) is the body's text but for the values of keys and, of a write, of attributes: the
 same members in the same order, the same table, names and expressions, written in the same way. What
 is not of it goes the usual way. It stands as long as no table's description changes. Here are
-GetItem and Query, in ``swift_writes`` PutItem and UpdateItem.
+GetItem and Query, in ``swift_writes`` PutItem and UpdateItem, in ``swift_transact``
+TransactWriteItems.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pileus.services.dynamodb.forms import Match, form, key_hole
 from pileus.services.dynamodb.quick_query import QuickQuery
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.swift_transact import transact
 from pileus.state import keys
 
 Read = Callable[[bytes], "bytes | None"]
@@ -48,24 +50,24 @@ class SwiftForms:
 
     def __call__(self, call: Call) -> Swift | None:
         """How requests like this one are answered from now on, or None. ``call`` was looked at by
-        ``access.single``."""
+        ``access.single`` or ``quick_transact.several``."""
         request, tables = call.request, self._room.tables
-        table: Table = call.scratch
-        if request is None or table.metered or not table.texts:
+        named = _named(call)
+        if request is None or any(t.metered or not t.texts for _, t in named):
             return None
         seen = tables.now()
-        if tables.find(call.account, call.region, call.params["TableName"]) is not table:
+        if any(tables.find(call.account, call.region, name) is not t for name, t in named):
             return None  # it changed meanwhile
         if seen != self._seen or len(self._known) > TABLES_MAX:
             self._seen = seen
             self._known.clear()
-        known = self._known.setdefault((table.id, call.operation), [])
+        known = self._known.setdefault((named[0][1].id, call.operation), [])
         answer = respond(call, b"")
         if answer.headers:
             return None
         found = next((k for k in known if k.match(request.body) is not None), None)
         if found is None:
-            found = self._make(call, table, request.body, seen)
+            found = self._make(call, request.body, seen)
             if found is None or found.match(request.body) is None:
                 return None
             if len(known) >= FORMS_MAX:
@@ -73,15 +75,28 @@ class SwiftForms:
             known.append(found)
         return Swift(found.match, answer.ready, request.meter, found.read, found.write, worded)
 
-    def _make(self, call: Call, table: Table, body: bytes, seen: int) -> Known | None:
+    def _make(self, call: Call, body: bytes, seen: int) -> Known | None:
+        table: Any = call.scratch
         if call.operation == "GetItem":
             return _get(self._room, table, body, call.params, seen)
         if call.operation == "Query":
             return _query(self._quick, self._room, table, body, call.params, seen)
         # On a cluster a refused write waits for a barrier and is tried again: not here.
-        write = WRITES.get(call.operation) if self._room.store.strong is None else None
-        made = None if write is None else write(self._room, table, body, call.params, seen)
+        if self._room.store.strong is not None:
+            return None
+        if call.operation == "TransactWriteItems":
+            made = transact(self._room, call, body, seen)
+        else:
+            write = WRITES.get(call.operation)
+            made = None if write is None else write(self._room, table, body, call.params, seen)
         return None if made is None else Known(made[0], None, made[1])
+
+
+def _named(call: Call) -> list[tuple[str, Table]]:
+    """The tables of a call as it names them."""
+    if type(call.scratch) is list:
+        return [(part["TableName"], table) for _, part, table in call.scratch]
+    return [(call.params["TableName"], call.scratch)]
 
 
 def _get(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Known | None:
