@@ -116,6 +116,12 @@ def test_a_rule_of_several_shards_is_carried_out_whole_or_not(tmp_path: Path) ->
         assert failed.value.status == 500
         assert front.values(map(cell, "abc")) == [b"2", b"3", b"5"]
         assert [c[2] for c in front.changes("given")] == [b"7", b"2"]
+        stamp = front.stamp("none")
+        before = stamp()
+        await front.submit("write", [[cell("a"), b"0"]])
+        assert stamp() == before  # nothing is decided that is not written yet
+        await writer.submit("test.give", [cell("b"), cell("c"), 1])
+        assert stamp() != before  # read before any table was touched
 
     with_stores(tmp_path, body)
 

@@ -296,7 +296,8 @@ Done = Callable[[Any, Exception | None], None]
 @dataclass(frozen=True, slots=True)
 class Swift:
     """How requests of one caller are answered that have the form of one met before: those whose
-    bodies ``match`` takes. ``read``: the answer's body for a request's body; or ``write``: submits
+    bodies ``match`` takes. ``read``: the end of the answer to a request's body (the lines that
+    follow from what is told, an empty line, the body); or ``write``: submits
     the body's entry under a repeat's id. None, or False: this one goes the usual way. A write that
     succeeds is answered ``{}``; its error is reworded by ``refused``. Both see for themselves that
     what they know of the service still stands; who calls, and whether he may, is the door's part.

@@ -113,6 +113,8 @@ class ShardedStore(Store):
         self.shards = shards
         self._all = ShardedReader(shards, lambda: self.tablets, self._generations)
         self.get, self.contents = self._all.value, self._all.contents
+        # A decided transaction is read before any table it writes is touched.
+        self.stamp = lambda *tables: self._generations.stamp(*tables, "txn", "tablets")
         self.crossing = Crossing(self.shards, self._clock, self._lock_s)
         self.mover = Mover(self.shards, self.crossing, self._clock)
         self._formers: list[moves.Former] = []

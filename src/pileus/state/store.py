@@ -76,6 +76,7 @@ class Store:
         self._map = tablets.TabletMap([tablets.WHOLE], 0)
         self._map_generation = -1
         self._tablets_now = self._generations.counter("tablets")
+        self.stamp: Callable[..., Callable[[], Any]] = self._generations.stamp
         self._contended = asyncio.Lock()
         self.shards: list[Shard] = []  # all of them, by number, once the store is open
 

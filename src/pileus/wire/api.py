@@ -88,7 +88,8 @@ class Api:
         self._put = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
         self.heads = KnownHeads(directory, now_ms)
         self.answers = Answers(self.models, self.router, self.meters.cells)
-        self.swifts = Swifts(authorizer, now_ms, region, self.answers, self._calls, self.request_id)
+        ids = self._calls, self.request_id
+        self.swifts = Swifts(authorizer, now_ms, region, self.answers, *ids, self.heads.stands)
         objects = services["s3"].objects if "s3" in services else None
         self._short: ShortWay | None = None
         self.objects: KnownObjects | None = None

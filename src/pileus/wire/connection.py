@@ -41,12 +41,12 @@ class Connection(asyncio.Protocol):
         self._reader = Reader(server.limits, self._queue.append, self)
         self._current: Inbound | None = None
         self._task: asyncio.Task[None] | None = None
-        self.swifts: dict[int, Answer] = {}  # by the length of the head
+        self.swifts: dict[int, tuple[Answer, ...]] = {}  # by the length of the head
+        self.swift_from = 0  # the least of these lengths
         self._deaf = False  # nothing more is parsed: refused, or closing
         self._eof = False
         self._holds = 0
-        self._pipeline_held = False
-        self._sending = False
+        self._pipeline_held = self._sending = False
         self._close_mark = -1.0
         self._lingering = -1.0
         self._write_paused = False
@@ -120,9 +120,9 @@ class Connection(asyncio.Protocol):
             and not (self._deaf or self._eof or self._write_paused or self._reader.in_message)
             and not server.stopping
         ):
-            swift = self.swifts.get(data.find(END))
-            if swift is not None and swift(self, data):
-                return
+            for swift in self.swifts.get(data.find(END, self.swift_from), ()):
+                if swift(self, data):
+                    return
         if self._deaf:
             self._unheard(data)
             return

@@ -83,6 +83,10 @@ class KnownHeads:
             "POST", "/", "", known.headers, body, None, remote, "http", (known, told), plan.meter
         )
 
+    def stands(self, known: KnownHead) -> bool:
+        """Whether the key a head was signed with is still the one that proved it."""
+        return self._directory.lookup(known.access_key_id, known.token) is known.held
+
     def learn(self, request: HttpRequest, route: Route, plan: Plan, evidence: Evidence) -> None:
         """Keep the head of a request that was read strictly and proven by ``evidence``."""
         raw, headers, claim = request.head, request.headers, evidence.claim

@@ -12,7 +12,6 @@ as it was goes the usual way, which answers or refuses; nothing is refused here.
 
 from __future__ import annotations
 
-import binascii
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
@@ -40,9 +39,11 @@ HELD_NS = 1_000_000_000  # then its age and its key's are looked at again
 OFTEN = 4  # a head that came so often will come again
 TRIES_MAX = 16  # to find forms under one head, before it is looked at again
 LENGTHS_MAX = 16
+ANSWERS_MAX = 4  # of one connection, under heads of one length
+SIZES_WRITTEN = 2048  # lengths whose digits are kept
 # Answers one request of a connection; False: it goes the usual way.
 Answer = Callable[["Connection", bytes], bool]
-Checked = Callable[["Connection", bytes, int], "bytes | None"]
+Checked = Callable[[bytes, int], "bytes | None"]
 
 
 class Form(NamedTuple):
@@ -59,10 +60,10 @@ class Known:
     """What is known of requests under one head: it holds until ``until_ns``, and as long as no
     identity changes (``seen``). ``answers``: by the length of the head."""
 
-    __slots__ = ("answers", "forms", "reads", "seen", "tries", "until_ns")
+    __slots__ = ("answers", "forms", "head", "reads", "seen", "tries", "until_ns")
 
-    def __init__(self, seen: int, until_ns: int) -> None:
-        self.seen, self.until_ns = seen, until_ns
+    def __init__(self, head: KnownHead, seen: int, until_ns: int) -> None:
+        self.head, self.seen, self.until_ns = head, seen, until_ns
         self.answers: dict[int, Answer] = {}
         self.forms: list[Form] = []
         self.reads: list[tuple[Callable[[bytes], bytes | None], bytes, Tally]] = []
@@ -80,12 +81,16 @@ class Swifts:
         answers: Answers,
         calls: Iterator[int],
         request_id: Callable[[], str],
+        stands: Callable[[KnownHead], bool],
     ) -> None:
+        """``stands``: whether a head's key is still what proved it."""
         self._authorizer = authorizer
+        self._stands = stands
         self._now_ms = now_ms
         self._region = region
         self.answers, self.calls, self.request_id = answers, calls, request_id
         self._table_prefix = answers.table_prefix.encode()
+        self._sizes = [b"%d" % size for size in range(SIZES_WRITTEN)]
 
     def learn(self, connection: Connection, data: bytes, request: HttpRequest) -> None:
         """After ``request``, read from ``data`` by its known head, went the usual way: let the
@@ -97,7 +102,7 @@ class Swifts:
         known: Known | None = head.swift[0]
         now_ns, seen = request.begun_ns, self._authorizer.changes()
         if known is None or known.until_ns < now_ns or known.seen != seen:
-            known = head.swift[0] = Known(seen, now_ns + self._left_ns(head))
+            known = head.swift[0] = Known(head, seen, now_ns + self._left_ns(head))
         if not any(form.swift.match(request.body) is not None for form in known.forms):
             known.tries += 1
             if known.tries < TRIES_MAX:
@@ -111,12 +116,16 @@ class Swifts:
             checked = self._checked(text, found, head.proof, known)
             bound = self._reads if head.plan.reads else self._writes
             known.answers[at] = bound(known, checked, head, found[2])
+        answer = known.answers.get(at)
+        if answer is None:
+            return
+        before = connection.swifts.get(at, ())
+        if answer in before:
+            return  # this request's form is none of those found
         if len(connection.swifts) >= LENGTHS_MAX:
             connection.swifts.clear()
-        if at in known.answers:
-            connection.swifts[at] = known.answers[at]
-        else:
-            connection.swifts.pop(at, None)
+        connection.swifts[at] = (answer, *before)[:ANSWERS_MAX]
+        connection.swift_from = min(connection.swifts)
 
     def _left_ns(self, head: KnownHead) -> int:
         """How long the head is neither too old nor its key expired, at most ``HELD_NS``."""
@@ -125,6 +134,15 @@ class Swifts:
         if head.held.expires_ms is not None:
             left_ms = min(left_ms, head.held.expires_ms - now_ms - 1)
         return min(HELD_NS, left_ms * 1_000_000)
+
+    def _renewed(self, known: Known, now_ns: int) -> bool:
+        """Look again at what time alone changes: whether requests under this head may go on. Its
+        forms are found anew: those of a table that changed never match again."""
+        left_ns = self._left_ns(known.head) if self._stands(known.head) else -1
+        known.until_ns, known.tries = now_ns + left_ns, 0
+        known.forms.clear()
+        known.reads.clear()
+        return left_ns >= 0
 
     def _find(self, server: Server, head: KnownHead, request: HttpRequest, known: Known) -> None:
         try:
@@ -151,8 +169,7 @@ class Swifts:
             return None
         lines = (
             *(b"HTTP/1.1 200 OK\r\n", swift.ready.replace(b"%", b"%%")),
-            *(b"x-amzn-RequestId: ", self._table_prefix, b"%012X\r\n"),
-            b"x-amz-crc32: %d\r\ncontent-length: %d\r\n%b\r\n%b",
+            *(b"x-amzn-RequestId: ", self._table_prefix, b"%012X\r\n%b%b"),
         )
         text, tally = b"".join(lines), server.tally(swift.meter)
         return Form(swift, text, tally, head.plan, head.route)
@@ -172,26 +189,29 @@ class Swifts:
     ) -> Checked:
         """The body of a request that came at some time, or None: it is not what it must be. What
         is used here is bound by name: this runs for every request."""
-        first, second, third, fourth = _between(head, found)
+        first, *others = _between(head, found)
+        (cut, second), (cut_3, third), *last_pieces = others
+        cut_4, fourth = last_pieces[0] if last_pieces else (slice(0), b"")
         signed, sized, repeated = found
-        begin, size_max = len(head), BYTES_MAX
+        begin, size_max, sizes = len(head), BYTES_MAX, self._sizes
+        written = SIZES_WRITTEN
+        told = repeated.start < repeated.stop
         request, inner, outer = (state.copy for state in proof.states())
-        seen, until_ns, changes = known.seen, known.until_ns, self._authorizer.changes
-        translate = bytes.translate
+        seen, changes, renewed = known.seen, self._authorizer.changes, self._renewed
 
-        def checked(connection: Connection, data: bytes, now_ns: int) -> bytes | None:
+        def checked(data: bytes, now_ns: int) -> bytes | None:
             body = data[begin:]
             size = len(body)
             if not (
                 data.startswith(first)
-                and data.startswith(*second)
-                and data.startswith(*third)
-                and data.startswith(*fourth)
-                and data[sized] == b"%d" % size
+                and data[cut] == second
+                and data[cut_3] == third
+                and (not fourth or data[cut_4] == fourth)
+                and data[sized] == (sizes[size] if size < written else b"%d" % size)
                 and size <= size_max
-                and not translate(data[repeated], None, UUID)
+                and not (told and data[repeated].translate(None, UUID))
                 and changes() == seen
-                and now_ns <= until_ns
+                and (now_ns <= known.until_ns or renewed(known, now_ns))
             ):
                 return None
             hashed = request()
@@ -206,15 +226,11 @@ class Swifts:
         return checked
 
     def _reads(self, known: Known, checked: Checked, head: KnownHead, repeated: slice) -> Answer:
-        calls, crc32 = self.calls, binascii.crc32
-        forms = known.reads
+        calls, forms = self.calls, known.reads
 
         def answer(connection: Connection, data: bytes) -> bool:
-            server = connection.server
-            outbox = server.outbox
-            if not outbox.waiting:
-                outbox.begin()
-            body = checked(connection, data, outbox.begun_ns)
+            now_ns = perf_counter_ns()
+            body = checked(data, now_ns)
             if body is None:
                 return False
             try:
@@ -226,11 +242,17 @@ class Swifts:
                     return False
             except Exception:
                 return False  # the usual way meets it too, answers and logs it
-            raw = text % (next(calls), crc32(told), len(told), server.date, told)
-            if not tally.sizes:
-                outbox.tallies.append(tally)
-            tally.sizes.append(len(raw))
-            outbox.waiting.append((connection.transport, raw))
+            server = connection.server
+            raw = text % (next(calls), server.date, told)
+            outbox = server.outbox
+            if outbox.waiting:
+                outbox.put(connection.transport, raw)
+            else:
+                connection.transport.write(raw)
+            if not tally.begun:
+                outbox.count(tally)
+            tally.begun.append(now_ns)
+            tally.bytes += len(raw)
             return True
 
         return answer
@@ -240,7 +262,7 @@ class Swifts:
 
         def answer(connection: Connection, data: bytes) -> bool:
             now_ns = perf_counter_ns()
-            body = checked(connection, data, now_ns)
+            body = checked(data, now_ns)
             if body is None:
                 return False
             told = data[repeated]
@@ -260,9 +282,10 @@ class Swifts:
 
 
 def _between(head: bytes, found: tuple[slice, slice, slice]) -> list[Any]:
-    """What lies between three cuts: the first piece, then (piece, place) of the others."""
+    """What lies between three cuts: the first piece, then the others, each with its place."""
     edges = sorted((cut.start, cut.stop) for cut in found)
     pieces: list[Any] = [head[: edges[0][0]]]
     for (_, begin), (end, _) in zip(edges, [*edges[1:], (len(head), 0)], strict=True):
-        pieces.append((head[begin:end], begin))
+        if begin < end:
+            pieces.append((slice(begin, end), head[begin:end]))
     return pieces

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pileus.wire.swift import Form, Swifts
 
 BODY = b"{}"
-FILLED = crc32(BODY), len(BODY)
+FILLED = b"x-amz-crc32: %d\r\ncontent-length: 2\r\n\r\n{}" % crc32(BODY)
 
 
 class SwiftFlight(Inbound):
@@ -38,7 +38,7 @@ class SwiftFlight(Inbound):
         if error is not None or c._eof or server.stopping:
             self._settle(error)
             return
-        raw = form.text % (next(self._swifts.calls), *FILLED, server.date, BODY)
+        raw = form.text % (next(self._swifts.calls), server.date, FILLED)
         server.requests += 1
         server.count(form.swift.meter, 200, len(raw), self._begun_ns)
         server.outbox.put(transport, raw)

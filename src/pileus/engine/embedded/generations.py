@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import functools
 import mmap
+import operator
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 SLOTS = 4096
@@ -53,6 +55,12 @@ class Generations:
     def counter(self, table: str) -> Callable[[], int]:
         """``get`` of one table, bound: no Python frame to run."""
         return functools.partial(self._counters.__getitem__, slot(table.encode()))
+
+    def stamp(self, *tables: str) -> Callable[[], Any]:
+        """What tells the same as long as reads of ``tables`` do: an answer kept with what it told
+        before its rows were read is still right."""
+        slots = [slot(table.encode()) for table in tables]
+        return functools.partial(operator.itemgetter(*slots), self._counters)
 
     def bump(self, slots: set[int]) -> None:
         """After a commit that touched ``slots``."""

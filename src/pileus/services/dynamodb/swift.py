@@ -18,14 +18,15 @@ from pileus.services.dynamodb import swift_writes
 from pileus.services.dynamodb.addresses import span
 from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.binding import worded
+from pileus.services.dynamodb.catalog import META
 from pileus.services.dynamodb.forms import Match, form, key_hole
+from pileus.services.dynamodb.kept import KeptAnswers, Read
 from pileus.services.dynamodb.quick_query import QuickQuery
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.swift_transact import transact
 from pileus.state import keys
 
-Read = Callable[[bytes], "bytes | None"]
 FORMS_MAX = 8  # of one operation on one table
 TABLES_MAX = 512
 WRITES = {"PutItem": swift_writes.put, "UpdateItem": swift_writes.update}
@@ -46,6 +47,7 @@ class SwiftForms:
         self._room = room
         self._quick = quick
         self._seen = -1
+        self._kept = KeptAnswers()
         self._known: dict[tuple[str, str], list[Known]] = {}
 
     def __call__(self, call: Call) -> Swift | None:
@@ -61,6 +63,7 @@ class SwiftForms:
         if seen != self._seen or len(self._known) > TABLES_MAX:
             self._seen = seen
             self._known.clear()
+            self._kept.forget()
         known = self._known.setdefault((named[0][1].id, call.operation), [])
         answer = respond(call, b"")
         if answer.headers:
@@ -78,9 +81,10 @@ class SwiftForms:
     def _make(self, call: Call, body: bytes, seen: int) -> Known | None:
         table: Any = call.scratch
         if call.operation == "GetItem":
-            return _get(self._room, table, body, call.params, seen)
+            return self._keeping(table, _get(self._room, table, body, call.params, seen))
         if call.operation == "Query":
-            return _query(self._quick, self._room, table, body, call.params, seen)
+            asked = _query(self._quick, self._room, table, body, call.params, seen)
+            return self._keeping(table, asked)
         # On a cluster a refused write waits for a barrier and is tried again: not here.
         if self._room.store.strong is not None:
             return None
@@ -90,6 +94,13 @@ class SwiftForms:
             write = WRITES.get(call.operation)
             made = None if write is None else write(self._room, table, body, call.params, seen)
         return None if made is None else Known(made[0], None, made[1])
+
+    def _keeping(self, table: Table, known: Known | None) -> Known | None:
+        """A reading form, its answers kept while the table's description and rows stand."""
+        if known is None or known.read is None:
+            return None
+        stamp = self._room.store.stamp(META, table.rows)
+        return known._replace(read=self._kept.keeping(known.read, stamp))
 
 
 def _named(call: Call) -> list[tuple[str, Table]]:
