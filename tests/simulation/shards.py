@@ -37,8 +37,8 @@ from tests.simulation.store import Counters, CountingReplica
 from tests.simulation.tables import Violation
 
 SHARDS = 3
-LAYOUT = [(b"", 0), (b"a\x00", 0), (b"b\x00", 1), (b"c\x00", 2), (b"d\x00", 0)]
-LISTS = tuple(f"{table}{n}" for table in "abc" for n in range(2))
+LAYOUT = [(b"", 0), (b"e\x00", 0), (b"f\x00", 1), (b"g\x00", 2), (b"h\x00", 0)]
+LISTS = tuple(f"{table}{n}" for table in "efg" for n in range(2))
 CALLERS, STEPS, CRASHES_MAX = 5, 18, 3
 LOCK_S = 2.0
 
@@ -48,7 +48,7 @@ def place(name: str) -> bytes:
 
 
 # Where tablets may be cut: between tables, and between two rows of one.
-CUTS = [b"a\x00", b"b\x00", b"c\x00", b"d\x00", *(place(f"{t}1") for t in "abc")]
+CUTS = [b"e\x00", b"f\x00", b"g\x00", b"h\x00", *(place(f"{t}1") for t in "efg")]
 
 
 class SharedCounters(Counters):
@@ -300,7 +300,7 @@ class Run:
         for shard in self.store.shards:
             view = sharding.load(shard.rows)
             assert view is not None
-            for row in shard.rows.range(b"a", b"d", 1000):
+            for row in shard.rows.range(b"e", b"h", 1000):
                 if self.store.tablets.locate(row.key).shard != shard.number:
                     raise Violation(f"shard {shard.number} holds {row.key!r}, which is not its own")
                 view.serving(row.key)

@@ -121,7 +121,7 @@ def test_a_full_shard_gives_tablets_to_an_empty_one(tmp_path: Path) -> None:
 
 
 def test_who_should_go() -> None:
-    a, b = Tablet(b"a\x00", 1, b"b\x00", 1, 1), Tablet(b"b\x00", 2, b"c\x00", 1, 1)
+    a, b = Tablet(b"a\x00", 1, b"b\x00", 1, 1), Tablet(b"b\x00", 2, b"b\x01", 1, 1)
     assert evened([(a, 30), (b, 50)], 2, 40) == (b, 0)
     assert evened([(a, 30), (b, 50)], 2, 100) is None
     assert evened([(a, 50)], 2, 40) is None  # it would only change places
@@ -142,7 +142,7 @@ def test_a_home_with_one_shard_gets_more(tmp_path: Path) -> None:
 
     async def several(writer: ShardedStore, front: Store) -> None:
         assert held(writer, "b") == [1, 0, 0]
-        await writer.mover.assign(b"b\x00", b"c\x00", 2)
+        await writer.mover.assign(b"b\x00", b"b\x01", 2)
         assert front.values(map(cell, "abc")) == [b"1"] * 3 and held(writer, "b") == [0, 0, 1]
 
     asyncio.run(alone())

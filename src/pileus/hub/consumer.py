@@ -22,6 +22,7 @@ from pileus.hub.wake import Wake
 from pileus.state import keys
 from pileus.state.draft import Draft
 from pileus.state.store import Store
+from pileus.state.tx import change_key
 
 START = (0, -1)
 PAUSE_S_MAX = 60.0
@@ -186,6 +187,5 @@ async def trim(store: Store, topic: str, batch: int = 1000) -> int:
         done = [r for r in records if (r[0], r[1]) <= lowest]
         if not done:
             return gone
-        sorts = (r[0].to_bytes(8, "big") + r[1].to_bytes(4, "big") for r in done)
-        await store.submit("write", [[keys.key("changes", topic, sort), None] for sort in sorts])
+        await store.submit("write", [[change_key(topic, r[0], r[1]), None] for r in done])
         gone += len(done)

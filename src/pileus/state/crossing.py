@@ -59,17 +59,33 @@ class Crossing:
 
     # -- the author ------------------------------------------------------------------------
 
+    async def place(self, home: int, above: int) -> int:
+        """A place for a transaction among all shards' writes, above ``above``, as its home gives
+        it."""
+        found = int(await self._shards[home].ask(spanning.PLACE, above))
+        return found
+
     async def commit(
-        self, change: Footprint, where: TabletMap, rule: str, request_id: bytes, verdict: bytes
+        self,
+        change: Footprint,
+        where: TabletMap,
+        rule: str,
+        request_id: bytes,
+        verdict: bytes,
+        place: int = 0,
     ) -> bytes | Ended:
         """Commit ``change`` with ``verdict`` (a refusal: only what was read is checked). Answers
-        the verdict that stands: the first one's, where the request was answered before.
+        the verdict that stands: the first one's, where the request was answered before. ``place``:
+        of what it writes, if its rule asked for one.
         ``Unavailable``: its fate is unknown; it ends by itself, all or nothing."""
         txn = self._clock.random_bytes(16)
         numbers = change.shards(where)
         home, *others = (self._shards[n] for n in numbers)
         prepared = await asyncio.gather(
-            *(self._prepare(txn, n, numbers, change.part(where, n)) for n in numbers),
+            *(
+                self._prepare(txn, n, numbers, change.part(where, n, numbers), place)
+                for n in numbers
+            ),
             return_exceptions=True,
         )
         failed = [p for p in prepared if isinstance(p, BaseException)]
@@ -99,10 +115,10 @@ class Crossing:
         return Ended.HELD if told[1] in (codec.CONFLICT, codec.STALE) else told
 
     async def _prepare(
-        self, txn: bytes, shard: int, numbers: list[int], part: dict[str, Any]
+        self, txn: bytes, shard: int, numbers: list[int], part: dict[str, Any], place: int
     ) -> int:
         """Answers the entry's place in the shard's log."""
-        args = {"id": txn, "home": numbers[0], "shards": numbers, **part}
+        args = {"id": txn, "home": numbers[0], "shards": numbers, "place": place, **part}
         return (await self._shards[shard].place(spanning.PREPARE, args))[1]
 
     async def _finish(self, txn: bytes, shards: Sequence[Shard], decided: Needs | None) -> Needs:

@@ -15,8 +15,9 @@ class Draft:
     """Collects what a change read and what it wants to write. Handed to the function given to
     ``Store.transact``."""
 
-    def __init__(self, reader: Reader, now_ms: int) -> None:
+    def __init__(self, reader: Reader, now_ms: int, several: bool = False) -> None:
         self.now_ms = now_ms
+        self.several = several  # whether there are several shards
         self._reader = reader
         self._reads: dict[bytes, int] = {}
         self._ranges: list[list[Any]] = []

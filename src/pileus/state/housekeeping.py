@@ -12,7 +12,7 @@ import apsw
 
 from pileus.engine import WriterLog
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.state import backups, owned
+from pileus.state import backups, owned, sharing
 from pileus.state.collect import Collector
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.durable import Durable
@@ -81,6 +81,7 @@ class Housekeeping:
         await self.split()
         if isinstance(self._store, ShardedStore):
             await self._store.crossing.sweep()
+            await sharing.sweep_strays(self._store.shards)
             await self.move()
         if collect:
             await self._collector.sweep()
@@ -141,7 +142,8 @@ class Housekeeping:
         if not self._store.mover.plans and self._moves_at != self._written:
             self._moves_at = self._written
             sizes = await asyncio.to_thread(self._all_bytes)
-            wanted = evened(sizes, len(self._logs), self._tablet_bytes_max)
+            common = self._store.tablets.shared
+            wanted = evened(sizes, len(self._logs), self._tablet_bytes_max, common)
             if wanted is not None:
                 await self._store.mover.assign(wanted[0].start, wanted[0].end, wanted[1])
                 return 1
@@ -213,7 +215,10 @@ def _upkeep(store: Store, clock: Any, pace: Pace) -> list[Upkeep]:
 
 
 def evened(
-    sizes: list[tuple[Tablet, int]], shards: int, more_bytes: int
+    sizes: list[tuple[Tablet, int]],
+    shards: int,
+    more_bytes: int,
+    common: tuple[bytes, ...] = (),
 ) -> tuple[Tablet, int] | None:
     """The tablet that should go from the fullest shard to the emptiest, and which that is; None
     where they differ by less than ``more_bytes``, or no tablet would make it better."""
@@ -229,6 +234,6 @@ def evened(
         for tablet, size in sizes
         if tablet.shard == fullest
         and 0 < size < apart
-        and not owned.holds_local(tablet[0], tablet.end)
+        and not owned.holds_local(tablet[0], tablet.end, common)
     ]
     return (max(fit)[1], emptiest) if fit else None

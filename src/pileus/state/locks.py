@@ -12,7 +12,7 @@ import msgspec
 
 from pileus.state import keys
 from pileus.state.entry import StaleEpoch
-from pileus.state.tx import Reader, change_key
+from pileus.state.tx import Reader, change_key, ordered_key
 
 PREFIX = b"txn\x00"
 HELD = keys.partition_prefix("txn", "held")
@@ -35,6 +35,8 @@ class Held(NamedTuple):
     ranges: list[tuple[bytes, bytes]]
     writes: list[tuple[bytes, bytes | None]]
     changes: list[tuple[str, bytes]]
+    place: int = 0  # what its writes get as their version; 0: that of the entry that writes them
+    ordered: list[tuple[str, bytes, bytes, bytes]] = []  # as ``Tx.put_in_order`` takes them
 
 
 encode_held = msgspec.msgpack.Encoder().encode
@@ -107,6 +109,7 @@ class Locks:
         for held in self.held.values():
             points = [*held.reads, *(k for k, _ in held.writes)]
             points += [change_key(topic, 0) for topic, _ in held.changes]
+            points += [ordered_key(table, partition, 0) for table, partition, _, _ in held.ordered]
             if any(start <= k < end for k in points):
                 return True
             if any(s < end and start < e for s, e in held.ranges):

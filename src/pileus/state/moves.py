@@ -76,8 +76,8 @@ def plan(tx: Tx, args: dict[str, Any]) -> list[Any]:
     tablet = tablets.load(tx).locate(start)
     if tablet.start != start or not 0 <= target < tablets.shards(tx):
         raise AwsError("InvalidMove", "no tablet begins at this key, or there is no such shard")
-    if owned.holds_local(start, tablet.end):
-        raise AwsError("InvalidMove", "the tablet holds rows of the shard itself: split it first")
+    if owned.holds_local(start, tablet.end, owned.shared(tx)):
+        raise AwsError("InvalidMove", "the tablet holds rows every shard has: split it first")
     if tx.row(moving_key(start)) is not None or tablet.shard == target:
         raise AwsError("InvalidMove", "it is there, or on its way")
     tx.put(moving_key(start), _encode([tablet.end, tablet.shard, target]))
@@ -201,7 +201,18 @@ def purge(tx: ShardTx, args: dict[str, Any]) -> int:
     return len(rows)
 
 
+def drop_stray(tx: ShardTx, args: dict[str, Any]) -> int:
+    """``{key, below}``: a row beside its writer, whose tablet went on to another shard and where it
+    was deleted by the entry ``below``. Newer ones stay. Answers how many went."""
+    row = tx.row(args["key"])
+    if row is None or row.version >= args["below"]:
+        return 0
+    tx.writes[row.key] = None
+    return 1
+
+
 RULES: dict[str, Any] = {
+    "move.stray": drop_stray,
     "move.plan": plan,
     "move.switch": switch,
     "move.moved": moved,

@@ -3,6 +3,10 @@
 Rows of the shard itself say so (``tablets / own / start`` → ``[end, state, peer]``), so ``apply``
 refuses what is not its own by its own log alone. A shard that is the only one has no such rows and
 owns everything. ``peer``: the shard a range comes from or goes to.
+
+Some tables lie in no tablet. ``LOCAL``: every shard has rows of its own. Shared ones (a row names
+them): every shard has the same rows, for rules to read beside whatever they change. ``BESIDE``: a
+row lies in the shard of whoever wrote it.
 """
 
 from __future__ import annotations
@@ -19,7 +23,12 @@ from pileus.state.tx import Reader, Tx
 ARRIVING, SERVING, LEAVING, FROZEN = range(4)
 STATES = ("arriving", "serving", "leaving", "frozen")
 LOCAL = (b"tablets\x00", b"txn\x00", b"marks\x00", b"moves\x00")  # rows every shard has of its own
+BESIDE = b"blobrefs\x00"  # which blobs are named: beside the row that names them
+UNPLACED = (*LOCAL, BESIDE)
+SLOTS = 64  # shards at most: a row's version tells, by the rest of a division, which wrote it
 NUMBER_KEY = keys.key("tablets", "shard")
+SHARED_KEY = keys.key("tablets", "shared")
+COPIED_KEY = keys.key("tablets", "copied")
 BASE_KEY = keys.key("tablets", "base")
 OWN = keys.partition_prefix("tablets", "own")
 RANGES_MAX = 100_000
@@ -72,10 +81,17 @@ class Owned:
                 at = found.end
 
 
-def holds_local(start: bytes, end: bytes) -> bool:
-    """Whether a range (``end`` b"": no end) holds tables every shard has of its own."""
+def holds_local(start: bytes, end: bytes, common: tuple[bytes, ...] = ()) -> bool:
+    """Whether a range (``end`` b"": no end) holds tables that lie in no tablet; ``common``:
+    prefixes of the shared ones."""
     top = end or INFINITE
-    return any(start < keys.after_prefix(p) and p < top for p in LOCAL)
+    return any(start < keys.after_prefix(p) and p < top for p in (*UNPLACED, *common))
+
+
+def shared(reader: Reader) -> tuple[bytes, ...]:
+    """What the keys of tables start with whose rows every shard has."""
+    row = reader.row(SHARED_KEY)
+    return tuple(map(keys.table_prefix, _decode(row.value))) if row else ()
 
 
 def load(reader: Reader) -> Owned:
@@ -100,7 +116,7 @@ def base(reader: Reader) -> int:
 def raise_base(tx: Tx, above: int) -> None:
     """From the next entry on, versions here are greater than ``above``."""
     if tx.sequence < above:
-        tx.put(BASE_KEY, _encode(base(tx) + above - tx.sequence))
+        tx.put(BASE_KEY, _encode(base(tx) - (tx.sequence - above) // SLOTS))
 
 
 def carve(tx: Tx, start: bytes, end: bytes, state: int | None, peer: int = 0) -> None:
@@ -146,4 +162,20 @@ def found_shard(tx: Tx, args: dict[str, Any]) -> None:
         tx.put(keys.key("tablets", "own", start), _encode([end, SERVING, 0]))
 
 
-RULES = {"shard.found": found_shard}
+def share(tx: Tx, args: dict[str, Any]) -> None:
+    """The rule, in every shard, that says which tables' rows every shard has: ``{tables, copied}``;
+    ``copied``, in shard 0 at last: that so many shards have them now."""
+    names = sorted(args["tables"])
+    if tx.get(SHARED_KEY) != _encode(names):
+        tx.put(SHARED_KEY, _encode(names))
+    if "copied" in args:
+        tx.put(COPIED_KEY, _encode([names, args["copied"]]))
+
+
+def copied(reader: Reader) -> list[Any] | None:
+    """[the shared tables, how many shards have their rows], as shard 0's rows say."""
+    row = reader.row(COPIED_KEY)
+    return None if row is None else list(_decode(row.value))
+
+
+RULES = {"shard.found": found_shard, "shard.share": share}

@@ -294,6 +294,8 @@ class SqliteReplica:
             if row is not None:
                 self._pending[k] = row._replace(version=version)
             self._recent.pop(k, None)
+        if any(b":changes\x00" in k for k in tx.writes):  # who waits for changes waits for these
+            self.touched.add(b"changes")
         if remap:
             self._read_map()
         else:

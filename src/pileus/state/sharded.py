@@ -19,7 +19,7 @@ from pileus.engine.embedded.log import EmbeddedLog
 from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
-from pileus.state import moves, owned, tablets, versions
+from pileus.state import moves, owned, sharing, tablets, versions
 from pileus.state.crossing import LOCK_S, Crossing, Ended
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
@@ -42,7 +42,8 @@ NO_RULES = RuleBook({})
 
 
 class ShardedStore(Store):
-    """``layout``: where a new map's tablets begin and in which shard each lies."""
+    """``layout``: where a new map's tablets begin and in which shard each lies; ``shared``: tables
+    all shards have the rows of."""
 
     def __init__(
         self,
@@ -52,8 +53,10 @@ class ShardedStore(Store):
         count: int = 0,
         layout: Layout = WHOLE_IN_0,
         lock_s: float = LOCK_S,
+        shared: Sequence[str] = (),
     ) -> None:
         super().__init__(home, clock)
+        self._shared = shared
         self._count, self._layout, self._lock_s = count, layout, lock_s
         self._book = book if isinstance(book, RuleBook) else RuleBook(book)
         self._quiet: set[int] = set()
@@ -82,6 +85,8 @@ class ShardedStore(Store):
             path = self.home / "run" / f"writer-{shard.number}.sock"
             self._doors.append(WriterDoor(path, shard.log, self._watches))
             await self._doors[-1].open()
+        if len(self.shards) > 1:
+            await sharing.share(self.shards, self._all, self.crossing, self._shared)
         await super()._serve()
 
     async def _open_shard(self, number: int) -> Shard:
@@ -172,9 +177,10 @@ class ShardedStore(Store):
 
     # -- writes ------------------------------------------------------------------------------
 
-    def _try(self, rule: str, args: Any, request_id: bytes) -> tuple[Trial, bytes]:
-        """Run the rule on committed rows: what it touches, and its verdict if that stands."""
-        trial = Trial(Recorder(self._all), 1, self._clock.now_ms(), request_id)
+    def _try(self, rule: str, args: Any, request_id: bytes, place: int = 1) -> tuple[Trial, bytes]:
+        """Run the rule on committed rows: what it touches, and its verdict if that stands.
+        ``place``: what it is told as its place."""
+        trial = Trial(Recorder(self._all), place, self._clock.now_ms(), request_id)
         try:
             found = self._rules(rule)
             assert found is not None
@@ -292,9 +298,14 @@ class ShardedStore(Store):
         if verdict[1] == codec.CONFLICT:
             return verdict
         # What ``write`` answers is its place, and nobody asks for it.
+        place = 0
         if trial.placed and verdict[1] == codec.OK and rule != "write":
-            raise AwsError("NotSupported", f"{rule} cannot be carried out across shards", 501)
-        return await self.crossing.commit(change, where, rule, request_id, verdict)
+            place = await self.crossing.place(home, change.seen.highest)
+            trial, verdict = self._try(rule, args, request_id, place)
+            where, change = self.tablets, trial.footprint()
+            if change.seen.highest >= place or verdict[1] == codec.CONFLICT:
+                return Ended.HELD  # somebody wrote meanwhile
+        return await self.crossing.commit(change, where, rule, request_id, verdict, place)
 
     def submit_soon(
         self,
@@ -318,7 +329,7 @@ class ShardedStore(Store):
 
     async def _attempt(self, change: Callable[[Draft], T], request_id: bytes) -> tuple[bool, T]:
         seen = Recorder(self._all)
-        draft = Draft(seen, self._clock.now_ms())
+        draft = Draft(seen, self._clock.now_ms(), several=True)
         before = self._all.moment()
         try:
             result = change(draft)

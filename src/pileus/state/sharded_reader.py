@@ -32,8 +32,20 @@ class ShardedReader:
         self._txn_now = generations.counter("txn")
         self._overlay = Overlay(shards, self._txn_now)
 
+    def unplaced(self) -> tuple[bytes, ...]:
+        return self._where().unplaced
+
+    def holding(self, key: bytes) -> list[int]:
+        return [s.number for s in self._shards if s.rows.value(key) is not None]
+
+    def _beside(self, key: bytes) -> Row | None:
+        found = [row for shard in self._shards if (row := shard.rows.row(key)) is not None]
+        return found[0] if found else None
+
     def committed(self, key: bytes) -> Row | None:
         """The row as its shard has it, whatever is decided and not finished."""
+        if key.startswith(owned.BESIDE):
+            return self._beside(key)
         while True:
             where = self._where()
             found = self._shards[shard_of(where, key)].rows.row(key)
@@ -50,8 +62,8 @@ class ShardedReader:
     def value(self, key: bytes) -> bytes | None:
         while True:
             over = self._overlay.rows()
-            if key in over:
-                row = over[key]
+            if key in over or key.startswith(owned.BESIDE):
+                row = over[key] if key in over else self._beside(key)
                 found = None if row is None else row.value
             else:
                 where = self._where()
@@ -81,8 +93,15 @@ class ShardedReader:
     def _segments(
         self, where: TabletMap, start: bytes, end: bytes, limit: int, reverse: bool
     ) -> Iterator[Segment]:
-        if start.startswith(owned.LOCAL):
+        if start.startswith((*owned.LOCAL, *where.shared)):
             rows = self._shards[0].rows.range(start, end, limit, reverse)
+            yield Segment(start, end, limit, reverse, rows)
+            return
+        if start.startswith(owned.BESIDE):
+            every = {
+                r.key: r for s in self._shards for r in s.rows.range(start, end, limit, reverse)
+            }
+            rows = sorted(every.values(), key=lambda r: r.key, reverse=reverse)[:limit]
             yield Segment(start, end, limit, reverse, rows)
             return
         within = where.within(start, end)

@@ -2,6 +2,8 @@
 served, and not be held by a transaction that is not finished.
 
 What it finds otherwise is the verdict "old epoch": nothing is written, the author routes again.
+Tables that lie in no tablet (``owned.py``) are exempt; those that all shards share are written by
+transactions of all shards alone.
 """
 
 from __future__ import annotations
@@ -9,18 +11,36 @@ from __future__ import annotations
 from pileus.state import keys, locks, owned
 from pileus.state.entry import StaleEpoch
 from pileus.state.locks import Locks
-from pileus.state.owned import FROZEN, INFINITE, LEAVING, LOCAL, SERVING, Owned, Range
+from pileus.state.owned import (
+    BESIDE,
+    FROZEN,
+    INFINITE,
+    LEAVING,
+    LOCAL,
+    SERVING,
+    SLOTS,
+    UNPLACED,
+    Owned,
+    Range,
+)
 from pileus.state.tx import Reader, Row, Tx
+
+STRAY = b"\x00stray"  # no tablet begins there
+STRAYS = keys.partition_prefix("moves", STRAY)
 
 
 class Sharding:
     """One shard's ownership and locks, as of the last entry."""
 
-    def __init__(self, number: int, base: int, own: Owned, held: Locks) -> None:
+    def __init__(
+        self, number: int, base: int, own: Owned, held: Locks, shared: tuple[bytes, ...] = ()
+    ) -> None:
         self.number = number
         self.base = base
         self.owned = own
         self.locks = held
+        self.shared = shared
+        self.exempt = (*UNPLACED, *shared)
 
     def serving(self, key: bytes) -> Range:
         """The owned range that holds ``key``; ``StaleEpoch`` where it is not served here."""
@@ -40,7 +60,8 @@ def load(reader: Reader) -> Sharding | None:
     number = owned.number(reader)
     if number is None:
         return None
-    return Sharding(number, owned.base(reader), owned.load(reader), locks.load(reader))
+    mine, held = owned.load(reader), locks.load(reader)
+    return Sharding(number, owned.base(reader), mine, held, owned.shared(reader))
 
 
 def dirty_key(moving: Range, key: bytes) -> bytes:
@@ -48,10 +69,16 @@ def dirty_key(moving: Range, key: bytes) -> bytes:
     return keys.key("moves", moving.start, key)
 
 
+def stray_key(key: bytes) -> bytes:
+    """The row that says: ``key``, of a table that lies beside its writers, was to be deleted and
+    is not here. Its tablet came from elsewhere and left it there."""
+    return keys.key("moves", STRAY, key)
+
+
 class ShardTx(Tx):
-    """One entry's view of one of several shards. ``sequence`` is what rows get as their version;
-    ``versions``: those of rows that keep an older one. ``verdict``: what the entry is answered
-    with instead of its rule's result."""
+    """One entry's view of one of several shards. ``sequence`` is what rows get as their version: no
+    two entries of any shards have the same. ``versions``: those of rows that get another one.
+    ``verdict``: what the entry is answered with instead of its rule's result."""
 
     verdict = b""
 
@@ -63,7 +90,8 @@ class ShardTx(Tx):
         request_id: bytes,
         sharding: Sharding,
     ) -> None:
-        super().__init__(reader, entry + sharding.base, now_ms, request_id)
+        place = (entry + sharding.base) * SLOTS + sharding.number
+        super().__init__(reader, place, now_ms, request_id)
         self.sharding = sharding
         self.versions: dict[bytes, int] = {}
         self._entry = entry
@@ -73,17 +101,19 @@ class ShardTx(Tx):
         return self._entry
 
     def row(self, key: bytes) -> Row | None:
-        if not key.startswith(LOCAL):
-            self.sharding.serving(key)
-            self.sharding.locks.check_read(key)
+        view = self.sharding
+        if not key.startswith(view.exempt):
+            view.serving(key)
+        view.locks.check_read(key)
         return super().row(key)
 
     def range(
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
     ) -> list[Row]:
-        if not start.startswith(LOCAL):
-            self.sharding.serving_range(start, end)
-            self.sharding.locks.check_range(start, end)
+        view = self.sharding
+        if not start.startswith(view.exempt):
+            view.serving_range(start, end)
+        view.locks.check_range(start, end)
         return super().range(start, end, limit, reverse)
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -93,19 +123,26 @@ class ShardTx(Tx):
         self._write(key, None)
 
     def _write(self, key: bytes, value: bytes | None) -> None:
-        if not key.startswith(LOCAL):
-            found = self.sharding.serving(key)
-            self.sharding.locks.check_write(key)
+        view = self.sharding
+        if not key.startswith(view.exempt):
+            found = view.serving(key)
+            view.locks.check_write(key)
             if found.state == LEAVING:
                 self.writes[dirty_key(found, key)] = b""
+        elif key.startswith(BESIDE):
+            if value is None and super().row(key) is None:
+                self.writes[stray_key(key)] = b""
+        elif not key.startswith(LOCAL):
+            raise StaleEpoch  # all shards share it
         self.writes[key] = value
 
     def force(self, key: bytes, value: bytes | None) -> None:
         """Write what the entry itself holds the lock of, also where the range is frozen."""
-        found = self.sharding.owned.find(key)
-        assert found is not None, "a range goes only when nothing in it is held"
-        if found.state in (LEAVING, FROZEN):
-            self.writes[dirty_key(found, key)] = b""
+        if not key.startswith(self.sharding.exempt):
+            found = self.sharding.owned.find(key)
+            assert found is not None, "a range goes only when nothing in it is held"
+            if found.state in (LEAVING, FROZEN):
+                self.writes[dirty_key(found, key)] = b""
         self.writes[key] = value
 
     def plain_range(self, start: bytes, end: bytes, limit: int) -> list[Row]:

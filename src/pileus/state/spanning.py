@@ -18,20 +18,32 @@ import msgspec
 
 from pileus.errors import Conflict
 from pileus.state import entry as codec
+from pileus.state import owned, tablets
+from pileus.state.entry import StaleEpoch
 from pileus.state.locks import Held, decided_key, decode_held, encode_held, held_key
 from pileus.state.rules import range_digest
 from pileus.state.sharding import ShardTx
-from pileus.state.tx import change_key
+from pileus.state.tx import change_key, ordered_key
 
 PREPARE, DECIDE, FINISH, ABORT = "txn.prepare", "txn.decide", "txn.finish", "txn.abort"
 FORGET = "txn.forget"
+PLACE = "txn.place"
 _encode = msgspec.msgpack.encode
+
+
+def place(tx: ShardTx, above: int) -> int:
+    """A place in the order of all shards' writes that nobody else has, above ``above`` and above
+    all in this shard so far."""
+    found = max(tx.sequence, (above // owned.SLOTS + 1) * owned.SLOTS + tx.sharding.number)
+    owned.raise_base(tx, found)
+    return found
 
 
 def prepare(tx: ShardTx, args: dict[str, Any]) -> None:
     """``{id, home, shards, reads [[key, version or 0]], ranges [[start, end, limit, reverse,
-    digest]], writes [[key, value or nil]], changes [[topic, payload]]}``. ``Conflict`` when what
-    was read has changed; the verdict "old epoch" when something is held or not owned here."""
+    digest]], writes [[key, value or nil]], changes [[topic, payload]], ordered [[table, partition,
+    suffix, value]], place}``. ``Conflict`` when what was read has changed; the verdict "old epoch"
+    when something is held or not owned here."""
     for key, version in args["reads"]:
         row = tx.row(key)
         if (row.version if row else 0) != version:
@@ -41,10 +53,16 @@ def prepare(tx: ShardTx, args: dict[str, Any]) -> None:
             raise Conflict(start)
     view = tx.sharding
     for key, _ in args["writes"]:
-        view.serving(key)
+        if key.startswith(view.shared):
+            if not view.number and len(args["shards"]) != tablets.shards(tx):
+                raise StaleEpoch  # there are more by now
+        elif not key.startswith(view.exempt):
+            view.serving(key)
         view.locks.check_write(key)
     for topic, _ in args["changes"]:
         view.serving(change_key(topic, 0))
+    for table, partition, _, _ in args["ordered"]:
+        view.serving(ordered_key(table, partition, 0))
     held = Held(
         args["home"],
         args["shards"],
@@ -52,6 +70,8 @@ def prepare(tx: ShardTx, args: dict[str, Any]) -> None:
         [(r[0], r[1]) for r in args["ranges"]],
         args["writes"],
         args["changes"],
+        args["place"],
+        args["ordered"],
     )
     tx.put(held_key(args["id"]), encode_held(held))
 
@@ -63,10 +83,19 @@ def _release(tx: ShardTx, txn: bytes, commit: bool) -> Held | None:
         return None
     held = decode_held(row.value)
     if commit:
+        # What all shards share has one version in all of them: any may check what was read.
+        common = int.from_bytes(txn[:7], "big")
         for key, value in held.writes:
             tx.force(key, value)
+            version = common if key.startswith(tx.sharding.shared) else held.place
+            if version:
+                tx.versions[key] = version
+        if held.place:
+            owned.raise_base(tx, held.place)
         for index, (topic, payload) in enumerate(held.changes):
             tx.force(change_key(topic, tx.sequence, index), payload)
+        for table, partition, suffix, value in held.ordered:
+            tx.force(ordered_key(table, partition, tx.sequence, suffix), value)
     tx.delete(held_key(txn))
     return held
 
@@ -110,6 +139,7 @@ def _forget(tx: ShardTx, txns: list[bytes]) -> None:
 
 
 RULES: dict[str, Any] = {
+    PLACE: place,
     PREPARE: prepare,
     DECIDE: decide,
     FINISH: finish,

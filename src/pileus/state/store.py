@@ -40,7 +40,7 @@ from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard, home_of
 from pileus.state.turn import TurnRows
-from pileus.state.tx import Row, change_key
+from pileus.state.tx import Row, change_key, change_prefix
 from pileus.state.versions import RuleBook
 
 log = logging.getLogger("pileus.state.store")
@@ -284,7 +284,7 @@ class Store:
     ) -> list[tuple[int, int, bytes]]:
         """Change records of ``topic`` above position ``after`` = (sequence, index)."""
         start = change_key(topic, after[0], after[1] + 1)
-        end = keys.after_prefix(keys.partition_prefix("changes", topic))
+        end = keys.after_prefix(change_prefix(topic))
         out = []
         for row in self.range(start, end, limit):
             at = keys.split(row.key)[2]

@@ -40,14 +40,23 @@ WHOLE = Tablet(b"", 0, LAST, 0, 0)
 
 
 class TabletMap:
-    """All tablets in key order, the map's version (``epoch``), and the version of the rules in
-    force
-    (0: none is named)."""
+    """All tablets in key order, the map's version (``epoch``), the version of the rules in force
+    (0: none is named), how many shards there are, and what is ``shared`` by all (prefixes)."""
 
-    def __init__(self, tablets: list[Tablet], epoch: int, rules: int = 0) -> None:
+    def __init__(
+        self,
+        tablets: list[Tablet],
+        epoch: int,
+        rules: int = 0,
+        count: int = 1,
+        shared: tuple[bytes, ...] = (),
+    ) -> None:
         self.tablets = tablets
         self.epoch = epoch
         self.rules = rules
+        self.count = count
+        self.shared = shared
+        self.unplaced = (*shared, owned.BESIDE)  # keys that no tablet leads to
         self._starts = [t.start for t in tablets]
 
     def locate(self, key: bytes) -> Tablet:
@@ -66,7 +75,7 @@ def load(reader: Reader) -> TabletMap:
         return TabletMap([WHOLE], 0, rules)
     rows = reader.range(ROWS_PREFIX, keys.after_prefix(ROWS_PREFIX), 1_000_000)
     found = [Tablet(keys.split(r.key)[2], *_decode(r.value)) for r in rows]
-    return TabletMap(found, _decode(version.value), rules)
+    return TabletMap(found, _decode(version.value), rules, shards(reader), owned.shared(reader))
 
 
 def save(tx: Tx, tablet: Tablet) -> None:

@@ -45,10 +45,8 @@ def place_after(sequence: int) -> bytes:
 
 def remember(tx: Tx, table: Table, key: bytes, old: bytes | None) -> None:
     """Keep the image of an item that is about to change."""
-    place = tx.sequence.to_bytes(8, "big") + key[len(table.rows_prefix) :]
-    row = keys.key(table.history, b"", place)
-    if row not in tx.writes:
-        tx.put(row, _encode((tx.now_ms, old)))
+    image = _encode((tx.now_ms, old))
+    tx.put_in_order(table.history, b"", key[len(table.rows_prefix) :], image)
 
 
 def record_of(key: bytes, value: bytes) -> Record:
@@ -99,22 +97,33 @@ def unseal(tx: Tx, args: list[Any]) -> int:
 # -- who needs it ---------------------------------------------------------------------------
 
 
-def mark_key(table_id: str, copy_id: str) -> bytes:
-    """The row whose version is the sequence number a copy is made of."""
+def mark_key(table_id: str, copy_id: str, several: bool = False) -> bytes:
+    """The row whose version is the sequence number a copy is made of: beside the table's items
+    where shards are ``several``, for each counts for itself."""
+    if several:
+        return keys.key(f"d:{table_id}:marks", b"", copy_id)
     return keys.key(MARKS, table_id, copy_id)
+
+
+def mark_of(store: Any, table_id: str, copy_id: str) -> Any:
+    """The row of a copy's mark."""
+    beside = store.row(mark_key(table_id, copy_id, several=True))
+    return beside if beside is not None else store.row(mark_key(table_id, copy_id))
 
 
 def begin(draft: Any, row: dict[str, Any], copy_id: str, history_id: str) -> None:
     """In the entry that begins a copy: the table (metadata ``row``) is recorded from here on."""
     row.setdefault("history", history_id)
     row["copies"] = [*row.get("copies", ()), copy_id]
-    draft.put(mark_key(row["id"], copy_id), b"")
+    draft.put(mark_key(row["id"], copy_id, draft.several), b"")
 
 
 def end(draft: Any, row: dict[str, Any], copy_id: str) -> list[str]:
     """In the entry that ends a copy. Answers state tables to be emptied: the history that nobody
     needs any more."""
     draft.delete(mark_key(row["id"], copy_id))
+    if draft.several:
+        draft.delete(mark_key(row["id"], copy_id, several=True))
     row["copies"] = [c for c in row.get("copies", ()) if c != copy_id]
     return release(row)
 

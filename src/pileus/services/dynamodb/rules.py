@@ -22,7 +22,7 @@ from pileus.services.dynamodb.transacting import transact
 from pileus.services.dynamodb.writing import Change, carry_out, write_price
 from pileus.state import keys
 from pileus.state.rules import Rule
-from pileus.state.tx import Tx
+from pileus.state.tx import Tx, change_prefix
 
 OLD, PRICE, SHOW, METER = 1, 2, 4, 8
 PRICED = PRICE | METER
@@ -144,7 +144,7 @@ def purge(tx: Tx, args: list[Any]) -> int:
     """``[name, limit]``: remove up to ``limit`` rows of a deleted table; how many. ``name`` is a
     state table, or the topic of a stream's change records."""
     topic = "/" in args[0]
-    prefix = keys.partition_prefix("changes", args[0]) if topic else keys.table_prefix(args[0])
+    prefix = change_prefix(args[0]) if topic else keys.table_prefix(args[0])
     rows = tx.range(prefix, keys.after_prefix(prefix), args[1])
     for row in rows:
         tx.delete(row.key)

@@ -281,9 +281,19 @@ def _empty_key(verdict: str, name: str, kind: str) -> Exception:
     )
 
 
-def topic(table_id: str, label: str) -> str:
-    """The topic of a stream's change records."""
+def topic(table_id: str, stream: dict[str, Any]) -> str:
+    """The topic of a stream's change records. ``beside``: they lie with the table's items, so that
+    a write and its record lie in one shard."""
+    label = stream["label"]
+    if stream.get("beside"):
+        return f"@d:{table_id}:changes/{label}"
     return f"dynamodb/{table_id}/{label}"
+
+
+def _open_stream(d: dict[str, Any]) -> dict[str, Any]:
+    """The stream of a metadata row that is on."""
+    label = d["LatestStreamLabel"]
+    return next((s for s in d.get("streams", ()) if s["label"] == label), {"label": label})
 
 
 def sizes_of(table_id: str) -> str:
@@ -321,7 +331,7 @@ def parse(meta_key: bytes, text: bytes) -> Table:
             (n, t, i.name) for i in indexes for n, t in (i.range if i.local else i.key_attributes)
         ),
         stream_view=view,
-        stream_topic=topic(d["id"], d["LatestStreamLabel"]) if view else "",
+        stream_topic=topic(d["id"], _open_stream(d)) if view else "",
         rows_prefix=keys.table_prefix(rows),
         arn=d["TableArn"],
         single={}

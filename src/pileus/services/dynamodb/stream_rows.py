@@ -19,6 +19,7 @@ from pileus.services.dynamodb.faults import not_found
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table, topic
 from pileus.state import keys
+from pileus.state.tx import change_prefix
 
 TRIMMED = "dynamodb.trimmed"
 KEPT_MS = 24 * 3600 * 1000
@@ -38,14 +39,11 @@ class Stream(NamedTuple):
     view: str
     from_ms: int
     until_ms: int | None
+    topic: str
 
     @property
     def arn(self) -> str:
         return f"{self.table_arn}/stream/{self.label}"
-
-    @property
-    def topic(self) -> str:
-        return topic(self.table_id, self.label)
 
 
 def _streams(row: dict[str, Any]) -> Iterator[Stream]:
@@ -60,6 +58,7 @@ def _streams(row: dict[str, Any]) -> Iterator[Stream]:
             told["view"],
             told["from_ms"],
             told.get("until_ms"),
+            topic(row["id"], told),
         )
 
 
@@ -92,7 +91,7 @@ def trimmed(room: Room, name: str) -> Place:
 
 def latest(room: Room, name: str) -> Place:
     """The place of a topic's newest record, trimmed or not."""
-    prefix = keys.partition_prefix("changes", name)
+    prefix = change_prefix(name)
     rows = room.store.range(prefix, keys.after_prefix(prefix), 1, True)
     return _place(keys.split(rows[0].key)[2]) if rows else trimmed(room, name)
 
@@ -127,7 +126,7 @@ async def keep(room: Room) -> None:
 
 
 async def _trim(room: Room, name: str, limit_ms: int) -> None:
-    prefix = keys.partition_prefix("changes", name)
+    prefix = change_prefix(name)
     end = keys.after_prefix(prefix)
     while True:
         rows = room.store.range(prefix, end, SLICE_ROWS)

@@ -36,7 +36,7 @@ def recorded(room: Any, work: dict[str, Any]) -> tuple[str, str, bytes]:
     rows = f"d:{table_id}"
     if row is None or row["id"] != table_id:
         raise Failed("TableNotFoundException", f"Table not found: {name}")
-    mark = room.store.row(history.mark_key(table_id, work["job"]))
+    mark = history.mark_of(room.store, table_id, work["job"])
     return rows, f"{rows}:{row['history']}", history.place_after(mark.version)
 
 
