@@ -42,6 +42,7 @@ from pileus.services import (
     logs,
     longrunning,
     metrics,
+    placing,
     s3,
     sts,
     vault,
@@ -232,7 +233,7 @@ async def assemble(config: Config, index: int) -> Front:
         await bootstrap(store, clock, config)
     else:
         node = fitting.name if fitting and fitting.clustered else ""
-        store = await connect_store(config.home, RULES, clock, node=node)
+        store = await connect_store(config.home, RULES, clock, node=node, placing=placing.PLACING)
     sealed, opened = seal(store), vault.unlocked(store, config)
     while sealed is None or opened is None:  # the writer records them at the very first start
         await clock.sleep(0.02)
@@ -293,7 +294,9 @@ async def assemble(config: Config, index: int) -> Front:
 
 async def _open(config: Config, fitting: Fitting | None, clock: SystemClock) -> Store:
     cluster = fitting.log() if fitting is not None else None
-    return await open_store(config.home, RULES, clock, cluster, config.shards)
+    return await open_store(
+        config.home, RULES, clock, cluster, config.shards, placing=placing.PLACING
+    )
 
 
 def _fitting(config: Config) -> Fitting | None:

@@ -29,7 +29,7 @@ from pileus.state.database import Rows
 from pileus.state.draft import Draft
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard
-from pileus.state.sharded import Layout, ShardedStore
+from pileus.state.sharded import NO_WISHES, Layout, ShardedStore
 from pileus.state.tablets import WHOLE, TabletMap
 from pileus.state.tx import Tx
 from pileus.state.versions import RuleBook
@@ -82,6 +82,7 @@ class SimulatedShards(ShardedStore):
         self._tablets_now = self._generations.counter("tablets")
         self._map, self._map_generation = TabletMap([WHOLE], 0), -1
         self._count, self._layout, self._lock_s = SHARDS, layout, LOCK_S
+        self.placing = NO_WISHES
         self._book = RuleBook(rules)
         self._rules_now, self._rules_version = {}, -1
         self._under_way = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,10 +12,11 @@ import pytest
 
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import AwsError, Unavailable
-from pileus.state import keys
+from pileus.state import keys, sharing
 from pileus.state.draft import Draft
 from pileus.state.opening import connect_store, open_store
 from pileus.state.sharded import ShardedStore
+from pileus.state.sharing import Placing
 from pileus.state.store import Store
 from pileus.state.tx import Tx
 
@@ -229,3 +231,111 @@ def test_a_home_with_several_is_opened_as_such_and_not_in_a_cluster(tmp_path: Pa
 
     with_stores(tmp_path, nothing)
     asyncio.run(again())
+
+
+SHARING = Placing(lambda shards: LAYOUT, shared=("shop", "house"))
+
+
+def named(tx: Tx, args: list[Any]) -> str:
+    """Write a cell, as the shared row says, and name a blob with it; without a value: let go."""
+    shop, key, digest, value = args
+    at = keys.key("blobrefs", digest, key)
+    if value is None:
+        tx.delete(key)
+        tx.delete(at)
+        return ""
+    told = (tx.get(shop) or b"").decode()
+    tx.put(key, f"{told}:{value}".encode())
+    tx.put(at, b"")
+    return told
+
+
+SHOP = keys.key("shop", "p", "x")
+
+
+def copied(to: bytes, draft: Draft) -> None:
+    draft.put(to, draft.get(SHOP) or b"")
+
+
+def refs(store: Store) -> list[int]:
+    return [len(s.rows.range(b"blobrefs\x00", b"blobrefs\x01", 99)) for s in store.shards]
+
+
+def entries(store: Store) -> int:
+    assert isinstance(store, ShardedStore)
+    return sum(s.replica.applied for s in store.shards if s.replica)
+
+
+def test_what_all_share_is_read_in_any_shard_and_changed_in_all(tmp_path: Path) -> None:
+    rules = {"test.named": named}
+
+    async def one() -> None:
+        store = await open_store(tmp_path, rules, SystemClock())
+        await store.transact(put(SHOP, b"open"))
+        await store.close()
+
+    async def several() -> None:
+        store = await open_store(tmp_path, rules, SystemClock(), shards=3, placing=SHARING)
+        assert isinstance(store, ShardedStore)
+        for n, table in enumerate("abc"):
+            await store.assign(*RANGES[table], n)
+        for table in "abc":
+            before = entries(store)
+            assert await store.submit("test.named", [SHOP, cell(table), "d1", "1"]) == "open"
+            await store.transact(partial(copied, cell(table, "y")))
+            assert entries(store) == before + 2, "one shard, one entry each"
+        assert refs(store) == [1, 1, 1]
+        await store.transact(put(SHOP, b"shut"))
+        versions = {s.rows.row(SHOP) for s in store.shards}
+        assert len(versions) == 1 and store.get(SHOP) == b"shut"
+        told = [await store.submit("test.named", [SHOP, cell(t), "d1", "2"]) for t in "abc"]
+        assert told == ["shut"] * 3
+
+        def longer(draft: Draft) -> None:
+            draft.put(SHOP, (draft.get(SHOP) or b"") + b"!")
+
+        await asyncio.gather(
+            *(store.transact(longer) for _ in range(4)),
+            *(store.submit("test.named", [SHOP, cell(t), "d1", "3"]) for t in "abc" * 4),
+        )
+        assert store.get(SHOP) == b"shut!!!!"
+        assert len(store.range(*around("blobrefs"))) == 3
+        await store.close()
+
+    asyncio.run(one())
+    asyncio.run(several())
+
+
+RANGES = {"a": (b"a\x00", b"a\x01"), "b": (b"b\x00", b"b\x01"), "c": (b"c\x00", b"c\x01")}
+
+
+def around(table: str) -> tuple[bytes, bytes]:
+    return keys.table_prefix(table), keys.after_prefix(keys.table_prefix(table))
+
+
+def test_a_reference_left_behind_by_a_move_goes_when_it_is_needed_no_more(tmp_path: Path) -> None:
+    rules = {"test.named": named}
+
+    async def run() -> None:
+        store = await open_store(tmp_path, rules, SystemClock(), shards=3, placing=SHARING)
+        assert isinstance(store, ShardedStore)
+        args = [SHOP, cell("b"), "d1"]
+        await store.submit("test.named", [*args, "1"])
+        assert refs(store) == [0, 1, 0]
+        await store.assign(*RANGES["b"], 2)
+        assert refs(store) == [0, 1, 0]
+        await store.submit("test.named", [*args, None])
+        await store.submit("test.named", [*args, "2"])  # the same name again, by a new owner
+        assert refs(store) == [0, 1, 1]
+        await store.assign(*RANGES["b"], 1)
+        await store.submit("test.named", [*args, None])
+        await store.submit("test.named", [*args, "3"])  # where the first one was
+        assert await sharing.sweep_strays(store.shards) == 1
+        assert refs(store) == [0, 1, 0]
+        await store.submit("test.named", [*args, None])
+        await sharing.sweep_strays(store.shards)
+        assert refs(store) == [0, 0, 0]
+        assert await sharing.sweep_strays(store.shards) == 0
+        await store.close()
+
+    asyncio.run(run())

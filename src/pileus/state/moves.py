@@ -147,6 +147,7 @@ def adopt(tx: ShardTx, args: dict[str, Any]) -> None:
     owned.carve(tx, args["start"], args["end"], SERVING)
     tx.delete(cursor_key(args["start"]))
     owned.raise_base(tx, args["above"])
+    owned.note_adopted(tx)
 
 
 # -- in the source ---------------------------------------------------------------------------

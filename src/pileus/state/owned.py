@@ -29,6 +29,7 @@ SLOTS = 64  # shards at most: a row's version tells, by the rest of a division, 
 NUMBER_KEY = keys.key("tablets", "shard")
 SHARED_KEY = keys.key("tablets", "shared")
 COPIED_KEY = keys.key("tablets", "copied")
+ADOPTED_KEY = keys.key("tablets", "adopted")
 BASE_KEY = keys.key("tablets", "base")
 OWN = keys.partition_prefix("tablets", "own")
 RANGES_MAX = 100_000
@@ -111,6 +112,16 @@ def base(reader: Reader) -> int:
     that moves here must not meet lower ones than it had."""
     row = reader.row(BASE_KEY)
     return 0 if row is None else int(_decode(row.value))
+
+
+def adopted(reader: Reader) -> int:
+    """The version at which a tablet came here last; 0: none did."""
+    row = reader.row(ADOPTED_KEY)
+    return 0 if row is None else int(_decode(row.value))
+
+
+def note_adopted(tx: Tx) -> None:
+    tx.put(ADOPTED_KEY, _encode(tx.sequence))
 
 
 def raise_base(tx: Tx, above: int) -> None:

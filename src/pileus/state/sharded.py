@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,6 +29,7 @@ from pileus.state.replica import SqliteReplica
 from pileus.state.rules import STATE_RULES, Rule
 from pileus.state.shard import Shard, home_of
 from pileus.state.sharded_reader import ShardedReader
+from pileus.state.sharing import Layout, Placing
 from pileus.state.store import ATTEMPTS_MAX, Store, plain
 from pileus.state.turn import TurnRows
 from pileus.state.tx import Row
@@ -36,14 +37,14 @@ from pileus.state.versions import RuleBook
 
 T = TypeVar("T")
 MOVE_S = 1.0
-Layout = Sequence[tuple[bytes, int]]
-WHOLE_IN_0: Layout = ((b"", 0),)
+FEW = 100
+NO_WISHES = Placing()
 NO_RULES = RuleBook({})
 
 
 class ShardedStore(Store):
-    """``layout``: where a new map's tablets begin and in which shard each lies; ``shared``: tables
-    all shards have the rows of."""
+    """``layout``: where a new map's tablets begin and in which shard each lies, if not as
+    ``placing`` says."""
 
     def __init__(
         self,
@@ -51,12 +52,12 @@ class ShardedStore(Store):
         clock: Clock,
         book: Mapping[str, Rule] | RuleBook = NO_RULES,
         count: int = 0,
-        layout: Layout = WHOLE_IN_0,
+        layout: Layout | None = None,
         lock_s: float = LOCK_S,
-        shared: Sequence[str] = (),
+        placing: Placing = NO_WISHES,
     ) -> None:
         super().__init__(home, clock)
-        self._shared = shared
+        self.placing = placing
         self._count, self._layout, self._lock_s = count, layout, lock_s
         self._book = book if isinstance(book, RuleBook) else RuleBook(book)
         self._quiet: set[int] = set()
@@ -74,7 +75,7 @@ class ShardedStore(Store):
         self._share([first])
         known = tablets.shards(self._reader)
         if self._count > known:
-            wanted = {"shards": self._count, "tablets": [list(t) for t in self._layout]}
+            wanted = {"shards": self._count, "tablets": [list(t) for t in self._first_layout()]}
             epoch = self.tablets.epoch
             codec.open_verdict(await first.submit("tablet.layout", wanted, epoch=epoch))
         for number in range(1, tablets.shards(self._reader)):
@@ -86,8 +87,16 @@ class ShardedStore(Store):
             self._doors.append(WriterDoor(path, shard.log, self._watches))
             await self._doors[-1].open()
         if len(self.shards) > 1:
-            await sharing.share(self.shards, self._all, self.crossing, self._shared)
+            await sharing.share(self.shards, self._all, self.crossing, self.placing.shared)
         await super()._serve()
+
+    def _first_layout(self) -> Layout:
+        """Of a home that has nothing yet; what it has stays in shard 0, until tablets move."""
+        if self._layout is not None:
+            return self._layout
+        first = self._reader.range(b"", owned.INFINITE, FEW)
+        fresh = all(row.key.startswith(owned.LOCAL) for row in first)
+        return self.placing.layout(self._count) if fresh else sharing.all_in_first(1)
 
     async def _open_shard(self, number: int) -> Shard:
         home = home_of(self.home, number)
@@ -254,6 +263,12 @@ class ShardedStore(Store):
             self._formers_seen = self._tablets_now()
             self._formers = moves.formers(self._reader)
         return self._formers
+
+    async def assign(self, start: bytes, end: bytes, target: int) -> None:
+        """Let start <= key < end (``end`` b"": no end) lie in shard ``target``, with what should
+        lie where it does. ``AwsError`` InvalidMove."""
+        for low, high in self.placing.together(start, end):
+            await self.mover.assign(low, high, target)
 
     async def _again(self, change: Footprint, attempt: int) -> None:
         """Wait before the next try; go on with a move that nobody goes on with."""

@@ -33,13 +33,20 @@ class Sharding:
     """One shard's ownership and locks, as of the last entry."""
 
     def __init__(
-        self, number: int, base: int, own: Owned, held: Locks, shared: tuple[bytes, ...] = ()
+        self,
+        number: int,
+        base: int,
+        own: Owned,
+        held: Locks,
+        shared: tuple[bytes, ...] = (),
+        adopted: int = 0,
     ) -> None:
         self.number = number
         self.base = base
         self.owned = own
         self.locks = held
         self.shared = shared
+        self.adopted = adopted
         self.exempt = (*UNPLACED, *shared)
 
     def serving(self, key: bytes) -> Range:
@@ -61,7 +68,8 @@ def load(reader: Reader) -> Sharding | None:
     if number is None:
         return None
     mine, held = owned.load(reader), locks.load(reader)
-    return Sharding(number, owned.base(reader), mine, held, owned.shared(reader))
+    shared, adopted = owned.shared(reader), owned.adopted(reader)
+    return Sharding(number, owned.base(reader), mine, held, shared, adopted)
 
 
 def dirty_key(moving: Range, key: bytes) -> bytes:
@@ -130,8 +138,10 @@ class ShardTx(Tx):
             if found.state == LEAVING:
                 self.writes[dirty_key(found, key)] = b""
         elif key.startswith(BESIDE):
-            if value is None and super().row(key) is None:
-                self.writes[stray_key(key)] = b""
+            if value is None and view.adopted:
+                row = super().row(key)
+                if row is None or row.version < view.adopted:
+                    self.writes[stray_key(key)] = b""
         elif not key.startswith(LOCAL):
             raise StaleEpoch  # all shards share it
         self.writes[key] = value

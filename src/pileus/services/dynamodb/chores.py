@@ -30,7 +30,7 @@ from pileus.services.dynamodb.history import past
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import expired
 from pileus.services.dynamodb.schema import Index, Table
-from pileus.services.dynamodb.transact_write_items import TOKENS
+from pileus.services.dynamodb.transact_write_items import TOKENS, tokens_of
 from pileus.services.dynamodb.transacting import TOKEN_MS
 from pileus.services.dynamodb.values import item_size
 from pileus.state import keys
@@ -210,7 +210,13 @@ class Chores:
                 await self._expire(table, attribute)
         await stream_rows.keep(self.room)
         await transfers.forget(self.room)
-        prefix = keys.table_prefix(TOKENS)
+        await self._forget_tokens(TOKENS)
+        if self.room.store.tablets.count > 1:
+            for table in self.room.tables.all():
+                await self._forget_tokens(tokens_of(table.id))
+
+    async def _forget_tokens(self, table: str) -> None:
+        prefix = keys.table_prefix(table)
         limit_ms = self.room.clock.now_ms() - TOKEN_MS
         async for rows in self._slices(prefix, keys.after_prefix(prefix)):
             old = [[r.key, None] for r in rows if orjson.loads(r.value)[1] < limit_ms]

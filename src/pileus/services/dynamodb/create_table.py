@@ -60,7 +60,7 @@ def describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[s
     at_ms = room.clock.now_ms()
     arn = f"arn:aws:dynamodb:{call.region}:{call.account}:table/{name}"
     d: dict[str, Any] = {
-        "id": room.clock.random_bytes(6).hex(),
+        "id": room.new_table_id(),
         "AttributeDefinitions": p["AttributeDefinitions"],
         "TableName": name,
         "KeySchema": p["KeySchema"],
@@ -81,7 +81,7 @@ def describe_new(room: Room, call: Call, name: str, p: dict[str, Any]) -> dict[s
             d[member] = [new_index(room, arn, i, mode) for i in p[member]]
     if "TableClass" in p:
         d["TableClassSummary"] = {"TableClass": p["TableClass"]}
-    set_stream(d, p.get("StreamSpecification"), at_ms)
+    set_stream(d, p.get("StreamSpecification"), at_ms, room.store.tablets.count > 1)
     set_encryption(d, call, p.get("SSESpecification"))
     return d
 
@@ -110,8 +110,9 @@ def _set_capacity(d: dict[str, Any], p: dict[str, Any], billing: str, index: str
     set_warm(d, p.get("WarmThroughput") or {}, index, new=True)
 
 
-def set_stream(d: dict[str, Any], spec: dict[str, Any] | None, at_ms: int) -> None:
-    """Give a description its stream, labelled by the time it was switched on."""
+def set_stream(d: dict[str, Any], spec: dict[str, Any] | None, at_ms: int, several: bool) -> None:
+    """Give a description its stream, labelled by the time it was switched on. Where shards are
+    ``several`` its records lie beside the table's items."""
     if not spec or not spec["StreamEnabled"]:
         return
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
@@ -119,6 +120,8 @@ def set_stream(d: dict[str, Any], spec: dict[str, Any] | None, at_ms: int) -> No
     d["StreamSpecification"] = spec
     d["LatestStreamLabel"] = label
     told = {"label": label, "view": spec["StreamViewType"], "from_ms": at_ms}
+    if several:
+        told["beside"] = True
     d["streams"] = [*d.get("streams", ()), told]
     d["LatestStreamArn"] = f"{d['TableArn']}/stream/{label}"
 

@@ -17,6 +17,7 @@ from pileus.services.dynamodb.describe_table import describe
 from pileus.services.dynamodb.faults import in_use, invalid, table_not_found
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.transact_write_items import tokens_of
 from pileus.state import keys
 
 GONE = "dynamodb.gone"
@@ -92,6 +93,8 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         _close_streams(draft, table, row, room.clock.now_ms())
         for rows in (*table.kept_rows, *history.histories(row)):
             draft.put(gone_key(rows), b"")
+        if draft.several:
+            draft.put(gone_key(tokens_of(table.id)), b"")
         if row.pop("pitr", None):
             _keep(draft, table, row, backup_id, room.clock.now_ms())
         else:

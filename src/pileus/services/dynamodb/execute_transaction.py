@@ -170,12 +170,12 @@ async def _write(
         for r in params["TransactStatements"]
     ]
     asked = capacity.wanted(params)
-    token = token_of(call, params, params["TransactStatements"])
     operations = [w.operation(show) for w, show in zip(writes, shows, strict=True)]
     tables = [w.table for w in writes]
     metered = any(t.metered for t in tables)
     if metered:
         admit(room, list(zip(tables, operations, [w.item for w in writes], strict=True)))
+    token = token_of(room, call, params, params["TransactStatements"], operations)
     entry = [token, operations, 1 if asked or metered else 0]
     try:
         result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)

@@ -79,7 +79,7 @@ def transact_plain(room: Room, call: Call, params: dict[str, Any]) -> Submission
     operations = operations_of(parts)
     if operations is None:
         return None
-    entry = (token_of(call, params, params["TransactItems"]), operations, 0)
+    entry = (token_of(room, call, params, params["TransactItems"], operations), operations, 0)
     return submission(room, call, "dynamodb.transact", entry, partial(_done, call))
 
 

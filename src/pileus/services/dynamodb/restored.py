@@ -37,7 +37,7 @@ def restored(
     d = {m: copy.deepcopy(source[m]) for m in COPIED if m in source}
     at_ms = room.clock.now_ms()
     d |= {
-        "id": room.clock.random_bytes(6).hex(),
+        "id": room.new_table_id(),
         "TableName": name,
         "TableStatus": "CREATING",
         "CreationDateTime": at_ms / 1000,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.services import placing
 from pileus.services.call import Call
 from pileus.services.dynamodb.catalog import Catalog
 from pileus.services.dynamodb.schema import Table
@@ -30,6 +31,14 @@ class Room:
 
             self._shapes = Shapes(Loader().load_service_model(self._model, "service-2"))
         return self._shapes.parse(operation, body)
+
+    def new_table_id(self) -> str:
+        """The short name of a table that is to be made."""
+
+        def every() -> list[str]:
+            return [table.id for table in self.tables.all()]
+
+        return placing.table_id(self.store.tablets, every, self.clock.random_bytes)
 
     def count(self, table: Table, call: Call) -> int:
         """The block that counts an operation on this table."""

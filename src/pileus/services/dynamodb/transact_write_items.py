@@ -28,6 +28,13 @@ from pileus.state import keys
 OPERATIONS_MAX = 100
 READ_PER_WRITE = 4  # kilobytes in a read unit
 TOKENS = "dynamodb.tokens"
+
+
+def tokens_of(table_id: str) -> str:
+    """Where tokens lie beside a table's items."""
+    return f"d:{table_id}:tokens"
+
+
 KINDS = ("Put", "Update", "Delete", "ConditionCheck")
 NONE = {"Code": "None"}
 
@@ -40,11 +47,12 @@ async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -
     prepared = _prepare_all(room, call, requests)
     tables = [t for t, _, _ in prepared]
     asked = capacity.wanted(params)
-    token = token_of(call, params, requests)
     metered = any(t.metered for t in tables)
     if metered:
         admit(room, prepared)
-    entry = [token, [operation for _, operation, _ in prepared], 1 if asked or metered else 0]
+    operations = [operation for _, operation, _ in prepared]
+    token = token_of(room, call, params, requests, operations)
+    entry = [token, operations, 1 if asked or metered else 0]
     try:
         result = await room.store.submit("dynamodb.transact", entry, call.invocation_id)
     except AwsError:
@@ -163,14 +171,18 @@ def _prepare(table: Table, kind: str, part: dict[str, Any]) -> tuple[list[Any], 
     return [*head, guard, show], item
 
 
-def token_of(call: Call, params: dict[str, Any], requests: list[Any]) -> list[Any] | None:
-    """The row key of the request's ClientRequestToken and a digest of what it stands for."""
+def token_of(
+    room: Room, call: Call, params: dict[str, Any], requests: list[Any], operations: list[Any]
+) -> list[Any] | None:
+    """The row key of the request's ClientRequestToken and a digest of what it stands for. Where
+    shards are several the row lies beside the items of the first table named."""
     token = params.get("ClientRequestToken")
     if not token:
         return None
     text = orjson.dumps(requests, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(text).hexdigest()
-    return [keys.key(TOKENS, f"{call.account}/{call.region}", token), digest]
+    table = TOKENS if room.store.tablets.count == 1 else tokens_of(operations[0][2])
+    return [keys.key(table, f"{call.account}/{call.region}", token), digest]
 
 
 def _report(

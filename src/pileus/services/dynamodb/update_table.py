@@ -166,12 +166,12 @@ def _apply(room: Room, call: Call, row: Row, p: dict[str, Any], at_ms: int, draf
         set_maxima(row, p["OnDemandThroughput"], wanted == "PAY_PER_REQUEST")
     if "WarmThroughput" in p:
         set_warm(row, p["WarmThroughput"])
-    _apply_rest(call, row, p, at_ms)
+    _apply_rest(call, row, p, at_ms, draft.several)
 
 
-def _apply_rest(call: Call, row: Row, p: dict[str, Any], at_ms: int) -> None:
+def _apply_rest(call: Call, row: Row, p: dict[str, Any], at_ms: int, several: bool) -> None:
     if "StreamSpecification" in p:
-        _update_stream(row, p["StreamSpecification"], at_ms)
+        _update_stream(row, p["StreamSpecification"], at_ms, several)
     if "DeletionProtectionEnabled" in p:
         row["DeletionProtectionEnabled"] = p["DeletionProtectionEnabled"]
     if "TableClass" in p:
@@ -216,7 +216,7 @@ def _drop_unused_definitions(row: Row) -> None:
     ]
 
 
-def _update_stream(row: Row, spec: dict[str, Any], at_ms: int) -> None:
+def _update_stream(row: Row, spec: dict[str, Any], at_ms: int, several: bool) -> None:
     check_stream(spec)
     on = bool(row.get("StreamSpecification", {}).get("StreamEnabled"))
     if spec["StreamEnabled"] and on:
@@ -224,7 +224,7 @@ def _update_stream(row: Row, spec: dict[str, Any], at_ms: int) -> None:
     if not spec["StreamEnabled"] and not on:
         raise invalid(f"Table has no stream to disable: TableName: {row['TableName']}")
     if spec["StreamEnabled"]:
-        set_stream(row, spec, at_ms)
+        set_stream(row, spec, at_ms, several)
     else:
         row.pop("StreamSpecification", None)
         row["streams"][-1]["until_ms"] = at_ms

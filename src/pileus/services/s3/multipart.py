@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.services import placing
 from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import (
     acl,
@@ -62,6 +63,7 @@ async def create_upload(room: Room, call: Call) -> dict[str, Any]:
     )
     # Listings show the uploads of a key by the time they began: it leads the id.
     upload_id = f"{meta.modified_ms:012x}" + room.clock.random_bytes(40).hex()
+    upload_id += placing.upload_tail(room.store.tablets, bucket.name, upload_id)
     record = msgspec.msgpack.encode(
         {"meta": rows.pack_meta(meta), "algorithm": algorithm, "initiator": call.principal.arn}
     )
