@@ -37,7 +37,6 @@ from pileus.state.versions import RuleBook
 
 T = TypeVar("T")
 MOVE_S = 1.0
-FEW = 100
 NO_WISHES = Placing()
 NO_RULES = RuleBook({})
 
@@ -75,9 +74,9 @@ class ShardedStore(Store):
         self._share([first])
         known = tablets.shards(self._reader)
         if self._count > known:
-            wanted = {"shards": self._count, "tablets": [list(t) for t in self._first_layout()]}
-            epoch = self.tablets.epoch
-            codec.open_verdict(await first.submit("tablet.layout", wanted, epoch=epoch))
+            wished = self._layout or self.placing.first(self._reader, self._count)
+            args = {"shards": self._count, "tablets": [list(t) for t in wished]}
+            await first.ask("tablet.layout", args)
         for number in range(1, tablets.shards(self._reader)):
             self.shards.append(await self._open_shard(number))
             await self._found(self.shards[-1])
@@ -89,14 +88,6 @@ class ShardedStore(Store):
         if len(self.shards) > 1:
             await sharing.share(self.shards, self._all, self.crossing, self.placing.shared)
         await super()._serve()
-
-    def _first_layout(self) -> Layout:
-        """Of a home that has nothing yet; what it has stays in shard 0, until tablets move."""
-        if self._layout is not None:
-            return self._layout
-        first = self._reader.range(b"", owned.INFINITE, FEW)
-        fresh = all(row.key.startswith(owned.LOCAL) for row in first)
-        return self.placing.layout(self._count) if fresh else sharing.all_in_first(1)
 
     async def _open_shard(self, number: int) -> Shard:
         home = home_of(self.home, number)

@@ -18,6 +18,7 @@ from pileus.state.crossing import Crossing, Ended
 from pileus.state.footprint import Footprint, Recorder
 from pileus.state.shard import Shard
 from pileus.state.sharded_reader import ShardedReader
+from pileus.state.tx import Reader
 
 PAGE = 200
 Layout = Sequence[tuple[bytes, int]]
@@ -41,6 +42,13 @@ class Placing:
     layout: Callable[[int], Layout] = all_in_first
     together: Callable[[bytes, bytes], list[tuple[bytes, bytes]]] = for_itself
     shared: tuple[str, ...] = ()
+
+    def first(self, reader: Reader, shards: int) -> Layout:
+        """The layout of a home that has nothing yet; what another has stays in shard 0, until
+        tablets move."""
+        found = reader.range(b"", owned.INFINITE, PAGE)
+        fresh = all(row.key.startswith(owned.LOCAL) for row in found)
+        return self.layout(shards) if fresh else all_in_first(shards)
 
 
 async def share(
