@@ -278,7 +278,7 @@ def test_what_all_share_is_read_in_any_shard_and_changed_in_all(tmp_path: Path) 
         store = await open_store(tmp_path, rules, SystemClock(), shards=3, placing=SHARING)
         assert isinstance(store, ShardedStore)
         for n, table in enumerate("abc"):
-            await store.assign(*RANGES[table], n)
+            await store.mover.bring(*RANGES[table], n)
         for table in "abc":
             before = entries(store)
             assert await store.submit("test.named", [SHOP, cell(table), "d1", "1"]) == "open"
@@ -322,12 +322,12 @@ def test_a_reference_left_behind_by_a_move_goes_when_it_is_needed_no_more(tmp_pa
         args = [SHOP, cell("b"), "d1"]
         await store.submit("test.named", [*args, "1"])
         assert refs(store) == [0, 1, 0]
-        await store.assign(*RANGES["b"], 2)
+        await store.mover.bring(*RANGES["b"], 2)
         assert refs(store) == [0, 1, 0]
         await store.submit("test.named", [*args, None])
         await store.submit("test.named", [*args, "2"])  # the same name again, by a new owner
         assert refs(store) == [0, 1, 1]
-        await store.assign(*RANGES["b"], 1)
+        await store.mover.bring(*RANGES["b"], 1)
         await store.submit("test.named", [*args, None])
         await store.submit("test.named", [*args, "3"])  # where the first one was
         assert await sharing.sweep_strays(store.shards) == 1

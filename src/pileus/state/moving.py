@@ -7,7 +7,7 @@ things stand first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pileus.engine import Clock
@@ -30,7 +30,14 @@ Place = list[Any]  # where a copy stands: [key, count]
 class Mover:
     """``assign`` plans and carries out; ``advance`` goes on with every plan there is."""
 
-    def __init__(self, shards: Sequence[Shard], crossing: Crossing, clock: Clock) -> None:
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        crossing: Crossing,
+        clock: Clock,
+        together: Callable[[bytes, bytes], list[tuple[bytes, bytes]]],
+    ) -> None:
+        self._together = together
         self._shards = shards
         self._crossing = crossing
         self._clock = clock
@@ -39,6 +46,11 @@ class Mover:
     @property
     def plans(self) -> list[Plan]:
         return moves.plans(self._shards[0].rows)
+
+    async def bring(self, start: bytes, end: bytes, target: int) -> None:
+        """``assign``, with what should lie where this range does."""
+        for low, high in self._together(start, end):
+            await self.assign(low, high, target)
 
     async def assign(self, start: bytes, end: bytes, target: int) -> None:
         """Let start <= key < end (``end`` b"": no end) lie in shard ``target``: cuts tablets where

@@ -76,7 +76,8 @@ class ShardedStore(Store):
         if self._count > known:
             wished = self._layout or self.placing.first(self._reader, self._count)
             args = {"shards": self._count, "tablets": [list(t) for t in wished]}
-            await first.ask("tablet.layout", args)
+            told = await first.submit("tablet.layout", args, epoch=self.tablets.epoch)
+            codec.open_verdict(told)
         for number in range(1, tablets.shards(self._reader)):
             self.shards.append(await self._open_shard(number))
             await self._found(self.shards[-1])
@@ -121,7 +122,7 @@ class ShardedStore(Store):
         # A decided transaction is read before any table it writes is touched.
         self.stamp = lambda *tables: self._generations.stamp(*tables, "txn", "tablets")
         self.crossing = Crossing(self.shards, self._clock, self._lock_s)
-        self.mover = Mover(self.shards, self.crossing, self._clock)
+        self.mover = Mover(self.shards, self.crossing, self._clock, self.placing.together)
         self._formers: list[moves.Former] = []
         self._formers_seen = -1
         self._first_key: dict[str, Any] = {}  # by rule; None: it is not to be guessed
@@ -254,12 +255,6 @@ class ShardedStore(Store):
             self._formers_seen = self._tablets_now()
             self._formers = moves.formers(self._reader)
         return self._formers
-
-    async def assign(self, start: bytes, end: bytes, target: int) -> None:
-        """Let start <= key < end (``end`` b"": no end) lie in shard ``target``, with what should
-        lie where it does. ``AwsError`` InvalidMove."""
-        for low, high in self.placing.together(start, end):
-            await self.mover.assign(low, high, target)
 
     async def _again(self, change: Footprint, attempt: int) -> None:
         """Wait before the next try; go on with a move that nobody goes on with."""
