@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.grown import Grown
-from tests.acceptance.nodes import Cloud
+from tests.acceptance.nodes import Cloud, last_words
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +28,4 @@ def three_nodes(grown: Grown) -> Iterator[Cloud]:
     at the end; last of all the file that takes nodes away (its fixture is ``parting_nodes``)."""
     yield grown.whole()
     for node in grown.nodes:  # pytest shows it when the test failed
-        print(node.name, node.log()[-6000:])
+        print(last_words(node))

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from lab.rig import NodeFailed, RigNode, until
-from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
+from tests.acceptance.nodes import Cloud, make_table, put, rigged, whole
 
 EARLY = {f"early{number}" for number in range(20)}
 EARLY_OBJECT = b"e" * 700_000
@@ -46,7 +46,7 @@ class Grown:
                 node.thaw()
                 if not node.healthy():
                     node.up()
-            until(lambda: all_alive(self.nodes[0]), 30, "three nodes again")
+            until(lambda: whole(self.nodes[0]), 30, "three nodes again")
         except (NodeFailed, TimeoutError) as error:
             print("not mended:", error)
             return False
@@ -75,5 +75,5 @@ def _grow(cloud: Cloud) -> Cloud:
     assert first.keys() == cloud.keys
     second.join(token, first)
     third.join(token, second)
-    until(lambda: all_alive(third), 20, "three nodes that see each other alive")
+    until(lambda: whole(third), 20, "three nodes that see each other alive")
     return cloud

@@ -18,7 +18,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
-from tests.acceptance.nodes import ONCE, Cloud, all_alive, make_table, put, rigged
+from tests.acceptance.nodes import ONCE, Cloud, make_table, put, rigged, whole
 
 WRITES = 30
 FLIPS_EACH = 4000  # bytes to a flipped bit
@@ -106,7 +106,7 @@ def mended(cloud: Cloud, nodes: Sequence[RigNode], written: Sequence[str]) -> st
         done = _renewed(nodes)
     until(lambda: _goes_on(cloud, nodes, 1.0), GOES_S, "writing goes on")
     seconds = time.monotonic() - began
-    until(lambda: all_alive(nodes[0], [n.name for n in nodes]), MENDED_S, "all are alive")
+    until(lambda: whole(nodes[0], [n.name for n in nodes]), MENDED_S, "all are alive")
     for node in nodes:
         lost = set(written) - set(cloud.items(node))
         assert not lost, f"{node.name} lacks {len(lost)} acknowledged writes"

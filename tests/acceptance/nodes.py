@@ -38,7 +38,7 @@ def rigged(count: int, base: Path, **settings: str) -> Iterator[Rig]:
             yield made
         finally:
             for node in made.nodes:
-                print(node.name, node.log()[-6000:])
+                print(last_words(node))
 
 
 class At:
@@ -99,6 +99,20 @@ def all_alive(node: RigNode, names: Sequence[str] = ("n1", "n2", "n3")) -> bool:
     return sorted(seen) == sorted(names) and all(
         n["health"] == "alive" and n["state"] == "member" for n in seen.values()
     )
+
+
+def whole(node: RigNode, names: Sequence[str] = ("n1", "n2", "n3")) -> bool:
+    """Whether ``node`` sees exactly ``names`` alive, and three copies of the log that are up to
+    date: one of them may be lost now."""
+    kept = [n for n in node.nodes().values() if {"log", "log-leader"} & set(n["roles"])]
+    return all_alive(node, names) and len(kept) == 3
+
+
+def last_words(node: RigNode) -> str:
+    """The end of what a node logged, without each connection and refused request."""
+    lines = node.log().splitlines()
+    kept = [x for x in lines if '"logger":"http' not in x and "[INF]" not in x]
+    return node.name + " " + "\n".join(kept)[-6000:]
 
 
 class Load:

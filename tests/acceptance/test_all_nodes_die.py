@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from lab.rig import until
-from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
+from tests.acceptance.nodes import Cloud, make_table, put, rigged, whole
 
 
 def test_two_of_three_go_on_with_all_that_was_acknowledged(
@@ -37,5 +37,5 @@ def test_two_of_three_go_on_with_all_that_was_acknowledged(
             assert set(cloud.items(node)) == {f"k{number}" for number in range(50)}
         put(cloud.client("dynamodb", third), "after", "x")
         first.up()
-        until(lambda: all_alive(first), 20, "all three again")
+        until(lambda: whole(first), 20, "all three again")
         assert "after" in cloud.items(first)

@@ -19,7 +19,7 @@ import pytest
 from lab.rig import NodeFailed, RigNode, until
 from tests.acceptance import functions, losing_log
 from tests.acceptance.grown import REBUILD_S, Grown
-from tests.acceptance.nodes import TABLE, At, Cloud, all_alive
+from tests.acceptance.nodes import TABLE, At, Cloud, all_alive, last_words, whole
 from tests.acceptance.spread import BODY, Spread, even, served, told
 
 OBJECTS = 120
@@ -55,7 +55,7 @@ def parting_nodes(grown: Grown) -> Iterator[Parting]:
     _make_events(At(made, made.rig.nodes[0]))
     yield made
     for node in made.rig.nodes:
-        print(node.name, node.log()[-3000:])
+        print(last_words(node))
     grown.close()
 
 
@@ -161,11 +161,17 @@ def test_what_a_lost_node_kept_is_made_anew_on_the_fourth(parting_nodes: Parting
     blobs_s = time.monotonic() - began
     print(f"rebuild_after_s {REBUILD_S}: log after {log_s:.1f} s, blobs after {blobs_s:.1f} s")
     lost.up()
-    until(lambda: all_alive(asked, FOUR), 20, "it is back")
-    proved = json.loads(asked.run("verify", "--json"))
-    assert proved["problems"] == [] and proved["nodes"]["unasked"] == {}
+    until(lambda: whole(asked, FOUR), 20, "it is back")
+    proved = until(lambda: _proved(asked), 30, "every node tells its rows")
     assert set(proved["nodes"]["digests"]) == set(FOUR)
     assert len(set(proved["nodes"]["digests"].values())) == 1
+
+
+def _proved(asked: RigNode) -> dict[str, Any]:
+    """What ``pileus verify`` finds, once it could ask every node."""
+    proved: dict[str, Any] = json.loads(asked.run("verify", "--json"))
+    assert proved["problems"] == []
+    return {} if proved["nodes"]["unasked"] else proved
 
 
 def _keeps_log(asked: RigNode, node: RigNode) -> bool:
@@ -236,7 +242,7 @@ def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
     print(f"events flow {time.monotonic() - began:.1f} s after the node died")
     assert _holder(living[0]) in {n.name for n in living}
     dead.up()
-    until(lambda: all_alive(dead, [n.name for n in nodes]), 20, "it is back")
+    until(lambda: whole(dead, [n.name for n in nodes]), 20, "it is back")
     for node in nodes:
         assert set(cloud.acknowledged) <= set(cloud.items(node)), node.name
 

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
 from tests.acceptance import upload
-from tests.acceptance.nodes import ONCE, TABLE, Cloud, all_alive, make_table, put, rigged
+from tests.acceptance.nodes import ONCE, TABLE, Cloud, make_table, put, rigged, whole
 
 PROOF = "CLUSTER_PROOF" in os.environ
 ARN = "arn:aws:s3:::kept"
@@ -40,7 +40,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         _make_site(made.client("s3", first))
         made.client("s3", first).put_object(Bucket="kept", Key="object", Body=OBJECT)
         made.page = f"/_cdn/{_distribute(made.client('cloudfront', first))}/object"
-        until(lambda: all_alive(first), 20, "three nodes that see each other alive")
+        until(lambda: whole(first), 20, "three nodes that see each other alive")
         yield made
 
 
@@ -199,7 +199,7 @@ def test_one_of_three_reads_on_alone_and_all_is_well_when_the_others_return(clou
 
     start(first, second)
     beginning.join()
-    until(lambda: all_alive(third), 30, "three nodes that see each other alive")
+    until(lambda: whole(third), 30, "three nodes that see each other alive")
     for node in cloud.rig.nodes:
         assert health(node)["status"] == "ready"
         put(cloud.client("dynamodb", node), f"after-{node.name}", "x")
@@ -247,7 +247,7 @@ def test_who_asks_one_node_sees_little_of_the_loss_of_the_logs_leader(
     print(f"the log's leader, {fault}: pauses {pauses_s[0]:.2f} s (pages), {pauses_s[1]:.2f} s")
     assert not seen.failed and not read.failed
     assert places <= {edge(node) + cloud.page for node in (here, there)}, "one is gone"
-    until(lambda: all_alive(here), 30, "three nodes that see each other alive")
+    until(lambda: whole(here), 30, "three nodes that see each other alive")
 
 
 def test_an_upload_goes_on_through_another_node_when_its_first_dies(cloud: Cloud) -> None:
@@ -255,7 +255,7 @@ def test_an_upload_goes_on_through_another_node_when_its_first_dies(cloud: Cloud
     took = upload.continued(cloud, "kept", "large", 8, upload.PART_BYTES)
     print(took)
     start(cloud.rig.nodes[0])
-    until(lambda: all_alive(cloud.rig.nodes[1]), 30, "three nodes that see each other alive")
+    until(lambda: whole(cloud.rig.nodes[1]), 30, "three nodes that see each other alive")
 
 
 def _sent_to(url: str) -> str:

@@ -11,7 +11,7 @@ import time
 
 from lab.rig import until
 from tests.acceptance.grown import BUCKET, EARLY, EARLY_OBJECT
-from tests.acceptance.nodes import Cloud, Load, all_alive, put
+from tests.acceptance.nodes import Cloud, Load, put, whole
 
 LOAD_S_BEFORE, LOAD_S_AFTER = 2.0, 10.0
 
@@ -54,7 +54,7 @@ def test_the_loss_of_one_loses_nothing(three_nodes: Cloud) -> None:
     assert before > 20 and while_down > before + 20, "the load did not go on without the node"
     assert seen["n1"]["health"] == "down" and seen["n3"]["health"] == "alive"
     assert {n["name"] for n in seen.values() if "background" in n["roles"]} in ({"n2"}, {"n3"})
-    until(lambda: all_alive(first), 20, "the node that came back is alive")
+    until(lambda: whole(first), 20, "the node that came back is alive")
     held = [cloud.items(node) for node in (first, second, third)]
     for node, items in zip((first, second, third), held, strict=True):
         lost = set(load.acknowledged) - set(items)

@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
-from tests.acceptance.nodes import ASKING, ONCE, Cloud, all_alive, rigged
+from tests.acceptance.nodes import ASKING, ONCE, Cloud, rigged, whole
 
 PART_BYTES = 8 * 1024**2
 PIECE_BYTES = 1024**2
@@ -97,7 +97,7 @@ def main() -> None:
             cloud = Cloud(rig)
             first = rig.nodes[0]
             cloud.keys = first.keys()
-            until(lambda: all_alive(first), 60, "three nodes that see each other alive")
+            until(lambda: whole(first), 60, "three nodes that see each other alive")
             cloud.client("s3", first).create_bucket(Bucket="large")
             size = asked.part_mib * 1024**2
             took = continued(cloud, "large", "file", asked.mib // asked.part_mib, size)
