@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import cProfile
 import hashlib
+import itertools
 import json
 import shutil
 import sys
@@ -24,9 +25,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import boto3
 import uvloop
 
-from bench.load import signed
+from bench.load import ASKS, as_sent, fresh, signed
 from bench.run import ITEM, _key, four_puts
 from pileus import assembly
 from pileus.config import Config
@@ -87,6 +89,7 @@ class Route:
 
     def __init__(self, server: Server, requests: list[bytes], pause: bool, width: int) -> None:
         self.requests, self.pause, self.width = requests, pause, width
+        self.numbers = itertools.count(time.time_ns())
         self.outbox = server.outbox
         self.sinks = [Sink() for _ in range(width)]
         self.doors = [Connection(server) for _ in self.sinks]
@@ -100,7 +103,11 @@ class Route:
         start = time.process_time()
         for i in range(0, count, self.width):
             for j in range(self.width):
-                doors[j].data_received(requests[(i + j) % n])
+                data = fresh(requests[(i + j) % n], next(self.numbers))
+                if ASKS in data:
+                    head, mark, data = data.partition(b"\r\n\r\n")
+                    doors[j].data_received(head + mark)
+                doors[j].data_received(data)
             if self.pause:
                 while any(d._current is not None for d in doors):  # noqa: ASYNC110
                     await asyncio.sleep(0.001)  # idle: a spinning loop would be counted
@@ -159,6 +166,17 @@ async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, 
     def s3(method: str, path: str, body: bytes = b"") -> bytes:
         return signed("127.0.0.1:4566", "s3", key, secret, method=method, path=path, body=body)
 
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://127.0.0.1:4566",
+        region_name="us-east-1",
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+    )
+
+    def boto(operation: str, name: str, **more: Any) -> bytes:
+        return as_sent(client, operation, Bucket="bench", Key=name, **more)
+
     table = {
         "TableName": "bench",
         "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in "ps"],
@@ -207,6 +225,11 @@ async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, 
         "GET 1 KB": Route(server, [s3("GET", "/bench/o") for _ in range(100)], False, 16),
         "PUT 1 KB": Route(
             server, [s3("PUT", f"/bench/o{i}", bytes(1024)) for i in range(100)], True, 32
+        ),
+        "GET 1 KB, as boto3": Route(server, [boto("get_object", "o")] * 100, False, 16),
+        "HEAD, as boto3": Route(server, [boto("head_object", "o")] * 100, False, 16),
+        "PUT 1 KB, as boto3": Route(
+            server, [boto("put_object", f"o{i}", Body=bytes(1024)) for i in range(100)], True, 32
         ),
     }
 

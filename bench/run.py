@@ -26,7 +26,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from bench.load import Result, measure, signed
+from bench.load import Result, as_sent, measure, signed
 from bench.peers import PEERS, Target
 
 ITEM = {"v": {"S": "x" * 220}, "n": {"N": "42"}, "t": {"S": "2026-11-21T00:00:00Z"}}
@@ -123,7 +123,14 @@ def s3(target: Target) -> Operations:
         path = f"/bench/o{i % 100:04d}"
         return signed(host, "s3", target.key, target.secret, method=method, path=path, body=data)
 
-    return {f"{m} 1 KB": [one(m, i) for i in range(500)] for m in ("GET", "PUT")}
+    def boto(operation: str, i: int, **more: Any) -> bytes:
+        return as_sent(c, operation, Bucket="bench", Key=f"o{i % 100:04d}", **more)
+
+    return {f"{m} 1 KB": [one(m, i) for i in range(500)] for m in ("GET", "PUT")} | {
+        "GET 1 KB, as boto3": [boto("get_object", i) for i in range(500)],
+        "HEAD, as boto3": [boto("head_object", i) for i in range(500)],
+        "PUT 1 KB, as boto3": [boto("put_object", i, Body=body) for i in range(500)],
+    }
 
 
 def measured(target: Target, operations: Operations, rounds: int, seconds: float) -> Iterator[Any]:

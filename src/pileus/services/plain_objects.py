@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pileus.services.call import Access, FileBody, HttpRequest, HttpResponse, Principal, Submission
 
@@ -23,6 +23,14 @@ class PlainBucket(Protocol):
         ...
 
 
+class Told(NamedTuple):
+    """What the headers of a write tell: those to keep, and the algorithm of a checksum ("": the
+    store's own)."""
+
+    kept: dict[str, str]
+    algorithm: str
+
+
 class PlainObjects(Protocol):
     """What a store of objects offers for requests without any header that changes the answer.
     None: the request is not so plain, it goes the usual way. Answers lack their request ids."""
@@ -31,7 +39,10 @@ class PlainObjects(Protocol):
     bytes_max: int  # of a body that ``put`` takes
 
     def bucket(self, name: str, principal: Principal) -> PlainBucket | None: ...
-    def get(self, bucket: Any, key: str, head: bool) -> HttpResponse | None: ...
+    def get(self, bucket: Any, key: str, head: bool, checked: bool) -> HttpResponse | None:
+        """The object, or (``head``) what is told of it; ``checked``: with its checksums."""
+        ...
+
     def put(
         self,
         bucket: Any,
@@ -42,12 +53,18 @@ class PlainObjects(Protocol):
     ) -> Submission | None: ...
 
     # The same for requests whose heads are known: less is looked at, less is made.
-    def small(self, bucket: Any, key: bytes) -> tuple[bytes, bytes | FileBody] | None:
+    def small(
+        self, bucket: Any, key: bytes, checked: bool
+    ) -> tuple[bytes, bytes | FileBody] | None:
         """Header lines and bytes of an object that lies in its row, or open in memory."""
         ...
 
-    def kept(self, headers: dict[str, str]) -> dict[str, str] | None:
-        """What a write with these headers keeps of them; None where they tell of its body."""
+    def sized(self, bucket: Any, key: bytes, checked: bool) -> tuple[bytes, int] | None:
+        """Header lines and size of an object."""
+        ...
+
+    def told(self, headers: dict[str, str]) -> Told | None:
+        """What a write's headers tell; None where they tell more of its body than a checksum."""
         ...
 
     def put_soon(
@@ -55,10 +72,12 @@ class PlainObjects(Protocol):
         bucket: Any,
         key: str,
         data: bytes,
-        told: dict[str, str],
+        told: Any,
+        check: bytes,
         invocation_id: bytes,
         done: Callable[[Any, Exception | None], None],
     ) -> bytes | None:
-        """Store a small body with the headers ``told``; the answer's header lines. ``done`` gets
-        the version's id (None: none) or the error."""
+        """Store a small body, which has the checksum ``check`` (b"": none is told); the answer's
+        header lines, None where it has another one. ``done`` gets the version's id (None: none)
+        or the error."""
         ...

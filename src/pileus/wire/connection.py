@@ -1,7 +1,6 @@
-"""One client connection: requests in, answers out, in order (RFC 9112).
+"""One client connection: requests in, answers out, one after another (RFC 9112).
 
-Requests of one connection run one after another, so a pipelined GET sees the PUT before it and
-answers cannot overtake each other. How bytes become requests is the reader's part.
+So a pipelined GET sees the PUT before it. How bytes become requests is the reader's part.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse, Upgrade
-from pileus.wire.framing import BUSY, INCOMPLETE, POSTS, UNSENT, broken, plain_error
+from pileus.wire.framing import BUSY, CONTINUE, INCOMPLETE, POSTS, UNSENT, broken, plain_error
 from pileus.wire.inlet import Inlet, upgrade
 from pileus.wire.known_heads import END
 from pileus.wire.reader import Inbound, Reader
@@ -125,6 +124,8 @@ class Connection(asyncio.Protocol):
                     return
         if self._deaf:
             self._unheard(data)
+            return
+        if self._reader.in_message and not (data := self._reader.whole(data)):
             return
         if not self._reader.in_message:
             if self._current is None and not self._queue and not self._write_paused:
@@ -361,7 +362,7 @@ class Connection(asyncio.Protocol):
         if inbound.wants_continue and not self.transport.is_closing():
             inbound.wants_continue = False
             self.server.outbox.flush()
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.transport.write(CONTINUE)
 
     # --- flow --------------------------------------------------------------------------------
     def _unheard(self, data: bytes) -> None:
@@ -396,8 +397,7 @@ class Connection(asyncio.Protocol):
         self._write_mark = self.server.now
 
     def writable_socket(self) -> socket.socket | None:
-        """A duplicate of the connection's socket to write to directly, when nothing is queued
-        before it and nothing is encrypted (uvloop owns the original descriptor)."""
+        """A duplicate of the socket (uvloop owns it) where nothing is queued nor encrypted."""
         if self.transport.get_write_buffer_size() or self.server.tls is not None:
             return None
         if self._dup is None:

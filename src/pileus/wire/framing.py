@@ -37,6 +37,7 @@ INCOMPLETE = AwsError(
     "You did not provide the number of bytes specified by the Content-Length HTTP header",
 )
 _LAST = b"content-length: 0\r\nconnection: close\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 POSTS = b"O"  # the second byte of POST (and OPTIONS)
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n" + _LAST
 UNSENT = b"HTTP/1.1 500 Internal Server Error\r\n" + _LAST

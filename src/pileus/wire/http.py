@@ -20,8 +20,10 @@ from typing import Any
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.telemetry import Meters, histogram
 from pileus.wire import overdue
+from pileus.wire.asking import told_to_go_on
 from pileus.wire.connection import Connection
 from pileus.wire.flight import send_known_file
+from pileus.wire.known_heads import END
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
 from pileus.wire.outbox import Outbox, Tally
@@ -128,13 +130,21 @@ class Server:
             return False
         objects, raw, meter = self.objects, None, self._instants
         if data[:5] == b"PUT /":
-            if objects is None or not objects.put(data, connection, begun):
+            if objects is None:
+                return False
+            if data[-4:] == END and told_to_go_on(data, connection, objects.bytes_max):
+                return True
+            if not objects.put(data, connection, begun):
                 return False
             self.requests += 1
             return True
         if self._instant is not None:
             raw = self._instant(data, self.date)
-        if raw is None and objects is not None and data[:5] == b"GET /":
+        if raw is None and objects is not None and data[:5] == b"HEAD ":
+            told = objects.head(data, self.date)
+            if told is not None:
+                raw, meter = told
+        elif raw is None and objects is not None and data[:5] == b"GET /":
             found = objects.get(data, self.date)
             if found is not None:
                 raw, meter, file = found

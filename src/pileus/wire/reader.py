@@ -65,6 +65,8 @@ class Reader:
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
         self._refused: Refusal | None = None
+        self._parts: list[bytes] = []
+        self._missing = 0
 
     def feed(self, data: bytes) -> Refusal | None:
         """Parse what arrived; a refusal when nothing after it can be read."""
@@ -86,11 +88,30 @@ class Reader:
                 return HEAD_TOO_LARGE
         return None
 
+    def wait_for(self, head: bytes, length: int) -> None:
+        """A request whose body, of ``length`` bytes, is to come."""
+        self._parts, self._missing = [head], length
+        self.in_message = self.in_body = True
+        self.body_bytes = 0
+
+    def whole(self, data: bytes) -> bytes:
+        """``data``, or the request it completes; b"" while some of that is missing."""
+        if not self._missing:
+            return data
+        self._parts.append(data)
+        self.body_bytes += len(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return b""
+        parts, self._parts, self._missing = self._parts, [], 0
+        self.in_message = self.in_body = False
+        return b"".join(parts)
+
     def give_up(self) -> Inbound | None:
         """Forget the request that is being read, and return it."""
         broken, self.receiving = self.receiving, None
         self.in_message = self.in_body = False
-        self._chunks = []
+        self._chunks, self._parts, self._missing = [], [], 0
         return broken
 
     # --- the parser's callbacks --------------------------------------------------------------

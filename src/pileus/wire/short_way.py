@@ -51,6 +51,8 @@ _EITHER = frozenset(
         *("content-length", "content-type", "cache-control", "pragma", "date", "expect"),
     }
 )
+# Headers of a read of which the service is told.
+_OF_GET = frozenset({"x-amz-checksum-mode"})
 # Headers of a write that the service reads for itself.
 _OF_PUT = frozenset(
     {
@@ -103,7 +105,7 @@ class Signer:
         found = 0
         if given.issuperset(_NEEDED + self.signed) and not loose(names, self.signed):
             told = {name for name in given - _OF_PUT if not name.startswith("x-amz-meta-")}
-            found = (GET if given <= _EITHER else 0) | (PUT if told <= _EITHER else 0)
+            found = (GET if given - _OF_GET <= _EITHER else 0) | (PUT if told <= _EITHER else 0)
         if len(self.shapes) >= MOMENTS_MAX:
             self.shapes.clear()
         self.shapes[names] = found
@@ -207,7 +209,8 @@ class ShortWay:
             retry, who_calls = headers.get("amz-sdk-invocation-id"), verdict.principal
             id_ = invocation(retry, who_calls.arn, "PutObject") if retry is not None else b""
             return self._objects.put(verdict.bucket, place[1], request, who_calls, id_)
-        return self._objects.get(verdict.bucket, place[1], method == "HEAD")
+        checked = headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+        return self._objects.get(verdict.bucket, place[1], method == "HEAD", checked)
 
     # --- what is found out once --------------------------------------------------------------
     def _learn(self, text: str) -> Signer | None:

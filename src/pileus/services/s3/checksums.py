@@ -69,6 +69,18 @@ def default_of(data: bytes) -> dict[str, str]:
     return {DEFAULT: binascii.b2a_base64(raw, newline=False).decode()}
 
 
+def of(algorithm: str, data: bytes) -> dict[str, str]:
+    """The checksum of a body in memory by one algorithm, the default one for ''."""
+    if not algorithm or algorithm == DEFAULT:
+        return default_of(data)
+    if algorithm == "CRC32":  # what most SDKs send
+        raw = zlib.crc32(data).to_bytes(4, "big")
+        return {algorithm: binascii.b2a_base64(raw, newline=False).decode()}
+    digest = new(algorithm)
+    digest.update(data)
+    return {algorithm: encoded(digest.digest())}
+
+
 def combined(algorithm: str, parts: list[tuple[str, int]]) -> str:
     """The CRC of a whole from the CRCs (base64) and sizes of its parts."""
     combine = {

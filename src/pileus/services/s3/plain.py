@@ -24,12 +24,13 @@ from pileus.services.call import (
     Principal,
     Submission,
 )
+from pileus.services.plain_objects import Told
 from pileus.services.s3 import checksums, encryption, rows, storage_classes
 from pileus.services.s3.access import effective_policy
 from pileus.services.s3.get_object import described
 from pileus.services.s3.headers import DEFAULT_TYPE, kept
 from pileus.services.s3.hot import HotBodies
-from pileus.services.s3.ingest import DIGEST_HEADERS, Body, small
+from pileus.services.s3.ingest import Body, small
 from pileus.services.s3.names import object_arn
 from pileus.services.s3.reading import reopened
 from pileus.services.s3.room import Bucket, Room
@@ -110,7 +111,8 @@ class Plain:
         self._submit_soon = room.store.submit_soon
         self.changes = room.store.counter(rows.TABLE)
         self.bytes_max = INLINE_BYTES_MAX
-        self._heads: dict[tuple[bytes, bool], Described | None] = {}
+        # By the description and what is told of it: versions (1), checksums (2).
+        self._heads: dict[tuple[bytes, int], Described | None] = {}
         self._hot = HotBodies()
 
     def bucket(self, name: str, principal: Principal) -> PlainBucket | None:
@@ -128,13 +130,13 @@ class Plain:
         versioned = bool(bucket.versioning)
         return PlainBucket(bucket, name, prefix, versioned, principal.account, policy)
 
-    def get(self, bucket: PlainBucket, key: str, head: bool) -> HttpResponse | None:
+    def get(self, bucket: PlainBucket, key: str, head: bool, checked: bool) -> HttpResponse | None:
         """The object whole. ``key`` holds no NUL."""
         value = self._get(b"%b%b\x00\x01" % (bucket.prefix, key.encode()))
         if value is None:
             return None
         end = 4 + int.from_bytes(value[:4], "big")
-        told = (value[4:end], bucket.versioned)
+        told = (value[4:end], bucket.versioned + 2 * checked)
         try:
             known = self._heads[told]
         except KeyError:
@@ -163,12 +165,14 @@ class Plain:
         body = Opened(self._room.scratch, fd, opener, size, 0, size, keep, again)
         return HttpResponse(200, [], body, size, lines)
 
-    def small(self, bucket: PlainBucket, key: bytes) -> tuple[bytes, bytes | FileBody] | None:
+    def small(
+        self, bucket: PlainBucket, key: bytes, checked: bool
+    ) -> tuple[bytes, bytes | FileBody] | None:
         value = self._get(b"%b%b\x00\x01" % (bucket.prefix, key))
         if value is None:
             return None
         end = 4 + int.from_bytes(value[:4], "big")
-        told = (value[4:end], bucket.versioned)
+        told = (value[4:end], bucket.versioned + 2 * checked)
         known = self._heads.get(told) or self._describe(*told)
         if known is None:
             return None
@@ -179,7 +183,15 @@ class Plain:
         body = value[end:]
         return lines, body if opener is None else open_small(opener, body)
 
-    def _describe(self, packed: bytes, versioned: bool) -> Described | None:
+    def sized(self, bucket: PlainBucket, key: bytes, checked: bool) -> tuple[bytes, int] | None:
+        value = self._get(b"%b%b\x00\x01" % (bucket.prefix, key))
+        if value is None:
+            return None
+        told = (value[4 : 4 + int.from_bytes(value[:4], "big")], bucket.versioned + 2 * checked)
+        known = self._heads.get(told) or self._describe(*told)
+        return None if known is None else (known[0], known[2])
+
+    def _describe(self, packed: bytes, more: int) -> Described | None:
         """The header lines of a version; None when it is not plain."""
         meta = rows.unpack_meta(packed)
         plain = all(getattr(meta, f) == getattr(_DEFAULT, f) for f in _OTHERS)
@@ -188,14 +200,17 @@ class Plain:
         seal = meta.seal
         plain = plain and (seal is None or seal.kind == AES256)
         if plain and (not meta.blob or meta.size):
-            text = "".join(f"{name}: {value}\r\n" for name, value in described(meta, versioned))
+            told = list(described(meta, bool(more & 1)))
+            if more & 2:
+                told += checksums.answer_headers(meta.checks, meta.check_type)
+            text = "".join(f"{name}: {value}\r\n" for name, value in told)
             if text.count("\n") == text.count("\r") == text.count("\r\n"):
                 key = None if seal is None else cipher(self._secret(seal.key.decode()), seal.salt)
                 found = (_encoded(text), meta.blob, meta.size, key)
         if len(packed) <= HEAD_BYTES_MAX:  # clients choose the text
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()
-            self._heads[packed, versioned] = found
+            self._heads[packed, more] = found
         return found
 
     def put(
@@ -231,11 +246,11 @@ class Plain:
 
         return Submission(self._room.store, "s3.put", args, invocation_id, answer)
 
-    def kept(self, headers: dict[str, str]) -> dict[str, str] | None:
-        if not DIGEST_HEADERS.isdisjoint(headers):
+    def told(self, headers: dict[str, str]) -> Told | None:
+        if "content-md5" in headers or "x-amz-trailer" in headers:
             return None
         try:
-            return kept(headers)
+            return Told(kept(headers), checksums.algorithm_of(headers))
         except AwsError:
             return None
 
@@ -244,16 +259,19 @@ class Plain:
         bucket: PlainBucket,
         key: str,
         data: bytes,
-        told: dict[str, str],
+        told: Told,
+        check: bytes,
         invocation_id: bytes,
         done: Callable[[Any, Exception | None], None],
     ) -> bytes | None:
         owned = bucket.bucket
         if len(key) > KEY_CHARS_MAX or not owned.data_key:
             return None
+        checks = checksums.of(told.algorithm, data)
+        if check and checks[told.algorithm] != check.decode():
+            return None
         etag = md5(data, usedforsecurity=False).hexdigest()
-        body = Body(len(data), etag, data, "", checksums.default_of(data))
-        args, lines = self._entry(owned, key, body, told)
+        args, lines = self._entry(owned, key, Body(len(data), etag, data, "", checks), told.kept)
         self._submit_soon("s3.put", args, invocation_id, done)
         return lines
 
