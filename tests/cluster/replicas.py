@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Replicas:
 
     @contextlib.asynccontextmanager
     async def store(self, name: str, at: int = 0, fetch: Fetch = no_copy) -> AsyncIterator[Store]:
-        settings = self.settings(at)
+        settings = replace(self.settings(at), label=name)
 
         def make_log(shard: int, *told: Any) -> ClusterLog:
             return ClusterLog(settings, *told)

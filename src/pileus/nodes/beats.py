@@ -207,6 +207,11 @@ class Beats:
         heard = sum(1 for n in members if n == self._name or not self._silent(n))
         return heard > len(members) / 2
 
+    def hears_all(self, names: Iterable[str]) -> bool:
+        """Whether each of ``names`` was heard a moment ago."""
+        since_s, peers = self._clock.monotonic() - SLOW_S, self._peers
+        return all(n == self._name or (n in peers and peers[n].heard_s > since_s) for n in names)
+
     def _silent(self, name: str) -> bool:
         peer = self._peers.get(name)
         now_s = self._clock.monotonic()

@@ -54,10 +54,11 @@ class OwnLogs:
     def applied_each(self) -> list[int]:
         return [shard.replica.applied for shard in self._shards if shard.replica is not None]
 
-    def judged_by(self, alone: Callable[[], bool]) -> None:
-        """``alone()``: whether this node hears too few others for a log to go on."""
+    def judged_by(self, alone: Callable[[], bool], members: Callable[[], list[str] | None]) -> None:
+        """``alone()``: whether this node hears too few others for a log to go on. ``members()``:
+        who has to be asked before a strong read; None when the log has to be."""
         for one in self.all:
-            one.alone = alone
+            one.alone, one.members = alone, members
 
     def leaderless(self) -> bool:
         """Whether what was sent to one of them had no taker."""

@@ -27,6 +27,7 @@ from pileus.engine.cluster.nats_client import Client
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.nodes import background, beats, compare, membership, places
 from pileus.nodes.agreeing import Agreeing
+from pileus.nodes.answering import Answering
 from pileus.nodes.background import Background
 from pileus.nodes.beats import Beats, Own
 from pileus.nodes.busy import Busy
@@ -159,7 +160,7 @@ class Station:
         """Requests are answered now: arrive, beat; the work for all begins when it is this node's
         turn. Who is told of a node earlier would ask in vain."""
         assert self._background is not None
-        self._logs.judged_by(self._alone)
+        self._logs.judged_by(self._alone, Answering(self._store, self._clock, self._beats).members)
         arrived = await self._arrive()
         told = self._config.path("run", "nodes.json")
         beating = beats.run(self._beats, self._clock, self._send, self._members.arrived, told)

@@ -8,6 +8,7 @@ number is decided by the stream's order alone, so every replica numbers them ali
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Renewed, Replica
 from pileus.engine.cluster import log_messages, streams
 from pileus.engine.cluster.log_apply import Applied, Applier, Gate
+from pileus.engine.cluster.log_asking import Asking, Reaching
 from pileus.engine.cluster.log_delivery import Delivery
 from pileus.engine.cluster.log_messages import Position
 from pileus.engine.cluster.log_publish import Publisher
@@ -31,6 +33,7 @@ START_S_MAX = 60.0
 ALONE_S = 6.0  # a node that has a state begins without the log then
 ASK_S = 1.0
 BARRIER_S_MAX = 10.0
+BEHIND_S_MAX = 1.0
 DRAIN_S_MAX = 5.0
 LOOK_S = 1.0
 RENEW = "make it anew from the best replica: pileus renew-log"
@@ -57,11 +60,13 @@ class ClusterLog:
     commit, before anyone is answered; ``failed(error)`` on the loop when this replica can never
     go on (``Behind``, ``LostEnd``, damaged or parted from the others): it must stop serving.
     ``stands(why)`` when nothing can be appended ("": again it can): what is applied here may be
-    read still. ``alone()``: whether this node hears too few others. ``found``: as in the
+    read still. ``alone()``: whether this node hears too few others. ``members()``: see
+    ``Asking``; until it is set every barrier is a message. ``found``: as in the
     settings."""
 
     stands: Callable[[str], None] = staticmethod(lambda why: None)
     alone: Callable[[], bool] = staticmethod(lambda: False)
+    members: Callable[[], list[str] | None] = staticmethod(lambda: None)
     gate: Gate | None = None  # where there are several shards
 
     def __init__(
@@ -155,6 +160,10 @@ class ClusterLog:
             self._look_for_newer,
         )
         self._publisher.stands, self._publisher.alone = self.stands, lambda: self.alone()
+        self._reaching = Reaching(lambda: self._applier.at)
+        name, members = self._settings.label, lambda: self.members()
+        self.asking = Asking(self.client, self.stream.name, name, members, self._given)
+        await self.asking.start()
         await self._publisher.start()
         self._delivery.start()
         try:
@@ -176,7 +185,7 @@ class ClusterLog:
         deadline, seen = self._loop.time() + patience_s, self._applier.at
         while True:
             try:
-                await asyncio.wait_for(self.barrier(), patience_s)
+                await asyncio.wait_for(self._barrier_in_log(), patience_s)
                 return
             except (Unavailable, TimeoutError) as e:
                 if isinstance(self._failure, LostEnd):
@@ -213,6 +222,19 @@ class ClusterLog:
         return self._applier.run(task)
 
     async def barrier(self) -> int:
+        """By the other replicas' word where all of them give it, else by a message of the log."""
+        if not self._publisher.down and (furthest := await self.asking.furthest()) is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEHIND_S_MAX):
+                    await self._reaching.wait(furthest)
+                return self._replica.applied
+        return await self._barrier_in_log()
+
+    def _given(self) -> int:
+        """See ``Asking``. What is given is not applied yet, perhaps, but never the other way."""
+        return self._delivery.after if self._publisher.proven and self._failure is None else 0
+
+    async def _barrier_in_log(self) -> int:
         future: asyncio.Future[int] = self._loop.create_future()
 
         def reply(told: int | Exception) -> None:
@@ -286,6 +308,7 @@ class ClusterLog:
             if task is not None:
                 task.cancel()
         self._publisher.close(why)
+        await self.asking.stop()
         await self._delivery.stop()
         await self._applier.stop()
 
@@ -294,6 +317,7 @@ class ClusterLog:
     def _applied(self, done: list[Applied]) -> None:
         for message in done:
             self._publisher.applied(message)
+        self._reaching.moved()
 
     def _gone(self, first: int) -> None:
         self._give_up(

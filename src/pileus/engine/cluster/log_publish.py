@@ -88,6 +88,7 @@ class Publisher:
         self._why = ""
         self.down = ""
         self._probed = self._hurried = 0.0
+        self.proven = False  # a message of this process was applied here
         self.leaderless = False  # what was sent last had no taker
         self._closed: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -256,6 +257,7 @@ class Publisher:
         sent = self._flight.pop(done.message.number, None) if done.fresh else None
         if sent is None:
             return
+        self.proven = True
         self._stand("")
         for i, (_, reply) in enumerate(sent.waiting):
             reply(Outcome(done.first + i, done.verdicts[i]))
