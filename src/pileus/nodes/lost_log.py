@@ -100,22 +100,20 @@ async def damage(client: nats_client.Client, home: Path, shard: int) -> str:
     note = degraded.silent(home).get(shard, "")
     if RENEW in note:
         return note
-    stands = standing(home_of(home, shard))
-    if not stands.position:
-        return ""  # nothing has come from it yet
+    packed = standing(home_of(home, shard)).position
+    position = Position.unpack(packed) if packed else Position(streams.name(shard))
     try:
-        found = await streams.info(client, stands.stream)
+        found = await streams.info(client, position.stream)
     except streams.ApiError as error:
         if error.code != streams.NOT_FOUND:
             raise
         newer = await streams.newest(client, shard)
-        return "" if newer is not None else f"{stands.stream} is gone"
+        return "" if newer is not None else f"{position.stream} is gone"
     if found.sealed:
         newer = await streams.newest(client, shard)
         later = newer is not None and newer.epoch > found.epoch
         return "" if later else f"{found.name} was closed"
-    at = Position.unpack(stands.position).at
-    return f"{found.name} ends before what it gave" if found.last < at else ""
+    return f"{found.name} ends before what it gave" if found.last < position.at else ""
 
 
 async def _renew(
