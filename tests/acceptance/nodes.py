@@ -80,9 +80,9 @@ class Cloud:
         return {i["k"]["S"]: i["v"]["S"] for page in found for i in page["Items"]}
 
 
-def make_table(dynamodb: Any) -> None:
+def make_table(dynamodb: Any, name: str = TABLE) -> None:
     dynamodb.create_table(
-        TableName=TABLE,
+        TableName=name,
         KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",

@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+import urllib.request
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
 import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
 from pileus.state.shard import home_of
-from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
+from tests.acceptance.nodes import ASKING, ONCE, Cloud, all_alive, make_table, rigged
 from tests.conftest import SOURCE
 
 SHARDS = 3
+TABLES = ("in0", "in1", "in2")  # each is placed where the fewest are
 DIVERGENT = 2
 PATIENCE_S = 120
 ALIEN = b"z\x00z\x00z"  # a row that no entry wrote
@@ -49,7 +53,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             node.join(token, first)
         made = Cloud(rig)
         made.keys = first.keys()
-        make_table(made.client("dynamodb", first))
+        dynamodb = made.client("dynamodb", first)
+        for name in TABLES:
+            make_table(dynamodb, name)
         yield made
 
 
@@ -81,9 +87,33 @@ def has_alien(node: RigNode) -> bool:
         return bool(found)
 
 
-def writes_go_on(cloud: Cloud, nodes: list[RigNode], word: str) -> None:
+def write(cloud: Cloud, node: RigNode, table: str, key: str, config: Config = ASKING) -> None:
+    item = {"k": {"S": key}}
+    cloud.client("dynamodb", node, config).put_item(TableName=table, Item=item)
+
+
+def writes_go_on(
+    cloud: Cloud, nodes: Sequence[RigNode], word: str, tables: Sequence[str] = TABLES
+) -> None:
     for node in nodes:
-        put(cloud.client("dynamodb", node), f"{word}-{node.name}", "x")
+        for table in tables:
+            write(cloud, node, table, f"{word}-{node.name}")
+
+
+def refused(cloud: Cloud, node: RigNode) -> list[str]:
+    """The tables that take nothing in now."""
+    found = []
+    for table in TABLES:
+        try:
+            write(cloud, node, table, "refused or not", ONCE)
+        except (BotoCoreError, ClientError):
+            found.append(table)
+    return found
+
+
+def health(node: RigNode) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{node.endpoint}/_pileus/health", timeout=5) as answer:
+        return dict(json.loads(answer.read()))
 
 
 def test_every_node_has_every_shard_and_a_copy_of_every_log(cloud: Cloud) -> None:
@@ -94,49 +124,45 @@ def test_every_node_has_every_shard_and_a_copy_of_every_log(cloud: Cloud) -> Non
         assert len(states(node)) == SHARDS
     assert f"of {SHARDS} logs" in second.run("nodes")
     writes_go_on(cloud, [first, second, third], "whole")
+    assert health(second)["status"] == "ready"
 
 
-def test_a_state_that_differs_is_fetched_anew_and_the_others_stay(cloud: Cloud) -> None:
+def test_a_state_that_differs_and_a_lost_copy_of_a_log_are_made_again(cloud: Cloud) -> None:
     first, second, third, _ = cloud.rig.nodes
     third.down()
     path = home_of(third.home, DIVERGENT) / "state.db"
     with contextlib.closing(apsw.Connection(str(path))) as connection:
         connection.execute("INSERT INTO rows(k, v, ver) VALUES(?, X'78', 1)", (ALIEN,))
+    lost = list((third.home / "nats").glob("jetstream/*/streams/LOG_1"))
+    assert lost
+    for folder in lost:
+        shutil.rmtree(folder)
     before = states(third)
     third.up()
     writes_go_on(cloud, [first, second], "meanwhile")
     until(lambda: states(third)[DIVERGENT] != before[DIVERGENT], PATIENCE_S, "another state")
-    until(lambda: all_alive(first), PATIENCE_S, "three nodes")
+    until(lambda: all_alive(first) and kept_by_all(first), PATIENCE_S, "all of three nodes")
     after = states(third)
     assert [n for n in range(SHARDS) if after[n] != before[n]] == [DIVERGENT]
     assert not has_alien(third)
+    assert list((third.home / "nats").glob("jetstream/*/streams/LOG_1/msgs/*"))
     writes_go_on(cloud, [third], "mended")
     assert f"shard {DIVERGENT} equal on n1, n2, n3" in first.run("verify")
 
 
-def test_a_lost_copy_of_one_log_is_made_again(cloud: Cloud) -> None:
-    first, second, _, _ = cloud.rig.nodes
-    second.down()
-    lost = list((second.home / "nats").glob("jetstream/*/streams/LOG_1"))
-    assert lost
-    for folder in lost:
-        shutil.rmtree(folder)
-    second.up()
-    until(lambda: kept_by_all(first), PATIENCE_S, "three copies of each log")
-    assert list((second.home / "nats").glob("jetstream/*/streams/LOG_1/msgs/*"))
-    writes_go_on(cloud, [second], "copied")
-
-
-def test_a_log_that_is_gone_is_made_anew_and_only_that(cloud: Cloud) -> None:
+def test_a_log_that_is_gone_stops_its_shard_only_and_is_made_anew(cloud: Cloud) -> None:
     first, second, third, _ = cloud.rig.nodes
     words = [sys.executable, "-c", DELETE_LOG, str(first.home), f"LOG_{DIVERGENT}"]
     assert first.host.run(words, {"PYTHONPATH": str(SOURCE)}, 30).returncode == 0
+    until(lambda: health(third).get("shards") == [DIVERGENT], PATIENCE_S, "a shard without a log")
+    assert refused(cloud, second) == [TABLES[DIVERGENT]]
     assert f"of LOG_{DIVERGENT}" in second.run("renew-log")
     said = second.run("renew-log", "--yes")
     assert f"the log of shard {DIVERGENT} is LOG_{DIVERGENT}_1 now" in said
     assert said.count(" now, ") == 1, said
     until(lambda: all_alive(first) and kept_by_all(third), PATIENCE_S, "three nodes that go on")
     writes_go_on(cloud, [first, second, third], "renewed")
+    assert health(third)["status"] == "ready"
     assert "no log is damaged" in third.run("renew-log", "--yes")
     told = third.run("renew-log")
     assert f"of LOG_{DIVERGENT}_1" in told and "of LOG_1\n" in told
@@ -148,5 +174,7 @@ def test_a_fourth_node_has_all_shards(cloud: Cloud) -> None:
     until(lambda: all_alive(first, ("n1", "n2", "n3", "n4")), PATIENCE_S, "four nodes")
     assert len(states(fourth)) == SHARDS
     writes_go_on(cloud, [fourth], "fourth")
-    assert set(cloud.items(fourth)) == set(cloud.items(first))
+    for table in TABLES:
+        found = cloud.client("dynamodb", fourth).scan(TableName=table, ConsistentRead=True)
+        assert {"mended-n3", "renewed-n1", "fourth-n4"} <= {i["k"]["S"] for i in found["Items"]}
     until(lambda: kept_by_all(fourth, 4), PATIENCE_S, "three copies of each log")

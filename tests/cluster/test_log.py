@@ -264,6 +264,8 @@ def test_a_lost_log_is_made_anew_from_the_best_replica(
             await a.barrier()
             log: Any = a.log
             await streams.ask(log.client, f"STREAM.DELETE.{log.stream.name}")
+            for store in (a, b):  # nobody needs to write for it to be seen
+                await until(lambda store=store: "renew-log" in store.degraded)
             best = lost_log.standing(replicas.home("a"))
             assert best.applied > lost_log.standing(replicas.home("c")).applied
             made = await renew.renew(log.client, replicas.shard, best, 1)

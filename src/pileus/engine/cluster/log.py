@@ -344,8 +344,10 @@ class ClusterLog:
             return
         if found is not None and found.epoch > self.stream.epoch:
             self._give_up(Renewed(f"{self.stream.name} is followed by {found.name}"))
-        else:
-            log.error("%s is not there: %s", self.stream.name, RENEW)
+        elif found is None and not self._publisher.down:
+            why = f"{self.stream.name} is not there: {RENEW}"
+            log.error("%s", why)
+            self._publisher.give_up(why)  # asks on, should it come back
 
     def _lost_end(self, at: int) -> None:
         self._end(
