@@ -29,7 +29,9 @@ from pileus.state.database import Rows
 from pileus.state.draft import Draft
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard
-from pileus.state.sharded import NO_WISHES, Layout, ShardedStore
+from pileus.state.sharded import ShardedStore
+from pileus.state.sharded_opening import NO_WISHES
+from pileus.state.sharing import Layout
 from pileus.state.tablets import WHOLE, TabletMap
 from pileus.state.tx import Tx
 from pileus.state.versions import RuleBook
@@ -141,6 +143,8 @@ RULES: dict[str, Rule] = {"lists.change": change}
 class Run:
     """One seed's history."""
 
+    steps = STEPS  # of each caller
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(f"{seed}/shards")
         self.clock = SteppedClock(self.rng)
@@ -175,7 +179,7 @@ class Run:
     # -- callers -----------------------------------------------------------------------------
 
     async def _caller(self, number: int) -> None:
-        for _ in range(STEPS):
+        for _ in range(self.steps):
             await asyncio.sleep(0)
             await self._one(f"p{number}")
         self.left -= 1

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from pileus.engine.embedded.clock import SystemClock
-from pileus.errors import AwsError, Unavailable
+from pileus.errors import AwsError
 from pileus.state import keys, sharing
 from pileus.state.draft import Draft
 from pileus.state.opening import connect_store, open_store
@@ -218,7 +218,7 @@ def test_what_a_transaction_read_is_protected_in_every_shard(tmp_path: Path) -> 
     with_stores(tmp_path, body)
 
 
-def test_a_home_with_several_is_opened_as_such_and_not_in_a_cluster(tmp_path: Path) -> None:
+def test_a_home_with_several_is_opened_as_such(tmp_path: Path) -> None:
     async def nothing(writer: ShardedStore, front: Store) -> None:
         await front.submit("write", [[cell("b"), b"1"]])
 
@@ -226,8 +226,6 @@ def test_a_home_with_several_is_opened_as_such_and_not_in_a_cluster(tmp_path: Pa
         store = await open_store(tmp_path, RULES, SystemClock())
         assert isinstance(store, ShardedStore) and store.get(cell("b")) == b"1"
         await store.close()
-        with pytest.raises(Unavailable, match="3 shards"):
-            await open_store(tmp_path, RULES, SystemClock(), cast(Any, object()))
 
     with_stores(tmp_path, nothing)
     asyncio.run(again())

@@ -113,6 +113,9 @@ class Rows:
             found = [self.value(key) for key in keys]
         return found
 
+    def refresh(self) -> None:
+        """The next read sees all that is committed: every read by itself does."""
+
     def row(self, key: bytes) -> Row | None:
         found: list[Any] = self._row.execute(ROW, (key,)).fetchall()
         return as_row((key, *found[0])) if found else None

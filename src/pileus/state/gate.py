@@ -21,7 +21,9 @@ from pileus.state import entry as codec
 
 NEEDS = "needs"
 _WORD = b"\xa5needs"  # as msgpack has it
-GATED = frozenset({"txn.decide", "txn.finish", "txn.forget", "move.switch", "move.purge"})
+GATED = frozenset(
+    {"txn.decide", "txn.finish", "txn.forget", "move.switch", "move.open", "move.purge"}
+)
 Needs = dict[int, int]
 
 
@@ -63,6 +65,7 @@ class Gates:
         self.at: dict[int, int] = {}
         self._lock = threading.Lock()
         self._waiting: dict[int, Waiting] = {}
+        self._waived: dict[int, Needs] = {}
 
     def passed(self, shard: int, number: int) -> None:
         """Entry ``number`` of ``shard`` is committed here. On any thread."""
@@ -85,16 +88,24 @@ class Gates:
 
     def admits(self, shard: int, needs: Needs, wake: Callable[[], None] | None) -> bool:
         with self._lock:
-            if not self._missing(needs):
+            if not self._missing(needs) or self._waived.get(shard) == needs:
                 return True
             if wake is not None:
                 self._waiting[shard] = Waiting(needs, wake)
             return False
 
+    def waive(self, shard: int, needs: Needs) -> None:
+        """Let ``shard`` go on without ``needs``: no log has them any more."""
+        with self._lock:
+            self._waived[shard] = needs
+            waiting = self._waiting.pop(shard, None)
+        if waiting is not None:
+            waiting.wake()
+
     def waiting(self) -> dict[int, Needs]:
         """By shard that waits: what it waits for."""
         with self._lock:
-            return {s: self._missing(w.needs) for s, w in self._waiting.items()}
+            return {s: w.needs for s, w in self._waiting.items()}
 
     def of(self, shard: int) -> Gate:
         return Gate(self, shard)
@@ -107,7 +118,9 @@ class Gate:
         self._gates, self._shard = gates, shard
 
     def needs(self, entries: list[bytes]) -> Needs:
-        return needed(entries)
+        found = needed(entries)
+        found.pop(self._shard, None)  # its own come in order
+        return found
 
     def admits(self, needs: Needs, wake: Callable[[], None] | None) -> bool:
         return self._gates.admits(self._shard, needs, wake)

@@ -3,8 +3,8 @@
 Shard 0 plans (``tablets / moving / start``) and at last switches the map. In between: the target
 takes an empty range (*arriving*), the source notes what changes in its own (*leaving*: a dirty row
 for each key written), rows are copied in chunks, then what is dirty, then the source freezes, the
-rest is copied, the target serves. Each step is an entry and may be repeated; the rows say how far
-it is, so whoever finds a plan goes on with it (``moving.py``).
+rest is copied; the map switches, the target serves. Each step is an entry and may be repeated; the
+rows say how far it is, so whoever finds a plan goes on with it (``moving.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from pileus.errors import AwsError, Conflict
 from pileus.state import keys, owned, tablets
-from pileus.state.owned import ARRIVING, FROZEN, INFINITE, LEAVING, SERVING, Range
+from pileus.state.owned import ARRIVED, ARRIVING, FROZEN, INFINITE, LEAVING, SERVING, Range
 from pileus.state.sharding import ShardTx
 from pileus.state.tx import Reader, Tx
 
@@ -140,14 +140,23 @@ def take(tx: ShardTx, args: dict[str, Any]) -> list[Any]:
 
 
 def adopt(tx: ShardTx, args: dict[str, Any]) -> None:
-    """``{start, end, above}``: the range is whole; serve it, with versions greater than the
-    source's last, ``above``."""
+    """``{start, end, above, shut}``: the range is whole; its versions are to be greater than the
+    source's last, ``above``. It is served when it is opened (in older entries, without ``shut``, at
+    once)."""
     if tx.row(cursor_key(args["start"])) is None:
         return
-    owned.carve(tx, args["start"], args["end"], SERVING)
+    owned.carve(tx, args["start"], args["end"], ARRIVED if args.get("shut") else SERVING)
     tx.delete(cursor_key(args["start"]))
     owned.raise_base(tx, args["above"])
     owned.note_adopted(tx)
+
+
+def open_(tx: ShardTx, args: dict[str, Any]) -> None:
+    """``{start, end}``: the map leads here; serve it. So no entry of this log that touches the
+    range can reach a node before the map does (``gate.py``)."""
+    found = _mine(tx, args["start"])
+    if found is not None and found.state == ARRIVED:
+        owned.carve(tx, args["start"], args["end"], SERVING)
 
 
 # -- in the source ---------------------------------------------------------------------------
@@ -220,6 +229,7 @@ RULES: dict[str, Any] = {
     "move.arrive": arrive,
     "move.take": take,
     "move.adopt": adopt,
+    "move.open": open_,
     "move.leave": leave,
     "move.clean": clean,
     "move.freeze": freeze,

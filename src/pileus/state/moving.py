@@ -79,9 +79,10 @@ class Mover:
         # it will be.
         mapped = {0: await first.log.barrier()}
         if tablets.load(first.rows).locate(plan.start).shard == plan.source:
-            adopted = {target.number: await self._copy(plan, source, target, mapped)}
+            copied = await self._copy(plan, source, target, mapped)
             told = {"start": plan.start, "target": plan.target}
-            mapped = {0: (await first.place("move.switch", with_needs(told, adopted)))[1]}
+            mapped = {0: (await first.place("move.switch", with_needs(told, copied)))[1]}
+        await target.ask("move.open", with_needs(span, mapped))
         await source.ask("move.drop", span)
         await self._purge(source, span, mapped)
         await first.ask("move.moved", plan.start)
@@ -92,12 +93,13 @@ class Mover:
         while await shard.ask("move.purge", args) == CHUNK_ROWS:
             pass
 
-    async def _copy(self, plan: Plan, source: Shard, target: Shard, mapped: Needs) -> int:
-        """Until the target serves the whole range; answers by which entry of its log it does."""
+    async def _copy(self, plan: Plan, source: Shard, target: Shard, mapped: Needs) -> Needs:
+        """Until the target has the whole range. Answers which entry of its log says so, and the
+        source's last that may have written in it: others of that shard's rows fit to it."""
         span = {"start": plan.start, "end": plan.end}
         if target.rows.row(moves.cursor_key(plan.start)) is None:
             if self._adopted(plan, target):
-                return await target.log.barrier()
+                return {s.number: await s.log.barrier() for s in (source, target)}
             await self._purge(target, span, mapped)  # what an earlier stay may have left
         at = await target.ask("move.arrive", {**span, "source": plan.source})
         await source.ask("move.leave", {**span, "target": plan.target})
@@ -108,15 +110,16 @@ class Mover:
             count, at = await self._catch_up(plan, source, target, at)
             if count <= FEW:
                 break
-        above, count = await self._still(source, span), 1
+        (above, still), count = await self._still(source, span), 1
         while count:
             count, at = await self._catch_up(plan, source, target, at)
-        return (await target.place("move.adopt", {**span, "above": above}))[1]
+        told = {**span, "above": above, "shut": True}
+        return {source.number: still, target.number: (await target.place("move.adopt", told))[1]}
 
     def _adopted(self, plan: Plan, target: Shard) -> bool:
-        """Whether the target serves it already: the mover died before the map was switched."""
+        """Whether the target has all of it: the mover died before the map was switched."""
         found = owned.load(target.rows).find(plan.start)
-        return found is not None and found.state == owned.SERVING
+        return found is not None and found.state in (owned.ARRIVED, owned.SERVING)
 
     async def _chunk(
         self, plan: Plan, source: Shard, target: Shard, at: Place, top: bytes
@@ -161,13 +164,13 @@ class Mover:
         await source.ask("move.clean", [[m.key, m.version] for m in copied])
         return len(dirty), at
 
-    async def _still(self, source: Shard, span: dict[str, Any]) -> int:
+    async def _still(self, source: Shard, span: dict[str, Any]) -> tuple[int, int]:
         """Freeze the range, and wait until no transaction holds anything in it; answers the
-        source's last version."""
+        source's last version, and its last entry."""
         for _ in range(STILL_TRIES):
-            held, sequence = await source.ask("move.freeze", span)
+            (held, sequence), at = await source.place("move.freeze", span)
             if not held:
-                return int(sequence)
+                return int(sequence), at
             await self._clock.sleep(STILL_S)
             await self._crossing.sweep()
         raise Unavailable("a transaction holds rows of a tablet that is to move", "it goes on")

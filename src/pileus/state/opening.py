@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pileus.engine import Clock
-from pileus.errors import Unavailable
 from pileus.state import tablets
 from pileus.state.database import STATE_FILE, Rows, connect_reader
+from pileus.state.following import Outgrown
 from pileus.state.rebuild import Clustered
 from pileus.state.rules import Rule
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from pileus.state.versions import RuleBook
+
+log = logging.getLogger("pileus.state.opening")
 
 
 def shards_of(home: Path) -> int:
@@ -38,16 +41,18 @@ async def open_store(
     shards: int = 1,
     **more: Any,
 ) -> Store:
-    """The writer's store. A home once opened with several shards has them for good; ``more``: what
-    ``ShardedStore`` takes."""
-    count = max(shards, shards_of(home))
-    if count == 1:
-        return await Store.open(home, rules, clock, cluster)
-    if cluster is not None:
-        raise Unavailable(
-            f"{home} has {count} shards, a cluster's log knows one", "start it as one machine"
-        )
-    return await ShardedStore.open(home, rules, clock, book=rules, count=count, **more)
+    """The writer's store. A home once opened with several shards has them for good, and a node
+    those of its cluster; ``more``: what ``ShardedStore`` takes."""
+    while True:
+        known = shards_of(home)
+        count = max(shards, known)
+        try:
+            if count == 1:
+                return await Store.open(home, rules, clock, cluster)
+            told = {"book": rules, "count": count, "known": known}
+            return await ShardedStore.open(home, rules, clock, cluster, **told, **more)
+        except Outgrown as error:
+            log.info("%s: opening them", error)
 
 
 async def connect_store(

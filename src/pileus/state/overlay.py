@@ -23,6 +23,8 @@ class Overlay:
         self._generation = generation
         self._seen = -1
         self._rows: dict[bytes, Row | None] = {}
+        self._deciding: dict[int, set[int]] = {}
+        self._undecided: dict[bytes, tuple[int, list[bytes]]] = {}  # home, and what it writes
 
     @property
     def seen(self) -> int:
@@ -36,12 +38,32 @@ class Overlay:
             self._seen = now
         return self._rows
 
+    def deciding(self, shard: int) -> set[int]:
+        """The shards that decide what is held in this one, and have not as far as is known here."""
+        self.rows()
+        return self._deciding.get(shard, set())
+
     def moved(self) -> bool:
         """Whether it may be another by now than ``rows`` gave."""
         return self._generation() != self._seen
 
+    def doubted(self, touches: Callable[[bytes], bool]) -> bool:
+        """Whether a transaction that ``rows`` took for undecided, and that writes a key which
+        ``touches`` says was read, is decided by now. A decision is seen in its home's rows a moment
+        before the generation tells of it: who read there after it, and here before, has seen half.
+        Then ``rows`` looks again. To be asked when all is read."""
+        for txn, (home, written) in self._undecided.items():
+            if any(map(touches, written)):
+                rows = self._shards[home].rows
+                rows.refresh()
+                if rows.value(decided_key(txn)) is not None:
+                    self._seen = -1
+                    return True
+        return False
+
     def _load(self) -> dict[bytes, Row | None]:
         found: dict[bytes, Row | None] = {}
+        self._deciding, self._undecided = {}, {}
         for shard in self._shards:
             for row in shard.rows.range(HELD, keys.after_prefix(HELD), HELD_MAX):
                 held = decode_held(row.value)
@@ -51,4 +73,8 @@ class Overlay:
                 if self._shards[held.home].rows.value(decided_key(txn)) is not None:
                     for key, value in held.writes:
                         found[key] = None if value is None else Row(key, value, row.version)
+                else:
+                    self._deciding.setdefault(shard.number, set()).add(held.home)
+                    written = self._undecided.setdefault(txn, (held.home, []))[1]
+                    written += [key for key, _ in held.writes]
         return found

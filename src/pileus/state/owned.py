@@ -1,4 +1,5 @@
-"""What one of several shards owns: ranges of keys, each arriving, serving, leaving or frozen.
+"""What one of several shards owns: ranges of keys, each arriving, arrived (whole, and not yet on
+the map), serving, leaving or frozen.
 
 Rows of the shard itself say so (``tablets / own / start`` → ``[end, state, peer]``), so ``apply``
 refuses what is not its own by its own log alone. A shard that is the only one has no such rows and
@@ -20,8 +21,8 @@ import msgspec
 from pileus.state import keys
 from pileus.state.tx import Reader, Tx
 
-ARRIVING, SERVING, LEAVING, FROZEN = range(4)
-STATES = ("arriving", "serving", "leaving", "frozen")
+ARRIVING, SERVING, LEAVING, FROZEN, ARRIVED = range(5)
+STATES = ("arriving", "serving", "leaving", "frozen", "arrived")
 LOCAL = (b"tablets\x00", b"txn\x00", b"marks\x00", b"moves\x00")  # rows every shard has of its own
 BESIDE = b"blobrefs\x00"  # which blobs are named: beside the row that names them
 UNPLACED = (*LOCAL, BESIDE)

@@ -7,113 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from pileus.engine import Clock
-from pileus.engine.embedded.front import FrontLog
-from pileus.engine.embedded.log import EmbeddedLog
-from pileus.engine.embedded.writer import WriterDoor
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import entry as codec
-from pileus.state import moves, owned, sharing, tablets, versions
-from pileus.state.crossing import LOCK_S, Crossing, Ended
-from pileus.state.database import STATE_FILE, connect_reader
+from pileus.state import moves, owned
+from pileus.state.crossing import Crossing, Ended
 from pileus.state.draft import Draft
 from pileus.state.footprint import Footprint, Recorder, Trial, shard_of
 from pileus.state.moving import Mover
-from pileus.state.replica import SqliteReplica
 from pileus.state.rules import STATE_RULES, Rule
-from pileus.state.shard import Shard, home_of
+from pileus.state.shard import Shard
+from pileus.state.sharded_opening import ShardedOpening
 from pileus.state.sharded_reader import ShardedReader
-from pileus.state.sharing import Layout, Placing
-from pileus.state.store import ATTEMPTS_MAX, Store, plain
-from pileus.state.turn import TurnRows
+from pileus.state.store import ATTEMPTS_MAX, plain
 from pileus.state.tx import Row
-from pileus.state.versions import RuleBook
 
+log = logging.getLogger("pileus.state.sharded")
 T = TypeVar("T")
 MOVE_S = 1.0
-NO_WISHES = Placing()
-NO_RULES = RuleBook({})
 
 
-class ShardedStore(Store):
-    """``layout``: where a new map's tablets begin and in which shard each lies, if not as
-    ``placing`` says."""
+class ShardedStore(ShardedOpening):
+    """See ``Store``."""
 
-    def __init__(
-        self,
-        home: Path,
-        clock: Clock,
-        book: Mapping[str, Rule] | RuleBook = NO_RULES,
-        count: int = 0,
-        layout: Layout | None = None,
-        lock_s: float = LOCK_S,
-        placing: Placing = NO_WISHES,
-    ) -> None:
-        super().__init__(home, clock)
-        self.placing = placing
-        self._count, self._layout, self._lock_s = count, layout, lock_s
-        self._book = book if isinstance(book, RuleBook) else RuleBook(book)
-        self._quiet: set[int] = set()
-        self._doors: list[WriterDoor] = []
+    def __init__(self, home: Path, clock: Clock, *more: Any, **named: Any) -> None:
+        super().__init__(home, clock, *more, **named)
         self._under_way: set[asyncio.Future[Any]] = set()
         self._rules_now: dict[str, Rule] = {}
         self._rules_version = -1
-
-    # -- beginning and end -------------------------------------------------------------------
-
-    async def _serve(self) -> None:
-        """The writer: bring up the other shards before anybody is served."""
-        first = self._first_shard(self.replica)
-        first.replica.wal.quiet = lambda wanted: self._ask_quiet(0, wanted)  # type: ignore[union-attr]
-        self._share([first])
-        known = tablets.shards(self._reader)
-        if self._count > known:
-            wished = self._layout or self.placing.first(self._reader, self._count)
-            args = {"shards": self._count, "tablets": [list(t) for t in wished]}
-            told = await first.submit("tablet.layout", args, epoch=self.tablets.epoch)
-            codec.open_verdict(told)
-        for number in range(1, tablets.shards(self._reader)):
-            self.shards.append(await self._open_shard(number))
-            await self._found(self.shards[-1])
-        for shard in self.shards[1:]:
-            assert not isinstance(shard.log, FrontLog)
-            path = self.home / "run" / f"writer-{shard.number}.sock"
-            self._doors.append(WriterDoor(path, shard.log, self._watches))
-            await self._doors[-1].open()
-        if len(self.shards) > 1:
-            await sharing.share(self.shards, self._all, self.crossing, self.placing.shared)
-        await super()._serve()
-
-    async def _open_shard(self, number: int) -> Shard:
-        home = home_of(self.home, number)
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        replica = SqliteReplica(home / STATE_FILE, self._book)
-        replica.wal.quiet = lambda wanted: self._ask_quiet(number, wanted)
-        log = EmbeddedLog(self._committed)
-        await log.start(replica)
-        return self._shard(number, log, replica)
-
-    def _shard(self, number: int, log: Any, replica: SqliteReplica | None = None) -> Shard:
-        home = home_of(self.home, number)
-        connection = connect_reader(home / STATE_FILE)
-        rows = TurnRows(connection, self._generations, asyncio.get_running_loop())
-        shard = Shard(number, home, log, rows, self._clock, replica, self._tablets_now)
-        shard.close_rows = connection.close
-        return shard
-
-    async def _found(self, shard: Shard) -> None:
-        """Tell a shard which it is and what is its own; put this release's rules in force."""
-        if versions.in_force(shard.rows) < self._book.version:
-            await versions.settle_shard(shard, self._book)  # the first entry: none is older
-        if owned.number(shard.rows) is None:
-            mine = [[t.start, t.end] for t in self.tablets.tablets if t.shard == shard.number]
-            await shard.ask("shard.found", {"shard": shard.number, "ranges": mine})
 
     def _share(self, shards: list[Shard]) -> None:
         self.shards = shards
@@ -127,36 +55,6 @@ class ShardedStore(Store):
         self._formers_seen = -1
         self._first_key: dict[str, Any] = {}  # by rule; None: it is not to be guessed
         self._plans: tuple[list[moves.Plan], float] = [], 0.0  # under way, since when seen
-
-    def _ask_quiet(self, number: int, wanted: bool) -> None:
-        """Any shard's write-ahead log may want readers to keep quiet."""
-        (self._quiet.add if wanted else self._quiet.discard)(number)
-        self._generations.keep_quiet(bool(self._quiet))
-
-    @classmethod
-    async def connect(
-        cls, home: Path, clock: Clock, *, node: str = "", **more: Any
-    ) -> ShardedStore:
-        """The writer has all shards up before it is reached."""
-        store = await super().connect(home, clock, node=node, **more)
-        assert isinstance(store, ShardedStore)
-        store._share(store.shards)
-        for number in range(1, tablets.shards(store._reader)):
-            path = home / "run" / f"writer-{number}.sock"
-            front = FrontLog(path, store._watches, clustered=bool(node))
-            await front.start()
-            store.shards.append(store._shard(number, front))
-        return store
-
-    async def close(self) -> None:
-        for door in self._doors:
-            await door.close()
-        for shard in self.shards[1:]:
-            cast(TurnRows, shard.rows).let_go()
-            await shard.log.stop()
-            cast(TurnRows, shard.rows).let_go()
-            shard.close_rows()
-        await super().close()
 
     # -- reads -------------------------------------------------------------------------------
 

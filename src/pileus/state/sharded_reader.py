@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pileus.engine.embedded.generations import Generations
 from pileus.errors import Unavailable
-from pileus.state import owned
+from pileus.state import keys, owned
 from pileus.state.footprint import Recorder, Segment, shard_of
 from pileus.state.overlay import Overlay
 from pileus.state.shard import Shard
@@ -56,7 +56,7 @@ class ShardedReader:
         while True:
             over = self._overlay.rows()
             found = over[key] if key in over else self.committed(key)
-            if not self._overlay.moved():
+            if not self._overlay.moved() and not self._overlay.doubted(key.__eq__):
                 return found
 
     def value(self, key: bytes) -> bytes | None:
@@ -70,7 +70,7 @@ class ShardedReader:
                 found = self._shards[shard_of(where, key)].rows.value(key)
                 if self._where() is not where:
                     continue
-            if not self._overlay.moved():
+            if not self._overlay.moved() and not self._overlay.doubted(key.__eq__):
                 return found
 
     def values(self, keys: Iterable[bytes]) -> list[bytes | None]:
@@ -78,7 +78,8 @@ class ShardedReader:
         for _ in range(MOMENTS_MAX):
             before = self.moment()
             found = [self.value(key) for key in wanted]
-            if self.moment() == before:
+            doubted = self._overlay.doubted(wanted.__contains__)
+            if self.moment() == before and not doubted:
                 return found
         raise Unavailable("these rows change all the time", "try again")
 
@@ -120,7 +121,7 @@ class ShardedReader:
             over = self._overlay.rows()
             mine = {k: row for k, row in over.items() if start <= k < end} if over else {}
             parts = self.segments(start, end, limit + len(mine), reverse)
-            if self._overlay.moved():
+            if self._overlay.moved() or self._overlay.doubted(lambda k: start <= k < end):
                 continue
             rows = [row for part in parts for row in part.rows if row.key not in mine]
             if mine:
@@ -136,11 +137,27 @@ class ShardedReader:
     def contents(self, start: bytes, end: bytes, limit: int, reverse: bool) -> list[bytes]:
         return [r.value for r in self.range(start, end, limit, reverse)]
 
+    def shards_of(self, spans: Sequence[tuple[bytes, bytes]]) -> set[int]:
+        """The shards that keys of start <= key < end lie in, for each of ``spans``."""
+        where, beside = self._where(), owned.BESIDE
+        if any(start < keys.after_prefix(beside) and beside < end for start, end in spans):
+            return set(range(len(self._shards)))
+        return {t.shard for start, end in spans for t in where.within(start, end)}
+
+    def deciding(self, shards: Iterable[int]) -> set[int]:
+        """The shards that decide what is held in ``shards`` and is not decided as far as is known
+        here."""
+        found: set[int] = set()
+        return found.union(*(self._overlay.deciding(shard) for shard in shards))
+
     def moment(self) -> tuple[int, int]:
         """What stays the same while nothing is committed in any shard."""
         return self._commits(), self._txn_now()
 
     def unsettled(self, seen: Recorder) -> bool:
         """Whether a committed transaction has yet to write what was read."""
-        over = self._overlay.rows()
-        return any(k in seen.reads or any(r[0] <= k < r[1] for r in seen.ranges) for k in over)
+
+        def read(key: bytes) -> bool:
+            return key in seen.reads or any(r[0] <= key < r[1] for r in seen.ranges)
+
+        return any(map(read, self._overlay.rows())) or self._overlay.doubted(read)

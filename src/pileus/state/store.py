@@ -9,7 +9,6 @@ the same file.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import signal
@@ -17,13 +16,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import apsw
 import msgspec
 import orjson
 
-from pileus.engine import Behind, Clock, LostEnd, Outcome, WriterLog
+from pileus.engine import Clock, LostEnd, Outcome, WriterLog
 from pileus.engine.barriers import SharedBarrier
-from pileus.engine.cluster.log_messages import DamagedMessage
 from pileus.engine.embedded.front import FrontLog
 from pileus.engine.embedded.generations import Generations, slot
 from pileus.engine.embedded.log import EmbeddedLog
@@ -35,7 +32,8 @@ from pileus.state import entry as codec
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
 from pileus.state.entry import Corrupt
-from pileus.state.rebuild import Clustered, rebuild, wish, wished
+from pileus.state.following import MENDED_BY_COPY, Follower, Outgrown
+from pileus.state.rebuild import Clustered, wish, wished
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard, home_of
@@ -45,7 +43,6 @@ from pileus.state.versions import RuleBook
 
 log = logging.getLogger("pileus.state.store")
 T = TypeVar("T")
-MENDED_BY_COPY = (Behind, Corrupt, DamagedMessage, apsw.CorruptError, apsw.NotADBError)
 ATTEMPTS_FREE = 3
 ATTEMPTS_MAX = 100
 
@@ -90,7 +87,8 @@ class Store:
         **more: Any,
     ) -> Store:
         """The writer's store: owns the log and the state file, serves the node's other processes.
-        On a node of a cluster it catches up first, from another node's state if it must."""
+        On a node of a cluster it catches up first, from another node's state if it must;
+        ``Outgrown`` where there are more shards than it opens."""
         store = cls(home, clock, **more)
         store._loop = asyncio.get_running_loop()
         if cluster is None:
@@ -99,7 +97,11 @@ class Store:
             await store.log.start(store.replica)  # type: ignore[call-arg]
         else:
             store.node = cluster.node
-            await store._open_replica(rules, cluster)
+            try:
+                await store._open_replica(rules, cluster)
+            except Outgrown:
+                store._generations.close()
+                raise
         store._read_from(home / STATE_FILE)
         if cluster is None or not store.tablets.rules:
             await versions.settle(store, store.replica.book)
@@ -125,44 +127,17 @@ class Store:
         self.log = log
 
     async def _open_replica(self, rules: Mapping[str, Rule] | RuleBook, cluster: Clustered) -> None:
-        """Open the state and its log; begin from another node's state where this one's is of no
-        use any more, as often as the log leaves the copy behind."""
-        at_least = 0
-        degraded.tell(self.home, "")
-        if wished(self.home):
-            await rebuild(self.home, 0, cluster.fetch, at_least)
-        while True:
-            # Synced on most nodes' disks already; what this one loses, the log gives again.
-            self.replica = self._replica(rules)
-            log = cluster.make_log(0, self._committed, self._failed)
-            log.stands = functools.partial(degraded.tell, self.home)
-            self._writing(log)
-            try:
-                await log.start(self.replica)
-            except Behind:
-                at_least = max(at_least, self.replica.applied) + 1
-                self.replica.close()
-                await rebuild(self.home, 0, cluster.fetch, at_least)
-                continue
-            except BaseException as e:
-                self.replica.close()
-                if isinstance(e, MENDED_BY_COPY):
-                    wish(self.home, str(e))
-                raise
-            self.strong = SharedBarrier(log.barrier).wait
-            return
+        """Open the state and its log, on a node of a cluster."""
+        book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
+        follower = Follower(self.home, cluster, book, self._committed, self._failed)
+        self.replica, log = await follower.follow(0)
+        self._writing(log)
+        self.strong = SharedBarrier(log.barrier).wait
 
     @property
     def degraded(self) -> str:
         """Why this node can only read what it has, possibly old ("": it can do everything)."""
         return degraded.told(self.home) if self.node else ""
-
-    def _replica(self, rules: Mapping[str, Rule] | RuleBook) -> SqliteReplica:
-        try:
-            return SqliteReplica(self.home / STATE_FILE, rules, synchronous="NORMAL")
-        except MENDED_BY_COPY as e:
-            wish(self.home, str(e))
-            raise
 
     def distrust(self, why: str, shard: int = 0) -> None:
         """Nodes that agree contradict this one's rows of a shard: it begins anew from another's
@@ -191,19 +166,24 @@ class Store:
         if node:
             store.node = node
             store.strong = front.barrier
-            store._guard(front)
+            store._guard(front, home)
         store._read_from(home / STATE_FILE)
         store.shards = [store._first_shard(None)]
         return store
 
-    def _guard(self, front: FrontLog) -> None:
-        """End this process (it is started again) when the state it reads is no longer its
-        node's: another file, or one that must not be used."""
-        file = self.home / STATE_FILE
+    def _guard(self, front: FrontLog, home: Path) -> None:
+        """End this process (it is started again) when the state it reads in a shard's home is no
+        longer its node's: another file, one that must not be used, or one of more shards."""
+        file = home / STATE_FILE
         opened = file.stat().st_ino
 
         def look() -> None:
-            if wished(self.home) or not file.exists() or file.stat().st_ino != opened:
+            if (
+                wished(home)
+                or not file.exists()
+                or file.stat().st_ino != opened
+                or tablets.shards(self._reader) != len(self.shards)
+            ):
                 log.error("the state of this node is replaced: this process starts again")
                 os.kill(os.getpid(), signal.SIGTERM)
 

@@ -95,6 +95,9 @@ class TurnRows(Rows):
         self._ends = False
         self.let_go()
 
+    def refresh(self) -> None:
+        self.let_go()
+
     def let_go(self) -> None:
         """End the transaction, if there is one."""
         if self._held != NOTHING:
