@@ -4,6 +4,7 @@ Clock."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from pileus.errors import Unavailable
@@ -32,6 +33,10 @@ class Outcome(NamedTuple):
 
     sequence: int
     verdict: bytes
+
+
+# The same in one step, from a tuple of the two.
+as_outcome: Callable[[tuple[int, bytes]], Outcome] = partial(tuple.__new__, Outcome)
 
 
 class LogEntry(NamedTuple):

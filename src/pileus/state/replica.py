@@ -10,8 +10,9 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import msgspec
@@ -25,7 +26,7 @@ from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
 from pileus.state.rules import STATE_RULES, Rule
 from pileus.state.sharding import ShardTx
-from pileus.state.tx import Row, Tx, as_row
+from pileus.state.tx import PlainTx, Row, Tx, as_row
 from pileus.state.upsert import upsert
 from pileus.state.versions import RuleBook
 from pileus.state.wal import WriteAhead
@@ -37,6 +38,7 @@ HELD_BYTES_MAX = 2047  # hashlib keeps the interpreter for fewer
 RECENT_MAX = 1024
 RECENT_BYTES_MAX = 16 * 1024
 JOURNAL = "INSERT INTO log(first, last, log_ms, chain, results, entries) VALUES(?,?,?,?,?,?)"
+VALUE_OF = itemgetter(Row._fields.index("value"))
 OPERATING = (apsw.Error, OSError, MemoryError, Unavailable, Corrupt)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -212,17 +214,20 @@ class SqliteReplica:
         self, sequence: int, data: bytes, results: list[tuple[bytes, bytes, int, int]]
     ) -> bytes:
         e = codec.unpack(data)
-        if e.now_ms > self._log_ms:
-            self._log_ms = e.now_ms
+        _, epoch, rule, now_ms, request_id, args = e
+        if now_ms > self._log_ms:
+            self._log_ms = now_ms
         self._duplicates.forget(sequence, self._log_ms)
-        key = b""
-        if e.request_id:
-            asked = e.rule if e.rule != spanning.DECIDE else e.args["rule"]
-            key = request_key(e.request_id, asked)
+        key, verdict = b"", None
+        if request_id:
+            key = request_key(request_id, rule if rule != spanning.DECIDE else args["rule"])
+            verdict = self._duplicates.get(key)
         writes: dict[bytes, bytes | None] = {}
-        verdict = self._duplicates.get(key) if key else None
         if verdict is None:
-            tx = self._tx(sequence, e)
+            if self.sharding is None and epoch >= self._map.epoch:
+                tx: Tx = PlainTx(self, sequence, now_ms, request_id)
+            else:
+                tx = self._checked_tx(sequence, e)
             verdict = self._decide(tx, e)
             if verdict[1] == codec.OK:
                 writes = tx.writes
@@ -241,18 +246,18 @@ class SqliteReplica:
             self.marks.note(sequence, self._chain)
         return verdict
 
-    def _tx(self, sequence: int, e: codec.Entry) -> Tx:
+    def _checked_tx(self, sequence: int, e: codec.Entry) -> Tx:
         if self.sharding is not None:
             return ShardTx(self, sequence, e.now_ms, e.request_id, self.sharding)
-        if e.epoch >= self._map.epoch:
-            return Tx(self, sequence, e.now_ms, e.request_id)
         return tablets.CheckedTx(self, sequence, e.now_ms, e.request_id, self._map, e.epoch)
 
     def _decide(self, tx: Tx, e: codec.Entry) -> bytes:
         try:
-            if e.rules != self._plain_version:
+            version, _, rule, _, _, args = e
+            if version != self._plain_version:
                 self._check_version(tx.sequence, e)
-            return codec.ok(self._rules[e.rule](tx, e.args))
+            result = self._rules[rule](tx, args)
+            return codec.OK_NONE if result is None else codec.ok(result)
         except AwsError as refusal:
             return codec.refused(refusal)
         except Conflict as clash:
@@ -275,6 +280,7 @@ class SqliteReplica:
         """Answers whether the map of tablets is among them."""
         pending, recent = self._pending, self._recent
         remap = False
+        of_the_map = tablets.PREFIX
         for k, v in writes.items():
             pending[k] = row = None if v is None else as_row((k, v, sequence))
             if k in recent:  # read lately: likely read again; a group that fails clears them all
@@ -282,7 +288,8 @@ class SqliteReplica:
                     recent[k] = row
                 else:
                     del recent[k]
-            remap = remap or k.startswith(tablets.PREFIX)
+            if k.startswith(of_the_map):
+                remap = True
         return remap
 
     def _hold_shared(self, tx: Tx, verdict: bytes) -> bytes:
@@ -307,17 +314,14 @@ class SqliteReplica:
         pending = self._pending
         if not pending:
             return
-        puts, gone = [], []
-        for k in sorted(pending):
-            row = pending[k]
-            self.touched.add(k[: k.index(b"\x00")])
-            if row is None:
-                gone.append((k,))
-            else:
-                puts.append(row)
-                self.written_bytes += len(row.value)
+        order = sorted(pending)
+        self.touched |= {k.partition(b"\x00")[0] for k in order}
+        rows = list(map(pending.__getitem__, order))
+        puts = cast(list[Row], list(filter(None, rows)) if None in rows else rows)
+        self.written_bytes += sum(map(len, map(VALUE_OF, puts)))
         upsert(self._cursor, puts)
-        if gone:
+        if len(puts) < len(rows):
+            gone = [(k,) for k in order if pending[k] is None]
             self._cursor.executemany("DELETE FROM rows WHERE k = ?", gone)
         pending.clear()
 

@@ -305,26 +305,34 @@ class Store:
         """``submit`` without a coroutine: ``done(result, error)`` is called on the loop. Raises
         what is wrong with the entry itself."""
 
-        def reply(outcome: Outcome | Exception) -> None:
-            if not isinstance(outcome, Outcome):
-                done(None, outcome)
-            elif outcome.verdict == codec.OK_NONE:
-                done(None, None)
-            else:
-                try:
-                    result = codec.open_verdict(outcome.verdict)
-                except codec.StaleEpoch:
-                    self.submit_soon(rule, args, request_id, done)
-                except Exception as error:
-                    done(None, error)
-                else:
-                    done(result, None)
-
         entry = self._pack(rule, args, request_id)
+        reply = functools.partial(self._answered, rule, args, request_id, done)
         self.log.append_many(((entry, reply),))
 
+    def _answered(
+        self,
+        rule: str,
+        args: Any,
+        request_id: bytes,
+        done: Callable[[Any, Exception | None], None],
+        outcome: Outcome | Exception,
+    ) -> None:
+        if not isinstance(outcome, Outcome):
+            done(None, outcome)
+        elif outcome.verdict == codec.OK_NONE:
+            done(None, None)
+        else:
+            try:
+                result = codec.open_verdict(outcome.verdict)
+            except codec.StaleEpoch:
+                self.submit_soon(rule, args, request_id, done)
+            except Exception as error:
+                done(None, error)
+            else:
+                done(result, None)
+
     def _pack(self, rule: str, args: Any, request_id: bytes) -> bytes:
-        now = self.tablets
+        now = self._map if self._tablets_now() == self._map_generation else self.tablets
         version = now.rules or codec.RULES_VERSION
         return codec.pack(now.epoch, rule, self._clock.now_ms(), request_id, args, version)
 

@@ -110,6 +110,16 @@ def change_prefix(topic: str) -> bytes:
     return keys.partition_prefix(*changes_of(topic))
 
 
+class PlainTx(Tx):
+    """The same where nothing has to be looked at before a read: the commonest, in fewer steps."""
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self.writes:
+            return self.writes[key]
+        row = self._reader.row(key)
+        return None if row is None else row.value
+
+
 def change_key(topic: str, sequence: int, index: int = 0) -> bytes:
     """Change records of a topic sort by (sequence, index)."""
     place = sequence.to_bytes(8, "big") + index.to_bytes(4, "big")

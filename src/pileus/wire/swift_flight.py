@@ -20,13 +20,15 @@ class SwiftFlight(Inbound):
     """The current request of ``connection``; called with the rule's result, or its error.
     ``data``: the bytes it came in."""
 
-    __slots__ = ("_begun_ns", "_connection", "_data", "_form", "_swifts")
+    # As of any request that came whole; fields of its own only where they come to differ.
+    stream = refusal = None
+    keep_alive = True
+    http10 = wants_continue = False
 
     def __init__(
         self, swifts: Swifts, connection: Connection, data: bytes, begun_ns: int, form: Form
     ) -> None:
-        self.request = self.stream = self.refusal = None
-        self.keep_alive, self.http10, self.wants_continue = True, False, False
+        self.request = None
         self._swifts, self._connection, self._data = swifts, connection, data
         self._begun_ns, self._form = begun_ns, form
 
@@ -39,9 +41,12 @@ class SwiftFlight(Inbound):
             self._settle(error)
             return
         raw = form.text % (next(self._swifts.calls), server.date, FILLED)
-        server.requests += 1
-        server.count(form.swift.meter, 200, len(raw), self._begun_ns)
-        server.outbox.put(transport, raw)
+        tally, outbox = form.tally, server.outbox
+        if not tally.begun:
+            outbox.count(tally)
+        tally.begun.append(self._begun_ns)
+        tally.bytes += len(raw)
+        outbox.put(transport, raw)
         c._current = None
         c._begin_mark = c._read_mark = server.now
         if c._queue or c._reader.receiving is not None or c._pipeline_held:

@@ -60,9 +60,13 @@ class Peer(asyncio.Protocol):
 
     def send(self, kind: int, row: Any) -> None:
         """Send with everything else of this turn of the loop, in one write."""
+        rows = self._output.get(kind)
+        if rows is not None:
+            rows.append(row)
+            return
         if not self._output:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._output.setdefault(kind, []).append(row)
+        self._output[kind] = [row]
 
     def _flush(self) -> None:
         output, self._output = self._output, {}

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pileus.engine import Outcome
+from pileus.engine import Outcome, as_outcome
 from pileus.engine.barriers import SharedBarrier
 from pileus.engine.embedded.frames import (
     BARRIERS,
@@ -92,21 +92,24 @@ class FrontLog:
         """Send entries; each ``reply`` is called on the loop with its outcome or error."""
         if self._stopped:
             raise Unavailable("the log is closed", "the process is stopping")
+        peer, pending = self._peer, self._pending
         for entry, reply in items:
-            number = self._awaiting(reply)
-            self._send(number, ENTRIES, (number, entry))
+            self._number = number = self._number + 1
+            pending[number] = reply
+            if peer is not None:
+                peer.send(ENTRIES, (number, entry))
+            else:
+                self._hold(number, ENTRIES, (number, entry))
 
     def _awaiting(self, reply: Reply) -> int:
         self._number = number = self._number + 1
         self._pending[number] = reply
         return number
 
-    def _send(self, number: int, kind: int, row: Any) -> None:
-        if self._peer is not None:
-            self._peer.send(kind, row)
-        else:
-            self._held[number] = kind, row
-            self._loop.call_later(HOLD_S_MAX, self._give_up, number)
+    def _hold(self, number: int, kind: int, row: Any) -> None:
+        """Keep for the next writer."""
+        self._held[number] = kind, row
+        self._loop.call_later(HOLD_S_MAX, self._give_up, number)
 
     def watch(self, slot: int, seen: int) -> None:
         """Ask the writer to wake this process when the counter moves on from ``seen``."""
@@ -125,7 +128,10 @@ class FrontLog:
             raise Unavailable("the log is closed", "the process is stopping")
         future: asyncio.Future[Outcome] = self._loop.create_future()
         number = self._awaiting(settling(future))
-        self._send(number, BARRIERS, number)
+        if self._peer is not None:
+            self._peer.send(BARRIERS, number)
+        else:
+            self._hold(number, BARRIERS, number)
         return (await future).sequence
 
     async def stop(self) -> None:
@@ -142,10 +148,12 @@ class FrontLog:
                 self._armed.pop(slot, None)
             self._watches.wake(rows)
             return
-        for number, *rest in rows:
-            reply = self._pending.pop(number, None)
+        take = self._pending.pop
+        for number, first, second in rows:
+            reply = take(number, None)
             if reply is not None:
-                reply(Outcome(*rest) if kind == OUTCOMES else Unavailable(*rest))
+                told = (first, second)
+                reply(as_outcome(told) if kind == OUTCOMES else Unavailable(*told))
 
     def lost(self) -> None:
         self._peer = None

@@ -11,12 +11,14 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any
 
 import apsw
 
-from pileus.engine import LogEntry, Outcome, Replica
+from pileus.engine import LogEntry, Outcome, Replica, as_outcome
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.log")
@@ -24,6 +26,7 @@ GROUP_ENTRIES_MAX = 512
 GROUP_BYTES_MAX = 16 * 1024 * 1024
 Reply = Callable[[Outcome | Exception], None]
 Waiting = tuple[bytes, Reply]
+ENTRY_OF = itemgetter(0)
 
 
 def unavailable(error: BaseException) -> Unavailable:
@@ -62,7 +65,6 @@ class EmbeddedLog:
         self._committed = committed
         self._waiting: list[Waiting] = []
         self._tasks: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
-        self._lock = threading.Lock()
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._awake = False
         self._sick = False
@@ -87,10 +89,9 @@ class EmbeddedLog:
         """Queue entries; each ``reply`` is called on the loop with its outcome or error."""
         if self._stopped:
             raise Unavailable("the log is closed", "the process is stopping")
-        with self._lock:
-            self._waiting.extend(items)
-            wake, self._awake = not self._awake, True
-        if wake:
+        self._waiting += items
+        if not self._awake:
+            self._awake = True
             # The rest of this turn of the loop joins the group.
             self._loop.call_soon(self._wake.put, True)
 
@@ -102,10 +103,9 @@ class EmbeddedLog:
     def run(self, task: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run ``task`` on the writer thread between two groups."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        with self._lock:
-            self._tasks.append((task, future))
-            wake, self._awake = not self._awake, True
-        if wake:
+        self._tasks.append((task, future))
+        if not self._awake:
+            self._awake = True
             self._wake.put(True)
         return future
 
@@ -143,13 +143,16 @@ class EmbeddedLog:
         going = True
         while going:
             going = self._wake.get()
-            while True:
-                with self._lock:
-                    batch = self._take()
-                    tasks, self._tasks = self._tasks, []
-                    if not batch and not tasks:
-                        self._awake = False
-                        break
+            # No lock: who adds something looks at ``_awake`` afterwards, here it is put out before
+            # the lists are looked at for the last time. At worst it is woken once for nothing.
+            self._awake = True
+            while self._awake:
+                batch = self._take()
+                tasks = self._tasks[:]
+                del self._tasks[: len(tasks)]
+                if not batch and not tasks:
+                    self._awake = False
+                    self._awake = bool(self._waiting or self._tasks)
                 for task, future in tasks:
                     self._run_task(task, future)
                 if batch:
@@ -158,14 +161,15 @@ class EmbeddedLog:
 
     def _take(self) -> list[Waiting]:
         """The next group: bounded in entries and bytes, so that its callers wait a bounded time."""
-        size = count = 0
-        for entry, _ in self._waiting[:GROUP_ENTRIES_MAX]:
-            count += 1
-            size += len(entry)
-            if size > GROUP_BYTES_MAX:
-                break
-        batch = self._waiting[:count]
-        del self._waiting[:count]
+        batch = self._waiting[:GROUP_ENTRIES_MAX]
+        if sum(map(len, map(ENTRY_OF, batch))) > GROUP_BYTES_MAX:
+            size = 0
+            for number, (entry, _) in enumerate(batch, 1):
+                size += len(entry)
+                if size > GROUP_BYTES_MAX:
+                    del batch[number:]
+                    break
+        del self._waiting[: len(batch)]
         return batch
 
     def _commit(self, batch: list[Waiting]) -> list[Outcome] | Exception:
@@ -176,7 +180,7 @@ class EmbeddedLog:
                 self._sick = False
             replica.tidy()
             first, begun = replica.applied + 1, time.perf_counter()
-            verdicts = replica.apply_group(first, [entry for entry, _ in batch])
+            verdicts = replica.apply_group(first, list(map(ENTRY_OF, batch)))
             self._committed(replica)
             self.busy_s += time.perf_counter() - begun
             self.groups += 1
@@ -190,7 +194,7 @@ class EmbeddedLog:
             self._sick = True
             self.failures += 1
             return e
-        return [Outcome(first + i, verdict) for i, verdict in enumerate(verdicts)]
+        return list(map(as_outcome, zip(count(first), verdicts)))
 
     def _run_task(self, task: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         try:

@@ -96,7 +96,7 @@ class _FrontPeer(Peer):
 
     def _reply(self, number: int, outcome: Outcome | Exception) -> None:
         if isinstance(outcome, Outcome):
-            self.send(OUTCOMES, (number, outcome.sequence, outcome.verdict))
+            self.send(OUTCOMES, (number, *outcome))
         else:
             failure = unavailable(outcome)
             self.send(FAILURES, (number, str(failure), failure.hint))

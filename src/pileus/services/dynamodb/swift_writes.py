@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
 from pileus.errors import AwsError
 from pileus.services.call import Done
@@ -50,7 +51,10 @@ def put(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Made |
         if found is None or now() != seen:
             return False
         told = found.groups()
-        key = under(prefix, told[at_hash], told[at_range] if at_range >= 0 else b"")
+        head = told[at_hash]
+        tail = told[at_range] if at_range >= 0 else b""
+        spread = (crc32(head) & 0xFFFF).to_bytes(2, "big")  # as keys.under; no text has a zero
+        key = b"%b%b%b\x00\x01%b\x00\x01" % (prefix, spread, head, tail)
         entry = (meta_key, incarnation, key, text % told, None, 0)
         submit("dynamodb.put", entry, request_id, done)
         return True
