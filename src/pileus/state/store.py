@@ -9,6 +9,7 @@ the same file.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal

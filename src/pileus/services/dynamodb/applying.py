@@ -49,7 +49,8 @@ def update(table: Table, item: Item, spec: list[Any]) -> list[Path]:
         compiled.apply(item, spec[3])
         paths = compiled.paths
         touched = compiled.heads
-        _check_index_types(table, item, touched)
+        if table.index_types:
+            _check_index_types(table, item, touched)
         if compiled.nested:
             for head in compiled.nested:
                 if head in item:

@@ -84,6 +84,9 @@ def update_item(tx: Tx, args: list[Any]) -> list[Any] | None:
     paths = update(table, item, spec) if spec is not None else []
     text = orjson.dumps(item)
     check_updated_size(item, text)
+    if returns == "NONE" and not flags and table.plain:
+        tx.put(key, text)
+        return None
     change = Change(key, old, text, new=item)
     price = carry_out(tx, table, change, bool(flags & PRICED))
     answer = None

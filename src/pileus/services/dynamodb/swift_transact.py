@@ -184,8 +184,7 @@ def _judged(part: dict[str, Any], valued: list[tuple[str, str, int]]) -> Judged:
     def judged(told: Told) -> tuple[Any, Any]:
         values = {name: {kind: told[at].decode()} for name, kind, at in valued}
         spec = guard = None
-        if change is not None:
-            change.check(values)
+        if change is not None:  # it was looked at: values of their kinds fit
             used = values if condition is None else {v: values[v] for v in change.values}
             spec = [0, text, names, used]
         if condition is not None:

@@ -108,8 +108,7 @@ def update(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Mad
         values = {name: {kind: texts[at]} for name, kind, at in valued}
         guard = None
         try:
-            change.check(values)
-            if condition is not None:
+            if condition is not None:  # the update was looked at: values of their kinds fit
                 condition.check(values)
                 guard = [0, asked, names, {v: values[v] for v in condition.values}]
                 values = {v: values[v] for v in change.values}

@@ -16,6 +16,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
 from pileus.services.dynamodb.faults import invalid
+from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import Item
 from pileus.services.dynamodb.writing import Change, carry_out, write_price
 from pileus.state.tx import Tx
@@ -23,6 +24,7 @@ from pileus.state.tx import Tx
 TOKEN_MS = 10 * 60 * 1000
 BYTES_MAX = 4 * 1024 * 1024
 NONE = {"Code": "None"}
+PLAIN = "plain"  # in the place of its table: a put that touches the item's row and nothing else
 FAILED = "The conditional request failed"
 
 
@@ -37,14 +39,24 @@ def transact(tx: Tx, args: list[Any]) -> Any:
                 return _repeated(digest, token[1], prices)
     changes: list[Any] = []
     reasons: list[dict[str, Any]] = []
+    failed = False
     for operation in operations:
-        change, reason = _judge(tx, operation, flags)
+        table = table_of(tx, operation[1], operation[2])
+        if operation[0] == "put" and operation[5] is None and table.plain and not flags:
+            changes.append((PLAIN, operation))  # whatever was there
+            reasons.append(NONE)
+            continue
+        change, reason = _judge(tx, table, operation)
         changes.append(change)
         reasons.append(reason)
-    if any(r is not NONE for r in reasons):
+        failed = failed or reason is not NONE
+    if failed:
         raise canceled(reasons)
     prices = []
     for number, (table, change) in enumerate(changes):
+        if table is PLAIN:
+            tx.put(change[3], change[4])
+            continue
         try:
             one = change if table is None else carry_out(tx, table, change, bool(flags))
         except AwsError as error:
@@ -90,14 +102,11 @@ def canceled(reasons: list[dict[str, Any]]) -> AwsError:
     )
 
 
-def _judge(tx: Tx, operation: list[Any], flags: int) -> tuple[Any, dict[str, Any]]:
+def _judge(tx: Tx, table: Table, operation: list[Any]) -> tuple[Any, dict[str, Any]]:
     """What one operation would change, as (table, change), or (None, price) where it only looks;
     and why it cannot."""
     kind, key = operation[0], operation[3]
-    table = table_of(tx, operation[1], operation[2])
     guard, show = operation[-2:]
-    if kind == "put" and guard is None and table.plain and not flags:
-        return (table, Change(key, None, operation[4])), NONE  # whatever was there
     text = tx.get(key)
     old: Item | None = None
     if guard is not None:

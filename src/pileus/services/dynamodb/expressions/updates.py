@@ -53,7 +53,7 @@ class Update:
     """A compiled update. ``apply(item, values)`` changes ``item`` in place."""
 
     __slots__ = (
-        *("_checks", "_overlap", "heads", "names", "nested", "paths", "steps"),
+        *("_checks", "_overlap", "_sets", "heads", "names", "nested", "paths", "steps"),
         *("value_set", "values"),
     )
 
@@ -68,6 +68,9 @@ class Update:
         self.heads = frozenset(str(p[0]) for p in self.paths)
         self.nested = frozenset(build.names.nested)
         self._overlap = overlap_fault(self.paths)
+        # The commonest: attributes are set, none inside another.
+        plain = all(s.kind == "set" and len(s.path) == 1 for s in self.steps)
+        self._sets = [(str(s.path[0]), s.get) for s in self.steps if s.get] if plain else None
         self._checks = sorted(build.checks, key=lambda c: c[0])
 
     def check(self, values: Values) -> None:
@@ -87,6 +90,9 @@ class Update:
 
     def apply(self, item: Item, values: Values) -> None:
         """Change ``item``; ``AwsError`` ValidationException when an operand does not fit it."""
+        if self._sets is not None:
+            item.update([(name, get(item, values)) for name, get in self._sets])
+            return
         operands = [s.get(item, values) if s.get else None for s in self.steps]
         later: Later = []
         for step, operand in zip(self.steps, operands, strict=True):
