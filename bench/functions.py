@@ -118,34 +118,9 @@ def edge(target: Target, rounds: int, seconds: float) -> list[dict[str, Any]]:
     s3.create_bucket(Bucket="bench-edge")
     s3.put_object(Bucket="bench-edge", Key="page", Body=b"x" * 10_240)
     s3.delete_public_access_block(Bucket="bench-edge")
-    statement = {
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": "s3:GetObject",
-        "Resource": "arn:aws:s3:::bench-edge/*",
-    }
-    s3.put_bucket_policy(
-        Bucket="bench-edge",
-        Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-    )
-    origin = {
-        "Id": "o",
-        "DomainName": "bench-edge.s3.us-east-1.amazonaws.com",
-        "S3OriginConfig": {"OriginAccessIdentity": ""},
-    }
-    made = cloudfront.create_distribution(
-        DistributionConfig={
-            "CallerReference": "bench",
-            "Comment": "",
-            "Enabled": True,
-            "Origins": {"Quantity": 1, "Items": [origin]},
-            "DefaultCacheBehavior": {
-                "TargetOriginId": "o",
-                "ViewerProtocolPolicy": "allow-all",
-                "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
-            },
-        }
-    )["Distribution"]
+    s3.put_bucket_policy(Bucket="bench-edge", Policy=public_page("bench-edge"))
+    config = distribution("bench-edge")
+    made = cloudfront.create_distribution(DistributionConfig=config)["Distribution"]
     request = f"GET /_cdn/{made['Id']}/page HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n\r\n"
     runs = [
         measure(target.port, [request.encode()], connections=32, seconds=seconds, pid=target.pid)
@@ -156,3 +131,34 @@ def edge(target: Target, rounds: int, seconds: float) -> list[dict[str, Any]]:
     told = row(target, "edge hit, 10 KB", runs)
     print(f"  edge hit {told['cpu_us']:.1f} µs, {told['per_second']:,.0f}/s", flush=True)
     return [told]
+
+
+def public_page(bucket: str) -> str:
+    """A bucket policy that lets everyone read."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def distribution(bucket: str) -> dict[str, Any]:
+    """A distribution's configuration: all of a bucket, kept."""
+    origin = {
+        "Id": "o",
+        "DomainName": f"{bucket}.s3.us-east-1.amazonaws.com",
+        "S3OriginConfig": {"OriginAccessIdentity": ""},
+    }
+    return {
+        "CallerReference": "bench",
+        "Comment": "",
+        "Enabled": True,
+        "Origins": {"Quantity": 1, "Items": [origin]},
+        "DefaultCacheBehavior": {
+            "TargetOriginId": "o",
+            "ViewerProtocolPolicy": "allow-all",
+            "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+        },
+    }

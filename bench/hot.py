@@ -28,6 +28,7 @@ from typing import Any
 import boto3
 import uvloop
 
+from bench.functions import distribution, public_page
 from bench.load import ASKS, as_sent, fresh, signed
 from bench.run import ITEM, _key, four_puts
 from pileus import assembly
@@ -231,7 +232,26 @@ async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, 
         "PUT 1 KB, as boto3": Route(
             server, [boto("put_object", f"o{i}", Body=bytes(1024)) for i in range(100)], True, 32
         ),
+        "edge hit, 10 KB": Route(server, [await _page(front, server, key)], False, 16),
     }
+
+
+async def _page(front: Any, server: Server, key: str) -> bytes:
+    """A request for 10 KB that the edge keeps."""
+
+    async def call(service: str, operation: str, **params: Any) -> Any:
+        owner = front.api.directory.lookup(key, None).principal
+        return await front.parts.dispatch(service, operation, params, principal=owner)
+
+    policy = public_page("bench")
+    await call("s3", "PutObject", Bucket="bench", Key="page", Body=b"x" * 10_240)
+    await call("s3", "DeletePublicAccessBlock", Bucket="bench")
+    await call("s3", "PutBucketPolicy", Bucket="bench", Policy=policy)
+    told = await call("cloudfront", "CreateDistribution", DistributionConfig=distribution("bench"))
+    path = f"/_cdn/{told['Distribution']['Id']}/page"
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:4566\r\n\r\n".encode()
+    await _call(server, request)
+    return request
 
 
 async def _main(told: argparse.Namespace, home: Path) -> None:
@@ -245,9 +265,10 @@ async def _main(told: argparse.Namespace, home: Path) -> None:
             await service.start()
     keys = json.loads((home / "credentials.json").read_text())
     server = Server(
-        front.api.handle,
+        front.handle,
         Limits(),
         front.api.heads.read,
+        front.edge.direct.answer,
         meters=front.parts.meters,
         objects=front.objects,
         learn=front.api.swifts.learn,

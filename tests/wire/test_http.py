@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import tempfile
 
 import pytest
 import uvloop
 
 from pileus.services.call import FileBody, HttpRequest, HttpResponse
-from pileus.wire.http import Limits, serve
+from pileus.wire.http import Limits, bind, serve
 
 BIG = os.urandom(3 * 1024 * 1024)
 
@@ -341,3 +342,13 @@ def test_connections_per_address_are_bounded():
             w.close()
 
     run(test, Limits(connections_per_address=2))
+
+
+def test_connections_within_the_machine_are_not_paced():
+    for host, within in (("127.0.0.1", True), ("localhost", True), ("0.0.0.0", False)):
+        with bind(host, 0) as sock, socket.socket() as other:
+            told = [
+                s.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).strip(b"\0")
+                for s in (sock, other)
+            ]
+            assert told[0] == (b"reno" if within else told[1])

@@ -11,7 +11,8 @@ A viewer repeats its header lines word for word from page to page, so they are l
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,23 +34,26 @@ Allow = Callable[[str], bool]
 
 
 class Asked(NamedTuple):
-    """A request as it came, and the generations before anything was looked up for it."""
+    """A request as it came, and the store's stamp before anything was looked up for it."""
 
     spelling: Spelling
-    distributions: int
-    invalidations: int
+    stamp: Any
 
 
 @dataclass(slots=True)
 class Ready:
-    """A hit's lines (all but Age and its id) and body, of an entry as it was at a time."""
+    """A hit's lines (all but Age and its id) and body, of an entry as it was at a time.
+    ``begins``: the answer as far as its id's last digits, right from ``from_ms`` until
+    ``until_ms``, when its age is one second more or it is no longer fresh."""
 
     entry: Entry
     lines: bytes
     body: bytes
-    distributions: int
-    invalidations: int
+    stamp: Any
     head: bytes
+    begins: bytes = b""
+    from_ms: int = 0
+    until_ms: int = 0
 
 
 Pages = dict[bytes, Ready]  # by request line
@@ -63,23 +67,24 @@ class Instant:
     ready: ReadyAnswers
     allow: Allow | None  # whether an address may ask once more
     viewers: Viewers
+    count: Iterator[int]
 
     def answer(self, data: bytes, date: bytes) -> bytes | None:
         """The whole answer to a request that came in these very bytes before, ``date`` among its
         lines; None where it must be read."""
-        if not self.viewers:
+        viewers = self.viewers
+        if not viewers:
             return None
         line, _, rest = data.partition(b"\r\n")
-        viewer = self.viewers.get(rest)
+        viewer = viewers.get(rest)
         if viewer is None:
             return None
         known = viewer[0].get(line)
-        if known is None:
+        if known is None or not self.ready.stands(known):
             return None
-        age_s = self.ready.age_s(known)
-        if age_s < 0 or (self.allow is not None and not self.allow(viewer[1])):
+        if self.allow is not None and not self.allow(viewer[1]):
             return None
-        return self.ready.raw(known, age_s, date)
+        return b"%b%014x==\r\n%b\r\n%b" % (known.begins, next(self.count), date, known.body)
 
 
 class ReadyAnswers:
@@ -88,26 +93,35 @@ class ReadyAnswers:
     def __init__(self, store: Store, cache: Cache, clock: Any) -> None:
         self._entries = cache.entries
         self._now_ms = clock.now_ms
-        self._distributions = store.counter(rows.TABLE)
-        self._invalidations = store.counter(rows.INVALIDATIONS)
+        self._stamp = store.stamp(rows.TABLE, rows.INVALIDATIONS)
         self._known: dict[Spelling, Ready] = {}
         self._pages: dict[tuple[str | None, str, bool], Pages] = {}  # by what viewers differ in
         self._viewers: list[Viewers] = []  # of each door
         self._bytes = 0
         self._prefix = base64.urlsafe_b64encode(clock.random_bytes(30))
-        self._count = 0
+        self._count = itertools.count(1)
 
     def instant(self, allow: Allow | None = None) -> Instant:
         """For one more door."""
         viewers: Viewers = {}
         self._viewers.append(viewers)
-        return Instant(self, allow, viewers)
+        return Instant(self, allow, viewers, self._count)
 
-    def raw(self, known: Ready, age_s: int, date: bytes) -> bytes:
-        """The answer as it goes to the viewer."""
-        self._count = count = self._count + 1
-        told = (known.head, age_s, self._prefix, count, date, known.body)
-        return b"%bage: %d\r\nx-amz-cf-id: %b%014x==\r\n%b\r\n%b" % told
+    def stands(self, known: Ready) -> bool:
+        """Whether the answer may be given now; its beginning is then of this second."""
+        entry, now_ms = known.entry, self._now_ms()
+        if known.stamp != self._stamp() or self._entries.get(entry.key) is not entry:
+            return False
+        if known.from_ms <= now_ms < known.until_ms:
+            return True
+        age_s = self.age_s(known)
+        if age_s < 0:
+            return False
+        known.begins = b"%bage: %d\r\nx-amz-cf-id: %b" % (known.head, age_s, self._prefix)
+        since_ms = entry.stored_ms + age_s * 1000
+        known.from_ms = min(now_ms, since_ms)
+        known.until_ms = min(entry.fresh_until_ms, since_ms + 1000)
+        return True
 
     def find(self, request: HttpRequest, door: Instant | None = None) -> HttpResponse | None:
         """The answer, if this was asked before and still holds. ``door`` knows it from now on."""
@@ -120,12 +134,11 @@ class ReadyAnswers:
             return None
         if door is not None and type(request.head) is bytes and not request.body:
             self._recognise(door, request, spelling, known)
-        self._count = count = self._count + 1
         told = b"%bage: %d\r\nx-amz-cf-id: %b%014x==\r\n" % (
             known.lines,
             age_s,
             self._prefix,
-            count,
+            next(self._count),
         )
         return HttpResponse(200, [], known.body, -1, told)
 
@@ -134,8 +147,7 @@ class ReadyAnswers:
         entry, now_ms = known.entry, self._now_ms()
         if (
             now_ms >= entry.fresh_until_ms
-            or known.invalidations != self._invalidations()
-            or known.distributions != self._distributions()
+            or known.stamp != self._stamp()
             or self._entries.get(entry.key) is not entry
         ):
             return -1
@@ -161,7 +173,7 @@ class ReadyAnswers:
             return None
         if sum(map(len, (spelling[0] or "", *spelling[1:4]))) > SPELLING_CHARS_MAX:
             return None
-        return Asked(spelling, self._distributions(), self._invalidations())
+        return Asked(spelling, self._stamp())
 
     def keep(self, asked: Asked, entry: Entry, response: HttpResponse) -> None:
         """Remember a hit's answer."""
@@ -183,7 +195,7 @@ class ReadyAnswers:
                 viewers.clear()
         lines = text.encode()
         head = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n" % (lines, len(body))
-        self._known[asked.spelling] = Ready(entry, lines, body, *asked[1:], head)
+        self._known[asked.spelling] = Ready(entry, lines, body, asked.stamp, head)
 
 
 def _spelling(request: HttpRequest) -> Spelling:
