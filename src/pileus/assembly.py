@@ -20,7 +20,8 @@ from pileus.console.cloudlog import LogDoor
 from pileus.console.door import Console
 from pileus.console.nodes import AcrossNodes, others_of
 from pileus.console.parts import PartsDoor
-from pileus.console.rows import ROWS, TABLETS, RowsDoor
+from pileus.console.rows import ROWS, RowsDoor
+from pileus.console.tablets import TABLETS, TabletsDoor
 from pileus.edge import caddy
 from pileus.edge.door import Edge
 from pileus.engine.embedded.blobs import FileBlobs
@@ -350,7 +351,8 @@ def _mount(front: Front) -> None:
     router.mount(LOG, across.door(front.api.signed(LogDoor(parts), "pileus").serve))
     rows = front.api.signed(RowsDoor(parts), "pileus").serve
     router.mount(ROWS, rows)
-    router.mount(TABLETS, rows)
+    tablets = front.api.signed(TabletsDoor(parts), "pileus").serve
+    router.mount(TABLETS, tablets)
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
     router.mount_host("lambda-url", functions.serve)

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from pileus import __version__, service_commands
+from pileus import __version__, service_commands, tablet_commands
 from pileus.cluster_commands import COMMANDS
 from pileus.config import Config, load
 from pileus.errors import Unavailable
@@ -364,7 +364,7 @@ def _step(quiet: bool) -> Callable[[str], None]:
     return lambda text: None if quiet else click.echo(f"… {text}", err=True)
 
 
-for command in (*COMMANDS, service_commands.services):
+for command in (*COMMANDS, service_commands.services, tablet_commands.tablets):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from pileus.errors import AwsError
 from pileus.state import keys, sharing
 from pileus.state.draft import Draft
 from pileus.state.opening import connect_store, open_store
+from pileus.state.placing import Placing
 from pileus.state.sharded import ShardedStore
-from pileus.state.sharing import Placing
 from pileus.state.store import Store
 from pileus.state.tx import Tx
 

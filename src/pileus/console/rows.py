@@ -1,20 +1,17 @@
-"""``/_pileus/rows`` and ``/_pileus/tablets``: what the state holds, row by row, read only.
+"""``/_pileus/rows``: what the state holds, row by row, read only.
 
     GET /_pileus/rows                                      {"tables": [name]}
     GET /_pileus/rows/TABLE?partition=&prefix=&after=&limit=  {"rows": [{"key", "partition", "sort",
         "version", "size", "value", "cut", "hidden"}], "next"}
-    GET /_pileus/tablets?sizes=1                           {"epoch", "tablets": [{"id", "shard",
-        "epoch", "start", "end", "rows", "bytes"}], "tables": [{"name", "rows", "bytes"}]}
 
 ``key`` and ``after`` are hexadecimal; names that are no text are told as ``hex:…``; ``value`` is
 base64. Rows that hold secrets are listed, their values are not told. Permissions:
-``pileus:ReadRawRows`` on ``arn:pileus:cluster::ACCOUNT:rows/TABLE``, ``pileus:ListTablets`` on
-``…:tablet/*``, in the cluster's first account: rows are of all accounts.
+``pileus:ReadRawRows`` on ``arn:pileus:cluster::ACCOUNT:rows/TABLE``, in the cluster's first
+account: rows are of all accounts.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Sequence
 from typing import Any
@@ -22,13 +19,12 @@ from urllib.parse import parse_qs, unquote
 
 import orjson
 
-from pileus.console import sizes
 from pileus.errors import AwsError
 from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
 from pileus.state import keys
 from pileus.state.tx import Row
 
-ROWS, TABLETS = "/_pileus/rows", "/_pileus/tablets"
+ROWS = "/_pileus/rows"
 END = b"\xff" * 64
 LIMIT_MAX, TABLES_MAX = 100, 10_000
 VALUE_BYTES_MAX = 64 * 1024
@@ -46,8 +42,6 @@ class RowsDoor:
     def access(self, request: HttpRequest, principal: Principal) -> Sequence[Access]:
         """The permission this request needs; ``AwsError`` for a path or method that is none."""
         place = f"arn:pileus:cluster::{self._account}:"
-        if request.method == "GET" and request.path == TABLETS:
-            return [Access("pileus:ListTablets", f"{place}tablet/*", owner=self._account)]
         table = _table(request.path)
         if request.method != "GET" or table is None:
             raise AwsError("MethodNotAllowed", f"{request.method} is not offered here", 405)
@@ -59,15 +53,13 @@ class RowsDoor:
         table = _table(request.path)
         try:
             told: dict[str, Any]
-            if request.path == TABLETS:
-                told = await self._tablets("sizes" in asked)
-            elif table:
+            if table:
                 told = self._rows(table, asked)
             else:
                 told = {"tables": table_names(self._store)}
         except AwsError as e:
-            return _answer(e.status, {"__type": e.code, "message": e.message})
-        return _answer(200, told)
+            return answer(e.status, {"__type": e.code, "message": e.message})
+        return answer(200, told)
 
     def _rows(self, table: str, asked: dict[str, str]) -> dict[str, Any]:
         limit = _limit(asked.get("limit", "10"))
@@ -79,29 +71,6 @@ class RowsDoor:
         if len(found) > limit:
             told["next"] = found[limit - 1].key.hex()
         return told
-
-    async def _tablets(self, measured: bool) -> dict[str, Any]:
-        tablets = self._store.tablets
-        ranges = [(t.start, t.end or END) for t in tablets.tablets]
-        names = table_names(self._store) if measured else []
-        of_tables = [_whole(name) for name in names]
-        counted = [None] * (len(ranges) + len(of_tables))
-        if measured:
-            counted = await asyncio.to_thread(sizes.measure, self._store, [*ranges, *of_tables])
-        told = [
-            {
-                "id": t.id,
-                "shard": t.shard,
-                "epoch": t.epoch,
-                "start": _place(t.start),
-                "end": _place(t.end),
-                **_counted(size),
-            }
-            for t, size in zip(tablets.tablets, counted, strict=False)
-        ]
-        of = zip(names, counted[len(ranges) :], strict=True)
-        tables = [{"name": name, **_counted(size)} for name, size in of]
-        return {"epoch": tablets.epoch, "tablets": told, "tables": tables}
 
 
 def table_names(store: Any, prefix: str = "") -> list[str]:
@@ -118,21 +87,16 @@ def table_names(store: Any, prefix: str = "") -> list[str]:
     return names
 
 
-def _whole(table: str) -> tuple[bytes, bytes]:
+def whole(table: str) -> tuple[bytes, bytes]:
     prefix = keys.table_prefix(table)
     return prefix, keys.after_prefix(prefix)
-
-
-def _counted(size: tuple[int, int] | None) -> dict[str, int | None]:
-    rows, size_bytes = size or (None, None)
-    return {"rows": rows, "bytes": size_bytes}
 
 
 def _table(path: str) -> str | None:
     """The table named, '' for none, None when the path is another's."""
     rest = path.removeprefix(ROWS)
     if rest == path or (rest and not rest.startswith("/")):
-        return "" if path == TABLETS else None
+        return None
     return unquote(rest[1:])
 
 
@@ -163,7 +127,7 @@ def _bytes(text: str) -> bytes:
     return _hex(text[4:]) if text.startswith("hex:") else text.encode()
 
 
-def _text(part: bytes) -> str:
+def text_of(part: bytes) -> str:
     try:
         text = part.decode()
     except UnicodeDecodeError:
@@ -171,19 +135,19 @@ def _text(part: bytes) -> str:
     return text if text.isprintable() and not text.startswith("hex:") else f"hex:{part.hex()}"
 
 
-def _place(key: bytes) -> dict[str, str]:
+def place_of(key: bytes) -> dict[str, str]:
     """A key in parts, as far as it is one: a tablet may begin anywhere."""
     if not key:
         return {"table": "", "partition": "", "sort": ""}
     try:
         table, partition, sort = keys.split(key)
     except (ValueError, IndexError):
-        return {"table": _text(key), "partition": "", "sort": ""}
-    return {"table": table, "partition": _text(partition), "sort": _text(sort)}
+        return {"table": text_of(key), "partition": "", "sort": ""}
+    return {"table": table, "partition": text_of(partition), "sort": text_of(sort)}
 
 
 def _row(row: Row) -> dict[str, Any]:
-    told: dict[str, Any] = {"key": row.key.hex(), **_place(row.key)}
+    told: dict[str, Any] = {"key": row.key.hex(), **place_of(row.key)}
     told |= {"version": row.version, "size": len(row.value)}
     table, partition, _ = keys.split(row.key)
     if (table, partition) in SECRET or (table, None) in SECRET:
@@ -193,6 +157,6 @@ def _row(row: Row) -> dict[str, Any]:
     return told | {"hidden": False, "value": value, "cut": len(cut) < len(row.value)}
 
 
-def _answer(status: int, told: Any) -> HttpResponse:
+def answer(status: int, told: Any) -> HttpResponse:
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
     return HttpResponse(status, headers, orjson.dumps(told))

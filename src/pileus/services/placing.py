@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pileus.state import keys
-from pileus.state.sharing import Layout, Placing
+from pileus.state.placing import Layout, Placing
 from pileus.state.tablets import TabletMap
 
 SHARED = ("dynamodb", "s3")

@@ -139,13 +139,16 @@ class Housekeeping:
         """Go on with the moves that are planned; where there is none and a shard holds a tablet's
         worth more than another, let a tablet go there. Answers how many went."""
         assert isinstance(self._store, ShardedStore)
+        spread = await self._store.mover.spread(self._store.placing.layout)
+        if spread:
+            return spread
         if not self._store.mover.plans and self._moves_at != self._written:
             self._moves_at = self._written
             sizes = await asyncio.to_thread(self._all_bytes)
             common = self._store.tablets.shared
             wanted = evened(sizes, len(self._logs), self._tablet_bytes_max, common)
             if wanted is not None:
-                await self._store.mover.assign(wanted[0].start, wanted[0].end, wanted[1])
+                await self._store.mover.bring(wanted[0].start, wanted[0].end, wanted[1])
                 return 1
         return await self._store.mover.advance()
 

@@ -17,6 +17,7 @@ from pileus.state.crossing import Crossing
 from pileus.state.gate import Needs, with_needs
 from pileus.state.moves import Plan
 from pileus.state.owned import INFINITE
+from pileus.state.placing import Layout
 from pileus.state.shard import Shard
 
 log = logging.getLogger("pileus.state.moving")
@@ -52,9 +53,33 @@ class Mover:
         for low, high in self._together(start, end):
             await self.assign(low, high, target)
 
+    async def spread(self, layout: Callable[[int], Layout]) -> int:
+        """Where shards were added: give each what the layout of a new home of so many would, once
+        (what an operator moves later stays). Answers how many tablets went."""
+        first = self._shards[0].rows
+        count = tablets.shards(first)
+        if tablets.spread_over(first) >= count:
+            return 0
+        wished = layout(count)
+        ends = [start for start, _ in wished[1:]] + [tablets.LAST]
+        held = {t.shard for t in tablets.load(first).tablets}
+        planned = [p.target for p in self.plans]
+        empty = set(range(1, count)) - held - set(planned)
+        for (start, shard), end in zip(wished, ends, strict=True):
+            if shard in empty:
+                await self.plan(start, end, shard)
+        done = await self.advance()
+        await self._shards[0].ask("tablet.spread", count)
+        return done
+
     async def assign(self, start: bytes, end: bytes, target: int) -> None:
+        """``plan``, and carry it out."""
+        await self.plan(start, end, target)
+        await self.advance()
+
+    async def plan(self, start: bytes, end: bytes, target: int) -> None:
         """Let start <= key < end (``end`` b"": no end) lie in shard ``target``: cuts tablets where
-        they cross its ends, and moves what lies elsewhere. ``AwsError`` InvalidMove."""
+        they cross its ends; what lies elsewhere is to move. ``AwsError`` InvalidMove."""
         first = self._shards[0]
         for at in (start, end):
             if at and tablets.load(first.rows).locate(at).start != at:
@@ -62,7 +87,6 @@ class Mover:
         for tablet in tablets.load(first.rows).within(start, end or INFINITE):
             if tablet.shard != target:
                 await first.ask("move.plan", {"start": tablet.start, "target": target})
-        await self.advance()
 
     async def advance(self) -> int:
         """Go on with every plan until it is done; answers how many were."""

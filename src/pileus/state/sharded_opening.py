@@ -29,7 +29,7 @@ from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard, home_of
 from pileus.state.sharded_reader import ShardedReader
-from pileus.state.sharing import Layout, Placing
+from pileus.state.placing import Layout, Placing
 from pileus.state.store import Store
 from pileus.state.strongly import Barrier, Strongly
 from pileus.state.turn import TurnRows

@@ -22,6 +22,7 @@ PREFIX = b"tablets\x00"
 VERSION_KEY = keys.key("tablets", "version")
 ROWS_PREFIX = keys.partition_prefix("tablets", "")
 SHARDS_KEY = keys.key("tablets", "shards")
+SPREAD_KEY = keys.key("tablets", "spread")
 LAST = b""  # the end of the last tablet: no key is above it
 
 _encode = msgspec.msgpack.encode
@@ -119,6 +120,18 @@ def layout(tx: Tx, args: dict[str, Any]) -> None:
         tx.put(SHARDS_KEY, _encode(args["shards"]))
 
 
+def spread(tx: Tx, count: int) -> None:
+    """The rule, in shard 0: each of ``count`` shards has been given tablets once."""
+    if spread_over(tx) < count:
+        tx.put(SPREAD_KEY, _encode(count))
+
+
+def spread_over(reader: Reader) -> int:
+    """How many shards have been given tablets once."""
+    row = reader.row(SPREAD_KEY)
+    return 1 if row is None else int(_decode(row.value))
+
+
 def _lay_out(tx: Tx, wanted: list[Any]) -> None:
     starts = [start for start, _ in wanted]
     for at, (start, shard) in enumerate(wanted):
@@ -136,7 +149,7 @@ def shards(reader: Reader) -> int:
 
 
 RULES = {"tablet.split": split}
-SHARD_RULES = {"tablet.layout": layout}
+SHARD_RULES: dict[str, Any] = {"tablet.layout": layout, "tablet.spread": spread}
 
 
 class CheckedTx(Tx):

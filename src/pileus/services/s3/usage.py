@@ -9,7 +9,7 @@ import orjson
 
 from pileus.services.s3 import rows, tally
 from pileus.state import keys
-from pileus.state.database import STATE_FILE, Rows, connect_reader
+from pileus.state.files import FileRows, file_rows
 
 BUCKETS_MAX = 1_000_000
 GIB = 2**30
@@ -64,16 +64,12 @@ def price(kind: str, held: tally.Held) -> float:
 
 def usage(home: Path) -> list[Usage]:
     """Every bucket, by name, as of the last commit. The cloud may run meanwhile."""
-    connection = connect_reader(home / STATE_FILE)
-    try:
-        reader = Rows(connection)
+    with file_rows(home) as reader:
         prefix = keys.partition_prefix(rows.TABLE, "buckets")
         found = reader.range(prefix, keys.after_prefix(prefix), BUCKETS_MAX)
         return [_usage(reader, row.key, row.value) for row in found]
-    finally:
-        connection.close()
 
 
-def _usage(reader: Rows, key: bytes, value: bytes) -> Usage:
+def _usage(reader: FileRows, key: bytes, value: bytes) -> Usage:
     name, record = keys.split(key)[2].decode(), orjson.loads(value)
     return Usage(name, record["owner"], record["region"], tally.read(reader, name))

@@ -42,15 +42,23 @@ class Tablets extends Page {
   }
 
   body() {
-    const { tablets, tables, epoch } = this.told;
+    const { shards, tablets, tables, epoch } = this.told;
     const counted = tablets.every((t) => t.bytes !== null);
     const all = counted ? tablets.reduce((sum, t) => sum + t.bytes, 0) : null;
     return html`
-      ${facts([["Tablets", number(tablets.length)], ["Shards", new Set(tablets.map((t) => t.shard)).size], ["Version of the map", epoch], ["Rows", counted ? number(tablets.reduce((sum, t) => sum + t.rows, 0)) : "too many to count now"], ["Bytes", all === null ? "" : bytes(all)], ["Kept on", this.kept.length ? this.places() : "", true]])}
+      ${facts([["Tablets", number(tablets.length)], ["Shards", shards.length], ["Version of the map", epoch], ["Rows", counted ? number(tablets.reduce((sum, t) => sum + t.rows, 0)) : "too many to count now"], ["Bytes", all === null ? "" : bytes(all)], ["Kept on", this.kept.length ? this.places() : "", true]])}
+      ${shards.length > 1 ? html`<section><h2>Shards</h2>
+      ${grid("Shards", [
+        { label: "Shard", cell: (s) => s.shard },
+        { label: "Tablets", num: true, cell: (s) => number(s.tablets) },
+        { label: "Rows", num: true, cell: (s) => (s.rows === null ? "" : number(s.rows)) },
+        { label: "Size", cell: (s) => (s.bytes === null ? "" : html`<div class="share"><span>${bytes(s.bytes)}</span><meter min="0" max=${all || 1} value=${s.bytes} aria-label="Share of shard ${s.shard}"></meter></div>`) },
+      ], shards)}</section>` : nothing}
       <section><h2>Map</h2>
       ${grid("Tablets", [
         { label: "Tablet", cell: (t) => `#${t.id}` },
-        { label: "Shard", num: true, cell: (t) => t.shard },
+        { label: "Shard", num: true, cell: (t) => (t.to === null ? t.shard : `${t.shard} → ${t.to}`) },
+        { label: "Holds", cell: (t) => t.holds },
         { label: "From", cell: (t) => html`<code>${edge(t.start, "the first key")}</code>` },
         { label: "Up to", cell: (t) => html`<code>${edge(t.end, "the last key")}</code>` },
         { label: "Rows", num: true, cell: (t) => number(t.rows) },
