@@ -16,6 +16,7 @@ Permissions: ``pileus:ListTablets``, ``SplitTablet`` and ``MoveTablet`` on
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +24,15 @@ import orjson
 
 from pileus.console import sizes
 from pileus.console.rows import END, answer, place_of, table_names, text_of, whole
-from pileus.errors import AwsError
+from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.services import placing
 from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
 from pileus.state import keys
+from pileus.state.moving import Mover
 from pileus.state.sharded import ShardedStore
 from pileus.state.tablets import Tablet
 
+log = logging.getLogger("pileus.console.tablets")
 TABLETS = "/_pileus/tablets"
 SPLIT, MOVE = TABLETS + "/split", TABLETS + "/move"
 ACTIONS = {("GET", TABLETS): "ListTablets", ("POST", SPLIT): "SplitTablet"}
@@ -44,6 +47,7 @@ class TabletsDoor:
     def __init__(self, parts: Parts) -> None:
         self._store = parts.store
         self._account, self._region = parts.config.account, parts.config.region
+        self._going: asyncio.Future[None] | None = None
 
     def access(self, request: HttpRequest, principal: Principal) -> Sequence[Access]:
         """The permission this request needs; ``AwsError`` for a path or method that is none."""
@@ -139,6 +143,14 @@ class TabletsDoor:
         for start, end in ranges:
             for low, high in self._store.placing.together(start, end):
                 await self._store.mover.plan(low, high, target)
+        self._going = asyncio.ensure_future(self._carry_out(self._store.mover))
+
+    async def _carry_out(self, mover: Mover) -> None:
+        """Begin at once; whoever keeps the house goes on where this ends."""
+        try:
+            await mover.advance()
+        except (Conflict, Unavailable, AwsError) as e:
+            log.info("a move is left to others: %s", e)
 
 
 def _tablet(

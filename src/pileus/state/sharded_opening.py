@@ -24,12 +24,12 @@ from pileus.state import owned, sharing, tablets, versions
 from pileus.state.crossing import LOCK_S, Crossing
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.following import Follower, Opened
+from pileus.state.placing import Layout, Placing
 from pileus.state.rebuild import Clustered
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard, home_of
 from pileus.state.sharded_reader import ShardedReader
-from pileus.state.placing import Layout, Placing
 from pileus.state.store import Store
 from pileus.state.strongly import Barrier, Strongly
 from pileus.state.turn import TurnRows
