@@ -40,8 +40,10 @@ def transact(tx: Tx, args: list[Any]) -> Any:
     changes: list[Any] = []
     reasons: list[dict[str, Any]] = []
     failed = False
+    table, looked_up = None, None
     for operation in operations:
-        table = table_of(tx, operation[1], operation[2])
+        if table is None or looked_up != operation[1:3]:  # mostly all are of one table
+            table, looked_up = table_of(tx, operation[1], operation[2]), operation[1:3]
         if operation[0] == "put" and operation[5] is None and table.plain and not flags:
             changes.append((PLAIN, operation))  # whatever was there
             reasons.append(NONE)
