@@ -9,13 +9,15 @@ import zlib
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore import auth
+from botocore import auth, compat
 from botocore.config import Config as BotoConfig
+from botocore.crt import auth as crt_auth
 from botocore.exceptions import ClientError
 
 from bench.load import signed
@@ -112,8 +114,13 @@ def told(answer: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """All requests are signed as of one second, as a busy client's are."""
-    now = auth.get_current_datetime()
-    monkeypatch.setattr(auth, "get_current_datetime", lambda *args: now)
+    now = compat.get_current_datetime(remove_tzinfo=False)
+
+    def told(remove_tzinfo: bool = True) -> datetime:
+        return now.replace(tzinfo=None) if remove_tzinfo else now
+
+    for module in (auth, crt_auth):
+        monkeypatch.setattr(module, "get_current_datetime", told)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.wire.framing import CONTINUE
+from pileus.wire.known_heads import END
 
 if TYPE_CHECKING:
     from pileus.wire.connection import Connection
@@ -17,23 +18,26 @@ if TYPE_CHECKING:
 HEAD_BYTES_MAX = 16 * 1024
 _QUESTIONS = b"\r\nExpect: 100-continue\r\n", b"\r\nexpect: 100-continue\r\n"
 _LENGTHS = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_ASKED, _SIZED = len(_QUESTIONS[0]) - 2, len(_LENGTHS[0])
 
 
 def told_to_go_on(data: bytes, connection: Connection, bytes_max: int) -> bool:
-    """Whether ``data``, which ends with a head, asks for a body of at most ``bytes_max`` bytes;
-    ``connection`` waits for it then. The head is looked at when the body is there."""
-    at, length = _place(data, _QUESTIONS), _place(data, _LENGTHS)
-    if at < 0 or length < 0 or len(data) > HEAD_BYTES_MAX:
+    """Whether ``data``, which ends with an empty line, is a head that asks for a body of at most
+    ``bytes_max`` bytes; ``connection`` waits for it then. It is looked at when that is there."""
+    at = data.find(_QUESTIONS[0])
+    if at < 0 and (at := data.find(_QUESTIONS[1])) < 0:
         return False
-    told = data[length + 18 : data.index(b"\r", length + 18)]
-    if not told.isdigit() or len(told) > 6 or not 0 < int(told) <= bytes_max:
+    begin = data.rfind(_LENGTHS[0])  # botocore's is the last line
+    if begin < 0 and (begin := data.rfind(_LENGTHS[1])) < 0:
         return False
-    connection._reader.wait_for(data[:at] + data[at + 22 :], int(told))
+    end, size = data.find(b"\r", begin + _SIZED), len(data)
+    told = data[begin + _SIZED : end]
+    if size > HEAD_BYTES_MAX or len(told) > 6 or not told.isdigit():
+        return False
+    length = int(told)
+    if not 0 < length <= bytes_max or data.find(END) != size - 4:
+        return False
+    connection._reader.wait_for(data[:at] + data[at + _ASKED :], length)
     connection._begin_mark = connection._read_mark
     connection.server.outbox.put(connection.transport, CONTINUE)
     return True
-
-
-def _place(data: bytes, lines: tuple[bytes, bytes]) -> int:
-    at = data.find(lines[0])
-    return data.find(lines[1]) if at < 0 else at

@@ -78,6 +78,7 @@ class Server:
         self._instants = self.tally(instants)
         held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
         self.outbox = Outbox(self.loop)
+        self._tallies: dict[int, Tally] = {}  # by block of counters: as many as there are kinds
         self._whole = WholeRequests(limits.uri_bytes, held, limits.headers)
         self._recognise = recognise
         self._instant = instant
@@ -134,34 +135,29 @@ class Server:
             if raw is not None:
                 self._send(connection.transport, raw, self._instants, begun)
                 return True
-        objects = self.objects
-        if data[:5] == b"PUT /":
-            if objects is None:
-                return False
+        objects, first = self.objects, data[:5]
+        if objects is None:
+            return False
+        if first == b"PUT /":
             if data[-4:] == END and told_to_go_on(data, connection, objects.bytes_max):
                 return True
             if not objects.put(data, connection, begun):
                 return False
             self.requests += 1
             return True
-        if objects is None:
+        if first == b"GET /":
+            found = objects.get(data, self.date)
+        else:
+            found = objects.head(data, self.date) if first == b"HEAD " else None
+        if found is None:
             return False
-        file = None
-        if data[:5] == b"HEAD ":
-            told = objects.head(data, self.date)
-            if told is None:
-                return False
-            raw, meter = told
-        else:
-            found = objects.get(data, self.date) if data[:5] == b"GET /" else None
-            if found is None:
-                return False
-            raw, meter, file = found
-        self.requests += 1
-        self.count(meter, 200, len(raw) if file is None else file.length, begun)
+        raw, meter, file = found
         if file is None:
-            self.outbox.put(connection.transport, raw)
+            tally = self._tallies.get(meter) or self._tallied(meter)
+            self._send(connection.transport, raw, tally, begun)
         else:
+            self.requests += 1
+            self.count(meter, 200, file.length, begun)
             send_known_file(connection, raw, file)
         return True
 
@@ -176,6 +172,10 @@ class Server:
             outbox.count(tally)
         tally.begun.append(begun_ns)
         tally.bytes += len(raw)
+
+    def _tallied(self, meter: int) -> Tally:
+        tally = self._tallies[meter] = self.tally(meter)
+        return tally
 
     def strict(self, data: bytes, remote: str) -> HttpRequest:
         """A request whose like was read before."""
@@ -193,7 +193,7 @@ class Server:
 
     def tally(self, block: int) -> Tally:
         """Counts answers of one kind by turns."""
-        return Tally(self._cells, block or self._own, self._answered)
+        return Tally(self._cells, (self._own and block) or self._own, self._answered)
 
     def _answered(self, count: int) -> None:
         self.requests += count

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from pileus.services.call import FileBody, HttpRequest
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 HEADS_MAX = 1024
 SKEW_MS = 300_000
+HELD_MS = 1000  # then its age is looked at again
 GET, PUT = 1, 2
 # The key of a path that is its own canonical form, its first part aside.
 _PLAIN_KEY = re.compile(rb"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*){0,62}")
@@ -48,7 +50,8 @@ class KnownHead:
     """What follows from a head. ``form``: the canonical request, to be filled with the key and
     what ``filled`` cuts out of the head; ``inner`` and ``outer``: HMAC's states before its hash;
     ``folder``: what the object's key starts with; ``told``: what a write keeps, ``checked``:
-    whether a read asks for checksums; ``layout``: where its values lie."""
+    whether a read asks for checksums; ``layout``: where its values lie; ``until_ns``: until when
+    ``verdict`` need not be looked up."""
 
     form: bytes
     filled: Callable[[bytes], tuple[bytes, ...]] | None
@@ -62,6 +65,7 @@ class KnownHead:
     told: Told | None
     checked: bool
     layout: Layout
+    until_ns: int = 0
 
 
 class KnownObjects:
@@ -102,8 +106,10 @@ class KnownObjects:
             if known is None:
                 return None
             self._gets = place = known.layout
-        verdict = self._read(known, head, text)
-        if verdict is None:
+        filled = known.filled
+        request = known.form % (text if filled is None else (text, *filled(head)))
+        verdict = self._believed(known, request, head[place.signature])
+        if verdict is None or not verdict.may & GET or head[place.retry].translate(None, UUID):
             return None
         if known.folder:
             text = known.folder.encode() + text
@@ -112,13 +118,13 @@ class KnownObjects:
             return None
         lines, body = found
         if type(body) is bytes:
-            filled = lines, self.ids(), len(body), date, body
-            return _ANSWER % filled, verdict.meters["GET"], None
+            raw = _ANSWER % (lines, self.ids(), len(body), date, body)
+            return raw, verdict.meters["GET"], None
         assert type(body) is FileBody
-        filled = lines, self.ids(), body.length, date, b""
-        return _ANSWER % filled, verdict.meters["GET"], body
+        raw = _ANSWER % (lines, self.ids(), body.length, date, b"")
+        return raw, verdict.meters["GET"], body
 
-    def head(self, data: bytes, date: bytes) -> tuple[bytes, int] | None:
+    def head(self, data: bytes, date: bytes) -> tuple[bytes, int, None] | None:
         """The same for a HEAD."""
         start = data.find(b"/", 6) + 1
         key = _PLAIN_KEY.match(data, start)
@@ -131,23 +137,17 @@ class KnownObjects:
             if known is None:
                 return None
             self._looks = known.layout
-        verdict = self._read(known, head, text)
-        if verdict is None:
+        filled = known.filled
+        request = known.form % (text if filled is None else (text, *filled(head)))
+        verdict = self._believed(known, request, head[known.layout.signature])
+        retry = head[known.layout.retry]
+        if verdict is None or not verdict.may & GET or retry.translate(None, UUID):
             return None
         found = self._objects.sized(verdict.bucket, known.folder.encode() + text, known.checked)
         if found is None:
             return None
         lines, size = found
-        return _ANSWER % (lines, self.ids(), size, date, b""), verdict.meters["HEAD"]
-
-    def _read(self, known: KnownHead, head: bytes, text: bytes) -> Verdict | None:
-        """What the caller of a read may do; ``text``: the key in its path."""
-        place, filled = known.layout, known.filled
-        if head[place.retry].translate(None, UUID):
-            return None
-        request = known.form % (text if filled is None else (text, *filled(head)))
-        verdict = self._believed(known, request, head[place.signature])
-        return verdict if verdict is not None and verdict.may & GET else None
+        return _ANSWER % (lines, self.ids(), size, date, b""), verdict.meters["HEAD"], None
 
     def _other(self, head: bytes, writes: bool) -> KnownHead | None:
         """A known head whose values lie elsewhere than in the last one's."""
@@ -206,6 +206,18 @@ class KnownObjects:
             return None
         verdict = known.verdict
         if (
+            perf_counter_ns() < known.until_ns
+            and verdict.buckets == self._bucket_changes()
+            and verdict.identities == self._identity_changes()
+        ):
+            return verdict
+        return self._judged(known)
+
+    def _judged(self, known: KnownHead) -> Verdict | None:
+        """The same, looked up again: it holds as long as no bucket and no identity changes, for a
+        second at most, and no longer than the head's time is near and its key valid."""
+        now_ms, verdict = self._now_ms(), known.verdict
+        if (
             verdict.buckets != self._bucket_changes()
             or verdict.identities != self._identity_changes()
         ):
@@ -213,9 +225,11 @@ class KnownObjects:
             if judged is None or judged.secret != known.secret:
                 return None
             known.verdict = verdict = judged
-        now_ms = self._now_ms()
-        near = -SKEW_MS <= now_ms - known.at_ms <= SKEW_MS
-        return verdict if near and now_ms < verdict.expires_ms else None
+        left_ms = min(known.at_ms + SKEW_MS, verdict.expires_ms) - now_ms
+        if left_ms <= 0 or known.at_ms - now_ms > SKEW_MS:
+            return None
+        known.until_ns = perf_counter_ns() + int(min(left_ms, HELD_MS) * 1_000_000)
+        return verdict
 
     def learn(
         self,

@@ -65,8 +65,7 @@ class Reader:
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
         self._refused: Refusal | None = None
-        self._parts: list[bytes] = []
-        self._missing = 0
+        self._asked, self._size = b"", 0
 
     def feed(self, data: bytes) -> Refusal | None:
         """Parse what arrived; a refusal when nothing after it can be read."""
@@ -90,28 +89,29 @@ class Reader:
 
     def wait_for(self, head: bytes, length: int) -> None:
         """A request whose body, of ``length`` bytes, is to come."""
-        self._parts, self._missing = [head], length
+        self._asked, self._size = head, len(head) + length
         self.in_message = self.in_body = True
         self.body_bytes = 0
 
     def whole(self, data: bytes) -> bytes:
         """``data``, or the request it completes; b"" while some of that is missing."""
-        if not self._missing:
+        size = self._size
+        if not size:
             return data
-        self._parts.append(data)
-        self.body_bytes += len(data)
-        self._missing -= len(data)
-        if self._missing > 0:
+        whole = self._asked + data  # few pieces, and small ones
+        if len(whole) < size:
+            self._asked = whole
+            self.body_bytes += len(data)
             return b""
-        parts, self._parts, self._missing = self._parts, [], 0
+        self._asked, self._size = b"", 0
         self.in_message = self.in_body = False
-        return b"".join(parts)
+        return whole
 
     def give_up(self) -> Inbound | None:
         """Forget the request that is being read, and return it."""
         broken, self.receiving = self.receiving, None
         self.in_message = self.in_body = False
-        self._chunks, self._parts, self._missing = [], [], 0
+        self._chunks, self._asked, self._size = [], b"", 0
         return broken
 
     # --- the parser's callbacks --------------------------------------------------------------

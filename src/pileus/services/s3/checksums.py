@@ -23,6 +23,7 @@ DEFAULT = "CRC64NVME"
 SIZES = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
 _EIGHT_BYTES = struct.Struct(">Q").pack
 HEADERS = {f"x-amz-checksum-{a.lower()}": a for a in ALGORITHMS}
+_NAMES = {a: h for h, a in HEADERS.items()}
 MEMBERS = {f"Checksum{a}": a for a in ALGORITHMS}
 
 
@@ -207,9 +208,9 @@ def answer_headers(checks: Mapping[str, str], kind: str) -> list[tuple[str, str]
 
 def answer_lines(checks: Mapping[str, str]) -> str:
     """The same of a whole object, as the lines of an answer's head."""
-    told = checks.get(DEFAULT)
-    if told is not None:  # the usual one, in one piece
-        return f"x-amz-checksum-crc64nvme: {told}\r\nx-amz-checksum-type: FULL_OBJECT\r\n"
+    if len(checks) == 1:  # the usual case, in one piece
+        ((algorithm, told),) = checks.items()
+        return f"{_NAMES[algorithm]}: {told}\r\nx-amz-checksum-type: FULL_OBJECT\r\n"
     return "".join(f"{name}: {value}\r\n" for name, value in answer_headers(checks, ""))
 
 

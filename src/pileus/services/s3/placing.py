@@ -45,7 +45,9 @@ def replace(tx: Tx, name: str, at: bytes, old: Meta | None, meta: Meta, body: by
         tx.put(at, rows.pack(meta, body))
         tally.add(tx, name, kind, 1, meta.size)
         return True
-    if old.blob or old.upload or old.version or tally.label(old) != kind:
+    if old.blob or old.upload or old.version:
+        return False
+    if (old.marker or old.headers != meta.headers) and tally.label(old) != kind:
         return False
     tally.add(tx, name, kind, 0, meta.size - old.size)
     tx.put(at, rows.pack(meta, body))

@@ -238,7 +238,8 @@ class Plain:
     def _stored(
         self, bucket: PlainBucket, key: str, body: Body, told: dict[str, str], invocation_id: bytes
     ) -> Submission:
-        args, lines = self._entry(bucket.bucket, key, body, told)
+        checks = body.checks or {}
+        args, lines = self._entry(bucket.bucket, key, body.data, body.etag, checks, told)
 
         def answer(version: str | None) -> HttpResponse:
             told = "" if version is None else f"x-amz-version-id: {version}\r\n"
@@ -267,25 +268,30 @@ class Plain:
         owned = bucket.bucket
         if len(key) > KEY_CHARS_MAX or not owned.data_key:
             return None
-        checks = checksums.of(told.algorithm, data)
-        if check and checks[told.algorithm] != check.decode():
+        found = checksums.of(told.algorithm, data)
+        if check and found[told.algorithm] != check.decode():
             return None
         etag = md5(data, usedforsecurity=False).hexdigest()
-        args, lines = self._entry(owned, key, Body(len(data), etag, data, "", checks), told.kept)
+        args, lines = self._entry(owned, key, data, etag, found, told.kept)
         self._submit_soon("s3.put", args, invocation_id, done)
         return lines
 
     def _entry(
-        self, bucket: Bucket, key: str, body: Body, told: dict[str, str]
+        self,
+        bucket: Bucket,
+        key: str,
+        data: bytes,
+        etag: str,
+        checks: dict[str, str],
+        told: dict[str, str],
     ) -> tuple[list[Any], bytes]:
         """The arguments of the entry that stores a small body, and the answer's lines."""
         random, key_id = self._random(16 + SALT_BYTES), bucket.data_key
-        salt, checks, etag = random[16:], body.checks or {}, body.etag
-        data = seal_small(cipher(self._secret(key_id), salt), body.data)
+        salt = random[16:]
+        sealed = seal_small(cipher(self._secret(key_id), salt), data)
         seal = Seal(AES256, salt, key_id.encode())
-        now_ms, owner = self._now_ms(), bucket.owner
-        meta = Meta(etag, body.size, now_ms, told, owner, checks=checks, seal=seal)
-        args = [bucket.name, key, rows.pack_meta(meta), data, {}, random[:16], []]
+        meta = Meta(etag, len(data), self._now_ms(), told, bucket.owner, checks=checks, seal=seal)
+        args = [bucket.name, key, rows.pack_meta(meta), sealed, {}, random[:16], []]
         lines = f'etag: "{etag}"\r\n{_ENCRYPTED}{checksums.answer_lines(checks)}'
         return args, lines.encode()
 
