@@ -74,6 +74,7 @@ from pileus.wire.dispatch import Dispatcher
 from pileus.wire.http import Handler, Server, serve
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
+from pileus.wire.reach import Reach
 from pileus.wire.strong import StrongDoor
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ async def assemble(config: Config, index: int) -> Front:
         meters=meters,
     )
     dispatch.connect(api, store.strong)
-    handle = api.handle if store.strong is None else StrongDoor(api, store.strong).handle
+    handle = _strong(api, store)
     parts.outbound.connect(handle)
     http_apis = apigateway.Door(parts, api.admit)
     long_running = longrunning.Door(parts)
@@ -291,6 +292,12 @@ async def assemble(config: Config, index: int) -> Front:
         _mount_between_nodes(front, fitting)
     _mount(front)
     return front
+
+
+def _strong(api: Api, store: Store) -> Handler:
+    if store.strong is None:
+        return api.handle
+    return StrongDoor(api, store.strong, store.strong_in, Reach(store).of).handle
 
 
 async def _open(config: Config, fitting: Fitting | None, clock: SystemClock) -> Store:

@@ -239,6 +239,8 @@ class ShardedStore(ShardedOpening):
         if draft.empty:
             several = len(Footprint(seen, {}, []).shards(self.tablets)) > 1
             again = await self._unsettled(seen) or (several and self._all.moment() != before)
+            if several and not again:
+                again = not await self._stood_still(seen)
             return not again, result
         answer = plain(result) if request_id else None
         told = await self._committed_draft(seen, draft, request_id, answer)
@@ -248,6 +250,23 @@ class ShardedStore(ShardedOpening):
         if kept == answer or not isinstance(kept, bytes):
             return True, result
         return True, cast(T, msgspec.msgpack.decode(kept))
+
+    async def _stood_still(self, seen: Recorder) -> bool:
+        """Whether all that was read was so at one moment for all nodes: it is the same when the
+        logs' barriers, begun after it was read, have passed. (Else of two nodes one might see a
+        first write and not a second, and the other the second and not the first.)"""
+        if self.strong_in is None:
+            return True
+        spans = [(key, key + b"\x00") for key in seen.reads]
+        spans += [(start, end) for start, end, *_ in seen.ranges]
+        await self.strong_in(lambda: spans)
+        again = Recorder(self._all)
+        for key in seen.reads:
+            again.row(key)
+        for start, end, limit, reverse, _ in seen.ranges:
+            again.range(start, end, limit, reverse)
+        same = again.reads == seen.reads and again.ranges == seen.ranges
+        return same and not await self._unsettled(again)
 
     async def _unsettled(self, seen: Recorder) -> bool:
         """Whether a committed transaction has yet to write what was read; waits a little, then."""

@@ -213,7 +213,7 @@ class ShardedOpening(Store):
 
     def _read_strongly(self, barriers: Sequence[Barrier]) -> None:
         self._strongly = Strongly(barriers, self._all.shards_of, self._all.deciding)
-        self.strong = self._strongly.wait
+        self.strong = self.strong_in = self._strongly.wait
 
     async def close(self) -> None:
         for door in self._doors:

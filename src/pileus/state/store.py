@@ -38,6 +38,7 @@ from pileus.state.rebuild import Clustered, wish, wished
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard, home_of
+from pileus.state.strongly import Spans
 from pileus.state.turn import TurnRows
 from pileus.state.tx import Row, change_key, change_prefix
 from pileus.state.versions import RuleBook
@@ -61,6 +62,8 @@ class Store:
     # Before a strong read, on a cluster: await it. None on one machine, where every committed read
     # is strong.
     strong: Callable[[], Awaitable[int]] | None = None
+    # Where shards are several: the same before a read of some rows.
+    strong_in: Callable[[Spans], Awaitable[int]] | None = None
     node: str = ""  # this node's name in its cluster
     _door: WriterDoor | None = None
     _loop: asyncio.AbstractEventLoop

@@ -18,17 +18,20 @@ waits.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 from collections.abc import Awaitable, Callable
 
 from pileus.errors import Unavailable
 from pileus.services.call import HttpRequest, HttpResponse
+from pileus.state.strongly import Spans
 from pileus.wire.api import Api
 from pileus.wire.router import Route
 
 log = logging.getLogger("pileus.wire.strong")
 Barrier = Callable[[], Awaitable[int]]
+Within = Callable[[Spans], Awaitable[int]]
 PATIENCE_S, LOOK_S = 0.7, 0.3
 READ_AS = "x-pileus-read"
 TABLES = "DynamoDB_20120810."
@@ -83,11 +86,20 @@ class Patient:
 
 
 class StrongDoor:
-    """Before an ``Api``; ``handle`` is the server's handler."""
+    """Before an ``Api``; ``handle`` is the server's handler. ``within``, where shards are several:
+    a barrier for reads of some rows, which ``reach(request)`` tells of a read of items (None: it
+    does not say)."""
 
-    def __init__(self, api: Api, barrier: Barrier) -> None:
+    def __init__(
+        self,
+        api: Api,
+        barrier: Barrier,
+        within: Within | None = None,
+        reach: Callable[[HttpRequest], Spans | None] = lambda request: None,
+    ) -> None:
         self._api = api
         self._barrier = barrier
+        self._within, self._reach = within, reach
         self._patient = Patient(barrier)
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
@@ -95,6 +107,8 @@ class StrongDoor:
         if operation in EVENTUAL:
             if not _may_ask(request):
                 return self._api.handle(request)
+            if self._within is not None and (spans := self._reach(request)) is not None:
+                return self._after(request, functools.partial(self._within, spans))
         elif operation in DECIDED_IN_ORDER:
             if request.stream is None and "content-encoding" not in request.headers:
                 return self._at_once(request)
@@ -123,9 +137,9 @@ class StrongDoor:
         result = self._api.handle(request)
         return result if isinstance(result, HttpResponse) else await result
 
-    async def _after(self, request: HttpRequest) -> HttpResponse:
+    async def _after(self, request: HttpRequest, barrier: Barrier | None = None) -> HttpResponse:
         try:
-            await self._barrier()
+            await (barrier or self._barrier)()
         except Exception as error:
             return self._api.answers.failed(error, None, request, self._api.request_id())
         result = self._api.handle(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import orjson
@@ -24,7 +25,9 @@ NONE = {"Code": "None"}
 Wanted = tuple[Table, bytes, "Projection | None"]
 
 
-def transact_get_items(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
+def transact_get_items(
+    room: Room, call: Call, params: dict[str, Any]
+) -> HttpResponse | Awaitable[HttpResponse]:
     """Up to a hundred items as they were at one moment."""
     for entry in params["TransactItems"]:
         if "Get" not in entry:
@@ -32,7 +35,27 @@ def transact_get_items(room: Room, call: Call, params: dict[str, Any]) -> HttpRe
         check_item(entry["Get"]["Key"])
     wanted = _prepare(room, call, [e["Get"] for e in params["TransactItems"]])
     admit(room, [table for table, _, _ in wanted])
-    texts = snapshot(room, [key for _, key, _ in wanted])
+    if room.store.strong_in is not None:
+        return _on_all_nodes(room, call, params, wanted)
+    return _answer(room, call, params, wanted, snapshot(room, [key for _, key, _ in wanted]))
+
+
+async def _on_all_nodes(
+    room: Room, call: Call, params: dict[str, Any], wanted: list[Wanted]
+) -> HttpResponse:
+    """Where items lie in several logs that other nodes write too, their moment must be one for all
+    nodes."""
+    texts = await room.store.transact(lambda draft: [draft.get(key) for _, key, _ in wanted])
+    return _answer(room, call, params, wanted, _fitting(texts))
+
+
+def _answer(
+    room: Room,
+    call: Call,
+    params: dict[str, Any],
+    wanted: list[Wanted],
+    texts: list[bytes | None],
+) -> HttpResponse:
     responses = []
     for text, (_, _, projection) in zip(texts, wanted, strict=True):
         if text is None:
@@ -87,7 +110,10 @@ def admit(room: Room, tables: list[Table]) -> None:
 
 def snapshot(room: Room, row_keys: list[bytes]) -> list[bytes | None]:
     """The rows at one moment, together no larger than a transaction may be."""
-    texts = room.store.values(row_keys)
+    return _fitting(room.store.values(row_keys))
+
+
+def _fitting(texts: list[bytes | None]) -> list[bytes | None]:
     if sum(len(t or b"") for t in texts) > BYTES_MAX:
         check_payload(sum(item_size(orjson.loads(t)) for t in texts if t is not None))
     return texts

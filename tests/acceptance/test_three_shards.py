@@ -1,0 +1,60 @@
+"""Three nodes whose cloud has three shards: nobody who uses it can tell, also while a tablet moves
+and a node is killed (S3, S5, C1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.rig import until
+from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
+
+SHARDS = "3"
+OTHER = "other"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with rigged(3, tmp_path_factory.mktemp("shards"), shards=SHARDS) as rig:
+        first, second, third = rig.nodes
+        token = first.init()
+        first.up()
+        made = Cloud(rig)
+        made.keys = first.keys()
+        second.join(token, first)
+        third.join(token, second)
+        until(lambda: all_alive(third), 30, "three nodes that see each other alive")
+        dynamodb = made.client("dynamodb", first)
+        make_table(dynamodb)
+        dynamodb.create_table(
+            TableName=OTHER,
+            KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield made
+
+
+def both(value: str) -> list[dict[str, Any]]:
+    item = {"k": {"S": "both"}, "v": {"S": value}}
+    return [{"Put": {"TableName": name, "Item": item}} for name in ("threenodes", OTHER)]
+
+
+@pytest.mark.timeout(240)
+def test_any_node_reads_what_any_wrote(cloud: Cloud) -> None:
+    clients = [cloud.client("dynamodb", node) for node in cloud.rig.nodes]
+    for at, writer in enumerate(clients):
+        put(writer, f"at{at}", "x")
+        writer.transact_write_items(TransactItems=both(str(at)))
+        for reader in clients:
+            for table in ("threenodes", OTHER):
+                key = {"k": {"S": "both"}}
+                told = reader.get_item(TableName=table, Key=key, ConsistentRead=True)
+                assert told["Item"]["v"]["S"] == str(at)
+            gets = [{"Get": {"TableName": t, "Key": key}} for t in ("threenodes", OTHER)]
+            told = reader.transact_get_items(TransactItems=gets)["Responses"]
+            assert [r["Item"]["v"]["S"] for r in told] == [str(at)] * 2
+        found = [cloud.items(node) for node in cloud.rig.nodes]
+        assert found[0] == found[1] == found[2] and f"at{at}" in found[0]
