@@ -22,6 +22,7 @@ class Overlay:
         self._shards = shards
         self._generation = generation
         self._seen = -1
+        self.loads = 0  # how often it was read
         self._rows: dict[bytes, Row | None] = {}
         self._deciding: dict[int, set[int]] = {}
         self._undecided: dict[bytes, tuple[int, list[bytes]]] = {}  # home, and what it writes
@@ -63,6 +64,7 @@ class Overlay:
 
     def _load(self) -> dict[bytes, Row | None]:
         found: dict[bytes, Row | None] = {}
+        self.loads += 1
         self._deciding, self._undecided = {}, {}
         for shard in self._shards:
             for row in shard.rows.range(HELD, keys.after_prefix(HELD), HELD_MAX):

@@ -150,9 +150,9 @@ class ShardedReader:
         found: set[int] = set()
         return found.union(*(self._overlay.deciding(shard) for shard in shards))
 
-    def moment(self) -> tuple[int, int]:
-        """What stays the same while nothing is committed in any shard."""
-        return self._commits(), self._txn_now()
+    def moment(self) -> tuple[int, int, int]:
+        """What stays the same while nothing is committed in any shard, or seen to be decided."""
+        return self._commits(), self._txn_now(), self._overlay.loads
 
     def unsettled(self, seen: Recorder) -> bool:
         """Whether a committed transaction has yet to write what was read."""
