@@ -27,11 +27,11 @@ from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import keys, sharding
 from pileus.state.database import Rows
 from pileus.state.draft import Draft
+from pileus.state.placing import Layout
 from pileus.state.rules import Rule
 from pileus.state.shard import Shard
 from pileus.state.sharded import ShardedStore
 from pileus.state.sharded_opening import NO_WISHES
-from pileus.state.sharing import Layout
 from pileus.state.tablets import WHOLE, TabletMap
 from pileus.state.tx import Tx
 from pileus.state.versions import RuleBook
