@@ -16,6 +16,7 @@ from pileus.state import checkpoint, keys
 from pileus.state.backup import backup, restore
 from pileus.state.housekeeping import Housekeeping, evened
 from pileus.state.opening import open_store, shards_of
+from pileus.state.placing import Layout, Placing
 from pileus.state.shard import homes
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
@@ -147,4 +148,39 @@ def test_a_home_with_one_shard_gets_more(tmp_path: Path) -> None:
 
     asyncio.run(alone())
     with_stores(tmp_path, several)
+    assert verify(tmp_path, RULES).ok
+
+
+def test_shards_that_are_added_get_tablets_once(tmp_path: Path) -> None:
+    def layout(shards: int) -> Layout:
+        return [(b"", 0), (b"a\x00", 1), (b"a\x01", 0), (b"c\x00", shards - 1), (b"d\x00", 0)]
+
+    placing = Placing(layout)
+
+    async def opened(shards: int) -> Store:
+        clock = SystemClock()
+        return await open_store(tmp_path, RULES, clock, shards=shards, placing=placing)
+
+    async def run() -> None:
+        store = await opened(1)
+        await store.submit("write", [[cell(table), b"1"] for table in "abc"])
+        await store.close()
+        store = await opened(2)
+        assert isinstance(store, ShardedStore)
+        assert held(store, "a") == [1, 0]
+        await kept(store, tmp_path).move()
+        assert held(store, "a") == held(store, "c") == [0, 1] and held(store, "b") == [1, 0]
+        await store.mover.bring(b"a\x00", b"a\x01", 0)  # an operator wants it so
+        await store.mover.bring(b"c\x00", b"d\x00", 0)
+        await kept(store, tmp_path).move()
+        assert held(store, "a") == held(store, "c") == [1, 0]
+        await store.close()
+        store = await opened(3)
+        assert isinstance(store, ShardedStore)
+        await kept(store, tmp_path).move()
+        assert held(store, "c") == [0, 0, 1] and held(store, "b") == [1, 0, 0]
+        assert store.values(map(cell, "abc")) == [b"1"] * 3
+        await store.close()
+
+    asyncio.run(run())
     assert verify(tmp_path, RULES).ok

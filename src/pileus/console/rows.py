@@ -142,7 +142,11 @@ def place_of(key: bytes) -> dict[str, str]:
     try:
         table, partition, sort = keys.split(key)
     except (ValueError, IndexError):
-        return {"table": text_of(key), "partition": "", "sort": ""}
+        name, nul, rest = key.partition(b"\x00")
+        if name.endswith(b"\x01"):  # above a table's last key
+            name, nul = name[:-1], b" (end)"
+        told = text_of(name) + (nul.decode() if not rest and nul != b"\x00" else "")
+        return {"table": told, "partition": f"hash {rest.hex()}" if rest else "", "sort": ""}
     return {"table": table, "partition": text_of(partition), "sort": text_of(sort)}
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from pileus.state import keys
 from pileus.state.placing import Layout, Placing
@@ -123,4 +124,13 @@ def _tails() -> list[int]:
     return found
 
 
-PLACING = Placing(layout, together, SHARED)
+def _object_put(args: list[Any]) -> bytes | None:
+    return None if args[6] else keys.key("s3o", args[0], args[1])  # a copy reads its source first
+
+
+def _object_deleted(args: list[Any]) -> bytes:
+    return keys.key("s3o", args[0], args[1])
+
+
+HOMES = {"s3.put": _object_put, "s3.delete": _object_deleted}
+PLACING = Placing(layout, together, SHARED, HOMES)

@@ -66,6 +66,8 @@ class Mover:
         planned = [p.target for p in self.plans]
         empty = set(range(1, count)) - held - set(planned)
         for (start, shard), end in zip(wished, ends, strict=True):
+            if empty and start and tablets.load(first).locate(start).start != start:
+                await self._shards[0].ask("tablet.split", {"at": start})
             if shard in empty:
                 await self.plan(start, end, shard)
         done = await self.advance()

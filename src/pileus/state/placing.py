@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from pileus.state import owned
 from pileus.state.tx import Reader
@@ -30,6 +31,9 @@ class Placing:
     layout: Callable[[int], Layout] = all_in_first
     together: Callable[[bytes, bytes], list[tuple[bytes, bytes]]] = for_itself
     shared: tuple[str, ...] = ()
+    # The first key a rule touches that lies in one shard, from its arguments (None: not known): the
+    # rule is sent there untried.
+    homes: Mapping[str, Callable[[Any], bytes | None]] = field(default_factory=dict)
 
     def first(self, reader: Reader, shards: int) -> Layout:
         """The layout of a home that has nothing yet; what another has stays in shard 0, until

@@ -123,18 +123,20 @@ class ShardedStore(ShardedOpening):
     async def _guessed(self, rule: str, args: Any, request_id: bytes) -> bytes | Ended:
         """The verdict of a rule that so far only touched the shard of one of its arguments: its
         first key. Where that is wrong, that shard's log refuses, and the rule is tried first."""
-        place = self._first_key.get(rule)
-        if place is None or (request_id and self._former()):
+        place, home = self._first_key.get(rule), self.placing.homes.get(rule)
+        if (place is None and home is None) or (request_id and self._former()):
             return Ended.HELD
         try:
             where = self.tablets
-            shard = self.shards[shard_of(where, args[place])]
+            first = home(args) if home else args[place]
+            shard = self.shards[shard_of(where, cast(bytes, first))]
         except (LookupError, TypeError, AttributeError):
             return Ended.HELD
         told = await shard.submit(rule, args, request_id, where.epoch)
         if told != codec.STALE_VERDICT:
             return told
-        self._first_key[rule] = None
+        if not home:
+            self._first_key[rule] = None
         return Ended.HELD
 
     def _learn(self, rule: str, args: Any, change: Footprint) -> None:
