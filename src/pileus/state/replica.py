@@ -56,6 +56,21 @@ def _hash(parts: list[bytes]) -> bytes:
     return chain.digest()
 
 
+def _instead(rule: str, error: Exception) -> bytes:
+    """The verdict of an entry whose rule raised; raises what is no verdict."""
+    if isinstance(error, AwsError):
+        return codec.refused(error)
+    if isinstance(error, Conflict):
+        return codec.conflict(error)
+    if isinstance(error, StaleEpoch):
+        return codec.STALE_VERDICT
+    if isinstance(error, OPERATING):
+        raise error
+    # The same on every replica, so it is a verdict too; nothing is written.
+    log.error("the rule %s failed", rule, exc_info=error)
+    return codec.bug(rule, error)
+
+
 class SqliteReplica:
     """See ``pileus.engine.Replica``. ``journal=False`` leaves entries out of the journal, for
     engines whose log is elsewhere."""
@@ -214,7 +229,7 @@ class SqliteReplica:
         self, sequence: int, data: bytes, results: list[tuple[bytes, bytes, int, int]]
     ) -> bytes:
         e = codec.unpack(data)
-        _, epoch, rule, now_ms, request_id, args = e
+        version, epoch, rule, now_ms, request_id, args = e
         if now_ms > self._log_ms:
             self._log_ms = now_ms
         self._duplicates.forget(sequence, self._log_ms)
@@ -228,7 +243,13 @@ class SqliteReplica:
                 tx: Tx = PlainTx(self, sequence, now_ms, request_id)
             else:
                 tx = self._checked_tx(sequence, e)
-            verdict = self._decide(tx, e)
+            try:
+                if version != self._plain_version:
+                    self._check_version(tx.sequence, e)
+                result = self._rules[rule](tx, args)
+                verdict = codec.OK_NONE if result is None else codec.ok(result)
+            except Exception as error:
+                verdict = _instead(rule, error)
             if verdict[1] == codec.OK:
                 writes = tx.writes
                 if self.sharding is not None:
@@ -250,26 +271,6 @@ class SqliteReplica:
         if self.sharding is not None:
             return ShardTx(self, sequence, e.now_ms, e.request_id, self.sharding)
         return tablets.CheckedTx(self, sequence, e.now_ms, e.request_id, self._map, e.epoch)
-
-    def _decide(self, tx: Tx, e: codec.Entry) -> bytes:
-        try:
-            version, _, rule, _, _, args = e
-            if version != self._plain_version:
-                self._check_version(tx.sequence, e)
-            result = self._rules[rule](tx, args)
-            return codec.OK_NONE if result is None else codec.ok(result)
-        except AwsError as refusal:
-            return codec.refused(refusal)
-        except Conflict as clash:
-            return codec.conflict(clash)
-        except StaleEpoch:
-            return codec.STALE_VERDICT
-        except OPERATING:
-            raise
-        except Exception as fault:
-            # The same on every replica, so it is a verdict too; nothing is written.
-            log.exception("the rule %s failed", e.rule)
-            return codec.bug(e.rule, fault)
 
     def _check_version(self, sequence: int, e: codec.Entry) -> None:
         self.book.check(sequence, e)
