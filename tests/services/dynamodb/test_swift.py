@@ -163,6 +163,9 @@ FORMS: list[tuple[str, Any]] = [
     ("Query", {**query("p = :p", p="x"), "Limit": 2, "ScanIndexForward": False}),
     ("Query", {**query("p = :p", p="none"), "Limit": 1}),
     ("Query", {**query("#p = :p", p="x"), "ExpressionAttributeNames": {"#p": "p"}}),
+    ("GetItem", {**get(p="x", s="a"), "ConsistentRead": True}),
+    ("GetItem", {**get("one", p="x"), "ConsistentRead": False}),
+    ("Query", {**query("p = :p", p="x"), "ConsistentRead": True}),
 ]
 
 
@@ -178,9 +181,10 @@ def test_every_form_is_answered_as_on_the_usual_way(tmp_path):
 
 STRANGE = [
     b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": ""}}}',
-    b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\\u0061"}}}',
-    b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "a\\""}}}',
-    b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\xc3\xa4"}}}',
+    b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\\ud83d"}}}',
+    b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\\x"}}}',
+    b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\\u00e"}}}',
+    b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\xc3"}}}',
     b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\xff"}}}',
     b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "\x00"}}}',
     b'{"TableName": "two", "Key": {"p": {"S": "x"}, "s": {"S": "' + b"a" * 257 + b'"}}}',
@@ -193,6 +197,91 @@ STRANGE = [
     b'{"TableName": "two"}',
     b"",
 ]
+
+
+TEXTS = [
+    "ä",
+    "\N{EURO SIGN}uro",
+    "\N{GRINNING FACE}",
+    'a"b',
+    "a\\b",
+    "\n",
+    "\x00a\x00",
+    "a/b",
+    "\x7f",
+]
+
+
+def test_keys_of_any_text_are_found_however_they_are_spelt(tmp_path):
+    async def run(doors: Doors) -> None:
+        for text in TEXTS:
+            item = {"p": {"S": text}, "s": {"S": text}, "n": {"N": "7"}}
+            await doors.call("PutItem", TableName="two", Item=item)
+        for ascii_only in (True, False):
+            for operation, params in (
+                ("GetItem", get(p="x", s="a")),
+                ("Query", query("p = :p AND begins_with(s, :s)", p="x", s="a")),
+            ):
+                plain = json.dumps(params)
+                data = doors.request(operation, plain.encode())
+                for text in TEXTS:
+                    spelt = json.dumps(text, ensure_ascii=ascii_only)
+                    body = plain.replace('"x"', spelt).replace('"a"', spelt)
+                    asked = doors.request(operation, body.encode())
+                    assert b'"7"' in await doors.same(asked)
+                    if "\x7f" in body:
+                        continue  # not of a form
+                    for _ in range(20):  # a second may end between the two
+                        await doors.learn(data)
+                        if await doors.taken(asked):
+                            break
+                    else:
+                        raise AssertionError(body)
+
+    at_doors(run, tmp_path)
+
+
+NUMBERED = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [
+        {"AttributeName": "p", "AttributeType": "S"},
+        {"AttributeName": "n", "AttributeType": "N"},
+    ],
+    "KeySchema": [
+        {"AttributeName": "p", "KeyType": "HASH"},
+        {"AttributeName": "n", "KeyType": "RANGE"},
+    ],
+}
+
+
+def test_keys_that_are_numbers(tmp_path):
+    async def run(doors: Doors) -> None:
+        await doors.call("CreateTable", TableName="three", **NUMBERED)
+        numbers = ["0", "1", "-1", "100", "12345678901234567890", "-70", "1.5", "1e2", "-0", "01"]
+        for number in numbers[:7]:
+            item = {"p": {"S": "x"}, "n": {"N": number}, "v": {"S": number}}
+            await doors.call("PutItem", TableName="three", Item=item)
+        for number in numbers:
+            key = {"p": {"S": "x"}, "n": {"N": number}}
+            data = doors.request("GetItem", {"TableName": "three", "Key": key})
+            if number in numbers[:6]:
+                await doors.learn(data)
+                assert number.encode() in await doors.same(data)
+            else:  # written otherwise than it is stored, maybe
+                assert not await doors.taken(data)
+        asked = {
+            "TableName": "three",
+            "KeyConditionExpression": "p = :p",
+            "ExpressionAttributeValues": {":p": {"S": "x"}},
+            "Limit": 2,
+        }
+        data = doors.request("Query", asked)
+        await doors.learn(data)
+        assert b'"LastEvaluatedKey"' in await doors.same(data)
+        wrong = {"TableName": "three", "Key": {"p": {"S": "x"}, "n": {"S": "1"}}}
+        assert b"ValidationException" in await doors.same(doors.request("GetItem", wrong))
+
+    at_doors(run, tmp_path)
 
 
 @pytest.mark.parametrize("retry", ["", RETRY])

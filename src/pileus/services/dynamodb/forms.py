@@ -1,7 +1,8 @@
 """Forms of bodies: one regular expression for all texts that differ in some attribute values alone.
 
 A form is a body's text but for its *holes*: attribute values of type S or N, whose contents the
-expression's groups cut out. A hole takes plain texts (printable ASCII that JSON need not escape)
+expression's groups cut out. A read's key takes any text (``MADE``). Other holes take plain texts
+(printable ASCII that JSON need not escape)
 and plain whole numbers: what they are in JSON, parsed, checked and written again, they are in the
 bytes already.
 """
@@ -16,17 +17,21 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from pileus.services.dynamodb import numbers
 from pileus.services.dynamodb.schema import TEXT_MAX
 
 Match = Callable[[bytes], "re.Match[bytes] | None"]
 FORM_BYTES_MAX = 16 * 1024
 HOLES_MAX = 90  # a pattern has up to a hundred groups
-_STYLES = ((", ", ": "), (",", ":"))  # the common ways to write JSON
+_SPACED, _PACKED = (", ", ": "), (",", ":")
+# The common ways to write JSON: boto3, the CLI; the other SDKs; both where a text is not ASCII.
+_STYLES = ((_SPACED, True), (_PACKED, False), (_PACKED, True), (_SPACED, False))
 _MARK = "\ufdd0"  # no character: no client's text means it
-_SPELT = json.dumps(_MARK)[1:-1].encode()
 FIRST_NUMBER, NUMBER_BYTES = 0xE000, 3  # a character of private use for each hole
 KEY = b"([ !#-\\[\\]-~]{1,%d})" % TEXT_MAX
 TOKEN = b"([ !#-\\[\\]-~]{1,36})"
+# Any text, as JSON spells it. Nothing in it is tried twice: it takes no longer than it is.
+SPELT = rb'((?>(?:[ !#-\[\]-~\x80-\xff]++|\\u[0-9a-fA-F]{4}|\\["\\/bfnrt])+))'
 TEXT = b"([ !#-\\[\\]-~]*)"
 NUMBER = b"(0|-?[1-9][0-9]{0,36})"
 
@@ -42,6 +47,29 @@ class Hole(NamedTuple):
 def key_hole(value: Any) -> Hole | None:
     """A key's value: a text that is not empty."""
     return Hole(value, "S", KEY) if _kind(value) == "S" else None
+
+
+def read_hole(value: Any, kind: str) -> Hole | None:
+    """The value of a key that is only looked for, of the key's type, text or number: ``MADE`` makes
+    its bytes."""
+    if _kind(value) != kind:
+        return None
+    return Hole(value, kind, SPELT if kind == "S" else NUMBER)
+
+
+def _text(spelt: bytes) -> bytes | None:
+    """The bytes of a text as JSON spells it; ``ValueError`` where it is none; None: a long one."""
+    found = spelt
+    if b"\\" in spelt or not spelt.isascii():
+        found = orjson.loads(b'"%b"' % spelt).encode()
+    return found if len(found) <= TEXT_MAX else None
+
+
+def _number(told: bytes) -> bytes:
+    return numbers.order_bytes(told.decode())
+
+
+MADE: dict[str, Callable[[bytes], bytes | None]] = {"S": _text, "N": _number}
 
 
 def hole(value: Any) -> Hole | None:
@@ -62,12 +90,14 @@ def form(body: bytes, params: Any, holes: Sequence[Hole | None]) -> Match | None
     within ``params`` in this order. None where the body is not written in a common way."""
     if len(body) > FORM_BYTES_MAX or len(holes) > HOLES_MAX or None in holes:
         return None
-    for style in _STYLES:
-        if json.dumps(params, separators=style).encode() == body:
+    for style, escaped in _STYLES:
+        write = json.JSONEncoder(ensure_ascii=escaped, separators=style).encode
+        if write(params).encode() == body:
             break
     else:
         return None
-    pieces = _marked(holes, lambda: json.dumps(params, separators=style).encode()).split(_SPELT)
+    spelt = write(_MARK)[1:-1].encode()
+    pieces = _marked(holes, lambda: write(params).encode()).split(spelt)
     if len(pieces) != len(holes) + 1:
         return None
     pattern = re.escape(pieces[0])

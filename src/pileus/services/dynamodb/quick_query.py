@@ -123,10 +123,12 @@ def _work_out(table: Table, text: str, names: dict[str, str] | None) -> Asked | 
     if names is not None and (not names or set(names) != condition.names):
         return None
     by_name = {name: (operator, tuple(operands)) for name, operator, operands in terms}
-    if len(by_name) != len(terms) or {table.hash_type, table.range_type} - {"S", ""}:
+    if len(by_name) != len(terms) or table.hash_type != "S":
         return None
     operator, (first, *_) = by_name.pop(table.hash_name, ("", ("",)))
     ranged = by_name.pop(table.range_name, ("", ()))
+    if ranged[0] and table.range_type != "S":
+        return None
     if operator != "EQ" or by_name or len({first, *ranged[1]}) != 1 + len(ranged[1]):
         return None
     if ranged[0] == "BETWEEN":  # its bounds are compared, and refused when they are crossed

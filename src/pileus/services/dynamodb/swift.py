@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from pileus.services.call import Call, Done, Swift
 from pileus.services.dynamodb import swift_writes
@@ -19,7 +18,7 @@ from pileus.services.dynamodb.addresses import span
 from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.binding import worded
 from pileus.services.dynamodb.catalog import META
-from pileus.services.dynamodb.forms import Match, form, key_hole
+from pileus.services.dynamodb.forms import MADE, Match, form, read_hole
 from pileus.services.dynamodb.kept import KeptAnswers, Read
 from pileus.services.dynamodb.quick_query import QuickQuery
 from pileus.services.dynamodb.room import Room
@@ -55,7 +54,8 @@ class SwiftForms:
         ``access.single`` or ``quick_transact.several``."""
         request, tables = call.request, self._room.tables
         named = _named(call)
-        if request is None or any(t.metered or not t.texts for _, t in named):
+        reads = call.operation in ("GetItem", "Query")
+        if request is None or any(t.metered or not (t.texts or reads) for _, t in named):
             return None
         seen = tables.now()
         if any(tables.find(call.account, call.region, name) is not t for name, t in named):
@@ -110,14 +110,27 @@ def _named(call: Call) -> list[tuple[str, Table]]:
     return [(call.params["TableName"], call.scratch)]
 
 
+def _free(room: Room, params: Any) -> bool:
+    """Whether what is here may be told: on one machine a committed read is strong."""
+    strong = params.get("ConsistentRead", False)
+    return type(strong) is bool and (not strong or room.store.strong is None)
+
+
 def _get(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Known | None:
-    """GetItem of a whole item, eventually consistent."""
-    key = params.get("Key")
-    if len(params) != 2 or table.plain_key(key) is None:
+    """GetItem of a whole item."""
+    key, types = params.get("Key"), dict(table.key_attributes)
+    if not params.keys() <= {"TableName", "Key", "ConsistentRead"} or not _free(room, params):
         return None
-    match = form(body, params, [key_hole(v) for v in key.values()])
+    if (
+        type(key) is not dict
+        or key.keys() != types.keys()
+        or not set(types.values()) <= MADE.keys()
+    ):
+        return None
+    match = form(body, params, [read_hole(v, types[name]) for name, v in key.items()])
     if match is None:
         return None
+    made = [MADE[types[name]] for name in key]
     now, get, prefix = room.tables.now, room.store.get, table.rows_prefix
     at_hash = list(key).index(table.hash_name)
     ranged = bool(table.range_name)
@@ -126,11 +139,11 @@ def _get(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Known
         found = match(body)
         if found is None or now() != seen:
             return None
-        told = found.groups()
-        head = told[at_hash]
-        tail = told[1 - at_hash] if ranged else b""
-        spread = (crc32(head) & 0xFFFF).to_bytes(2, "big")
-        text = get(b"%b%b%b\x00\x01%b\x00\x01" % (prefix, spread, head, tail))
+        told = [make(spelt) for make, spelt in zip(made, found.groups(), strict=True)]
+        head, tail = told[at_hash], told[1 - at_hash] if ranged else b""
+        if head is None or tail is None:
+            return None
+        text = get(keys.under(prefix, head, tail))
         return b"{}" if text is None else b'{"Item":%b}' % text
 
     return Known(match, read)
@@ -139,26 +152,28 @@ def _get(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Known
 def _query(
     quick: QuickQuery, room: Room, table: Table, body: bytes, params: Any, seen: int
 ) -> Known | None:
-    """Query of one partition by its keys alone, eventually consistent."""
+    """Query of one partition by its keys alone, texts."""
     asked = quick.asked(table, params)
-    if asked is None or "ConsistentRead" in params:
+    if asked is None or not _free(room, params):
         return None
     values = params["ExpressionAttributeValues"]
     names = list(values)
     if set(names) != {asked.hash, *asked.operands}:
         return None
-    match = form(body, params, [key_hole(v) for v in values.values()])
+    match = form(body, params, [read_hole(v, "S") for v in values.values()])
     page = quick.page(room, table, params)
     if match is None or page is None:
         return None
-    now, prefix, operator = room.tables.now, table.rows_prefix, asked.operator
+    now, prefix, operator, text = room.tables.now, table.rows_prefix, asked.operator, MADE["S"]
     at_hash, at_operands = names.index(asked.hash), [names.index(n) for n in asked.operands]
 
     def read(body: bytes) -> bytes | None:
         found = match(body)
         if found is None or now() != seen:
             return None
-        told = found.groups()
+        told = [made for made in map(text, found.groups()) if made is not None]
+        if len(told) < len(names):
+            return None
         start = keys.under_partition(prefix, told[at_hash])
         if not operator:
             return page(start, start[:-1] + b"\x02")
