@@ -40,9 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_order)
 
 
-def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
+def _order(item: pytest.Item) -> tuple[bool, ...]:
     names = getattr(item, "fixturenames", ())
-    return not is_large(item.path), "grown" in names, "parting_nodes" in names
+    shared = "three_shards", "grown", "parting_nodes"
+    return not is_large(item.path), *(name in names for name in shared)
 
 
 def pileus(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from pileus.nodes.agreeing import Agreeing
 from pileus.nodes.beats import BEAT_S, DOWN_S, Beats, Own, run, view
+from pileus.state import versions
 from tests.hub.conftest import TurnedClock
 
 NAMES = ["n1", "n2", "n3"]
@@ -125,12 +128,26 @@ def test_new_rules_wait_for_every_node() -> None:
             net.nodes[name] = Beats(name, net.clock, lambda n=name: Own(7, [], rules=known[n]))
         in_force: list[Any] = []
 
+        class Shard:
+            """Its rows hold the versions that were switched to."""
+
+            def __init__(self, number: int) -> None:
+                self.number, self.rows = number, self
+                self.switched = [(1, 1)]
+
+            def row(self, key: bytes) -> Any:
+                assert key == versions.KEY
+                return SimpleNamespace(value=msgspec.msgpack.encode(self.switched))
+
+            async def ask(self, rule: str, version: int) -> None:
+                in_force.append((self.number, rule, version))
+                self.switched.append((version, 9))
+
         class Store:
-            tablets = SimpleNamespace(rules=1)
+            shards = (Shard(0), Shard(1))
 
             async def submit(self, rule: str, version: int) -> None:
-                in_force.append((rule, version))
-                self.tablets.rules = version
+                await self.shards[0].ask(rule, version)
 
         members: Any = SimpleNamespace(names=lambda: NAMES)
         agreeing = Agreeing(Store(), members, net.nodes["n1"], 2)
@@ -145,6 +162,8 @@ def test_new_rules_wait_for_every_node() -> None:
         net.frozen.clear()
         net.run(5)
         assert await agreeing.turn() and not await agreeing.turn()
-        assert in_force == [("rules.switch", 2)]
+        assert in_force == [(0, "rules.switch", 2), (1, "rules.switch", 2)]
+        del Store.shards[1].switched[1:]  # as if this node had ended between the two
+        assert await agreeing.turn() and in_force[2:] == [(1, "rules.switch", 2)]
 
     asyncio.run(body())

@@ -12,6 +12,7 @@ import pytest
 
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
+from pileus.errors import Unavailable
 from pileus.state import checkpoint, keys
 from pileus.state.backup import backup, restore
 from pileus.state.housekeeping import Housekeeping, evened
@@ -21,6 +22,7 @@ from pileus.state.shard import homes
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from pileus.state.tablets import Tablet
+from pileus.state.upkeep import Upkeep
 from pileus.state.verify import verify
 from tests.state.test_moves import held
 from tests.state.test_sharded import RULES, cell, number, put, with_stores
@@ -60,6 +62,32 @@ def test_every_log_is_archived_and_verified(
     assert verify(tmp_path, RULES).problems == ["shard 1: the rows are not what the log says"]
     shutil.rmtree(places[2])
     assert "shard 2 is missing" in verify(tmp_path, RULES).problems
+
+
+def test_a_log_that_is_out_of_reach_does_not_keep_the_others_from_being_trimmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Upkeep.mark
+
+    async def mark(self: Upkeep) -> bool:
+        if self.home.name == "1":
+            raise Unavailable("no leader")
+        return await whole(self)
+
+    monkeypatch.setattr(Upkeep, "mark", mark)
+
+    async def body(writer: ShardedStore, front: Store) -> None:
+        keeping = kept(writer, tmp_path, trim_entries=40, journal_entries=20, checkpoint_entries=90)
+        for table in "bc":
+            for i in range(100):
+                await front.submit("write", [[cell(table, str(i % 5)), b"x"]])
+        with pytest.raises(Unavailable, match="no leader"):
+            await keeping.turn()
+        assert [bool(await shard.log.read(0, 1)) for shard in writer.shards] == [True, True, True]
+        firsts = [(await shard.log.read(0, 1))[0].sequence for shard in writer.shards[1:]]
+        assert firsts[0] == 1 < firsts[1], "only the log that answers was trimmed"
+
+    with_stores(tmp_path, body)
 
 
 def test_a_backup_taken_under_transfers_restores_whole_at_any_moment(tmp_path: Path) -> None:

@@ -47,12 +47,19 @@ class Agreeing:
             await asyncio.sleep(TURN_S)
 
     async def turn(self) -> bool:
-        """Raise the version to the newest that every node applies; answers whether it was."""
-        if self._store.tablets.rules >= self._own:
+        """Raise the version to the newest that every node applies, in each shard's log; answers
+        whether one was."""
+        older = [s for s in self._store.shards if versions.in_force(s.rows) < self._own]
+        if not older:
             return False
-        known = self._beats.rules_of_all(self._members.names())
-        if known <= self._store.tablets.rules:
-            return False
-        await self._store.submit(versions.SWITCH, min(known, self._own))
-        log.info("rules of version %d are in force: every node knows them", min(known, self._own))
-        return True
+        wanted = min(self._beats.rules_of_all(self._members.names()), self._own)
+        raised = False
+        for shard in older:
+            if versions.in_force(shard.rows) < wanted:
+                # The first shard's is the store's own: it goes by the map as it is now.
+                submit = shard.ask if shard.number else self._store.submit
+                await submit(versions.SWITCH, wanted)
+                raised = True
+        if raised:
+            log.info("rules of version %d are in force: every node knows them", wanted)
+        return raised
