@@ -3,13 +3,15 @@ and a node is killed (S3, S5, C1)."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from lab.rig import until
-from tests.acceptance.nodes import Cloud, all_alive, make_table, put, rigged
+from lab.rig import RigNode, until
+from tests.acceptance.nodes import TABLE, Cloud, Load, all_alive, make_table, put, rigged
 
 SHARDS = "3"
 OTHER = "other"
@@ -58,3 +60,38 @@ def test_any_node_reads_what_any_wrote(cloud: Cloud) -> None:
             assert [r["Item"]["v"]["S"] for r in told] == [str(at)] * 2
         found = [cloud.items(node) for node in cloud.rig.nodes]
         assert found[0] == found[1] == found[2] and f"at{at}" in found[0]
+
+
+@pytest.mark.timeout(300)
+def test_a_tablet_moves_under_load_while_a_node_dies(cloud: Cloud) -> None:
+    first, second, third = cloud.rig.nodes
+    load = Load(cloud)
+    try:
+        time.sleep(1.0)
+        at = shard_of(first)
+        second.run("tablets", "move", f"dynamodb:{TABLE}", "--to", str((at + 1) % 3), "--no-wait")
+        second.kill()
+        time.sleep(1.0)
+        before = len(load.acknowledged)
+        until(lambda: len(load.acknowledged) > before + 40, 60, "the load goes on without a node")
+        until(lambda: shard_of(first) == (at + 1) % 3, 60, "others go on with the move")
+        second.up()
+        until(lambda: all_alive(third), 60, "the node that came back is alive")
+    finally:
+        load.stop()
+    held = [cloud.items(node) for node in cloud.rig.nodes]
+    for node, items in zip(cloud.rig.nodes, held, strict=True):
+        lost = set(load.acknowledged) - set(items)
+        assert not lost, f"{node.name} lacks {len(lost)} acknowledged writes"
+    assert held[0] == held[1] == held[2]
+    told = json.loads(third.run("verify", "--json"))
+    for shard in (told["nodes"], *told["shards"]):
+        digests = shard["digests"]
+        assert len(digests) == 3 and len(set(digests.values())) == 1, shard
+    assert len(told["shards"]) == 2
+
+
+def shard_of(node: RigNode) -> int:
+    """Where the table lies."""
+    told = json.loads(node.run("tablets", "--json"))
+    return next(int(t["shard"]) for t in told["tablets"] if TABLE in t["holds"])

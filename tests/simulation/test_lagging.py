@@ -20,7 +20,7 @@ def test_a_node_that_lags_shows_no_half_and_comes_to_the_end() -> None:
             pytest.fail(f"{wrong}\nrepeat: {again}", pytrace=False)
 
 
-@pytest.mark.parametrize("rule", ["txn.decide", "txn.finish", "move.switch", "move.open"])
+@pytest.mark.parametrize("rule", sorted(gate.GATED))
 def test_an_entry_that_is_not_held_back_is_noticed(
     rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
