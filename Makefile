@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 WORKERS ?= 2
 
-.PHONY: setup up test check bench sim soak faults scale fuzz suites cluster-proof web clean
+.PHONY: setup up test check bench cluster-bench sim soak faults scale fuzz suites cluster-proof web clean
 
 PAGES := web/build.mjs web/package-lock.json src/pileus/runtime/node/package-lock.json \
   $(shell find apps/*/web/src web/console/src -type f 2>/dev/null)
@@ -42,6 +42,9 @@ check: .venv/.test ## format, lint, types, import contracts, tidiness
 
 bench: .venv/.test ## Pileus beside its peers, in one run
 	$(BIN)/python -m bench.run $(BENCH)
+
+cluster-bench: .venv/.test ## three nodes on this machine: latency, rate, whose CPU: BENCH="--rounds 5"
+	$(BIN)/python -m bench.cluster $(BENCH)
 
 sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 	$(BIN)/python -m tests.simulation.run --seeds $(or $(SEED),0:1000)

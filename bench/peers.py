@@ -36,6 +36,7 @@ class Target:
     durable: str
     edge_port: int = 0
     services: frozenset[str] = frozenset({"dynamodb", "s3"})
+    home: Path = Path()
 
 
 def free_port() -> int:
@@ -59,6 +60,7 @@ def pileus() -> Iterator[Target]:
             "fsync before the answer, signed and authorised",
             cloud.edge_port,
             frozenset({"dynamodb", "s3", "lambda", "edge"}),
+            home,
         )
     finally:
         cloud.down()

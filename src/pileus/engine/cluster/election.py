@@ -20,7 +20,7 @@ from pileus.engine.cluster.nats_client import Client, Msg
 
 NOBODY = b"nobody.."
 META = "_meta_"
-TERMS_S = 0.15
+TERMS_S, TERMS_TURNS_MAX = 0.15, 6
 _request = struct.Struct("<QQQ8s")
 _term = struct.Struct("<Q")
 ANSWER_BYTES_MIN = 17
@@ -40,8 +40,11 @@ async def call(system: Client, group: str) -> int:
     subscription = await system.subscribe(inbox, cb=heard)
     try:
         _ask(system, group, 0, inbox)
-        await asyncio.sleep(TERMS_S)
-        if not terms:
+        for _ in range(TERMS_TURNS_MAX):
+            await asyncio.sleep(TERMS_S)
+            if terms:
+                break
+        else:
             return 0
         term = max(terms) + 1
         _ask(system, group, term, inbox)

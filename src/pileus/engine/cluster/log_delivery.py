@@ -64,6 +64,7 @@ class Delivery:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        self._client.moved.append(self.reset)
         self._task = self._loop.create_task(self._run())
 
     async def stop(self) -> None:

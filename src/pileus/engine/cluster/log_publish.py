@@ -94,6 +94,7 @@ class Publisher:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
+        self._client.moved.append(self._again)
         await self._client.subscribe(f"{self._inbox}.*", cb=self._acknowledged)
         self._tasks = [self._loop.create_task(self._watch())]
 
@@ -193,6 +194,11 @@ class Publisher:
             for sent in list(self._flight.values()):
                 if not sent.acked and now - sent.last >= repeat_s:
                     self._send(sent)
+
+    def _again(self) -> None:
+        """Another connection: what the last one had taken in may be lost."""
+        for sent in self._flight.values():
+            sent.last = 0.0
 
     def hurry(self) -> None:
         """A leader is being elected: do not wait long before asking it again."""

@@ -9,6 +9,7 @@ of the list is tried, at once and for ever; subscriptions go along, what was und
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ CONNECT_S_MAX = 2.0
 RETRY_S = 0.05
 PING_S = 1.0
 PINGS_UNANSWERED_MAX = 2
+HOME_TURNS, HOME_S_MAX = 5, 0.5
 NO_RESPONDERS = "503"
 
 
@@ -91,6 +93,7 @@ class Client:
         self._tasks: set[asyncio.Future[None]] = set()
         self._runner: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
+        self.moved: list[Callable[[], None]] = []  # called after each new connection
 
     @property
     def is_connected(self) -> bool:
@@ -188,30 +191,40 @@ class Client:
     # -- the connection ----------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Connect, watch, connect again; the first of the list is tried first."""
-        at = 0
+        """Connect, watch, connect again; the first of the list is tried first, and gone back to:
+        another may be far, and its loss would be felt here too."""
+        at, line = 0, None
         while True:
             host, port = self._servers[at % len(self._servers)]
-            at += 1
+            away, at = at % len(self._servers) != 0, at + 1
+            if line is None:
+                try:
+                    async with asyncio.timeout(CONNECT_S_MAX):
+                        line = await self._connect(host, port)
+                except (OSError, TimeoutError, ssl.SSLError) as e:
+                    log.debug("%s:%d does not answer: %r", host, port, e)
+                    await asyncio.sleep(RETRY_S)
+                    continue
+            self._begin(line)
+            now = line
             try:
-                async with asyncio.timeout(CONNECT_S_MAX):
-                    line = await self._connect(host, port)
-            except (OSError, TimeoutError, ssl.SSLError) as e:
-                log.debug("%s:%d does not answer: %r", host, port, e)
-                await asyncio.sleep(RETRY_S)
-                continue
-            self._line = line
-            for made in self._subscriptions.values():
-                line.write(f"SUB {made.subject} {made.sid}\r\n".encode())
-            self._up.set()
-            at = 0
-            try:
-                await self._watch(line)
+                line = await self._watch(now, away)
             finally:
-                line.hang_up()
-            log.info("the log's server at %s:%d is gone: %s", host, port, line.why)
-            self._line, at = None, 1  # another one first
+                now.hang_up()
+            at = at if line is None else 0
+            why = now.why if line is None else "the first one is back"
+            log.info("the log's server at %s:%d is left: %s", host, port, why)
+            self._line = None
             self._up.clear()
+
+    def _begin(self, line: _Line) -> None:
+        """What is subscribed to goes along; who waits for what was under way is told."""
+        self._line = line
+        for made in self._subscriptions.values():
+            line.write(f"SUB {made.subject} {made.sid}\r\n".encode())
+        self._up.set()
+        for moved in self.moved:
+            moved()
 
     async def _connect(self, host: str, port: int) -> _Line:
         _, made = await self._loop.create_connection(
@@ -227,19 +240,25 @@ class Client:
             raise
         return line
 
-    async def _watch(self, line: _Line) -> None:
-        """Until the connection ends, or the server is mute."""
+    async def _watch(self, line: _Line, away: bool) -> _Line | None:
+        """Until the connection ends, or the server is mute; or, ``away`` from the first server,
+        until that one can be had: answers a connection to it."""
+        turns = 0
         while not line.ended.is_set():
             if line.unanswered >= PINGS_UNANSWERED_MAX:
                 line.why = "it does not answer"
-                return
+                return None
             line.unanswered += 1
             line.write(b"PING\r\n")
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PING_S):
                     await line.ended.wait()
-            except TimeoutError:
-                continue
+            turns += 1
+            if away and turns % HOME_TURNS == 0 and not line.ended.is_set():
+                with contextlib.suppress(OSError, TimeoutError, ssl.SSLError):
+                    async with asyncio.timeout(HOME_S_MAX):
+                        return await self._connect(*self._servers[0])
+        return None
 
     def received(self, sid: int, msg: Msg) -> None:
         """A message of the connection."""
