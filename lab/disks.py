@@ -20,7 +20,7 @@ from lab.hosts import command
 THROTTLE = Path("/sys/fs/cgroup/blkio/blkio.throttle.write_iops_device")
 SIZE_MB = 1024
 COMMIT_S = 60  # the file system's own pace; longer, so that a cut finds more that is not synced
-UMOUNT_S_MAX = 10.0
+UMOUNT_S_MAX = 60.0
 
 
 def disks_work(folder: Path) -> bool:

@@ -62,7 +62,8 @@ class Scene:
 class Fault:
     """``what`` it is, in words; ``make`` the context; ``hold_s`` how long it lasts in a round;
     ``needs``: ``links``, ``disks``, ``clocks``, ``throttle`` or nothing; ``led``: always on the
-    node that leads the log; ``settle_s``: how long the cluster must then look whole to be so."""
+    node that leads the log; ``settle_s``: how long the cluster must then look whole to be so;
+    ``kills``: whose processes it ends, ``victim``, ``all`` or nobody's."""
 
     name: str
     what: str
@@ -71,6 +72,7 @@ class Fault:
     needs: frozenset[str] = frozenset()
     led: bool = False
     settle_s: float = 2.5
+    kills: str = ""
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def kill(scene: Scene) -> Iterator[None]:
     try:
         yield
     finally:
-        scene.victim.up()
+        scene.victim.switch_on()
 
 
 @contextmanager
@@ -177,7 +179,7 @@ def rot(scene: Scene, kind: str) -> Iterator[None]:
         for _ in range(FLIPS):
             _turn(scene, file, scene.rng.randrange(file.stat().st_size))
     finally:
-        scene.victim.up()
+        scene.victim.switch_on()
     yield
 
 
@@ -193,7 +195,7 @@ def rot_state(scene: Scene) -> Iterator[None]:
         for file, found in places:
             _turn(scene, file, scene.rng.randrange(found.start(), found.end()))
     finally:
-        scene.victim.up()
+        scene.victim.switch_on()
     yield
 
 
@@ -208,7 +210,7 @@ def _needs(*words: str) -> frozenset[str]:
 
 
 FAULTS = (
-    Fault("kill", "kill -9 of every process of a node", kill),
+    Fault("kill", "kill -9 of every process of a node", kill, kills="victim"),
     Fault("freeze", "every process of a node stands still, then goes on", freeze),
     Fault("cut-both", "a node reaches no other, nor they it", partial(cut, both=True), 4,
           _needs("links")),
@@ -224,12 +226,15 @@ FAULTS = (
           partial(skew, offset_s=SKEW_S), 3, _needs("clocks")),
     Fault("clock-behind", f"a node's wall clock is {SKEW_S} s behind",
           partial(skew, offset_s=-SKEW_S), 3, _needs("clocks")),
-    Fault("kill-all", "kill -9 of all nodes at once", kill_all, 0),
-    Fault("power-cut", "all nodes lose their power at once", cut_power, 0, _needs("disks")),
-    Fault("rot-state", "bits turned in a stopped node's state file", rot_state, 2),
+    Fault("kill-all", "kill -9 of all nodes at once", kill_all, 0, kills="all"),
+    Fault("power-cut", "all nodes lose their power at once", cut_power, 0, _needs("disks"),
+          kills="all"),
+    Fault("rot-state", "bits turned in a stopped node's state file", rot_state, 2,
+          kills="victim"),
     Fault("rot-log", "bits turned in a stopped node's copy of the log",
-          partial(rot, kind="log"), 2),
-    Fault("rot-blob", "bits turned in a blob of a stopped node", partial(rot, kind="blob"), 2),
+          partial(rot, kind="log"), 2, kills="victim"),
+    Fault("rot-blob", "bits turned in a blob of a stopped node", partial(rot, kind="blob"), 2,
+          kills="victim"),
 )  # fmt: skip
 
 

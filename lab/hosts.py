@@ -20,7 +20,7 @@ from pathlib import Path
 
 FREEZER_V1 = Path("/sys/fs/cgroup/freezer")
 COMMAND_S_MAX = 120.0
-FREEZE_S_MAX = 10.0
+FREEZE_S_MAX = 60.0  # a thread that waits for a slow disk freezes when it has been served
 MARK = "RIG_HOST"
 
 

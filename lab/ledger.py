@@ -18,6 +18,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.history.asking import patiently, shaped
 from lab.history.cells import CellClient
 from lab.history.registers import Items
 
@@ -84,7 +85,9 @@ class Ledger:
                 kind = rng.choices(kinds, (4, 4, 1, 2))[0]
                 try:
                     kind(self._doors[at], f"{self._run}/{writer}-{number}", writer)
-                except (BotoCoreError, ClientError):
+                except (BotoCoreError, ClientError) as error:
+                    if isinstance(error, ClientError):
+                        shaped(error)
                     self.failed += 1
                     at = (at + 1) % len(self._doors)
         except BaseException as error:
@@ -140,17 +143,21 @@ class Ledger:
                 yield f"item {name}"
         s3 = door.client("s3", PATIENT)
         for name in share(self.kept.objects):
-            body = s3.get_object(Bucket=self._name, Key=name)["Body"].read()
+            body = patiently(
+                lambda name=name: s3.get_object(Bucket=self._name, Key=name)["Body"].read()  # type: ignore[misc]
+            )
             if hashlib.sha256(body).hexdigest() != self.kept.objects[name]:
                 yield f"object {name}: other bytes"
         cells = door.cells(self._name)
         for name in share(self.kept.cells):
-            if cells.request_cell("GET", name)["Body"] != name.encode():
+            told = patiently(lambda name=name: cells.request_cell("GET", name))  # type: ignore[misc]
+            if told["Body"] != name.encode():
                 yield f"cell {name}: another value"
 
     def _get(self, door: Door, key: str) -> dict[str, Any]:
         asked = Items(self._name).request("read", key, ())[1]
-        return dict(door.client("dynamodb", PATIENT).get_item(**asked).get("Item") or {})
+        client = door.client("dynamodb", PATIENT)
+        return dict(patiently(lambda: client.get_item(**asked)).get("Item") or {})
 
     def _list(self, door: Door, writer: int) -> list[str]:
         item = self._get(door, f"{self._run}/list{writer}")

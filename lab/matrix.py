@@ -14,162 +14,32 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config
-from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, ClientError
-
 from lab import probe
+from lab.chores import LATE_S
+from lab.cluster import PATIENCE_S, Cluster
 from lab.faults import FAULTS, Fault, Scene, possible
-from lab.history.cells import CellClient
 from lab.history.linearizable import Undecided
-from lab.history.load import Load, prepare
-from lab.ledger import ONCE, PATIENT, Door, Ledger, enough
+from lab.history.load import Load
+from lab.ledger import Ledger, enough
 from lab.rig import API_PORT, NodeFailed, Rig, RigNode, until
 
 PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
 BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
-PATIENCE_S = 150.0  # given up then; the times it took are told
-VIEW_S = 2.0
-LAG_MAX = 1000
-LEADS = "log-leader"
 PROBED = ("write", "read")
-
-
-class Cluster:
-    """Nodes of a rig that form a cluster, their owner's keys, clients of each node that are kept
-    between rounds."""
-
-    def __init__(self, rig: Rig, nodes: Sequence[RigNode] = ()) -> None:
-        self.rig = rig
-        self.nodes = list(nodes or rig.nodes)
-        self.keys = self.nodes[0].keys()
-        self.name = f"faults-{random.randrange(16**8):08x}"
-        self.doors = [
-            Door(n.name, cache(partial(self._client, n)), partial(self._cells, n))
-            for n in self.nodes
-        ]
-        prepare(self.doors[0].client, self.name)
-        self.known = random.randbytes(32).hex()
-        item = {"PK": {"S": "known"}, "v": {"S": self.known}}
-        self.doors[0].client("dynamodb", PATIENT).put_item(TableName=self.name, Item=item)
-
-    def _client(self, node: RigNode, service: str, config: Config) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=node.endpoint,
-            aws_access_key_id=self.keys["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.keys["AWS_REGION"],
-            config=config,
-        )
-
-    def _cells(self, node: RigNode, table: str) -> CellClient:
-        key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
-        return CellClient(node.endpoint, *key, self.keys["AWS_REGION"], table)
-
-    def signed(self, node: RigNode, service: str, method: str, path: str, **asked: Any) -> bytes:
-        """A request as it goes over the wire."""
-        made = AWSRequest(method, f"{node.endpoint}{path}", **asked)
-        key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
-        kind = S3SigV4Auth if service == "pileus" else SigV4Auth
-        kind(Credentials(*key), service, self.keys["AWS_REGION"]).add_auth(made)
-        body = (asked.get("data") or "").encode()
-        heads = {"Host": f"{node.address}:{API_PORT}", "Connection": "close", **dict(made.headers)}
-        heads["Content-Length"] = str(len(body))
-        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in heads.items())]
-        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-    def asks(self, node: RigNode) -> dict[str, str]:
-        """What the probe asks of a node, in hex."""
-
-        def table(operation: str, **params: Any) -> bytes:
-            heads = {
-                "X-Amz-Target": f"DynamoDB_20120810.{operation}",
-                "Content-Type": "application/x-amz-json-1.0",
-            }
-            data = json.dumps({"TableName": self.name, **params})
-            return self.signed(node, "dynamodb", "POST", "/", headers=heads, data=data)
-
-        key = {"PK": {"S": "probed"}}
-        asked = {
-            "write": table("PutItem", Item=key),
-            "read": table("GetItem", Key=key),
-            probe.NODES: self.signed(node, "pileus", "GET", "/_pileus/nodes"),
-        }
-        return {kind: request.hex() for kind, request in asked.items()}
-
-    def view(self, node: RigNode) -> list[dict[str, Any]]:
-        """How ``node`` sees the nodes; nothing when it does not answer well."""
-        asked = self.signed(node, "pileus", "GET", "/_pileus/nodes")
-        try:
-            with socket.create_connection((node.address, API_PORT), timeout=VIEW_S) as connection:
-                connection.sendall(asked)
-                with connection.makefile("rb") as answer:
-                    return list(json.loads(answer.read().partition(b"\r\n\r\n")[2])["nodes"])
-        except (OSError, ValueError, KeyError):
-            return []
-
-    def leader(self) -> RigNode:
-        """Who leads the log, by the servers' word, which is said every other second."""
-
-        def found() -> list[RigNode]:
-            told = [t["name"] for n in self.nodes for t in self.view(n) if LEADS in t["roles"]]
-            return [n for n in self.nodes if n.name in told]
-
-        return next(iter(until(found, PATIENCE_S, "a node that leads the log", 0.2)))
-
-    def whole(self) -> bool:
-        """Whether every node answers, and all see all alive and none behind."""
-        seen = [self.view(node) for node in self.nodes]
-        return all(len(view) == len(self.nodes) for view in seen) and all(
-            told["health"] == "alive"
-            and told["state"] == "member"
-            and told["roles"]
-            and (told["lag"] or 0) < LAG_MAX
-            for view in seen
-            for told in view
-        )
-
-    def knows(self) -> bool:
-        """Whether every node's own copy still has what was written in the beginning."""
-        for door in self.doors:
-            with suppress(BotoCoreError, ClientError):
-                client = door.client("dynamodb", ONCE)
-                item = client.get_item(TableName=self.name, Key={"PK": {"S": "known"}}).get(
-                    "Item", {}
-                )
-                if item.get("v") == {"S": self.known}:
-                    continue
-            return False
-        return True
-
-    def settled(self, settle_s: float) -> float:
-        """Wait until the cluster is whole and stays so (nodes tell their roles every other
-        second); the seconds it took to become so. It waits ``PATIENCE_S`` and no longer."""
-        began = since = time.monotonic()
-        while (now := time.monotonic()) < since + settle_s:
-            if not (self.whole() and self.knows()):
-                since = time.monotonic()
-                if since > began + PATIENCE_S:
-                    break
-            time.sleep(max(0.0, now + 0.1 - time.monotonic()))
-        return since - began
+DAY_S = 30
 
 
 @dataclass
@@ -183,6 +53,7 @@ class Round:
     led: bool
     acknowledged: int = 0
     operations: int = 0
+    chores: int = 0  # of the background work, since the cluster began
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -205,6 +76,8 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
     victim = leader if fault.led or seed % 2 == 0 else rng.choice(others)
     done = Round(fault.name, seed, victim.name, victim is leader)
     scene = Scene(cluster.rig, cluster.nodes, victim, rng, cluster.known.encode(), notes=done.notes)
+    ended = {"victim": [victim], "all": cluster.nodes, "": []}[fault.kills]
+    killed = [node.name for node in ended]
     run = f"{fault.name}-{seed}-{time.time_ns():x}"
     ledger = Ledger(cluster.doors, cluster.name, run, seed)
     load = Load(
@@ -218,15 +91,19 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
         rows=ROWS,
     )
     seen = keep / f"{run}.probe"
+    broken_at = time.monotonic()
     load.start()
     ledger.start()
+    cluster.chores.start(run, seed)
     try:
         with probing(cluster, victim, seen):
-            since = _break(cluster, fault, scene, ledger, done)
+            broken_at, since = _break(cluster, fault, scene, ledger, done)
     finally:
         ledger.stop()
         load.stop()
+        cluster.chores.stop()
     _judge(cluster, load, ledger, done)
+    _judge_chores(cluster, broken_at, killed, done)
     shown = list(probe.read(seen))
     done.times = {kind: probe.times(shown, kind, since, victim.name) for kind in PROBED}
     done.seconds = time.monotonic() - began
@@ -235,11 +112,14 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
     return done
 
 
-def _break(cluster: Cluster, fault: Fault, scene: Scene, ledger: Ledger, done: Round) -> float:
-    """Make the fault and end it; when it was made."""
+def _break(
+    cluster: Cluster, fault: Fault, scene: Scene, ledger: Ledger, done: Round
+) -> tuple[float, float]:
+    """Make the fault and end it; when that was begun, when it was made."""
     if not enough(ledger, BEFORE_ACKNOWLEDGED, PATIENCE_S):
         done.wrong.append("nothing was acknowledged before the fault")
     scene.note(fault.what)
+    begun = time.monotonic()
     with fault.make(scene):
         since = time.monotonic()
         time.sleep(fault.hold_s)
@@ -248,7 +128,7 @@ def _break(cluster: Cluster, fault: Fault, scene: Scene, ledger: Ledger, done: R
         done.wrong.append(f"the cluster is not whole {PATIENCE_S:.0f} s after the fault")
     if not enough(ledger, AFTER_ACKNOWLEDGED, PATIENCE_S):
         done.wrong.append("nothing is acknowledged after the fault")
-    return since
+    return begun, since
 
 
 def _judge(cluster: Cluster, load: Load, ledger: Ledger, done: Round) -> None:
@@ -266,6 +146,17 @@ def _judge(cluster: Cluster, load: Load, ledger: Ledger, done: Round) -> None:
         done.wrong.append(f"the search for an order was given up: {error}")
 
 
+def _judge_chores(cluster: Cluster, begun: float, killed: Sequence[str], done: Round) -> None:
+    try:
+        lost, doubled = cluster.chores.wrong(begun, killed)
+    except Exception as error:
+        done.wrong.append(f"looking at the background work ended with {error!r}")
+        return
+    done.lost += lost
+    done.doubled += doubled
+    done.chores = cluster.chores.acknowledged
+
+
 @contextmanager
 def probing(cluster: Cluster, first: RigNode, out: Path) -> Any:
     """The probe runs; it begins at the address of the node that is to fail."""
@@ -281,11 +172,11 @@ def probing(cluster: Cluster, first: RigNode, out: Path) -> Any:
     try:
         process.stdin.write(json.dumps({"out": str(out.absolute()), "targets": targets}) + "\n")
         process.stdin.flush()
-        until(out.exists, 10, "the probe began")
+        until(out.exists, 60, "the probe began")
         yield
     finally:
         process.stdin.close()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def verified(cluster: Cluster) -> list[str]:
@@ -345,16 +236,25 @@ def load_rounds(file: Path) -> list[Round]:
 
 
 def run(
-    cluster: Cluster, faults: Iterable[Fault], rounds: int, out: Path, say: Callable[[str], None]
+    cluster: Cluster,
+    faults: Iterable[Fault],
+    rounds: int,
+    out: Path,
+    say: Callable[[str], None],
+    seconds_max: float = math.inf,
 ) -> list[Round]:
-    """Until every fault has had its rounds; those recorded in ``out`` count."""
+    """Until every fault has had its rounds; those recorded in ``out`` count. No round begins after
+    ``seconds_max``."""
     record = out / "rounds.jsonl"
     done = load_rounds(record)
     faults = list(faults)
+    ends = time.monotonic() + seconds_max
     for seed in range(rounds):
         for fault in faults:
             if any((r.fault, r.seed) == (fault.name, seed) for r in done):
                 continue
+            if time.monotonic() > ends:
+                return done
             one = one_round(cluster, fault, seed, out)
             done.append(one)
             with record.open("a") as file:
@@ -375,18 +275,21 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--faults", default=",".join(f.name for f in FAULTS))
     parser.add_argument("--out", type=Path, default=Path("var/faults"))
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no round later")
     parser.add_argument("words", nargs="+", help="the product's command, after --")
     wish = parser.parse_args()
     wish.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is made is taken away first
-    with Rig(3, wish.words, disks=True) as rig:
+    env = {"PILEUS_S3_DAY_S": str(DAY_S)}
+    with Rig(3, wish.words, env, disks=True) as rig:
         rig.form()
-        cluster = Cluster(rig)
+        cluster = Cluster(rig, day_s=DAY_S)
         until(cluster.whole, PATIENCE_S, "three nodes that see each other")
         wanted = [f for f in possible(rig.nodes) if f.name in wish.faults.split(",")]
         try:
-            done = run(cluster, wanted, wish.rounds, wish.out, partial(print, flush=True))
-            problems = verified(cluster)
+            say = partial(print, flush=True)
+            done = run(cluster, wanted, wish.rounds, wish.out, say, wish.seconds)
+            problems = sum(cluster.chores.settled(LATE_S), verified(cluster))
         finally:
             for node in rig.nodes:
                 (wish.out / f"{node.name}.log").write_text(node.log())

@@ -11,6 +11,7 @@ import contextlib
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +25,8 @@ from typing import Any
 from lab.disks import Disk
 from lab.hosts import Host, Hosts
 
-START_S_MAX = 240.0
+START_S_MAX = 300.0  # a bound, not a promise: a test machine may be busy
+RETURN_S_MAX = 150.0
 API_PORT = 4566
 PATIENCE = 4.0
 
@@ -81,6 +83,13 @@ class RigNode:
     def up(self) -> RigNode:
         self.run("up", "--host", self.address, "--apps", "none", "--detach")
         return self
+
+    def switch_on(self) -> None:
+        """Switch it on again after a fault, however slowly a busy machine does it."""
+        try:
+            self.up()
+        except (NodeFailed, subprocess.TimeoutExpired) as error:
+            until(self.healthy, RETURN_S_MAX, f"{self.name} answers again: {error}", 0.5)
 
     def join(self, token: str, via: RigNode) -> RigNode:
         self.run("join", f"{token}@{via.address}:{API_PORT}", "--host", self.address)
@@ -212,7 +221,7 @@ class Rig:
     def start(self, nodes: Sequence[RigNode]) -> None:
         """Switch ``nodes`` on at once; return when all answer. The first failure is raised."""
         with ThreadPoolExecutor(len(nodes)) as pool:
-            for up in [pool.submit(node.up) for node in nodes]:
+            for up in [pool.submit(node.switch_on) for node in nodes]:
                 up.result()
 
     @property

@@ -4,19 +4,21 @@ Just-in-time search after Wing and Gong (1993) and Lowe ("Testing for linearizab
 through begins and ends in time; keep every configuration (the value, and which of the operations
 under way have taken effect) that agrees with all answers so far. When an operation ends, those
 under way take effect in every order that leads to its own; a configuration seen once is not
-searched again. If none is left, no order explains the answer. Operations whose answer was lost
-stay under way for ever: each may take effect later, or never.
+searched again. If none is left, no order explains the answer. Operations whose answer was lost stay
+under way for ever: each may take effect later, or never; of those that do the same only the first
+that is left is tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.history.records import Operation, by_key
 
 CONFIGURATIONS_MAX = 200_000
+UNSEEN = "a value that nobody found"
 Configuration = tuple[Any, int]  # the value; a bit for each slot under way that took effect
 
 
@@ -87,7 +89,8 @@ def _without_idle(operations: list[Operation]) -> list[Operation]:
     """Leave out what cannot explain anything: lost reads, and lost writes of a value that nobody
     found or expected. A lost write between two operations would have been found by the second
     (every answer tells what it found) unless it was overwritten blindly, and then any order with
-    it is as good without it. Where refusals do not say what they found, all is kept."""
+    it is as good without it. Where refusals do not say what they found, all is kept; one value
+    that nobody found is then as good as another."""
     mute = any(o.kind == "swap" and o.told == ("refused",) for o in operations)
     found = {v for o in operations for v in (*o.told, *(o.given[:1] if o.kind == "swap" else ()))}
     kept = []
@@ -97,6 +100,8 @@ def _without_idle(operations: list[Operation]) -> list[Operation]:
             idle = o.kind in ("write", "swap") and new is not None and new not in found
             if o.kind == "read" or (idle and not mute):
                 continue
+            if idle:
+                o = replace(o, given=(*o.given[:-1], UNSEEN))
         kept.append(o)
     return kept
 
@@ -105,6 +110,8 @@ class _Search:
     def __init__(self, start: Any) -> None:
         self.configurations: set[Configuration] = {(start, 0)}
         self.under_way: dict[int, Operation] = {}
+        self._lost: dict[Any, int] = {}  # what a lost operation does: the last one's slot
+        self._before: dict[int, int] = {}  # the slot of the lost one before, that does the same
 
     def values(self) -> tuple[Any, ...]:
         return tuple(sorted({value for value, _ in self.configurations}, key=str))
@@ -113,11 +120,17 @@ class _Search:
         """Take the lowest free slot."""
         slot = next(s for s in range(len(self.under_way) + 1) if s not in self.under_way)
         self.under_way[slot] = operation
+        if operation.ended is None:
+            does = (operation.kind, operation.given)
+            if does in self._lost:
+                self._before[slot] = self._lost[does]
+            self._lost[does] = slot
         return slot
 
     def end(self, slot: int) -> bool:
         """Keep what agrees with the answer; False (and nothing changed) when nothing does."""
         bit = 1 << slot
+        most = self._most(self.under_way[slot])
         kept: set[Configuration] = set()
         seen, waiting = set(self.configurations), list(self.configurations)
         while waiting:
@@ -126,10 +139,13 @@ class _Search:
                 kept.add((value, taken & ~bit))
                 continue
             for other, operation in self.under_way.items():
-                if taken >> other & 1:
+                before = self._before.get(other)
+                if taken >> other & 1 or (before is not None and not taken >> before & 1):
                     continue
                 allowed, left = after(value, operation)
                 further = (left, taken | 1 << other)
+                if most is not None and left is not None and left > most:
+                    continue
                 if allowed and further not in seen:
                     seen.add(further)
                     waiting.append(further)
@@ -139,3 +155,13 @@ class _Search:
             self.configurations = kept
             del self.under_way[slot]
         return bool(kept)
+
+    def _most(self, operation: Operation) -> int | None:
+        """What a counter cannot have passed when it gave this answer: else every sum of additions
+        whose answers were lost would be looked at. None: it is no counter that only grows."""
+        only_grows = all(
+            o.kind == "read" or (o.kind == "add" and o.given[0] > 0)
+            for o in self.under_way.values()
+        )
+        told = operation.told[-1] if operation.told else None
+        return told if only_grows and isinstance(told, int) else None

@@ -22,7 +22,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from lab.history.asking import Refused, ask
+from lab.history.asking import Refused, ask, patiently
 from lab.history.cells import CellClient, Cells
 from lab.history.check import anomalies
 from lab.history.lists import ListPlan, Lists, Steps
@@ -31,6 +31,10 @@ from lab.history.registers import Items, Objects, RegisterPlan
 
 TRIES = (1, 6)
 PAUSE_S = 0.2  # after an answer that was lost: each one makes the search for an order longer
+PAUSE_GROWS_MAX = 4  # doublings, of answers lost in a row
+PATIENT = Config(
+    retries={"total_max_attempts": 4, "mode": "standard"}, connect_timeout=5, read_timeout=30
+)
 Maker = Callable[[str, Config], Any]  # (service, settings) -> boto3 client
 
 
@@ -42,22 +46,22 @@ def settings(tries: int) -> Config:
 
 def prepare(make: Maker, name: str) -> None:
     """The table and the bucket, both called ``name``."""
-    make("dynamodb", settings(4)).create_table(
+    make("dynamodb", PATIENT).create_table(
         TableName=name,
         AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    make("dynamodb", settings(4)).get_waiter("table_exists").wait(TableName=name)
-    make("s3", settings(4)).create_bucket(Bucket=name)
+    make("dynamodb", PATIENT).get_waiter("table_exists").wait(TableName=name)
+    make("s3", PATIENT).create_bucket(Bucket=name)
 
 
 class Load:
     """Clients in threads, on keys of this load's own: ``each`` of every kind, by the first of
     ``makers``, the second (of another node, perhaps) and so on. ``cells`` make clients of the wide
     table. ``pace_s``: what a client waits between two requests; ``pause_s``: after an answer that
-    was lost. ``rows``: how many registers; half as many counters. ``failures``: what a client died
-    of, which is a finding too."""
+    was lost, and twice as long after each that follows. ``rows``: how many registers; half as many
+    counters. ``failures``: what a client died of, which is a finding too."""
 
     def __init__(
         self,
@@ -155,10 +159,14 @@ class Load:
         return self.recorder.transaction(plan.process, steps, call)
 
     def _run(self, step: Callable[[], bool]) -> None:
+        lost = 0
         try:
             while not self._stop.is_set():
-                if not step():
-                    self._stop.wait(self._pause_s)
+                if step():
+                    lost = 0
+                else:
+                    self._stop.wait(self._pause_s * 2 ** min(lost, PAUSE_GROWS_MAX))
+                    lost += 1
                 self._stop.wait(self._pace_s)
         except BaseException as error:
             self.failures.append(error)
@@ -174,8 +182,8 @@ class Load:
 
     def read_all(self, make: Maker, cells: CellClient | None = None) -> None:
         """Read every key once more, by a patient client: what was acknowledged and is lost shows in
-        the history now. Raises ``AnswerLost`` where there is no answer."""
-        clients = {s: make(s, settings(6)) for s in ("dynamodb", "s3")} | {"cells": cells}
+        the history now. Raises ``AnswerLost`` where there is no answer for minutes."""
+        clients = {s: make(s, PATIENT) for s in ("dynamodb", "s3")} | {"cells": cells}
         registers: list[tuple[Items | Objects | Cells, tuple[str, ...]]] = [
             (Items(self._name), self._keys + self._counters),
             (Objects(self._name), self._objects),
@@ -188,14 +196,18 @@ class Load:
         for key in self._lists:
             steps: Steps = (("read", key, ()),)
             began = self.recorder.clock()
-            answer = ask(clients["dynamodb"], *lists.request("read", steps), 6)
+            answer = self._answer(clients["dynamodb"], *lists.request("read", steps))
             done = lists.done("read", steps, answer)
             self.recorder.note_transaction("afterwards", done, began, "committed")
+
+    @staticmethod
+    def _answer(client: Any, operation: str, params: dict[str, Any]) -> Any:
+        return patiently(lambda: ask(client, operation, params, 4))
 
     def _read(self, clients: Any, store: Items | Objects | Cells, key: str) -> None:
         began = self.recorder.clock()
         try:
-            answer = ask(clients[store.service], *store.request("read", key, ()), 6)
+            answer = self._answer(clients[store.service], *store.request("read", key, ()))
             told = store.told("read", (), answer)
         except Refused as verdict:
             told = store.refused("read", verdict)

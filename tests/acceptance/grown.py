@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from pathlib import Path
 
 from lab.rig import NodeFailed, RigNode, until
@@ -45,9 +46,9 @@ class Grown:
             for node in self.nodes:
                 node.thaw()
                 if not node.healthy():
-                    node.up()
-            until(lambda: whole(self.nodes[0]), 30, "three nodes again")
-        except (NodeFailed, TimeoutError) as error:
+                    node.switch_on()
+            until(lambda: whole(self.nodes[0]), 60, "three nodes again")
+        except (NodeFailed, TimeoutError, subprocess.TimeoutExpired) as error:
             print("not mended:", error)
             return False
         return True
@@ -75,5 +76,5 @@ def _grow(cloud: Cloud) -> Cloud:
     assert first.keys() == cloud.keys
     second.join(token, first)
     third.join(token, second)
-    until(lambda: whole(third), 20, "three nodes that see each other alive")
+    until(lambda: whole(third), 60, "three nodes that see each other alive")
     return cloud

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from lab import matrix
+from lab.chores import LATE_S
+from lab.cluster import Cluster
 from lab.faults import FAULTS, Fault, possible
 from tests.acceptance.grown import Grown
 
@@ -31,12 +33,12 @@ class Matrix:
 
     def __init__(self, grown: Grown) -> None:
         self._grown = grown
-        self._cluster: matrix.Cluster | None = None
+        self._cluster: Cluster | None = None
 
-    def cluster(self) -> matrix.Cluster:
+    def cluster(self) -> Cluster:
         if self._cluster is None:
             rig = self._grown.whole().rig
-            self._cluster = matrix.Cluster(rig, rig.nodes[:3])
+            self._cluster = Cluster(rig, rig.nodes[:3])
         return self._cluster
 
     def run(self, fault: Fault, rounds: int, out: Path) -> list[matrix.Round]:
@@ -46,15 +48,21 @@ class Matrix:
             self._cluster = cluster
         return done
 
+    def close(self) -> None:
+        if self._cluster is not None:
+            self._cluster.chores.close()
+
 
 @pytest.fixture(scope="module")
 def faulty(grown: Grown) -> Iterator[Matrix]:
-    yield Matrix(grown)
+    made = Matrix(grown)
+    yield made
+    made.close()
     for node in grown.nodes:
         print(node.name, node.log()[-3000:])
 
 
-@pytest.mark.timeout(300 * max(ROUNDS, 1))
+@pytest.mark.timeout(900 * max(ROUNDS, 1))
 @pytest.mark.parametrize("fault", MADE, ids=[fault.name for fault in MADE])
 def test_nothing_is_lost_and_the_cluster_is_whole_again(
     fault: Fault, faulty: Matrix, tmp_path: Path
@@ -67,5 +75,13 @@ def test_nothing_is_lost_and_the_cluster_is_whole_again(
     assert all(one.acknowledged and one.operations for one in done)
 
 
+@pytest.mark.timeout(900)
+def test_afterwards_each_effect_of_the_background_work_is_there_once(faulty: Matrix) -> None:
+    chores = faulty.cluster().chores
+    assert chores.settled(LATE_S) == ([], [])
+    assert chores.acknowledged
+
+
+@pytest.mark.timeout(900)
 def test_afterwards_all_copies_are_equal_and_whole(faulty: Matrix) -> None:
     assert matrix.verified(faulty.cluster()) == []

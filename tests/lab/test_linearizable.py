@@ -131,3 +131,23 @@ def test_a_history_is_kept_and_read_again(tmp_path: Path) -> None:
     )
     recorder.save(tmp_path / "history.jsonl")
     assert load(tmp_path / "history.jsonl") == (recorder.operations, recorder.transactions)
+
+
+def test_lost_answers_that_do_the_same_are_tried_in_one_order() -> None:
+    """A long outage leaves dozens of them: every subset would be looked at."""
+    lost = [op("write", (f"lost{n}",), (), n, None) for n in range(40)]
+    lost += [op("write", (None,), (), n, None) for n in range(40)]
+    seen = [
+        op("write", ("1",), (), 100, 101),
+        op("swap", ("1", "2"), ("refused",), 102, 103),
+        op("read", (), ("1",), 104, 105),
+    ]
+    assert check([*lost, *seen])  # the 1 was overwritten, and does not come back
+    assert not check([*lost, *seen[:2]])
+    assert check(seen[:2])
+
+
+def test_a_counter_cannot_have_passed_what_it_told() -> None:
+    lost = [op("add", (2**n,), (), 0, None) for n in range(40)]
+    assert not check([*lost, op("read", (), (5,), 1, 2), op("read", (), (7,), 3, 4)])
+    assert check([*lost, op("read", (), (5,), 1, 2), op("read", (), (4,), 3, 4)])
