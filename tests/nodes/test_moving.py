@@ -153,5 +153,34 @@ def test_blobs_a_full_disk_refused_are_fetched_soon(
     run(body())
 
 
+def test_blobs_are_looked_for_again_soon_after_a_node_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was uploaded before all others knew of it is named after its first look."""
+    monkeypatch.setattr(blobs_scrub, "TURN_S", 0.05)
+    monkeypatch.setattr(blobs_scrub, "LATE_S", 0.1)
+
+    async def body() -> None:
+        async with Nodes(tmp_path, 3) as nodes:
+            came, looks = nodes[2], 0
+            with monkeypatch.context() as patch:
+                patch.setattr(came.local, "create", _no_room)
+                named = [await put(nodes[0], os.urandom(SIZE)) for _ in range(3)]
+                await nodes[0].blobs.settle()
+
+            def some(after: str, limit: int) -> list[str]:
+                nonlocal looks
+                looks += 1
+                return [d for d in sorted(named) if d > after][:limit] if looks > 1 else []
+
+            scrub = Scrub(came.blobs, some, named.__contains__, kept=["n1", "n2", "n3"])
+            assert not any(came.holds(d) for d in named)
+            await scrub.start()
+            await until(lambda: all(came.holds(d) for d in named))
+            await scrub.stop()
+
+    run(body())
+
+
 def _no_room(**_: object) -> None:
     raise Unavailable("no space left on the disk")

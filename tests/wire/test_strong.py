@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 
 from pileus.errors import Unavailable
 from pileus.services.call import HttpRequest, HttpResponse
+from pileus.wire.answers import Answers
+from pileus.wire.models import Models
+from pileus.wire.router import Router
 from pileus.wire.strong import StrongDoor, seen_by_all
 
 
@@ -107,6 +111,17 @@ def test_without_most_nodes_strong_reads_are_unavailable_and_eventual_ones_go_on
     desk.error = Unavailable("the log has no leader now")
     assert desk.ask(table("GetItem", b'{"ConsistentRead": true}')).status == 503
     assert desk.ask(table("GetItem")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/_pileus/kv/table/row/column", "/_pileus/services"])
+def test_own_doors_tell_in_their_json_that_the_log_cannot_be_reached(path: str) -> None:
+    answers = Answers(Models(), Router(Models()), [])
+    asked = HttpRequest("PUT", path, "", {}, b"x")
+    error = Unavailable("the log has no leader now", "try again")
+    answer = answers.failed(error, None, asked, "id")
+    told = json.loads(bytes(answer.body))
+    assert answer.status == 503 and told["__type"] == "ServiceUnavailable"
+    assert "no leader" in told["message"] and ("retry-after", "1") in answer.headers
 
 
 SCOPE = "AWS4-HMAC-SHA256 Credential=AK/20260101/eu-west-1/{}/aws4_request, SignedHeaders=host"

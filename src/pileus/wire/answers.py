@@ -7,6 +7,8 @@ import os
 from typing import Any
 from urllib.parse import unquote
 
+import orjson
+
 from pileus.errors import AwsError
 from pileus.services.call import MISSING, HttpRequest, HttpResponse, Incomplete
 from pileus.telemetry.histogram import THROTTLED
@@ -19,6 +21,7 @@ from pileus.wire.protocols.rest_xml import host_id, raw_host_id
 from pileus.wire.router import Route, Router
 from pileus.wire.strangers import UnknownService, refuse
 
+OWN = "/_pileus/"
 _THROTTLES = frozenset(
     {
         *("ProvisionedThroughputExceededException", "ThrottlingException", "Throttling"),
@@ -77,6 +80,8 @@ class Answers:
     ) -> HttpResponse:
         if isinstance(error, UnknownService):
             return refuse(request, error.service, request_id)
+        if route is None and request.path.startswith(OWN):
+            return _own(as_aws_error(error, SERVICES["dynamodb"], "", request_id, False))
         service = route.service if route is not None else self._guess(request)
         operation = route.operation if route is not None else ""
         told = as_aws_error(error, service, operation, request_id, bool(request.body))
@@ -106,6 +111,14 @@ class Answers:
             return self._router.service_of(request)
         except (AwsError, UnknownService):
             return SERVICES["sts"]
+
+
+def _own(told: AwsError) -> HttpResponse:
+    """An error of Pileus' own doors, in their JSON (docs/wide-table.md)."""
+    code = told.code.removesuffix("Exception") if told.status == 503 else told.code
+    headers = [("content-type", "application/json"), *told.headers]
+    told_as = {"__type": code, "message": told.message}
+    return HttpResponse(told.status, headers, orjson.dumps(told_as))
 
 
 def object_ids(request_id: str) -> bytes:
