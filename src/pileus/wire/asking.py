@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.wire.framing import CONTINUE
-from pileus.wire.known_heads import END
+from pileus.wire.known_heads import BYTES_MAX, END
 
 if TYPE_CHECKING:
     from pileus.wire.connection import Connection
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HEAD_BYTES_MAX = 16 * 1024
 _QUESTIONS = b"\r\nExpect: 100-continue\r\n", b"\r\nexpect: 100-continue\r\n"
 _LENGTHS = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_OTHERWISE = b"\r\nexpect:", b"\r\ntransfer-encoding:"
 _ASKED, _SIZED = len(_QUESTIONS[0]) - 2, len(_LENGTHS[0])
 
 
@@ -40,4 +41,21 @@ def told_to_go_on(data: bytes, connection: Connection, bytes_max: int) -> bool:
     connection._reader.wait_for(data[:at] + data[at + _ASKED :], length)
     connection._begin_mark = connection._read_mark
     connection.server.outbox.put(connection.transport, CONTINUE)
+    return True
+
+
+def waits_for_body(data: bytes, connection: Connection) -> bool:
+    """Whether ``data`` is the head of a small POST whose body comes in a packet of its own, as
+    Python's ``http.client`` sends it; ``connection`` waits for it then, and reads both together."""
+    lines, size = data.lower(), len(data)
+    begin = lines.find(_LENGTHS[1]) + _SIZED
+    told = lines[begin : lines.find(b"\r", begin)]
+    if begin < _SIZED or size > HEAD_BYTES_MAX or len(told) > 6 or not told.isdigit():
+        return False
+    if not 0 < int(told) <= BYTES_MAX or data.find(END) != size - len(END):
+        return False
+    if lines.count(b"\r\ncontent-length:") > 1 or any(line in lines for line in _OTHERWISE):
+        return False
+    connection._reader.wait_for(data, int(told))
+    connection._begin_mark = connection._read_mark
     return True

@@ -113,6 +113,8 @@ class Connection(asyncio.Protocol):
         server = self.server
         self._read_mark = server.now
         server.bytes_in += len(data)
+        if self._reader.in_message and not (data := self._reader.whole(data)):
+            return
         if (
             self.swifts  # a connection of a client that repeats itself, with nothing before this
             and self._current is None
@@ -125,11 +127,9 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             self._unheard(data)
             return
-        if self._reader.in_message and not (data := self._reader.whole(data)):
-            return
         if not self._reader.in_message:
             if self._current is None and not self._queue and not self._write_paused:
-                if data[1:2] != POSTS and server.answered(data, self):
+                if (data[1:2] != POSTS or data[-4:] == END) and server.answered(data, self):
                     return
                 begun = perf_counter_ns()
                 request = server.read(data, self.remote)

@@ -21,7 +21,7 @@ from typing import Any
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.telemetry import Meters, histogram
 from pileus.wire import overdue
-from pileus.wire.asking import told_to_go_on
+from pileus.wire.asking import told_to_go_on, waits_for_body
 from pileus.wire.connection import Connection
 from pileus.wire.flight import send_known_file
 from pileus.wire.known_heads import END
@@ -130,6 +130,8 @@ class Server:
         begun = perf_counter_ns()
         if self.stopping:
             return False
+        if data[:5] == b"POST ":
+            return waits_for_body(data, connection)
         if self._instant is not None:
             raw = self._instant(data, self.date)
             if raw is not None:
