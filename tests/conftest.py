@@ -132,7 +132,8 @@ def new_cloud(home: Path, *options: str) -> Cloud:
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
-    """One cloud shared by all service tests: name what you make uniquely."""
+    """One cloud shared by all service tests: name what you make uniquely. With ``PILEUS_SHARDS=3``
+    in the environment it has three shards (a short selection of that: acceptance/test_shards)."""
     home = Path(tempfile.mkdtemp(prefix="pileus-test-"))
     made = new_cloud(home)
     try:
