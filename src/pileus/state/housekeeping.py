@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 import apsw
@@ -144,7 +144,8 @@ class Housekeeping:
             return spread
         if not self._store.mover.plans and self._moves_at != self._written:
             self._moves_at = self._written
-            sizes = await asyncio.to_thread(self._all_bytes)
+            tablets = self._store.tablets.tablets  # read here: the thread has no such connection
+            sizes = await asyncio.to_thread(self._all_bytes, tablets)
             common = self._store.tablets.shared
             wanted = evened(sizes, len(self._logs), self._tablet_bytes_max, common)
             if wanted is not None:
@@ -152,9 +153,9 @@ class Housekeeping:
                 return 1
         return await self._store.mover.advance()
 
-    def _all_bytes(self) -> list[tuple[Tablet, int]]:
+    def _all_bytes(self, tablets: Sequence[Tablet]) -> list[tuple[Tablet, int]]:
         found = []
-        for tablet in self._store.tablets.tablets:
+        for tablet in tablets:
             connection = connect_reader(self._logs[tablet.shard].home / STATE_FILE)
             try:
                 found.append((tablet, self._bytes(connection, tablet)))
