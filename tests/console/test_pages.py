@@ -465,6 +465,18 @@ def test_at_its_other_addresses(browser: Any, house: Cloud, form: str) -> None:
     me.context.close()
 
 
+CUT = """window.fetch = async () => ({ ok: true, headers: new Headers(), text: async () => {
+    throw new DOMException('signal timed out', 'TimeoutError') } })"""
+
+
+def test_an_answer_that_stops_half_way_is_told(visit: Callable[..., Visit]) -> None:
+    me = visit().sign_in()
+    me.page.evaluate(CUT)
+    me.go("tables")
+    expect(me.find("main [role=alert]")).to_contain_text("did not come to its end in time")
+    me.seen("07-cut")
+
+
 def test_a_caller_who_may_little_is_told_so(visit: Callable[..., Visit], house: Cloud) -> None:
     iam = house.client("iam")
     iam.create_user(UserName="console-guest")

@@ -4,6 +4,7 @@ import { tree } from "./xml.js";
 
 const BASE = "/admin/api";
 const SLOW_MS = 30_000;
+const SILENT = "The cloud does not answer. Is it running?";
 // Under this an answer tells which nodes' part it lacks: {name: why}.
 export const MISSING = Symbol("missing");
 
@@ -43,7 +44,7 @@ export class Client {
     } catch (error) {
       if (limit.aborted) throw new Refused(0, "Timeout", `No answer within ${patience / 1000} seconds.`);
       if (signal?.aborted) throw error;
-      throw new Refused(0, "Unreachable", "The cloud does not answer. Is it running?");
+      throw new Refused(0, "Unreachable", SILENT);
     }
   }
 
@@ -63,7 +64,7 @@ export class Client {
   async json(service, target, input = {}, version = "1.0", options = {}) {
     const headers = { "content-type": `application/x-amz-json-${version}`, "x-amz-target": target };
     const answer = await this.done(service, "POST", "/", { headers, body: JSON.stringify(input), ...options });
-    const text = await answer.text();
+    const text = await textOf(answer);
     const told = text ? JSON.parse(text) : {}; // some operations answer nothing
     const missing = answer.headers.get("x-pileus-missing");
     if (missing) told[MISSING] = Object.fromEntries(missing.split(", ").map((node) => [node, ""]));
@@ -82,7 +83,7 @@ export class Client {
   async query(service, version, action, input = {}) {
     const body = queryString([["Action", action], ["Version", version], ...Object.entries(input)]);
     const headers = { "content-type": "application/x-www-form-urlencoded; charset=utf-8" };
-    const told = tree(await (await this.done(service, "POST", "/", { headers, body })).text());
+    const told = tree(await textOf(await this.done(service, "POST", "/", { headers, body })));
     return told[`${action}Result`] ?? {};
   }
 
@@ -101,7 +102,7 @@ export class Client {
     const headers = body === null ? {} : { "content-type": "application/json" };
     if (node) headers["x-pileus-node"] = node;
     const answer = await this.done(service, method, path, { query, headers, body, ...options });
-    const text = await answer.text();
+    const text = await textOf(answer);
     return text ? JSON.parse(text) : {};
   }
 
@@ -118,14 +119,25 @@ export class Client {
 
   // S3, whose answers are XML trees.
   async s3(method, path, options) {
-    const text = await (await this.done("s3", method, path, options)).text();
+    const text = await textOf(await this.done("s3", method, path, options));
     return text.startsWith("<") ? tree(text) : text;
+  }
+}
+
+// What an answer says; one that stops half-way is none.
+export async function textOf(answer) {
+  try {
+    return await answer.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (error.name === "TimeoutError") throw new Refused(0, "Timeout", "The answer did not come to its end in time.");
+    throw new Refused(0, "Unreachable", SILENT);
   }
 }
 
 // The error an answer tells, in whichever form its service has.
 export async function refusal(answer) {
-  const text = await answer.text();
+  const text = await textOf(answer);
   let code = answer.headers.get("x-amzn-errortype")?.split(":")[0] ?? "";
   let message = "";
   if (text.startsWith("{")) {

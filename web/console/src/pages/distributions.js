@@ -1,5 +1,6 @@
 // CloudFront distributions: where they answer, what stands behind them, what is to be fetched anew.
 import { html, nothing } from "lit";
+import { textOf } from "../aws/client.js";
 import { encode } from "../aws/sign.js";
 import { escaped, list, root, tree } from "../aws/xml.js";
 import { ask, fill } from "../shell/dialogs.js";
@@ -34,7 +35,7 @@ class Distributions extends Page {
   }
 
   async xml(method, path, options) {
-    return tree(await (await this.client.done("cloudfront", method, path, options)).text());
+    return tree(await textOf(await this.client.done("cloudfront", method, path, options)));
   }
 
   // Where a distribution answers to this browser.
@@ -152,7 +153,7 @@ class Distributions extends Page {
     const done = await this.act(async () => {
       const now = await this.client.done("cloudfront", "GET", `${path}/config`);
       let etag = now.headers.get("etag");
-      const config = root(await now.text());
+      const config = root(await textOf(now));
       const enabled = [...config.children].find((child) => child.localName === "Enabled");
       if (enabled.textContent === "true") {
         enabled.textContent = "false";

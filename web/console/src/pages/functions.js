@@ -1,5 +1,6 @@
 // Lambda functions: configuration, a test event with its result and log, environment, code.
 import { html, nothing } from "lit";
+import { textOf } from "../aws/client.js";
 import { ask, fill } from "../shell/dialogs.js";
 import { ago, bytes, pretty, unbase64 } from "../shell/format.js";
 import { badge, facts, grid, tabs } from "../shell/grid.js";
@@ -127,7 +128,7 @@ class Functions extends Page {
       this.result = {
         status: answer.status,
         fault: answer.headers.get("x-amz-function-error"),
-        payload: await answer.text(),
+        payload: await textOf(answer),
         log: log ? new TextDecoder().decode(unbase64(log)) : "",
         took: Math.round(performance.now() - began),
       };
