@@ -77,12 +77,16 @@ def dynamodb(target: Target) -> Operations:
         "UpdateExpression": "SET n = n + :one",
         "ExpressionAttributeValues": {":one": {"N": "1"}},
     }
+    reads = requests("GetItem", lambda i: {"Key": _key(i)})
+    puts = requests("PutItem", lambda i: {"Item": _key(i) | ITEM})
     return {
-        "GetItem": requests("GetItem", lambda i: {"Key": _key(i)}),
+        "GetItem": reads,
+        # Some keep what was read until the next write: here one comes after 19 reads (YCSB's B).
+        "GetItem, 5 % PutItem": [puts[i] if i % 20 == 19 else reads[i] for i in range(ITEMS)],
         "Query of 10": requests(
             "Query", lambda i: query | {"ExpressionAttributeValues": {":p": _key(i)["p"]}}
         ),
-        "PutItem": requests("PutItem", lambda i: {"Item": _key(i) | ITEM}),
+        "PutItem": puts,
         "UpdateItem": requests("UpdateItem", lambda i: {"Key": _key(i)} | update),
         "TransactWrite of 4": [
             _json(target, "TransactWriteItems", four_puts(i)) for i in range(0, ITEMS, 4)

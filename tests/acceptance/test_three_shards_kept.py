@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import urllib.request
@@ -21,6 +22,7 @@ from pileus.state.shard import home_of
 from tests.acceptance.nodes import ASKING, ONCE, Cloud, all_alive, make_table
 from tests.conftest import SOURCE
 
+pytestmark = pytest.mark.skipif("CLUSTER_PROOF" not in os.environ, reason="make cluster-proof")
 SHARDS = 3
 TABLES = ("kept0", "kept1", "kept2")
 DIVERGENT = 2

@@ -75,7 +75,7 @@ class Node:
     def ask(self, path: str = "/", method: str = "GET", body: bytes = b"") -> dict[str, Any]:
         """The answer's JSON, or its status where there is none."""
         port = self.config.edge_port
-        line = http.client.HTTPConnection(HOST, port, timeout=8, source_address=(VIEWER, 0))
+        line = http.client.HTTPConnection(HOST, port, timeout=60, source_address=(VIEWER, 0))
         try:
             headers = {"Host": "a.example:80", "X-Forwarded-For": "6.6.6.6"}
             line.request(method, path, body or None, headers)
@@ -111,8 +111,8 @@ def test_near_first_then_whoever_lives_and_has_time(nodes: tuple[Node, Node]) ->
         second.start(first)
         for node in nodes:
             await _until(lambda n=node: n.ask().get("node") == n.name)
-        with ThreadPoolExecutor(caddy.NEAR_ACTIVE + 4) as pool:
-            await _near_while_not_busy(first, pool)
+        with ThreadPoolExecutor(2 * caddy.NEAR_ACTIVE) as pool:
+            await _near_while_not_busy(first, second, pool)
         await _another_when_all_near_are_gone(first, second)
         await asyncio.to_thread(_a_stranger_is_a_viewer, second)
         await asyncio.to_thread(caddy.reload, first.config, 1, None)
@@ -133,20 +133,25 @@ def _complaints(node: Node) -> list[str]:
 
 
 async def _until(true: Any) -> None:
-    for _ in range(200):
+    for _ in range(2000):
         if await asyncio.to_thread(true):
             return
         await asyncio.sleep(0.05)
     pytest.fail("it did not come to pass")
 
 
-async def _near_while_not_busy(first: Node, pool: ThreadPoolExecutor) -> None:
+async def _near_while_not_busy(first: Node, second: Node, pool: ThreadPoolExecutor) -> None:
     assert {(await asyncio.to_thread(first.ask))["node"] for _ in range(5)} == {"n1"}
-    loop = asyncio.get_running_loop()
-    held = [loop.run_in_executor(pool, first.ask, "/hold") for _ in range(caddy.NEAR_ACTIVE)]
-    await _until(lambda: first.ask()["node"] == "n2")
-    first.held.set()
-    assert {told["node"] for told in await asyncio.gather(*held)} == {"n1"}
+    held = []
+    # A request that has just been answered may count still: then one of these goes to the other.
+    while len(held) < caddy.NEAR_ACTIVE or (await asyncio.to_thread(first.ask))["node"] == "n1":
+        assert len(held) < 2 * caddy.NEAR_ACTIVE
+        held.append(asyncio.get_running_loop().run_in_executor(pool, first.ask, "/hold"))
+        await asyncio.sleep(0.05)
+    for node in (first, second):
+        node.held.set()
+    answered = [told["node"] for told in await asyncio.gather(*held)]
+    assert answered.count("n1") >= caddy.NEAR_ACTIVE - 1
     await _until(lambda: first.ask()["node"] == "n1")
 
 

@@ -87,7 +87,7 @@ def test_the_door_answers_anything(signed, caplog):
     bases = base_requests()
     until = time.monotonic() + BUDGET_S
     tried, statuses = 0, set()
-    while time.monotonic() < until:
+    while time.monotonic() < until or tried <= 100:
         tried += 1
         name, sent = chance.choice(bases)
         request = request_of(sent)
