@@ -31,7 +31,7 @@ def test_what_runs_is_told(house: Cloud) -> None:
     for part in told.values():
         assert part["state"] == "running" and part["pid"] > 1
         assert part["name"] == "meters" or part["answer_ms"] > 0  # meters cannot be asked
-        assert part["memory_bytes"] > 1e6 and part["cpu_s"] > 0 and part["processes"] >= 1
+        assert part["memory_bytes"] > 1e6 and part["cpu_s"] >= 0 and part["processes"] >= 1
         assert 0 <= time.time() - part["since_ms"] / 1000 < 3600
 
 
