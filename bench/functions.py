@@ -13,17 +13,8 @@ import boto3
 
 from bench.load import measure, signed
 from bench.peers import Target
+from lab.policies import TRUST, public_read
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 TRIVIAL = "def handler(event, context):\n    return event\n"
 WITH_CLIENT = "import boto3\nc = boto3.client('dynamodb')\n" + TRIVIAL
 COLD_TIMES = 15
@@ -118,7 +109,7 @@ def edge(target: Target, rounds: int, seconds: float) -> list[dict[str, Any]]:
     s3.create_bucket(Bucket="bench-edge")
     s3.put_object(Bucket="bench-edge", Key="page", Body=b"x" * 10_240)
     s3.delete_public_access_block(Bucket="bench-edge")
-    s3.put_bucket_policy(Bucket="bench-edge", Policy=public_page("bench-edge"))
+    s3.put_bucket_policy(Bucket="bench-edge", Policy=public_read("bench-edge"))
     config = distribution("bench-edge")
     made = cloudfront.create_distribution(DistributionConfig=config)["Distribution"]
     request = f"GET /_cdn/{made['Id']}/page HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n\r\n"
@@ -131,17 +122,6 @@ def edge(target: Target, rounds: int, seconds: float) -> list[dict[str, Any]]:
     told = row(target, "edge hit, 10 KB", runs)
     print(f"  edge hit {told['cpu_us']:.1f} µs, {told['per_second']:,.0f}/s", flush=True)
     return [told]
-
-
-def public_page(bucket: str) -> str:
-    """A bucket policy that lets everyone read."""
-    statement = {
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": "s3:GetObject",
-        "Resource": f"arn:aws:s3:::{bucket}/*",
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def distribution(bucket: str) -> dict[str, Any]:

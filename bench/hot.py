@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import functools
 import hashlib
 import itertools
 import json
@@ -28,9 +29,10 @@ from typing import Any
 import boto3
 import uvloop
 
-from bench.functions import distribution, public_page
+from bench.functions import distribution
 from bench.load import ASKS, as_sent, fresh, signed
 from bench.run import ITEM, _key, four_puts
+from lab.policies import public_read
 from pileus import assembly
 from pileus.config import Config
 from pileus.wire import overdue
@@ -38,6 +40,7 @@ from pileus.wire.connection import Connection
 from pileus.wire.http import Server
 from pileus.wire.limits import Limits
 
+HOST = "127.0.0.1:4566"
 REFERENCE = bytes(1024)
 # Not of any request: the sweep of idle connections.
 WAITING = {Server._sweep.__code__, overdue.check.__code__}
@@ -157,29 +160,43 @@ async def _call(server: Server, request: bytes) -> bytes:
     return path.sinks[0].answer
 
 
-async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, Route]:
-    def dynamo(operation: str, body: Any) -> bytes:
+class Asks:
+    """Signed requests of one account, as its tools send them."""
+
+    def __init__(self, key: str, secret: str) -> None:
+        self._keys = key, secret
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=f"http://{HOST}",
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+
+    def dynamo(self, operation: str, **body: Any) -> bytes:
         headers = {
             "X-Amz-Target": f"DynamoDB_20120810.{operation}",
             "Content-Type": "application/x-amz-json-1.0",
         }
         text = json.dumps(body).encode()
-        return signed("127.0.0.1:4566", "dynamodb", key, secret, headers=headers, body=text)
+        return signed(HOST, "dynamodb", *self._keys, headers=headers, body=text)
 
-    def s3(method: str, path: str, body: bytes = b"") -> bytes:
-        return signed("127.0.0.1:4566", "s3", key, secret, method=method, path=path, body=body)
+    def s3(self, method: str, path: str, body: bytes = b"") -> bytes:
+        return signed(HOST, "s3", *self._keys, method=method, path=path, body=body)
 
-    client = boto3.client(
-        "s3",
-        endpoint_url="http://127.0.0.1:4566",
-        region_name="us-east-1",
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-    )
+    def boto(self, operation: str, name: str, **more: Any) -> bytes:
+        return as_sent(self._client, operation, Bucket="bench", Key=name, **more)
 
-    def boto(operation: str, name: str, **more: Any) -> bytes:
-        return as_sent(client, operation, Bucket="bench", Key=name, **more)
 
+async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, Route]:
+    """The operations by name; their table, bucket and distribution are made."""
+    asks = Asks(key, secret)
+    found = await _tables(server, asks) | await _objects(server, asks)
+    page = await _page(front, server, key)
+    return found | {"edge hit, 10 KB": Route(server, [page], False, 16)}
+
+
+async def _tables(server: Server, asks: Asks) -> dict[str, Route]:
     table = {
         "TableName": "bench",
         "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in "ps"],
@@ -189,52 +206,45 @@ async def paths(front: Any, server: Server, key: str, secret: str) -> dict[str, 
         ],
         "BillingMode": "PAY_PER_REQUEST",
     }
-    await _call(server, dynamo("CreateTable", table))
-    name = {"TableName": "bench"}
-    puts = [dynamo("PutItem", name | {"Item": _key(i) | ITEM}) for i in range(1000)]
-    for request in puts:
-        answer = await _call(server, request)
-        assert b" 200 " in answer[:20], answer
-    await _call(server, s3("PUT", "/bench"))
-    await _call(server, s3("PUT", "/bench/o", bytes(1024)))
-    query = {"KeyConditionExpression": "p = :p"}
+    await _call(server, asks.dynamo("CreateTable", **table))
     update = {
         "UpdateExpression": "SET n = n + :one",
         "ExpressionAttributeValues": {":one": {"N": "1"}},
     }
+    puts, gets, queries, updates = [], [], [], []
+    for i in range(1000):
+        of_one = functools.partial(asks.dynamo, TableName="bench")
+        puts.append(of_one("PutItem", Item=_key(i) | ITEM))
+        gets.append(of_one("GetItem", Key=_key(i)))
+        partition = {"ExpressionAttributeValues": {":p": _key(i)["p"]}}
+        queries.append(of_one("Query", KeyConditionExpression="p = :p", **partition))
+        updates.append(of_one("UpdateItem", Key=_key(i), **update))
+    for request in puts:
+        answer = await _call(server, request)
+        assert b" 200 " in answer[:20], answer
+    four = [asks.dynamo("TransactWriteItems", **four_puts(i)) for i in range(0, 800, 4)]
     return {
-        "GetItem": Route(
-            server, [dynamo("GetItem", name | {"Key": _key(i)}) for i in range(1000)], False, 16
-        ),
-        "Query of 10": Route(
-            server,
-            [
-                dynamo("Query", name | query | {"ExpressionAttributeValues": {":p": _key(i)["p"]}})
-                for i in range(1000)
-            ],
-            False,
-            16,
-        ),
+        "GetItem": Route(server, gets, False, 16),
+        "Query of 10": Route(server, queries, False, 16),
         "PutItem": Route(server, puts, True, 32),
-        "UpdateItem": Route(
-            server,
-            [dynamo("UpdateItem", name | {"Key": _key(i)} | update) for i in range(1000)],
-            True,
-            32,
-        ),
-        "TransactWrite of 4": Route(
-            server, [dynamo("TransactWriteItems", four_puts(i)) for i in range(0, 800, 4)], True, 32
-        ),
-        "GET 1 KB": Route(server, [s3("GET", "/bench/o") for _ in range(100)], False, 16),
-        "PUT 1 KB": Route(
-            server, [s3("PUT", f"/bench/o{i}", bytes(1024)) for i in range(100)], True, 32
-        ),
-        "GET 1 KB, as boto3": Route(server, [boto("get_object", "o")] * 100, False, 16),
-        "HEAD, as boto3": Route(server, [boto("head_object", "o")] * 100, False, 16),
-        "PUT 1 KB, as boto3": Route(
-            server, [boto("put_object", f"o{i}", Body=bytes(1024)) for i in range(100)], True, 32
-        ),
-        "edge hit, 10 KB": Route(server, [await _page(front, server, key)], False, 16),
+        "UpdateItem": Route(server, updates, True, 32),
+        "TransactWrite of 4": Route(server, four, True, 32),
+    }
+
+
+async def _objects(server: Server, asks: Asks) -> dict[str, Route]:
+    body = bytes(1024)
+    await _call(server, asks.s3("PUT", "/bench"))
+    await _call(server, asks.s3("PUT", "/bench/o", body))
+    gets = [asks.s3("GET", "/bench/o") for _ in range(100)]
+    puts = [asks.s3("PUT", f"/bench/o{i}", body) for i in range(100)]
+    boto = [asks.boto("put_object", f"o{i}", Body=body) for i in range(100)]
+    return {
+        "GET 1 KB": Route(server, gets, False, 16),
+        "PUT 1 KB": Route(server, puts, True, 32),
+        "GET 1 KB, as boto3": Route(server, [asks.boto("get_object", "o")] * 100, False, 16),
+        "HEAD, as boto3": Route(server, [asks.boto("head_object", "o")] * 100, False, 16),
+        "PUT 1 KB, as boto3": Route(server, boto, True, 32),
     }
 
 
@@ -245,7 +255,7 @@ async def _page(front: Any, server: Server, key: str) -> bytes:
         owner = front.api.directory.lookup(key, None).principal
         return await front.parts.dispatch(service, operation, params, principal=owner)
 
-    policy = public_page("bench")
+    policy = public_read("bench")
     await call("s3", "PutObject", Bucket="bench", Key="page", Body=b"x" * 10_240)
     await call("s3", "DeletePublicAccessBlock", Bucket="bench")
     await call("s3", "PutBucketPolicy", Bucket="bench", Policy=policy)

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 from lab.history.asking import patiently
 from lab.ledger import Door
+from lab.policies import TRUST
 
 CLIENTS = Callable[[str], Any]
 TOLD = Callable[[str, str, Any], Any]
@@ -25,16 +26,6 @@ MADE = {
     *("ResourceAlreadyExistsException", "ServiceAlreadyExists", "ConflictException"),
 }
 ONE_TRY = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=4)
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 ALLOWED = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}],

@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
-import boto3
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -55,14 +54,7 @@ class Cluster:
         self.chores = Chores(self.doors, self.name, self.told, routes, day_s)
 
     def _client(self, node: RigNode, service: str, config: Config) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=node.endpoint,
-            aws_access_key_id=self.keys["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.keys["AWS_REGION"],
-            config=config,
-        )
+        return node.client(service, self.keys, config)
 
     def _cells(self, node: RigNode, table: str) -> CellClient:
         key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]

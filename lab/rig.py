@@ -22,6 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import boto3
+from botocore.config import Config
+
 from lab.disks import Disk
 from lab.hosts import Host, Hosts
 
@@ -111,6 +114,17 @@ class RigNode:
     def keys(self) -> dict[str, str]:
         """The variables a user's tools need."""
         return dict(json.loads(self.run("env", "--format", "json")))
+
+    def client(self, service: str, keys: Mapping[str, str], config: Config) -> Any:
+        """A client as users have it; ``keys``: see there."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+            region_name=keys["AWS_REGION"],
+            config=config,
+        )
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """How this node sees the others, by name."""

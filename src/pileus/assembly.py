@@ -281,17 +281,24 @@ async def assemble(config: Config, index: int) -> Front:
     edge = Edge(parts, http_apis, long_running)
     front = Front(config, index, parts, api, handle, services, http_apis, long_running, edge)
     if index == 0:
-        leads = functools.partial(fitting.leads, store) if fitting else lambda: True
-        front.platform = Platform(parts, usage, leads)
-        front.housekeeping = Housekeeping(
-            store, parts.blobs, clock, patience_s=config.backup_patience_days * 86_400
-        )
-        if fitting is not None:
-            front.station = fitting.station(store, clock, blobs, RULES, meters, parts.copies)
+        _background(front, fitting)
     if fitting is not None:
+        if index == 0:
+            front.station = fitting.station(store, clock, blobs, RULES, meters, parts.copies)
         _mount_between_nodes(front, fitting)
     _mount(front)
     return front
+
+
+def _background(front: Front, fitting: Fitting | None) -> None:
+    """The work that one front process of a machine does, and in part one node for all."""
+    parts = front.parts
+    leads = functools.partial(fitting.leads, parts.store) if fitting else lambda: True
+    front.platform = Platform(parts, usage, leads)
+    patience_s = front.config.backup_patience_days * 86_400
+    front.housekeeping = Housekeeping(
+        parts.store, parts.blobs, parts.clock, patience_s=patience_s, leads=leads
+    )
 
 
 def _strong(api: Api, store: Store) -> Handler:

@@ -8,19 +8,10 @@ import uuid
 import zipfile
 from typing import Any
 
+from lab.policies import TRUST
 from tests.conftest import Cloud
 
 LOGGING = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 
 
 def zipped(text: str) -> bytes:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -60,14 +59,7 @@ class Cloud:
         self.page = ""  # a path of the edge, where a test has made one
 
     def client(self, service: str, node: RigNode, config: Config = ASKING) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=node.endpoint,
-            aws_access_key_id=self.keys["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.keys["AWS_REGION"],
-            config=config,
-        )
+        return node.client(service, self.keys, config)
 
     def cells(self, node: RigNode) -> CellClient:
         key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lab.policies import TRUST, public_read
 from tests.acceptance.aws_cli import AwsCli, http, within
 from tests.conftest import Cloud
 
@@ -42,16 +43,6 @@ def check(url):
     if not url.startswith(("http://", "https://")):
         raise ValueError("not a web address")
 """
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 CORS = {
     "AllowOrigins": ["http://page.example"],
     "AllowMethods": ["GET", "POST"],
@@ -67,16 +58,6 @@ def zipped(path: Path, files: dict[str, bytes]) -> str:
             z.writestr(name, data)
     path.write_bytes(buffer.getvalue())
     return str(path)
-
-
-def public_read(bucket: str) -> str:
-    statement = {
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": "s3:GetObject",
-        "Resource": f"arn:aws:s3:::{bucket}/*",
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 @pytest.fixture(scope="module")

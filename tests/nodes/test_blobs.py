@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import random
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from pileus.nodes.keeping import Keeping
 from pileus.services.call import HttpRequest
 from tests.nodes.rig import Node, Nodes, run
 
-SMALL, LARGE = os.urandom(40_000), os.urandom(3_000_000)
+
+def some(size: int) -> bytes:
+    """The same bytes every time: their name decides which nodes keep them."""
+    return random.Random(size).randbytes(size)
+
+
+SMALL, LARGE = some(40_000), some(3_000_000)
 
 
 async def put(node: Node, data: bytes) -> str:
@@ -106,7 +113,7 @@ def test_a_silent_node_does_not_hold_up_an_upload(tmp_path: Path) -> None:
 
             await nodes[2].down()
             await nodes[2].up(lambda handler: mute)
-            for data in (SMALL, os.urandom(30_000_000)):
+            for data in (SMALL, some(30_000_000)):
                 async with asyncio.timeout(8):
                     digest = await put(nodes[0], data)
                 assert nodes[1].holds(digest)
@@ -243,7 +250,7 @@ def test_a_node_leaves_and_another_joins(tmp_path: Path) -> None:
     async def body() -> None:
         rig = Nodes(tmp_path, 3)
         async with rig as nodes:
-            made = {await put(nodes[i % 3], os.urandom(1000 + i)): 1000 + i for i in range(12)}
+            made = {await put(nodes[i % 3], some(1000 + i)): 1000 + i for i in range(12)}
             for node in nodes:
                 await node.blobs.settle()
             fourth = await rig.add("n4")
@@ -330,7 +337,7 @@ def test_two_disks_have_it_synced_before_the_answer(tmp_path: Path, data: bytes)
 
 
 def test_64_mb_pass_in_flat_memory(tmp_path: Path) -> None:
-    piece = os.urandom(256 * 1024)
+    piece = some(256 * 1024)
 
     async def body() -> None:
         async with Nodes(tmp_path, 3) as nodes:

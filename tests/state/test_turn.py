@@ -4,9 +4,6 @@ the way of the write-ahead log."""
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,67 +14,30 @@ from pileus.engine.embedded.clock import SystemClock
 from pileus.state import keys, wal
 from pileus.state.database import connect_reader
 from pileus.state.store import Store
+from tests.state.elsewhere import WriterElsewhere
 
 K = keys.key("t", "p", "s")
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from pileus.engine.embedded.clock import SystemClock
-from pileus.state import keys
-from pileus.state.store import Store
-
-K = keys.key("t", "p", "s")
-
-async def run():
-    writer = await Store.open(Path(sys.argv[1]), {}, SystemClock())
-    print("open", flush=True)
-    sys.stdin.readline()
-    for number in range(1, 301):
-        await writer.submit("write", [[K, b"%d" % number]])
-        print(number, flush=True)
-    sys.stdin.readline()
-    await writer.close()
-
-asyncio.run(run())
-"""
 
 
 def test_a_turn_sees_every_write_that_was_acknowledged_before_its_read(tmp_path: Path) -> None:
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=dict(os.environ),
-        text=True,
-    )
-    assert writer.stdin is not None and writer.stdout is not None
-    told = writer.stdout
-
-    async def run() -> None:
-        assert told.readline() == "open\n"
+    async def run(writer: WriterElsewhere) -> None:
+        writer.opened()
         front = await Store.connect(tmp_path, SystemClock())
         assert front.get(K) is None  # the turn's transaction begins; the loop never turns from here
         begun = front._reader._held
-        writer.stdin.write("go\n")  # type: ignore[union-attr]
-        writer.stdin.flush()  # type: ignore[union-attr]
-        for number in range(1, 301):
-            acknowledged = int(told.readline())
-            assert acknowledged == number
+        for acknowledged in writer.begin():
             seen = front.get(K)
             assert seen is not None and int(seen) >= acknowledged
             row = front.row(K)
             assert row is not None and int(row.value) >= int(seen)
             assert front.range(K, K + b"\xff")[0].version >= row.version
-            assert front.pairs(K, K + b"\xff")[0][1] >= row.value or number < 299
+            assert front.pairs(K, K + b"\xff")[0][1] >= row.value or acknowledged < 299
             assert int(front.values([K])[0] or b"0") >= int(row.value)
         assert front._reader._held > begun
         await front.close()
 
-    try:
-        asyncio.run(run())
-    finally:
-        writer.communicate("end\n", timeout=30)
-    assert writer.returncode == 0
+    with WriterElsewhere(tmp_path, K, 300) as writer:
+        asyncio.run(run(writer))
 
 
 def with_stores(home: Path, body: Callable[[Store, Store], Awaitable[None]]) -> None:

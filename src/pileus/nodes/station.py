@@ -160,7 +160,8 @@ class Station:
         """Requests are answered now: arrive, beat; the work for all begins when it is this node's
         turn. Who is told of a node earlier would ask in vain."""
         assert self._background is not None
-        self._logs.judged_by(self._alone, Answering(self._store, self._clock, self._beats).members)
+        answering = Answering(self._store, self._clock.monotonic, self._beats)
+        self._logs.judged_by(self._alone, answering.members)
         arrived = await self._arrive()
         told = self._config.path("run", "nodes.json")
         beating = beats.run(self._beats, self._clock, self._send, self._members.arrived, told)

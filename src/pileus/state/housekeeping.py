@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import apsw
@@ -31,7 +31,8 @@ OPERATING = (OSError, apsw.Error, Unavailable, AwsError, Conflict)
 
 class Housekeeping:
     """Runs beside the writer's store until ``stop``. A turn that fails is logged and tried again:
-    nothing is trimmed or removed before what must come first has worked."""
+    nothing is trimmed or removed before what must come first has worked. ``leads()``: whether this
+    node does what one does for all, the tablets' moves and sweeps."""
 
     def __init__(
         self,
@@ -44,8 +45,9 @@ class Housekeeping:
         checkpoint_entries: int = CHECKPOINT_ENTRIES,
         tablet_bytes_max: int = TABLET_BYTES_MAX,
         patience_s: int = backups.PATIENCE_S,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._store = store
+        self._store, self._leads = store, leads
         self._blobs = blobs
         self._clock = clock
         self._collector = Collector(store, blobs, clock)
@@ -78,14 +80,18 @@ class Housekeeping:
     async def turn(self, collect: bool = True) -> None:
         """All that is due now."""
         await self._keep_logs()
+        if self._leads():
+            await self._keep_tablets()
+        if collect:
+            await self._collector.sweep()
+            await asyncio.to_thread(self._blobs.sweep)
+
+    async def _keep_tablets(self) -> None:
         await self.split()
         if isinstance(self._store, ShardedStore):
             await self._store.crossing.sweep()
             await sharing.sweep_strays(self._store.shards)
             await self.move()
-        if collect:
-            await self._collector.sweep()
-            await asyncio.to_thread(self._blobs.sweep)
 
     async def _keep_logs(self) -> None:
         """Mark, tell, trim, copy. A log that is out of reach does not keep the others from it; what

@@ -17,6 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from lab.policies import TRUST
 from tests.conftest import Cloud
 
 CODE = """
@@ -40,8 +41,6 @@ def handler(event, context):
         return {"statusCode": "x"}
     return event
 """
-TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"},
-                        "Action": "sts:AssumeRole"}]}  # fmt: skip
 
 
 class Made:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +10,18 @@ from pileus.engine.embedded.clock import SystemClock
 from pileus.services.dynamodb.kept import ANSWER_BYTES_MAX, BYTES_MAX, KeptAnswers, tail
 from pileus.state import keys
 from pileus.state.store import Store
-from tests.conftest import SOURCE
 from tests.services.dynamodb.test_swift import Doors, at_doors, get, query
+from tests.state.elsewhere import WriterElsewhere
 
 K = keys.key("d:1", "p", "s")
 WRITES = 300
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from pileus.engine.embedded.clock import SystemClock
-from pileus.state import keys
-from pileus.state.store import Store
-
-K = keys.key("d:1", "p", "s")
-
-async def run():
-    writer = await Store.open(Path(sys.argv[1]), {}, SystemClock())
-    print("open", flush=True)
-    sys.stdin.readline()
-    for number in range(1, int(sys.argv[2]) + 1):
-        await writer.submit("write", [[K, b"%d" % number]])
-        print(number, flush=True)
-    sys.stdin.readline()
-    await writer.close()
-
-asyncio.run(run())
-"""
 
 
 def test_no_answer_is_older_than_a_write_another_process_acknowledged(tmp_path: Path) -> None:
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path), str(WRITES)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        text=True,
-    )
-    assert writer.stdin is not None and writer.stdout is not None
-    told = writer.stdout
     reads = 0
 
-    async def run() -> None:
-        nonlocal reads
-        assert told.readline() == "open\n"
+    async def run(writer: WriterElsewhere) -> None:
+        writer.opened()
         front = await Store.connect(tmp_path, SystemClock())
 
         def read(body: bytes) -> bytes | None:
@@ -70,10 +36,7 @@ def test_no_answer_is_older_than_a_write_another_process_acknowledged(tmp_path: 
 
         assert number() == number() == 0
         assert reads == 1
-        writer.stdin.write("go\n")  # type: ignore[union-attr]
-        writer.stdin.flush()  # type: ignore[union-attr]
-        for _ in range(WRITES):
-            acknowledged = int(told.readline())
+        for acknowledged in writer.begin():
             first, second = number(), number()
             assert acknowledged <= first <= second
         before = reads
@@ -81,11 +44,8 @@ def test_no_answer_is_older_than_a_write_another_process_acknowledged(tmp_path: 
         assert reads == before
         await front.close()
 
-    try:
-        asyncio.run(run())
-    finally:
-        writer.communicate("end\n", timeout=30)
-    assert writer.returncode == 0
+    with WriterElsewhere(tmp_path, K, WRITES) as writer:
+        asyncio.run(run(writer))
 
 
 def test_what_is_kept_is_bounded() -> None:

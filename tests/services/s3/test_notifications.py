@@ -12,19 +12,10 @@ from typing import Any
 
 import pytest
 
+from lab.policies import TRUST
 from tests.conftest import Cloud
 from tests.services.s3.test_objects import refused
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "lambda.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 CODE = """
 import json
 def handler(event, context):
