@@ -17,11 +17,19 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from hypothesis import HealthCheck, settings
 
 from tests.ports import free_ports
 from tests.side_by_side import SideBySide, is_large
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+# Properties are tried with the same examples each time, and no example is a matter of time. Others:
+# --hypothesis-profile=default
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 
 def pytest_configure() -> None:

@@ -116,15 +116,15 @@ class Door:
     def start(self) -> None:
         self._thread = threading.Thread(target=lambda: uvloop.run(self._main()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(5)
+        self._thread.join(60)
 
     def client(self, name: str, key: str = KEY, secret: str = SECRET, **more: Any) -> Any:
         config = Config(
-            retries={"max_attempts": 0}, read_timeout=10, parameter_validation=False
+            retries={"max_attempts": 0}, read_timeout=60, parameter_validation=False
         ).merge(more.pop("config", Config()))
         more.setdefault("endpoint_url", f"http://127.0.0.1:{self.port}")
         return boto3.client(
@@ -155,7 +155,7 @@ class Answer:
 
 
 def get(url: str, headers: dict[str, str] | None = None) -> Answer:
-    return Answer(urllib3.request("GET", url, headers=headers, timeout=5, retries=False))
+    return Answer(urllib3.request("GET", url, headers=headers, timeout=60, retries=False))
 
 
 def post(
@@ -172,7 +172,7 @@ def post(
     elif isinstance(data, dict):
         more = {"body": urlencode(data)}
         headers = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
-    made = urllib3.request("POST", url, headers=headers, timeout=9, retries=False, **more)
+    made = urllib3.request("POST", url, headers=headers, timeout=60, retries=False, **more)
     return Answer(made)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+import urllib3
 from botocore import auth, compat
 from botocore.config import Config as BotoConfig
 from botocore.crt import auth as crt_auth
@@ -245,7 +246,13 @@ def test_who_asks_first_is_told_to_go_on(run: Any, one_second: None) -> None:
     run(test)
 
 
-def test_a_large_body_is_refused_before_it_is_sent(run: Any) -> None:
+def test_a_large_body_is_refused_before_it_is_sent(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # botocore sends the body after all when it was not answered within a second.
+    wait = urllib3.util.wait_for_read
+    monkeypatch.setattr(urllib3.util, "wait_for_read", lambda sock, timeout: wait(sock, 60))
+
     async def test(c: Cloud) -> None:
         wrong = boto3.client(
             "s3",

@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from pileus.services.call import Duplex, HttpRequest, HttpResponse, Upgrade
-from pileus.wire.http import serve
+from pileus.wire.http import Server, serve
 from pileus.wire.limits import Limits
 
 ASK = b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter, "Echo"], Awaitable[None]]
 
 
@@ -18,6 +19,7 @@ class Echo(Upgrade):
     def __init__(self) -> None:
         self.over = asyncio.Event()
         self.dropped = False
+        self.server: Server | None = None
 
     async def run(self, client: Duplex) -> None:
         try:
@@ -32,19 +34,23 @@ class Echo(Upgrade):
         self.dropped = True
 
 
-def with_server(client: Client, limits: Limits | None = None, wait_s: float = 0) -> None:
+def with_server(client: Client, after_bytes: int = 0) -> None:
+    """``after_bytes``: what the server has to read before the connection is handed over."""
+
     async def main() -> None:
         body = Echo()
 
         async def handle(request: HttpRequest) -> HttpResponse:
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(0)
+            while server.bytes_in < after_bytes:  # noqa: ASYNC110  (a counter)
+                await asyncio.sleep(0.01)
             headers = [("connection", "upgrade"), ("upgrade", "echo")]
             return HttpResponse(101, headers, body)
 
-        server = await serve(handle, ("127.0.0.1", 0), limits)
+        server = body.server = await serve(handle, ("127.0.0.1", 0))
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await client(reader, writer, body)
         finally:
             writer.close()
@@ -61,6 +67,9 @@ def test_bytes_go_both_ways_and_the_body_ends_it() -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 ") and b"upgrade: echo" in head
         assert b"content-length" not in head and b"transfer-encoding" not in head
+        assert body.server is not None
+        (connection,) = body.server.connections
+        connection._limits = Limits(keep_alive_s=0.3, head_s=0.3)
         for word in (b"one", b"two"):
             writer.write(word)
             assert await reader.readexactly(3) == word.upper()
@@ -69,7 +78,7 @@ def test_bytes_go_both_ways_and_the_body_ends_it() -> None:
         assert await reader.read() == b""
         await body.over.wait()
 
-    with_server(client, Limits(keep_alive_s=0.3, head_s=0.3))
+    with_server(client)
 
 
 def test_a_client_that_leaves_ends_the_body() -> None:
@@ -90,12 +99,12 @@ def test_who_does_not_wait_is_cut() -> None:
     ) -> None:
         writer.write(ASK)
         await asyncio.sleep(0.05)
-        writer.write(b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")
+        writer.write(SMUGGLED)
         with contextlib.suppress(ConnectionResetError):  # cut hard: as good
             assert await reader.read() == b""
         assert body.dropped and not body.over.is_set()
 
-    with_server(client, wait_s=0.3)
+    with_server(client, after_bytes=len(ASK + SMUGGLED))
 
 
 def test_a_client_that_does_not_read_is_waited_for() -> None:
