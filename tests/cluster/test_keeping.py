@@ -125,7 +125,7 @@ def test_a_replica_that_parted_from_two_others_stops_and_is_rebuilt(
                 assert "parted" in rebuild.wished(replicas.home("c"))
                 with pytest.raises(Exception, match="replica stopped"):
                     await c.barrier()
-            assert a.replica.marks.compared == b.replica.marks.compared == 2
+            await until(lambda: a.replica.marks.compared == b.replica.marks.compared == 2)
             async with replicas.store("c", fetch=copying(replicas.home("a"))) as c:
                 assert not rebuild.wished(replicas.home("c"))
                 assert c.get(ROW) == a.get(ROW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -381,7 +381,7 @@ def test_a_hole_in_the_middle_of_the_log_is_passed_with_anothers_state(
 def test_the_longest_entries_fit_and_small_ones_share_messages(replicas: Replicas) -> None:
     async def body() -> None:
         async with replicas.store("a") as a:
-            long = os.urandom(ENTRY_BYTES_MAX - 100)
+            long = random.Random(1).randbytes(ENTRY_BYTES_MAX - 100)
             before = a.log.at  # type: ignore[union-attr]
             await asyncio.gather(
                 *(a.submit("test.put", ["long", long]) for _ in range(2)),
@@ -396,18 +396,18 @@ def test_the_longest_entries_fit_and_small_ones_share_messages(replicas: Replica
 def test_without_a_leader_callers_learn_that_nothing_is_known(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_publish, "GIVE_UP_S", 0.3)
-
     async def body() -> None:
         async with replicas.store("a") as a:
             client: Any = a.log.client  # type: ignore[union-attr]
             send = client.send
             client.send = lambda subject, *rest: subject[:4] == "log." or send(subject, *rest)
-            for _ in range(2):
-                waiting = [a.submit("test.append", n) for n in range(2000)]
-                told = await asyncio.gather(*waiting, a.barrier(), return_exceptions=True)
-                assert {type(error) for error in told} == {Unavailable}
-                assert a.degraded
+            with monkeypatch.context() as patch:
+                patch.setattr(log_publish, "GIVE_UP_S", 0.3)
+                for _ in range(2):
+                    waiting = [a.submit("test.append", n) for n in range(2000)]
+                    told = await asyncio.gather(*waiting, a.barrier(), return_exceptions=True)
+                    assert {type(error) for error in told} == {Unavailable}
+                    assert a.degraded
             client.send = send
             await until(lambda: not a.degraded)
             assert await a.submit("test.append", 0) == 1
@@ -418,7 +418,6 @@ def test_without_a_leader_callers_learn_that_nothing_is_known(
 def test_a_node_starts_with_what_it_has_and_goes_on_when_there_is_a_leader(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_log, "ALONE_S", 0.5)
     silent = True
 
     async def ask(*told: Any) -> Any:
@@ -435,6 +434,7 @@ def test_a_node_starts_with_what_it_has_and_goes_on_when_there_is_a_leader(
         async with replicas.store("b") as b:
             assert await b.submit("test.append", 2) == 3
         monkeypatch.setattr(streams, "ask", ask)
+        monkeypatch.setattr(cluster_log, "ALONE_S", 0.5)  # while all is well it need not be soon
         async with replicas.store("a") as a:
             assert value(a) == bytes(range(2)) and a.degraded
             with pytest.raises(Unavailable, match="nothing can be written"):

@@ -94,7 +94,7 @@ def test_each_node_has_a_copy_of_each_log(nodes: ShardedReplicas) -> None:
                 await strong(reader)
                 assert [reader.get(cell(t, str(turn))) for t in "abcz"] == [b"1"] * 4
             await asyncio.gather(strong(a), strong(b))
-            assert stands(a) == stands(b)
+            await until(lambda: stands(a) == stands(b))
             assert all(applied > 10 for applied, _ in stands(a))
         async with nodes.node("a", shards=1, layout=[(b"", 0)]) as a:  # what a home has, it keeps
             assert a.get(cell("c", "0")) == b"1"
@@ -119,7 +119,7 @@ def test_a_transaction_across_shards_through_any_process(nodes: ShardedReplicas)
                     assert total(reader) == 100
             await front.close()
             await asyncio.gather(strong(a), strong(b))
-            assert stands(a) == stands(b)
+            await until(lambda: stands(a) == stands(b))
 
     asyncio.run(body())
 
@@ -137,7 +137,7 @@ def test_a_node_begins_from_copies_of_each_shard(nodes: ShardedReplicas) -> None
                 assert [r.key for r in b.range(b"a", b"d", 99)] == [
                     cell(t, str(n)) for t in "abc" for n in range(5)
                 ]
-                assert stands(a) == stands(b)
+                await until(lambda: stands(a) == stands(b))
 
     asyncio.run(body())
 
@@ -211,7 +211,7 @@ async def _halves(nodes: ShardedReplicas) -> set[int]:
                 await asyncio.sleep(0.03)
             await strong(b)
         reading.cancel()
-        assert stands(a) == stands(b)
+        await until(lambda: stands(a) == stands(b))
     return seen
 
 

@@ -18,7 +18,7 @@ from pileus.state import durable, rebuild
 from pileus.state.durable import Durable
 from pileus.state.shard import home_of
 from pileus.state.sharded import ShardedStore
-from tests.cluster.replicas import fresh_shard
+from tests.cluster.replicas import fresh_shard, until
 from tests.cluster.servers import running
 from tests.cluster.test_shards import SHARDS, ShardedReplicas, stands, strong
 from tests.state.test_sharded import cell
@@ -66,7 +66,7 @@ def test_each_log_is_purged_below_what_every_node_has_of_it_on_disk(
             assert [first > 60 for first in kept] == [shard == 1 for shard in range(SHARDS)]
             async with nodes.node("c", source=nodes.home("a")) as c:  # of that shard a copy
                 await strong(c)
-                assert stands(c)[1] == stands(a)[1]
+                await until(lambda: stands(c)[1] == stands(a)[1])
             await a.transact(lambda draft: durable.forget(draft, "b"))
             left = [row.key for row in a.range(durable.PREFIX, durable.PREFIX + b"\xff")]
             assert left == sorted(durable.key("a", shard) for shard in range(SHARDS))
@@ -99,7 +99,7 @@ def test_a_distrusted_state_is_fetched_and_the_others_stay(
                 await strong(c)
                 assert c.get(bytes.fromhex("7a007a007a")) is None
                 assert [c.get(cell(table)) for table in "abc"] == [b"1"] * 3
-                assert stands(c) == stands(a)
+                await until(lambda: stands(c) == stands(a))
             changed = [old != new for old, new in zip(before, _states(home), strict=True)]
             assert changed == wished
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pileus.engine.cluster.blobs import ClusterBlobs
 from pileus.engine.embedded.blobs import FileBlobs, Files
-from pileus.nodes.client import Client, Place
+from pileus.nodes.client import STEP_S, Client, Place
 from pileus.nodes.door import NodeDoor
 from pileus.nodes.peers import NodePeers
 from pileus.nodes.tls import client_context, name_of, server_context
@@ -29,12 +29,13 @@ class Node:
     keepers: list[str]
     files: Files = field(default_factory=Files)
     server: Server | None = None
+    step_s: float = STEP_S
 
     async def open(self) -> Node:
         self.local = FileBlobs(self.home / "blobs", self.files)
         self.door = NodeDoor(self.home, self.local, lambda: {"node": self.name})
         self.authority.lay(self.home / "cluster", self.name)
-        self.client = Client(client_context(self.home / "cluster"), step_s=2.0)
+        self.client = Client(client_context(self.home / "cluster"), step_s=self.step_s)
         self.peers = NodePeers(self.name, self.client, self.others, lambda: self.keepers)
         self.blobs = ClusterBlobs(self.local, self.peers)
         await self.up()
@@ -68,8 +69,14 @@ class Node:
 class Nodes:
     """``count`` nodes of one cluster, n1, n2, …"""
 
-    def __init__(self, home: Path, count: int, files: dict[str, Files] | None = None) -> None:
-        self._home = home
+    def __init__(
+        self,
+        home: Path,
+        count: int,
+        files: dict[str, Files] | None = None,
+        step_s: float = STEP_S,
+    ) -> None:
+        self._home, self._step_s = home, step_s
         self._count = count
         self._files = files or {}
         self.authority = Authority()
@@ -85,7 +92,10 @@ class Nodes:
     async def add(self, name: str) -> Node:
         files = self._files.get(name) or Files()
         (self._home / name).mkdir(exist_ok=True)
-        node = Node(name, self._home / name, self.authority, self.places, self.keepers, files)
+        node = Node(
+            *(name, self._home / name, self.authority, self.places, self.keepers, files),
+            step_s=self._step_s,
+        )
         self.keepers.append(name)
         self.all.append(await node.open())
         return node

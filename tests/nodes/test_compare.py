@@ -59,7 +59,9 @@ def test_nodes_are_compared_at_one_entry_while_they_are_written_to(tmp_path: Pat
                 asyncio.ensure_future(keep_up(s, t))
                 for s, t in zip(others, (0.05, 0.3), strict=True)
             ]
-            await asyncio.sleep(0.2)
+            async with asyncio.timeout(80):
+                while min(s.replica.applied for s in (leader, *others)) < 5:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
             found = [await compare(node.peers) for node in nodes]
             for result in found:
                 assert len(result.digests) == 2 and not result.problems, result
