@@ -120,7 +120,7 @@ async def called(servers: list[Server], group: str) -> None:
     system = await streams.connect(where, n.user, n.password, n.tls.context(), system=True)
     try:
         async with asyncio.timeout(LEADS_S_MAX):
-            while not await election.call(system, group):  # no server tells its term yet
+            while not await election.call(system, group):  # noqa: ASYNC110 - none tells yet
                 await asyncio.sleep(0.05)
     finally:
         await system.close()
