@@ -146,7 +146,7 @@ class SlowFiles(Files):
 
     def write(self, fd: int, data: bytes | memoryview) -> None:
         self.writing.set()
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         super().write(fd, data)
         self.steps.append("written")
 
@@ -163,7 +163,7 @@ def test_a_write_given_up_keeps_its_descriptor_to_its_end(tmp_path: Path) -> Non
         blobs = FileBlobs(tmp_path / "blobs", files)
         writer = blobs.create()
         writing = asyncio.ensure_future(writer.write(b"x" * 2_000_000))
-        await asyncio.to_thread(files.writing.wait, 10)
+        await asyncio.to_thread(files.writing.wait, 60)
         writing.cancel()
         giving_up = asyncio.ensure_future(writer.abort())
         await asyncio.sleep(0.05)

@@ -91,7 +91,7 @@ def run(tmp_path: Path) -> Callable[[Callable[[World], Coroutine[Any, Any, None]
     def go(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
         async def whole() -> None:
             async with opened(tmp_path) as world:
-                await asyncio.wait_for(body(world), 15)
+                await asyncio.wait_for(body(world), 90)
 
         asyncio.run(whole())
 

@@ -61,12 +61,12 @@ class Functions:
             "code_path": code.path,
             "region": "us-east-1",
             "account": "000000000000",
-            "timeout_s": 10,
+            "timeout_s": 30,
             "credentials": Credentials("AKIATEST", "secret", "token"),
         }
         return FunctionSpec(**(values | settings))
 
-    def call(self, act: Callable[[Runtime], Any], timeout_s: float = 40) -> Any:
+    def call(self, act: Callable[[Runtime], Any], timeout_s: float = 180) -> Any:
         """Run ``act(client)`` with a client of its own."""
 
         async def main() -> Any:
@@ -105,7 +105,7 @@ def start(home: Path, *flags: str, prefix: tuple[str, ...] = ()) -> subprocess.P
     env = os.environ | {"PYTHONPATH": str(SOURCE)}
     process = subprocess.Popen(command, env=env)
     rt = Functions(home, process, home)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         try:
             if rt.stats()["isolation"]["kind"] != "starting":
@@ -120,7 +120,7 @@ def start(home: Path, *flags: str, prefix: tuple[str, ...] = ()) -> subprocess.P
 def stop(process: subprocess.Popen[bytes]) -> int:
     process.send_signal(signal.SIGTERM)
     try:
-        return process.wait(15)
+        return process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

@@ -66,7 +66,7 @@ def workers_of(rt: Functions) -> list[int]:
     return found[1:]
 
 
-def wait_until(condition: Any, timeout_s: float = 40) -> None:
+def wait_until(condition: Any, timeout_s: float = 90) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "not in time"
@@ -82,7 +82,7 @@ def test_scales_out_and_serves_each_once(rt: Functions) -> None:
 
 def test_reserved_concurrency_throttles(rt: Functions) -> None:
     spec = rt.spec(NAP, concurrency_max=2, reserved=True)
-    outcomes = many(rt, [spec] * 5, 0.3)
+    outcomes = many(rt, [spec] * 5, 1.5)  # all five come while two are served
     served = [o for o in outcomes if isinstance(o, InvokeOutcome)]
     refused = [o for o in outcomes if isinstance(o, Throttled)]
     assert (len(served), len(refused)) == (2, 3)
@@ -95,7 +95,7 @@ def test_reserved_concurrency_throttles(rt: Functions) -> None:
 
 def test_unreserved_functions_share_the_account(rt: Functions) -> None:
     specs = [rt.spec(NAP, concurrency_max=2, account="000000000009") for _ in range(3)]
-    outcomes = many(rt, specs, 0.3)
+    outcomes = many(rt, specs, 1.5)
     assert sum(isinstance(o, Throttled) for o in outcomes) == 1
 
 
@@ -104,8 +104,9 @@ def test_forget_ends_idle_workers_now_and_busy_ones_later(rt: Functions) -> None
     first = rt.run(spec, 0)
 
     async def act(client: Runtime) -> InvokeOutcome:
-        call = asyncio.create_task(client.invoke(spec, b"0.3", request_id="x"))
-        await asyncio.sleep(0.1)
+        call = asyncio.create_task(client.invoke(spec, b"0.5", request_id="x"))
+        while not (call.done() or (await client.stats())["functions"][spec.arn]["busy"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         await client.forget(spec.arn)
         return await call
 
@@ -125,13 +126,13 @@ def test_forget_does_not_strand_those_who_wait() -> None:
             await client.forget(spec.arn)
             return await served
 
-        assert [json.loads(o.payload) for o in own.call(act, 10)] == ["0", "1", "2"]
+        assert [json.loads(o.payload) for o in own.call(act)] == ["0", "1", "2"]
 
 
 def test_one_runtime_for_a_home(rt: Functions) -> None:
     command = [sys.executable, "-m", "pileus.runtime", "--home", str(rt.home)]
     env = os.environ | {"PYTHONPATH": str(SOURCE)}
-    second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
+    second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=90)
     assert second.returncode == 1 and "another runtime serves" in second.stderr
     assert rt.answer(rt.spec("def handler(e, c): return 1")) == 1
 
@@ -156,7 +157,7 @@ def test_provisioned_workers_are_warm(rt: Functions) -> None:
     spec = rt.spec(NAP)
     rt.call(lambda client: client.set_provisioned(spec, 2))
     wait_until(lambda: rt.stats()["functions"].get(spec.arn, {}).get("idle") == 2)
-    outcomes = many(rt, [spec, spec], 0.1)
+    outcomes = many(rt, [spec, spec], 1.5)
     assert len({o.log_stream for o in outcomes}) == 2
     rt.call(lambda client: client.set_provisioned(spec, 0))
 
@@ -189,8 +190,8 @@ def test_init_has_a_time_limit() -> None:
 def test_stop_leaves_nothing() -> None:
     with another() as own:
         own.answer(own.spec("def handler(e, c): return 1"))
+        wait_until(lambda: len(workers_of(own)) >= 3)  # zygote, a worker, the pool
         pids = workers_of(own)
-        assert len(pids) >= 3  # zygote, a worker, the pool
         assert stop(own.process) == 0
         assert not own.socket.exists()
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
@@ -232,11 +233,16 @@ def test_loss_of_the_zygote_ends_the_runtime() -> None:
     with another() as own:
         spec = own.spec(NAP)
         own.answer(spec, 0)
-        zygote = next(
-            p for p in workers_of(own) if b"zygote" in Path(f"/proc/{p}/cmdline").read_bytes()
-        )
+        zygote = next(p for p in workers_of(own) if b"zygote" in command_of(p))
         os.kill(zygote, signal.SIGKILL)
-        assert own.process.wait(10) == 1
+        assert own.process.wait(60) == 1
+
+
+def command_of(pid: int) -> bytes:
+    """Nothing, when it has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 UNPRIVILEGED = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
@@ -258,8 +264,8 @@ def test_without_root() -> None:
             "import os, time\ndef handler(e, c):\n"
             "    for n in range(4):\n"
             "        if os.fork() == 0:\n"
-            "            k = bytearray(60 << 20); time.sleep(9)\n"
-            "    time.sleep(5)"
+            "            k = bytearray(60 << 20); time.sleep(60)\n"
+            "    time.sleep(25)"
         )
         assert own.error(own.spec(forks, memory_mb=128))["errorType"] == "Runtime.ExitError"
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.runtime.harness import SOURCE, Functions
-from tests.runtime.test_lifecycle import another
+from tests.runtime.test_lifecycle import another, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,9 @@ def test_async_handler(rt: Functions) -> None:
     )})  # fmt: skip
     outcome = rt.run(spec, {"a": "ü"}, request_id="rid")
     answer = json.loads(outcome.payload)
-    assert answer["event"] == {"a": "ü"} and answer["n"] == 1 and 0 < answer["left"] <= 10000
+    assert answer["event"] == {"a": "ü"} and answer["n"] == 1 and 0 < answer["left"] <= 30000
     assert any("\trid\tINFO\tseen" in line for _, line in outcome.log)
+    wait_until(lambda: rt.stats()["functions"][spec.arn]["idle"] == 1)  # it asked for more
     assert json.loads(rt.run(spec, {}).payload)["n"] == 2
 
 

@@ -76,7 +76,7 @@ def test_context(rt: Functions) -> None:
         def handler(e, c):
             return [c.function_name, c.function_version, c.memory_limit_in_mb, c.aws_request_id,
                     c.invoked_function_arn, c.log_group_name, c.client_context.custom,
-                    c.identity.cognito_identity_id, 0 < c.get_remaining_time_in_millis() <= 10000]
+                    c.identity.cognito_identity_id, 0 < c.get_remaining_time_in_millis() <= 30000]
         """),
         name="ctx",
         memory_mb=256,

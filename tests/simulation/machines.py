@@ -74,6 +74,9 @@ class Machine:
     async def stop(self) -> None:
         raise NotImplementedError
 
+    async def abandon(self) -> None:
+        """After a failure: no thread of the last life outlives the loop."""
+
     async def revive(self, life: Life) -> None:
         """Start anew after ``life``, once."""
         async with self._reviving:
@@ -177,6 +180,10 @@ class EmbeddedMachine(Machine):
         self._file_blobs.close()
         self._vfs.unregister()
         shutil.rmtree(self._home / str(self._number - 1))
+
+    async def abandon(self) -> None:
+        if self._number:
+            await self.life.store.log.stop()
 
     async def crash(self) -> None:
         """Now, between two file operations."""

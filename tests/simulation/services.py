@@ -124,7 +124,11 @@ def run_seed(seed: int, engine: str = "simulated", lies: str = "", steps: int = 
             machine = ShardedMachine(rng)
         else:
             machine = SimulatedMachine(rng, sync=not lies)
-        await Run(seed, machine, steps).go()
+        try:
+            await Run(seed, machine, steps).go()
+        except BaseException:
+            await machine.abandon()
+            raise
         return machine
 
     try:

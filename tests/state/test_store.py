@@ -195,7 +195,7 @@ def test_generations_and_waiting_across_processes(tmp_path: Path) -> None:
     async def body(writer: Store, front: Store) -> None:
         for mine, other in ((writer, front), (front, writer)):
             seen = mine.generation("t")
-            waiting = asyncio.ensure_future(mine.changed("t", seen, 5))
+            waiting = asyncio.ensure_future(mine.changed("t", seen, 60))
             await asyncio.sleep(0.02)
             assert not waiting.done()
             await other.submit("test.count", {"by": 1})

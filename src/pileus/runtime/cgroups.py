@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 FULL_CORE_MB = 1769  # AWS gives one vCPU at this memory size
+SWEEP_S_MAX = 5.0  # a killed process needs the CPU once more to end
 V1_CONTROLLERS = ("memory", "pids", "cpu")
 V2_CONTROLLERS = {"memory", "pids"}
 
@@ -153,11 +154,10 @@ class Cgroups:
 
     def _sweep(self) -> None:
         """End what a killed predecessor left behind."""
+        until = time.monotonic() + SWEEP_S_MAX
         for base in self._bases.values():
             for folder in [f for f in base.iterdir() if f.is_dir()]:
-                for _ in range(50):
-                    if _remove(folder):
-                        break
+                while not _remove(folder) and time.monotonic() < until:
                     for pid in (folder / "cgroup.procs").read_text().split():
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(int(pid), signal.SIGKILL)
