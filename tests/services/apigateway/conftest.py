@@ -27,15 +27,16 @@ FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"
 
 
 class Wall:
-    """The machine's clock; ``ahead_s`` moves it."""
+    """The machine's clock; ``ahead_s`` moves it. ``stands_s``: its monotonic time stands there."""
 
     ahead_s = 0.0
+    stands_s = 0.0
 
     def now_ms(self) -> int:
         return int((time.time() + self.ahead_s) * 1000)
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.ahead_s
+        return (self.stands_s or time.monotonic()) + self.ahead_s
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(0)

@@ -34,7 +34,7 @@ def handler(event, context):
     if path.endswith("/told"):
         return {"statusCode": 200, "body": json.dumps(event)}
     if path.endswith("/slow"):
-        time.sleep(3)
+        time.sleep(8)
     if path.endswith("/fails"):
         raise ValueError("no")
     if path.endswith("/odd"):
@@ -58,7 +58,7 @@ class Made:
         functions = cloud.client("lambda")
         self.arn = functions.create_function(
             FunctionName=self.name, Role=role, Runtime="python3.12", Handler="index.handler",
-            Code={"ZipFile": packed.getvalue()}, Timeout=10,
+            Code={"ZipFile": packed.getvalue()}, Timeout=30,
         )["FunctionArn"]  # fmt: skip
         functions.add_permission(
             FunctionName=self.name, StatementId="gw", Action="lambda:InvokeFunction",
@@ -82,7 +82,7 @@ class Made:
     def ask(
         self, method: str, path: str, body: bytes = b"", **headers: str
     ) -> tuple[int, Any, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.cloud.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.cloud.port, timeout=60)
         try:
             named = {n.replace("_", "-"): v for n, v in headers.items()}
             connection.request(method, path, body or None, {"host": self.host, **named})
@@ -219,12 +219,12 @@ def test_access_log_and_domain(made: Made) -> None:
     )
     made.gateway.create_api_mapping(DomainName=name, ApiId=made.id, Stage=stage, ApiMappingKey="in")
     for port in (made.cloud.port, made.cloud.edge_port):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/in/v2/here", headers={"host": name})
         answer = connection.getresponse()
         assert answer.status == 200 and json.load(answer)["routeKey"] == "ANY /v2/{rest+}"
         connection.close()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 80
     lines: list[str] = []
     while len(lines) < 2 and time.monotonic() < deadline:
         time.sleep(0.3)

@@ -189,6 +189,7 @@ def test_throttling(run: Any) -> None:
     async def body(g: Gateway) -> None:
         api = await g.api("GET /a", "GET /b")
         g.function = lambda event: {"statusCode": 200}
+        g.clock.stands_s = 1000.0  # nothing is filled up but when told
         await g(
             "UpdateStage",
             ApiId=api,

@@ -19,6 +19,7 @@ Resources:
     Properties:
       Runtime: python3.12
       Handler: index.handler
+      Timeout: 30
       InlineCode: |
         import json
         def handler(event, context):
@@ -51,7 +52,7 @@ def call(cloud: Cloud, api: str, path: str, body: bytes | None = None) -> tuple[
     where = path if named else f"/_api/{api}{path}"
     request = urllib.request.Request(f"{cloud.endpoint}{where}", body, named)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as e:
         return e.code, json.load(e)

@@ -33,7 +33,7 @@ def settled(pattern: Any, value: str, count: int = 1) -> str:
 def test_a_catastrophic_pattern_ends(pattern: str, value: str) -> None:
     started = time.monotonic()
     assert settled(pattern, value, count=50).startswith("ValidationError: Parameter 'P0'")
-    assert time.monotonic() - started < 10  # instead of years
+    assert time.monotonic() - started < 60  # instead of years
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_metrics_put_are_read_by_any_process(cloud: Cloud) -> None:
         for v in (1, 2.5, 3)
     ]
     writer.put_metric_data(Namespace="Boto/Shop", MetricData=data * 300)  # long enough for gzip
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     told: dict[str, Any] = {"Datapoints": []}
     while not told["Datapoints"] and time.monotonic() < deadline:
         told = reader.get_metric_statistics(
@@ -69,7 +69,7 @@ def test_the_older_protocols(cloud: Cloud) -> None:
         asked = AWSRequest("POST", cloud.endpoint + "/", headers=headers, data=body)
         SigV4Auth(keys, "monitoring", cloud.env["AWS_REGION"]).add_auth(asked)
         sent = urllib.request.Request(cloud.endpoint + "/", body, dict(asked.headers.items()))
-        with urllib.request.urlopen(sent, timeout=10) as answer:
+        with urllib.request.urlopen(sent, timeout=60) as answer:
             return str(answer.read().decode())
 
     form = {
@@ -88,7 +88,7 @@ def test_the_older_protocols(cloud: Cloud) -> None:
     body = {"Namespace": "Boto/Old", "MetricData": [{"MetricName": "Json", "Value": 5}]}
     ask(json.dumps(body).encode(), content)
     content["x-amz-target"] = "GraniteServiceVersion20100801.ListMetrics"
-    deadline, found = time.monotonic() + 5, set[str]()
+    deadline, found = time.monotonic() + 60, set[str]()
     while len(found) < 2 and time.monotonic() < deadline:
         told = json.loads(ask(json.dumps({"Namespace": "Boto/Old"}).encode(), content))
         found = {m["MetricName"] for m in told["Metrics"]}
@@ -110,7 +110,7 @@ def test_an_alarm_goes_off_by_itself(cloud: Cloud) -> None:
         Tags=[{"Key": "team", "Value": "a"}],
     )
     try:
-        deadline, state = time.monotonic() + 40, ""
+        deadline, state = time.monotonic() + 90, ""
         while state != "ALARM" and time.monotonic() < deadline:
             datum = {"MetricName": "Waiting", "Value": 11, "StorageResolution": 1}
             client.put_metric_data(Namespace="Boto/Alarm", MetricData=[datum])
@@ -200,13 +200,14 @@ def _function(cloud: Cloud, name: str) -> str:
         Handler="page.handler",
         Role=role["Arn"],
         Code={"ZipFile": packed.getvalue()},
+        Timeout=30,
     )
     return str(told["FunctionArn"])
 
 
 def _outcomes(cloud: Cloud, alarm: str, count: int) -> list[str]:
     """The summaries of an alarm's actions, once there are so many."""
-    deadline, found = time.monotonic() + 20, list[str]()
+    deadline, found = time.monotonic() + 80, list[str]()
     while len(found) < count and time.monotonic() < deadline:
         time.sleep(0.3)
         told = cloud.client("cloudwatch").describe_alarm_history(
@@ -233,6 +234,7 @@ def test_an_alarm_calls_a_function_that_lets_it(cloud: Cloud) -> None:
     )
     watch.set_alarm_state(AlarmName="boto-page", StateValue="ALARM", StateReason="a drill")
     refused = _outcomes(cloud, "boto-page", 2)
+    assert len(refused) == 2
     assert all(summary.startswith("Failed to execute action") for summary in refused)
     functions.add_permission(
         FunctionName="alarm-page",
@@ -245,7 +247,7 @@ def test_an_alarm_calls_a_function_that_lets_it(cloud: Cloud) -> None:
         watch.set_alarm_state(AlarmName="boto-page", StateValue=state, StateReason="a drill")
     told = _outcomes(cloud, "boto-page", 4)
     assert f"Successfully executed action {arn}" in told
-    logs, deadline, lines = cloud.client("logs"), time.monotonic() + 20, list[str]()
+    logs, deadline, lines = cloud.client("logs"), time.monotonic() + 80, list[str]()
     while not lines and time.monotonic() < deadline:
         time.sleep(0.3)
         try:

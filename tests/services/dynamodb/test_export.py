@@ -209,6 +209,7 @@ def test_exports_that_cannot_be() -> None:
         refused = await desk.refused("DescribeExport", ExportArn=arn + "/export/none")
         assert refused.code == "ExportNotFoundException"
         await export(desk, table, ClientToken="t")
+        desk.clock.ahead_ms += 1000  # the newer one is listed first
         assert await code(ClientToken="t", S3Prefix="x") == "ExportConflictException"
         lost = await desk.ExportTableToPointInTime(TableArn=arn, S3Bucket="elsewhere")
         refused = await desk.refused("DeleteTable", TableName=table)

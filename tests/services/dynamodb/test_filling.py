@@ -231,6 +231,15 @@ def test_a_large_index_keeps_no_small_one_waiting() -> None:
         for key in range(900):
             await desk.PutItem(TableName="tab", Item=some_item(random.Random(key), key))
         await desk.UpdateTable(TableName="tab", **ADD)
+        large, go_on = desk.service_table("tab").indexes[0].rows, asyncio.Event()
+        submit = desk.store.submit
+
+        async def held_up(rule: str, args: Any, *rest: Any) -> Any:
+            if rule == "dynamodb.fill" and args[2] == large:
+                await go_on.wait()
+            return await submit(rule, args, *rest)
+
+        desk.store.submit = held_up  # type: ignore[method-assign]
         await desk.chores.fill()
         await desk.table("small", "p:S")
         await desk.UpdateTable(TableName="small", **ADD)
@@ -238,6 +247,7 @@ def test_a_large_index_keeps_no_small_one_waiting() -> None:
         await desk.chores._fills[desk.service_table("small").indexes[0].rows]
         assert desk.service_table("small").indexes[0].ready
         assert desk.service_table("tab").indexes[0].ready is False
+        go_on.set()
         await desk.chores.settle()
         await check_index(desk)
 

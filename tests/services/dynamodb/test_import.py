@@ -220,6 +220,7 @@ def test_imports_that_cannot_be() -> None:
         await desk.table("there", "p:S")
         assert await code(name="there") == "ResourceInUseException"
         shelf.objects["shelf"]["in/0"] = lines(item("k"))
+        desk.clock.ahead_ms += 1000  # the newest is listed first
         told = await imported(desk, ClientToken="t")
         assert told["ImportStatus"] == "COMPLETED"
         assert await code(name="another", ClientToken="t") == "ImportConflictException"

@@ -88,6 +88,7 @@ def test_records_are_trimmed_after_a_day() -> None:
 
 def test_an_iterator_lives_for_fifteen_minutes() -> None:
     async def test(desk: Desk) -> None:
+        desk.clock.fixed_ms = desk.clock.now_ms()
         at = await iterator(desk, await table(desk))
         desk.clock.ahead_ms += 15 * 60_000 - 5000
         following = (await desk.GetRecords(ShardIterator=at))["NextShardIterator"]

@@ -242,6 +242,6 @@ def run(tmp_path: Path) -> Callable[[Callable[[Cloud], Coroutine[Any, Any, None]
             async with opened(tmp_path) as cloud:
                 await body(cloud)
 
-        asyncio.run(asyncio.wait_for(whole(), 20))
+        asyncio.run(asyncio.wait_for(whole(), 90))
 
     return go

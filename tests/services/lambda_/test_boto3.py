@@ -63,7 +63,7 @@ def function(cloud: Any, role: str) -> str:
     client = cloud.client("lambda")
     client.create_function(
         FunctionName=name, Runtime="python3.11", Role=role, Handler="app.handler",
-        Code={"ZipFile": zipped()}, Environment={"Variables": {"COLOUR": "blue"}}, Timeout=10,
+        Code={"ZipFile": zipped()}, Environment={"Variables": {"COLOUR": "blue"}}, Timeout=30,
     )  # fmt: skip
     client.get_waiter("function_active_v2").wait(FunctionName=name)
     return name
@@ -147,7 +147,7 @@ def test_updates_versions_and_aliases(cloud: Any, function: str) -> None:
     assert live["ExecutedVersion"] == "1"
     assert json.load(live["Payload"])["version"] == "1"
     found = client.get_function(FunctionName=function)
-    with urllib.request.urlopen(found["Code"]["Location"], timeout=5) as answer:
+    with urllib.request.urlopen(found["Code"]["Location"], timeout=60) as answer:
         assert len(answer.read()) == found["Configuration"]["CodeSize"]
     versions = client.get_paginator("list_versions_by_function").paginate(FunctionName=function)
     assert [v["Version"] for page in versions for v in page["Versions"]] == ["$LATEST", "1"]
@@ -165,7 +165,7 @@ def test_layers_are_importable(cloud: Any, role: str) -> None:
     code = "import shared\ndef handler(e, c): return shared.WORD"
     client.create_function(
         FunctionName=name, Runtime="python3.11", Role=role, Handler="app.handler",
-        Code={"ZipFile": zipped(code)}, Layers=[layer["LayerVersionArn"]],
+        Code={"ZipFile": zipped(code)}, Layers=[layer["LayerVersionArn"]], Timeout=30,
     )  # fmt: skip
     assert json.load(client.invoke(FunctionName=name)["Payload"]) == "layered"
 
@@ -209,7 +209,7 @@ def test_a_role_without_logs_permission_writes_nothing(cloud: Any) -> None:
     made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
     client.create_function(
         FunctionName=name, Runtime="python3.11", Role=made["Role"]["Arn"], Handler="app.handler",
-        Code={"ZipFile": zipped()},
+        Code={"ZipFile": zipped()}, Timeout=30,
     )  # fmt: skip
     client.invoke(FunctionName=name, Payload=b"{}")
     time.sleep(1)
@@ -245,15 +245,15 @@ def test_a_function_url_is_open_once_the_policy_says_so(cloud: Any, function: st
     url_id = made["FunctionUrl"].removeprefix("http://").partition(".")[0]
     address = f"{cloud.endpoint}/_lambda/{url_id}/path?x=1"
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(address, timeout=5)
+        urllib.request.urlopen(address, timeout=60)
     client.add_permission(
         FunctionName=function, StatementId="all", Action="lambda:InvokeFunctionUrl",
         Principal="*", FunctionUrlAuthType="NONE",
     )  # fmt: skip
-    with urllib.request.urlopen(address, timeout=5) as answer:
+    with urllib.request.urlopen(address, timeout=60) as answer:
         event = json.load(answer)["event"]
     assert event["rawPath"] == "/path" and event["queryStringParameters"] == {"x": "1"}
     host = {"Host": f"{url_id}.lambda-url.localhost:{cloud.port}"}
     asked = urllib.request.Request(f"{cloud.endpoint}/by-host", headers=host)
-    with urllib.request.urlopen(asked, timeout=5) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         assert json.load(answer)["event"]["rawPath"] == "/by-host"

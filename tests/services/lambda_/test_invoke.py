@@ -21,7 +21,7 @@ def header(answer: HttpResponse, name: str) -> str | None:
     return next((v for k, v in answer.headers if k.lower() == name.lower()), None)
 
 
-async def until(condition: Any, seconds: float = 20) -> None:
+async def until(condition: Any, seconds: float = 60) -> None:
     for _ in range(int(seconds / 0.01)):
         if condition():
             return
@@ -120,7 +120,7 @@ def test_lines_reach_the_log_unless_the_role_may_not(run: Any) -> None:
                 return []
             return [e["message"] for e in found["events"]]
 
-        for _ in range(100):
+        for _ in range(1500):
             if len(await messages()) == 3:
                 break
             await asyncio.sleep(0.02)

@@ -147,10 +147,12 @@ def test_filters_and_windows(stage: Stage) -> None:
     pattern = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"p": {"S": [{"prefix": "a"}]}}}}
     stage.map(
         FilterCriteria={"Filters": [{"Pattern": json.dumps(pattern)}]},
-        MaximumBatchingWindowInSeconds=2, BatchSize=3,
+        MaximumBatchingWindowInSeconds=300, BatchSize=3,
     )  # fmt: skip
     stage.put("a1", "b1", "a2", "b2", "a3", "a4")
-    eventually(lambda: len(stage.seen()) == 4, 20)
+    eventually(lambda: stage.batches() == [["a1", "a2", "a3"]], 20)  # however slowly they came
+    stage.lambdas.update_event_source_mapping(UUID=stage.uuid, MaximumBatchingWindowInSeconds=2)
+    eventually(lambda: len(stage.seen()) == 4, 20)  # what does not fill a batch, when it is over
     assert sorted(stage.batches()) == [["a1", "a2", "a3"], ["a4"]]
 
 

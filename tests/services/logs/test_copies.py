@@ -20,8 +20,13 @@ def handing(node: LogsAlone, others: Neighbours) -> Handing:
     return Handing(others, node.copies)  # type: ignore[arg-type]
 
 
-def lose(others: Neighbours) -> None:
-    others.down, others.since_ms = True, int(time.time() * 1000)
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def lose(others: Neighbours, at_ms: int) -> None:
+    """``at_ms``: before it handed over at last, so that nothing can be missing."""
+    others.down, others.since_ms = True, at_ms
 
 
 async def _lines(node: LogsAlone) -> tuple[list[str], str]:
@@ -32,8 +37,9 @@ async def _lines(node: LogsAlone) -> tuple[list[str], str]:
 def test_a_lost_nodes_lines_are_told_by_every_other(tmp_path: Path) -> None:
     async def body(nodes: list[LogsAlone], others: list[Neighbours]) -> None:
         told = await spread(nodes, 9)
+        at_ms = now_ms()
         await handing(nodes[1], others[1]).turn()
-        lose(others[1])
+        lose(others[1], at_ms)
         for node in (nodes[0], nodes[2]):  # the neighbour is n3; n1 asks it
             assert await _lines(node) == (told, "")
             page = await node("GetLogEvents", logGroupName="g", logStreamName="s", limit=4)
@@ -49,11 +55,12 @@ def test_a_lost_nodes_lines_are_told_by_every_other(tmp_path: Path) -> None:
 def test_what_was_not_handed_over_is_said_to_be_missing(tmp_path: Path) -> None:
     async def body(nodes: list[LogsAlone], others: list[Neighbours]) -> None:
         told = await spread(nodes, 9)
+        at_ms = now_ms()
         await handing(nodes[1], others[1]).turn()
-        lose(others[1])
+        lose(others[1], at_ms)
         others[1].since_ms += 60_000  # it lived on for a minute and handed nothing over
         assert await _lines(nodes[0]) == (told, "n2")
-        lose(others[2])
+        lose(others[2], now_ms())
         assert await _lines(nodes[0]) == (told[::3], "n2, n3")
 
     three(tmp_path, body)
@@ -67,8 +74,9 @@ def test_pieces_sent_again_add_nothing(tmp_path: Path) -> None:
         piece = ["n2", "logs", 0, rows, new]
         answers = await asyncio.gather(*(others[0].ask_one("n3", TAKE, piece) for _ in range(4)))
         assert answers == [new] * 4
+        at_ms = now_ms()
         await handing(nodes[1], others[1]).turn()
-        lose(others[1])
+        lose(others[1], at_ms)
         assert (await _lines(nodes[0]))[0] == told
         (group,) = (await nodes[0]("DescribeLogGroups"))["logGroups"]
         assert group["storedBytes"] == 9 * (len("line 000") + 26)
@@ -88,8 +96,9 @@ def test_another_neighbour_takes_over_and_the_last_one_passes_to_the_first(
             await mine.turn()
         others[2].late, others[2].down = False, True
         await nodes[1].put("after", stream="s")
+        at_ms = now_ms()
         await mine.turn()  # to n1 now: n2 hands to the next that is alive
-        lose(others[1])
+        lose(others[1], at_ms)
         found, missing = await _lines(nodes[0])
         assert missing == "n3"
         kept = [line for i, line in enumerate(told) if i % 3 != 2]

@@ -116,7 +116,7 @@ class Services:
         **headers: str,
     ) -> tuple[int, Any]:  # fmt: skip
         """(status, parsed answer) of a plain request."""
-        connection = http.client.HTTPConnection(self.host, port or self.cloud.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, port or self.cloud.port, timeout=60)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -127,3 +127,12 @@ class Services:
             return answer.status, json.loads(data)
         except ValueError:
             return answer.status, data.decode()
+
+    def answered(self, path: str, *how: Any, **more: Any) -> tuple[int, Any]:
+        """The same, of a service that runs: who was busy may not know yet, and says 503."""
+        deadline = time.monotonic() + 60
+        while True:
+            status, told = self.ask(path, *how, **more)
+            if status != 503 or time.monotonic() > deadline:
+                return status, told
+            time.sleep(0.1)

@@ -149,7 +149,7 @@ def test_access_is_logged(mine: Any, theirs: Any, bucket: str) -> None:
     assert refused(theirs.get_object, Bucket=bucket, Key="a b")["Status"] == 403
     mine.list_objects_v2(Bucket=bucket)
     wanted = ["REST.PUT.OBJECT", "REST.GET.OBJECT", "REST.GET.OBJECT", "REST.GET.BUCKET"]
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 90
     lines: list[str] = []
     while len(lines) < len(wanted) and time.monotonic() < deadline:
         time.sleep(0.3)
@@ -216,7 +216,7 @@ def test_links_signed_the_old_way(two: Cloud, mine: Any, bucket: str) -> None:
     older.put_object(Bucket=bucket, Key="a b/ü", Body=b"x", Metadata={"one": "1"})
     assert older.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
     params = {"Bucket": bucket, "Key": "a b/ü", "ResponseContentType": "text/plain"}
-    url = older.generate_presigned_url("get_object", params, 60)
+    url = older.generate_presigned_url("get_object", params, 600)
     assert "AWSAccessKeyId=" in url and "X-Amz" not in url
     answer = HTTP.request("GET", url)
     assert (answer.status, answer.data) == (200, b"x")

@@ -42,7 +42,7 @@ def function(cloud: Cloud) -> str:
     client = cloud.client("lambda")
     made = client.create_function(
         FunctionName=name, Runtime="python3.11", Role=role["Arn"], Handler="app.handler",
-        Code={"ZipFile": out.getvalue()},
+        Code={"ZipFile": out.getvalue()}, Timeout=30,
     )  # fmt: skip
     client.get_waiter("function_active_v2").wait(FunctionName=name)
     return str(made["FunctionArn"])
@@ -106,7 +106,7 @@ def test_functions_are_told(cloud: Cloud, s3: Any, bucket: str, function: str) -
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     s3.delete_object(**key)
     s3.delete_object(**key, VersionId="null")
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 90
     while len(told(cloud, function, bucket)) < 5 and time.monotonic() < deadline:
         time.sleep(0.2)
     events = told(cloud, function, bucket)

@@ -104,9 +104,12 @@ class Cloud:
     async def both(self, request: HttpRequest, quick: bool) -> tuple[int, Any, bytes]:
         """The answer, the same on both ways; ``quick``: the short way gave it."""
         expected = await self.ask(self.usual, request)
-        await self.ask(self.short, request)  # it learns the signature's head
-        before = self.spy.answered
-        found = await self.ask(self.short, request)
+        for _ in range(20):
+            await self.ask(self.short, request)  # it learns the signature's head, for a second
+            before = self.spy.answered
+            found = await self.ask(self.short, request)
+            if not quick or self.spy.answered > before:
+                break
         assert (self.spy.answered > before) == quick, (request.method, request.path, found)
         if found[0] < 400:
             assert found == expected

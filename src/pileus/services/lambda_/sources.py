@@ -105,7 +105,7 @@ class Reader:
         self._room, self._targets, self._run = room, targets, run
         self._destinations, self._partition = destinations, partition
         self._uuid, self._source = mapping["uuid"], mapping["source"]
-        self._mapping, self._settings = mapping, mapping["settings"]
+        self._record, self._mapping, self._settings = mapping, mapping, mapping["settings"]
         self._name = mappings.function_of(mapping)
         self._passes = compiled(self._settings.get("FilterCriteria"))
         self._lease = Lease(room.store, room.clock, f"esm/{self._uuid}", owner)
@@ -157,11 +157,20 @@ class Reader:
             self._iterator = ""  # another process reads; look again later
             await self._room.clock.sleep(1)
             return True
+        if not self._stands():
+            self._iterator = ""  # what was gathered is for whoever reads next
+            return True
         async with self._lease.kept():
             if records:
                 await self._delivery.deliver(records)
             await self._move(last, mappings.WELL if records else "")
         return True
+
+    def _stands(self) -> bool:
+        """Whether the mapping is still as it was: a reader that is slow to hear that it was
+        switched off hands nothing on that came after that."""
+        key = mappings.mapping_key(self._partition, self._uuid)
+        return self._room.store.get_json(key) == self._record
 
     async def _gather(self) -> tuple[list[Record], str]:
         """(the records that pass the filter, the last sequence number read): as many as fit, or
