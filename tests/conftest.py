@@ -54,7 +54,7 @@ def _order(item: pytest.Item) -> tuple[bool, ...]:
     return not is_large(item.path), *(name in names for name in shared)
 
 
-def pileus(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+def pileus(*args: str, timeout: float = 180, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the ``pileus`` command of this checkout."""
     return subprocess.run(
         [sys.executable, "-m", "pileus.cli", *args],

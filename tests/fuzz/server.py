@@ -24,8 +24,8 @@ from tests.fuzz.sent import Key, Sent, signed
 from tests.simulation.desk import read
 from tests.wire.door import Echo, services
 
-WAIT_S = 15.0
-IMPATIENT = Limits(head_s=1.0, body_idle_s=1.0, keep_alive_s=2.0, linger_s=0.5)
+WAIT_S = 60.0
+IMPATIENT = Limits(head_s=1.0, body_idle_s=1.0, keep_alive_s=10.0, linger_s=0.5)
 Answer = tuple[int, dict[str, str], bytes]
 
 

@@ -68,6 +68,12 @@ class World:
             await self.clock.advance(0.5)
         return await task
 
+    async def passing_until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
+        """Time passes until it happened; ``seconds`` are the real ones it may take."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await self.clock.advance(0.5)
+
     async def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
         for _ in range(int(seconds / 0.005)):
             if condition():

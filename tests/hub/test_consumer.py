@@ -139,10 +139,7 @@ def test_started_it_follows_the_topic(run: Any) -> None:
         reader.start()
         for payload in (b"1", b"2"):
             await world.change(payload)
-            for _ in range(100):
-                await world.clock.advance(0.5)
-                if payload in seen.seen:
-                    break
+            await world.passing_until(lambda wanted=payload: wanted in seen.seen)
         await reader.stop()
         assert seen.seen == [b"1", b"2"]
 

@@ -20,9 +20,9 @@ def test_glob_agrees_with_a_plain_reading(pattern: str, text: str) -> None:
 
 
 def test_no_pattern_makes_a_match_slow() -> None:
-    begun = time.process_time()
+    begun = time.thread_time()
     assert not glob("*a" * 40 + "b")("a" * 2000)
-    assert time.process_time() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 @pytest.mark.parametrize(

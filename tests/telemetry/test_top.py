@@ -7,13 +7,17 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from pileus import top
 from pileus.telemetry import collect, rings
 from tests.conftest import Cloud, pileus
 
+PARTS = {"front-0", "caddy", "runtime", "meters", "supervisor"}
+
 
 def test_one_shot_tells_of_processes_and_operations(cloud: Cloud) -> None:
-    client, enough = cloud.client("sts"), threading.Event()
+    client, enough, began = cloud.client("sts"), threading.Event(), int(time.time())
 
     def ask() -> None:
         while not enough.wait(0.05):
@@ -21,27 +25,32 @@ def test_one_shot_tells_of_processes_and_operations(cloud: Cloud) -> None:
 
     asking = threading.Thread(target=ask)
     asking.start()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 90
     found: list[dict[str, object]] = []
     try:
-        while not found and time.monotonic() < end:
+        while time.monotonic() < end:
             told = json.loads(pileus("top", "--home", str(cloud.home), "--json").stdout)
             found = [o for o in told["operations"] if o["operation"] == "GetCallerIdentity"]
+            whole = told["total"].get("cpu_cores") and told["processes"].keys() >= PARTS
+            if found and whole and told["at"] >= began:
+                break
     finally:
         enough.set()
         asking.join()
     assert found and found[0]["service"] == "sts"
     assert told["processes"]["front-0"]["process_up"] == 1
-    assert {"caddy", "runtime", "meters", "supervisor"} <= told["processes"].keys()
-    assert told["total"]["cpu_cores"] > 0 and time.time() - told["at"] < 10
+    assert told["processes"].keys() >= PARTS
+    assert told["total"]["cpu_cores"] > 0 and told["at"] >= began
 
 
-def test_the_picture_fits_its_screen(tmp_path: Path) -> None:
+def test_the_picture_fits_its_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # it shows nothing that is older than seconds
     assert "nobody measures" in top.picture(top.here(tmp_path), 80, 24)
     ring = rings.Ring(collect.seconds_folder(tmp_path), 1, 3600)
     ring.open()
     busy = {f"requests_per_second{{operation=O{i},service=s3}}": 1.0 + i for i in range(50)}
-    ring.append(time.time(), busy | {"requests_per_second": 1275.0, "process_up{process=x}": 1.0})
+    ring.append(now, busy | {"requests_per_second": 1275.0, "process_up{process=x}": 1.0})
     lines = top.picture(top.here(tmp_path), 100, 24).splitlines()
     assert len(lines) == 23 and max(map(len, lines)) <= 100
     assert "requests/s 1,275.0" in lines[1]

@@ -54,7 +54,7 @@ def deploy(cloud: Cloud, stack: str, language: str) -> Links:
         absent("The built page", "make setup")
     done = pileus(
         "deploy", str(APP), "--home", str(cloud.home), "--stack", stack,
-        "-p", f"Language={language}", "--json", timeout=120,
+        "-p", f"Language={language}", "--json", timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{cloud.log()[-4000:]}"
     return Links(cloud, stack, json.loads(done.stdout))

@@ -92,17 +92,28 @@ def test_of_callers_who_want_one_alias_one_gets_it(links: Links) -> None:
     assert json.loads(links.get("wanted")[2]) == winner
 
 
+def brief_link(links: Links) -> str:
+    """A link that will end soon, and was asked for before its end."""
+    for seconds in (3, 12, 48):  # a busy machine may need longer for the questions
+        begun, alias = time.monotonic(), f"brief-{seconds}"
+        made = links.shorten(LONG, alias=alias, expiresInSeconds=seconds)
+        told = links.get(alias)[0], links.stats(alias), links.shorten(LONG, alias=alias)[0]
+        if time.monotonic() - begun < seconds:
+            status, stats, again = told
+            assert (made, status, again) == ((200, alias), 200, 409)
+            assert stats["expires"] - stats["created"] in (seconds, seconds + 1)
+            return alias
+    raise AssertionError("the machine is too slow")
+
+
 def test_expiry_ends_a_link_and_frees_its_name(links: Links) -> None:
-    status, short = links.shorten(LONG, alias="brief", expiresInSeconds=3)
-    assert (status, links.get(short)[0]) == (200, 200)
-    assert links.stats(short)["expires"] - links.stats(short)["created"] in (3, 4)
-    assert links.shorten(LONG, alias="brief")[0] == 409
-    deadline = time.monotonic() + 10
+    short = brief_link(links)
+    deadline = time.monotonic() + 120
     while links.get(short)[0] == 200 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert links.get(short)[0] == 404 and links.stats(short) == 404
-    assert links.shorten("https://example.org/next", alias="brief") == (200, "brief")
-    assert json.loads(links.get("brief")[2]) == "https://example.org/next"
+    assert links.shorten("https://example.org/next", alias=short) == (200, short)
+    assert json.loads(links.get(short)[2]) == "https://example.org/next"
     for seconds in (0, -5, "60", 10**12, True):
         assert links.shorten(LONG, expiresInSeconds=seconds)[0] == 400
 

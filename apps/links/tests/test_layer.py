@@ -54,7 +54,7 @@ def node_answers() -> Told:
         [node(), str(HERE / "layer.mjs")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

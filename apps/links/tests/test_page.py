@@ -36,7 +36,7 @@ def browser() -> Iterator[Any]:
     if not AXE.exists():
         programs.absent("axe-core", "make setup")
     with playwright.sync_playwright() as p:
-        started = p.chromium.launch(executable_path=program, args=FLAGS)
+        started = p.chromium.launch(executable_path=program, args=FLAGS, timeout=120_000)
         yield started
         started.close()
 
@@ -46,12 +46,12 @@ class Visit:
 
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
         self.context = browser.new_context(**{"reduced_motion": "reduce", **options})
+        self.context.set_default_timeout(90_000)  # bounds, for a machine that has more to do
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         # The far end of the links: nothing leaves the machine.
         self.context.route("https://example.org/**", self._far_end)
         self.errors: list[str] = []
         self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.goto(address)
