@@ -46,7 +46,11 @@ def rolled_back(cloud: Cloud, nodes: Sequence[RigNode], seed: int) -> list[str]:
     synced. What was acknowledged since stands in no majority any more."""
     kept = {node: node.home.with_name(f"{node.name}-nats") for node in nodes[:2]}
     for node, aside in kept.items():
-        shutil.copytree(node.home / "nats", aside)
+        node.freeze()  # its server's files come and go
+        try:
+            shutil.copytree(node.home / "nats", aside)
+        finally:
+            node.thaw()
     written = _write(cloud, nodes, f"rolled{seed}-")
     _kill(nodes)
     for node, aside in kept.items():

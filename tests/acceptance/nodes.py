@@ -16,13 +16,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.disks import disks_work
 from lab.history.cells import CellClient
-from lab.rig import Rig, RigNode
+from lab.rig import NodeFailed, Rig, RigNode
 from tests.conftest import SOURCE
 
 WRITERS = 4
 TABLE = "threenodes"
 ASKING = Config(retries={"max_attempts": 8}, connect_timeout=2, read_timeout=10)
 ONCE = Config(retries={"max_attempts": 0}, connect_timeout=1, read_timeout=8)
+# Asked once, and waited for as long as a busy machine needs to answer or to refuse.
+PATIENT = Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=60)
 
 
 @contextmanager
@@ -85,18 +87,33 @@ def put(dynamodb: Any, key: str, value: str) -> None:
     dynamodb.put_item(TableName=TABLE, Item={"k": {"S": key}, "v": {"S": value}})
 
 
+def seen_from(node: RigNode) -> dict[str, dict[str, Any]]:
+    """How ``node`` sees the others; nothing while it cannot tell."""
+    try:
+        return node.nodes()
+    except NodeFailed as error:
+        print("asked again:", str(error)[:300])
+        return {}
+
+
 def all_alive(node: RigNode, names: Sequence[str] = ("n1", "n2", "n3")) -> bool:
     """Whether ``node`` sees exactly ``names``, all arrived and alive."""
-    seen = node.nodes()
+    seen = seen_from(node)
     return sorted(seen) == sorted(names) and all(
         n["health"] == "alive" and n["state"] == "member" for n in seen.values()
     )
 
 
+def log_leader(asked: RigNode) -> str:
+    """The node that leads the log, as ``asked`` sees it; "" while there is none."""
+    told = seen_from(asked)
+    return next((name for name, n in told.items() if "log-leader" in n["roles"]), "")
+
+
 def whole(node: RigNode, names: Sequence[str] = ("n1", "n2", "n3")) -> bool:
     """Whether ``node`` sees exactly ``names`` alive, and three copies of the log that are up to
     date: one of them may be lost now."""
-    kept = [n for n in node.nodes().values() if {"log", "log-leader"} & set(n["roles"])]
+    kept = [n for n in seen_from(node).values() if {"log", "log-leader"} & set(n["roles"])]
     return all_alive(node, names) and len(kept) == 3
 
 

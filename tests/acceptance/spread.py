@@ -7,8 +7,9 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.auth import SigV4Auth
@@ -73,7 +74,8 @@ class Spread:
         self.acknowledged: list[str] = []
         self.failures: list[str] = []
         self._cloud, self._nodes = cloud, nodes
-        self._stop = threading.Event()
+        self._stop, self._rest = threading.Event(), threading.Event()
+        self._rested = [threading.Event() for _ in range(WRITERS)]
         self.now: list[str] = []
         self._look()
         work = [threading.Thread(target=self._write, args=(w,)) for w in range(WRITERS)]
@@ -101,6 +103,11 @@ class Spread:
         }
         number = 0
         while not self._stop.is_set():
+            if self._rest.is_set():
+                self._rested[writer].set()
+                time.sleep(PAUSE_S)
+                continue
+            self._rested[writer].clear()
             name = self.now[(writer + number) % len(self.now)]
             try:
                 self._ask(*clients[name], f"s{writer}-{number}", number)
@@ -120,6 +127,18 @@ class Spread:
         else:
             put(dynamodb, key, "x")
             self.acknowledged.append(key)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Every request under way is answered, and none is begun while the block lasts."""
+        for rested in self._rested:
+            rested.clear()
+        self._rest.set()
+        try:
+            assert all(rested.wait(120) for rested in self._rested), "a writer hangs"
+            yield
+        finally:
+            self._rest.clear()
 
     def stop(self) -> None:
         self._stop.set()

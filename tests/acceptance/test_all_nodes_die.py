@@ -3,8 +3,6 @@ S6)."""
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from lab.rig import until
@@ -28,14 +26,10 @@ def test_two_of_three_go_on_with_all_that_was_acknowledged(
         third.join(token, first)
         for node in rig.nodes:
             node.kill()
-        starting = [threading.Thread(target=node.up) for node in (second, third)]
-        for thread in starting:
-            thread.start()
-        for thread in starting:
-            thread.join()
+        rig.start([second, third])
         for node in (second, third):
             assert set(cloud.items(node)) == {f"k{number}" for number in range(50)}
         put(cloud.client("dynamodb", third), "after", "x")
-        first.up()
+        first.switch_on()
         until(lambda: whole(first), 20, "all three again")
         assert "after" in cloud.items(first)

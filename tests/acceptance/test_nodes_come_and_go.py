@@ -19,10 +19,10 @@ import pytest
 from lab.rig import NodeFailed, RigNode, until
 from tests.acceptance import functions, losing_log
 from tests.acceptance.grown import REBUILD_S, Grown
-from tests.acceptance.nodes import TABLE, At, Cloud, all_alive, last_words, whole
+from tests.acceptance.nodes import TABLE, At, Cloud, all_alive, last_words, seen_from, whole
 from tests.acceptance.spread import BODY, Spread, even, served, told
 
-OBJECTS = 120
+OBJECTS = 200  # their names are random: of so many every node keeps a fair share for sure
 EVEN_WRITES = 150
 FOUR = ["n1", "n2", "n3", "n4"]
 NOTING = f"""
@@ -102,16 +102,21 @@ def _make_events(at: At) -> None:
 
 def _moves(cloud: Cloud, node: RigNode, keepers: list[str]) -> dict[str, dict[str, Any]]:
     """Each node's part in the move to ``keepers``, once all have done theirs."""
-    moves = {m["node"]: m for m in told(cloud, node)["moves"] if m["keepers"] == keepers}
+    try:
+        moves = {m["node"]: m for m in told(cloud, node)["moves"] if m["keepers"] == keepers}
+    except OSError:  # not now
+        return {}
     return moves if set(keepers) <= set(moves) else {}
 
 
 def _is_even(cloud: Parting, load: Spread, nodes: Sequence[RigNode]) -> None:
     """Requests answered in some time, and blobs."""
     until(lambda: sorted(load.now) == [n.name for n in nodes], 5, "all are announced")
-    before, many = served(cloud, nodes), len(load.acknowledged) + EVEN_WRITES
+    with load.resting():  # the nodes are not asked at one moment: nothing may come in between
+        before, many = served(cloud, nodes), len(load.acknowledged) + EVEN_WRITES
     until(lambda: len(load.acknowledged) > many, 20, "some requests more")
-    requests = Counter(served(cloud, nodes))
+    with load.resting():
+        requests = Counter(served(cloud, nodes))
     requests.subtract(before)
     kept = {node.name: len(cloud.early & set(blobs(node))) for node in nodes}
     print(f"requests {dict(requests)}, blobs {kept}")
@@ -150,7 +155,10 @@ def test_what_a_lost_node_kept_is_made_anew_on_the_fourth(parting_nodes: Parting
     """Unasked: its copies of the log and of blobs; the state every node has."""
     cloud = parting_nodes
     first, second, third, _ = cloud.rig.nodes
-    lost = next(n for n in (first, second, third) if _keeps_log(first, n))
+    kept = until(
+        lambda: [n for n in (first, second, third) if _keeps_log(first, n)], 20, "who keeps the log"
+    )
+    lost = kept[0]
     asked = next(n for n in (first, second) if n is not lost)
     living = [n for n in cloud.rig.nodes if n is not lost]
     began = time.monotonic()
@@ -160,7 +168,7 @@ def test_what_a_lost_node_kept_is_made_anew_on_the_fourth(parting_nodes: Parting
     until(lambda: all(cloud.early <= set(blobs(n)) for n in living), 40, "three copies of blobs")
     blobs_s = time.monotonic() - began
     print(f"rebuild_after_s {REBUILD_S}: log after {log_s:.1f} s, blobs after {blobs_s:.1f} s")
-    lost.up()
+    lost.switch_on()
     until(lambda: whole(asked, FOUR), 20, "it is back")
     proved = until(lambda: _proved(asked), 30, "every node tells its rows")
     assert set(proved["nodes"]["digests"]) == set(FOUR)
@@ -175,7 +183,8 @@ def _proved(asked: RigNode) -> dict[str, Any]:
 
 
 def _keeps_log(asked: RigNode, node: RigNode) -> bool:
-    return bool({"log", "log-leader"} & set(asked.nodes()[node.name]["roles"]))
+    roles = {name: told["roles"] for name, told in seen_from(asked).items()}
+    return bool({"log", "log-leader"} & set(roles.get(node.name, [])))
 
 
 def test_a_drained_node_hands_over_and_one_leaves_under_load(parting_nodes: Parting) -> None:
@@ -205,7 +214,7 @@ def test_a_drained_node_hands_over_and_one_leaves_under_load(parting_nodes: Part
 
 def _drained(cloud: Cloud, first: RigNode, second: RigNode) -> None:
     """A drained node hands over the work for all, and gets it back only when it is asked to."""
-    holder = _holder(second)
+    holder = until(lambda: _holder(second), 10, "somebody does the work for all")
     first.run("drain", holder)
     until(lambda: _holder(second) not in ("", holder), 10, "another does the work for all")
     noted = _cause(cloud, first, "drained")
@@ -223,7 +232,7 @@ def _cause(cloud: Cloud, node: RigNode, word: str) -> set[str]:
 
 
 def _holder(node: RigNode) -> str:
-    return next((n for n, told in node.nodes().items() if "background" in told["roles"]), "")
+    return next((n for n, told in seen_from(node).items() if "background" in told["roles"]), "")
 
 
 def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
@@ -231,7 +240,7 @@ def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
     cloud = parting_nodes
     first, second, _, fourth = cloud.rig.nodes
     nodes = [first, second, fourth]
-    holder = _holder(first)
+    holder = until(lambda: _holder(first), 10, "somebody does the work for all")
     dead = next(n for n in nodes if n.name == holder)
     living = [n for n in nodes if n is not dead]
     noted = _cause(cloud, living[0], "before")
@@ -240,8 +249,9 @@ def test_who_does_the_work_for_all_dies(parting_nodes: Parting) -> None:
     noted |= _cause(cloud, living[1], "after")
     until(lambda: noted <= set(cloud.items(living[0])), 30, "events after the holder died")
     print(f"events flow {time.monotonic() - began:.1f} s after the node died")
-    assert _holder(living[0]) in {n.name for n in living}
-    dead.up()
+    names = {n.name for n in living}
+    until(lambda: _holder(living[0]) in names, 10, "one that lives does the work for all")
+    dead.switch_on()
     until(lambda: whole(dead, [n.name for n in nodes]), 20, "it is back")
     for node in nodes:
         assert set(cloud.acknowledged) <= set(cloud.items(node)), node.name

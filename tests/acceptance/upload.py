@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
-from tests.acceptance.nodes import ASKING, ONCE, Cloud, rigged, whole
+from tests.acceptance.nodes import ASKING, PATIENT, Cloud, rigged, whole
 
 PART_BYTES = 8 * 1024**2
 PIECE_BYTES = 1024**2
@@ -33,7 +33,7 @@ def continued(cloud: Cloud, bucket: str, key: str, parts: int, size: int) -> dic
     ``AssertionError`` when its SHA-256 is not what was sent. Answers seconds by phase."""
     first, second, third = cloud.rig.nodes
     begun = time.monotonic()
-    s3 = cloud.client("s3", first, ONCE)
+    s3 = cloud.client("s3", first, PATIENT)
     upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
     about = {"Bucket": bucket, "Key": key, "UploadId": upload}
     told, sent = [], hashlib.sha256()
