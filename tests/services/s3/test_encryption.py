@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -333,7 +334,12 @@ def test_nothing_plain_lies_on_the_disk_and_damage_is_told(own_cloud: Cloud) -> 
         for name, data in (("small", small), ("large", large)):
             for _ in range(2):
                 s3.put_object(Bucket="plain", Key=f"{n}-{name}", Body=data, **way)
+    parts = parts_of(own_cloud.told["pid"])
     os.kill(own_cloud.told["pid"], 9)
+    deadline = time.monotonic() + 60
+    while not all(map(ended, parts)):  # they write, and tidy up, until they hear of it
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     own_cloud.down()
     texts = (MARK, KEY, base64.b64encode(KEY))
     files = [p for p in own_cloud.home.rglob("*") if p.is_file()]
@@ -353,6 +359,20 @@ def test_nothing_plain_lies_on_the_disk_and_damage_is_told(own_cloud: Cloud) -> 
         with pytest.raises(Exception, match=r"IncompleteRead|ResponseStreaming|Connection|broken"):
             got = body(s3, "plain", f"{n}-large", **(way if n == 2 else {}))
         assert not got
+
+
+def parts_of(supervisor: int) -> list[int]:
+    """The processes of a cloud."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text()
+    return [int(child) for child in children.split()]
+
+
+def ended(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
 
 
 def _damage(home: Path) -> None:
