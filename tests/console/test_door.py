@@ -27,7 +27,7 @@ Ask = Callable[..., Answer]
 
 def send(port: int, method: str, path: str, data: bytes = b"", **headers: str) -> Answer:
     """One request as it is written here: no redirects, no tidied paths."""
-    connection = http.client.HTTPConnection("localhost", port, timeout=10)
+    connection = http.client.HTTPConnection("localhost", port, timeout=60)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, data or None, named)
     got = connection.getresponse()

@@ -35,11 +35,23 @@ async def told_of(answer: HttpResponse | Awaitable[HttpResponse]) -> HttpRespons
     return answer
 
 
+class Still(Wall):
+    """The time of day stands still but for ``ahead_s``: nothing grows old while a process is
+    stalled."""
+
+    def __init__(self) -> None:
+        self._began_ms = Wall.now_ms(self)
+
+    def now_ms(self) -> int:
+        return self._began_ms + int(self.ahead_s * 1000)
+
+
 class World:
     """``await world.make(…)`` a distribution, ``await world.get(path)`` as a viewer."""
 
     def __init__(self, home: Path, store: Store) -> None:
-        self.clock = Wall()
+        self.clock = Still()
+        self.forgotten = 0
         self.objects: dict[str, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []
         self.s3_delay_s = 0.0
@@ -118,8 +130,9 @@ class World:
         return answer
 
     async def forget(self, *paths: str) -> None:
+        self.forgotten += 1
         batch = {
-            "CallerReference": repr(paths) + str(self.clock.now_ms()),
+            "CallerReference": f"{paths} {self.forgotten}",
             "Paths": {"Quantity": len(paths), "Items": list(paths)},
         }
         await self.call("CreateInvalidation", DistributionId=self.id, InvalidationBatch=batch)

@@ -15,7 +15,7 @@ from tests.services.cloudfront.test_cloudfront import config
 def visit(cloud: Cloud, host: str, path: str) -> tuple[int, bytes, dict[str, str]]:
     """One GET at the edge's port, as a viewer whose name service knows the host."""
     port = int(cloud.edge.rpartition(":")[2])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path, headers={"Host": f"{host}:{port}"})
         answer = connection.getresponse()
@@ -121,7 +121,7 @@ def test_own_hosts_behind_a_distribution_and_an_api(cloud: Cloud) -> None:
         (f"http://localhost:{cloud.port}/_pileus/health", 503),
     ):
         api = gateway.create_api(Name="own", ProtocolType="HTTP", Target=target)
-        connection = http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=60)
         connection.request("GET", f"/_api/{api['ApiId']}/")
         answer = connection.getresponse()
         assert (answer.status, target) == (status, target)
@@ -145,7 +145,7 @@ def test_a_range_of_a_large_object(cloud: Cloud) -> None:
     wish: dict[str, Any] = config(bucket)
     wish["Origins"]["Items"][0]["DomainName"] = f"{bucket}.s3.us-east-1.amazonaws.com"
     made = cloudfront.create_distribution(DistributionConfig=wish)["Distribution"]
-    connection = http.client.HTTPConnection("127.0.0.1", cloud.edge_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.edge_port, timeout=60)
     host = {"Host": made["DomainName"]}
     connection.request("GET", "/large", headers=host | {"Range": "bytes=1000000-1000004"})
     answer = connection.getresponse()

@@ -23,15 +23,10 @@ from pileus.errors import Unavailable
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.http import Server, serve
 from tests.nodes.certificates import Authority
+from tests.ports import free_ports
 
 HOST, VIEWER = "127.0.0.1", "127.0.0.9"
 SHOWN = ("x-forwarded-for", "x-forwarded-proto", "host")
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind((HOST, 0))
-        return int(s.getsockname()[1])
 
 
 class Node:
@@ -39,7 +34,8 @@ class Node:
 
     def __init__(self, name: str, home: Path, authority: Authority) -> None:
         self.name, self.home = name, home
-        self.config = Config(home=home, edge_port=_free_port(), edge_tls_port=_free_port())
+        plain, tls = free_ports(2)
+        self.config = Config(home=home, edge_port=plain, edge_tls_port=tls)
         self.folder = authority.lay(home / "cluster", name)
         self.held = asyncio.Event()
         self.front: Server | None = None
@@ -98,7 +94,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
         for node in made:
             if node.process is not None:
                 node.process.terminate()
-                node.process.wait(10)
+                node.process.wait(60)
 
 
 def test_near_first_then_whoever_lives_and_has_time(nodes: tuple[Node, Node]) -> None:
@@ -141,10 +137,11 @@ async def _until(true: Any) -> None:
 
 
 async def _near_while_not_busy(first: Node, second: Node, pool: ThreadPoolExecutor) -> None:
-    assert {(await asyncio.to_thread(first.ask))["node"] for _ in range(5)} == {"n1"}
+    # A front that stood still for a second (it is in this process) is passed over for a moment.
+    await _until(lambda: all(first.ask().get("node") == "n1" for _ in range(5)))
     held = []
     # A request that has just been answered may count still: then one of these goes to the other.
-    while len(held) < caddy.NEAR_ACTIVE or (await asyncio.to_thread(first.ask))["node"] == "n1":
+    while len(held) < caddy.NEAR_ACTIVE or (await asyncio.to_thread(first.ask)).get("node") == "n1":
         assert len(held) < 2 * caddy.NEAR_ACTIVE
         held.append(asyncio.get_running_loop().run_in_executor(pool, first.ask, "/hold"))
         await asyncio.sleep(0.05)
@@ -152,7 +149,7 @@ async def _near_while_not_busy(first: Node, second: Node, pool: ThreadPoolExecut
         node.held.set()
     answered = [told["node"] for told in await asyncio.gather(*held)]
     assert answered.count("n1") >= caddy.NEAR_ACTIVE - 1
-    await _until(lambda: first.ask()["node"] == "n1")
+    await _until(lambda: first.ask().get("node") == "n1")
 
 
 async def _another_when_all_near_are_gone(first: Node, second: Node) -> None:
@@ -174,7 +171,7 @@ def _a_stranger_is_a_viewer(node: Node) -> None:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for name, status in (("localhost", b"200"), (node.name, b"")):
         told = b""
-        with socket.create_connection((HOST, node.config.edge_tls_port), 5) as plain:
+        with socket.create_connection((HOST, node.config.edge_tls_port), 60) as plain:
             try:
                 with context.wrap_socket(plain, server_hostname=name) as line:
                     line.sendall(
@@ -183,9 +180,14 @@ def _a_stranger_is_a_viewer(node: Node) -> None:
                     )
                     while piece := line.recv(65536):
                         told += piece
-            except ssl.SSLError:
+            except (ssl.SSLError, ConnectionError):  # what we sent met a closed door
                 assert name == node.name
         assert told[9:12] == status and b"6.6.6.6" not in told
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == 0
 
 
 def test_a_refused_configuration_is_told(nodes: tuple[Node, Node]) -> None:
@@ -194,7 +196,7 @@ def test_a_refused_configuration_is_told(nodes: tuple[Node, Node]) -> None:
     first.start()
 
     async def body() -> None:
-        await _until(lambda: (first.home / "run" / "caddy-admin.sock").exists())
+        await _until(lambda: _listens(first.home / "run" / "caddy-admin.sock"))
         (first.folder / "node.pem").unlink()
         with pytest.raises(Unavailable, match=r"node\.pem"):
             await asyncio.to_thread(caddy.reload, first.config, 1, first.knows(second))
