@@ -21,7 +21,7 @@ BUCKET = "survivors"
 Items = dict[str, str]
 
 
-def wait(done: Callable[[], Any], seconds: float = 60) -> Any:
+def wait(done: Callable[[], Any], seconds: float = 240) -> Any:
     """Until ``done()`` is true; answers it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -29,17 +29,23 @@ def test_acknowledged_events_run_after_a_kill(own_cloud: Any) -> None:
         FunctionName="slow", Runtime="python3.11", Role=role["Role"]["Arn"],
         Handler="app.handler", Code={"ZipFile": zipped(SLOW)}, Timeout=20,
     )  # fmt: skip
-    began = time.monotonic()
-    for n in range(EVENTS):
-        payload = json.dumps({"n": n, "pad": "x" * (300_000 if n == 0 else 10)})
-        answer = client.invoke(FunctionName="slow", InvocationType="Event", Payload=payload)
-        assert answer["StatusCode"] == 202
-    kill_all(own_cloud)
-    assert time.monotonic() - began < 8, "too slow: some may have run before the kill"
-    own_cloud.up()
+    sent = 0
+    for _ in range(5):  # on a busy machine some may have run before the kill: then more are sent
+        began = time.monotonic()
+        for n in range(sent, sent + EVENTS):
+            payload = json.dumps({"n": n, "pad": "x" * (300_000 if n == sent else 10)})
+            answer = client.invoke(FunctionName="slow", InvocationType="Event", Payload=payload)
+            assert answer["StatusCode"] == 202
+        sent += EVENTS
+        kill_all(own_cloud)
+        in_time = time.monotonic() - began < 8
+        own_cloud.up()
+        if in_time:
+            break
+    assert in_time, "too slow: all may have run before the kill"
 
     def ran() -> set[str]:
         lines = messages(own_cloud, "/aws/lambda/slow", "ran")
         return {found[1] for line in lines if (found := re.match(r"ran (\d+)", line))}
 
-    eventually(lambda: len(ran()) == EVENTS, 40)
+    eventually(lambda: len(ran()) == sent, 40)

@@ -28,7 +28,10 @@ TRIES = textwrap.dedent("""\
         with socket.create_connection(("127.0.0.1", 3128), 2) as s:
             s.settimeout(4)
             s.sendall(f"CONNECT {target} HTTP/1.1\\r\\nHost: {target}\\r\\n\\r\\n".encode())
-            status = s.recv(100).split(b" ")[1:2]
+            said = b""
+            while b"\\r\\n" not in said and (piece := s.recv(100)):
+                said += piece
+            status = said.split(b" ")[1:2]
             if status != [b"200"]:
                 raise OSError(f"the proxy says {status}")
             return "tunnel"
@@ -132,7 +135,7 @@ def test_daemons_do_not_stay(cloud: Cloud, role: str) -> None:
     name = make_function(cloud, role, DAEMON, Timeout=1)
     answer, _ = invoke(cloud, name)
     assert "timed out" in answer["errorMessage"]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 40
     while sleepers() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert sleepers() == []

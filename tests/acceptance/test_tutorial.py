@@ -61,7 +61,7 @@ def test_every_command_of_the_tutorial(fresh: Cloud, tmp_path: Path) -> None:
         env=env,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=350,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
