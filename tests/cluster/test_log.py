@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -383,10 +386,24 @@ def test_the_longest_entries_fit_and_small_ones_share_messages(replicas: Replica
         async with replicas.store("a") as a:
             long = random.Random(1).randbytes(ENTRY_BYTES_MAX - 100)
             before = a.log.at  # type: ignore[union-attr]
+            client: Any = a.log.client  # type: ignore[union-attr]
+            send, sent = client.send, defaultdict[int, list[float]](list)
+
+            def losing(subject: str, body: bytes, *rest: Any) -> None:
+                if len(body) > ENTRY_BYTES_MAX - 100:
+                    sent[log_messages.unpack(body).number].append(time.monotonic())
+                    if sum(map(len, sent.values())) == 1:
+                        return  # the first is lost on its way
+                send(subject, body, *rest)
+
+            client.send = losing
             await asyncio.gather(
                 *(a.submit("test.put", ["long", long]) for _ in range(2)),
                 *(a.submit("test.append", n) for n in range(300)),
             )
+            assert max(map(len, sent.values())) > 1
+            for times in sent.values():  # what is long is given time before it is sent again
+                assert all(later - at > 2 for at, later in itertools.pairwise(times)), times
             assert a.get(keys.key("t", "p", "long")) == long and len(value(a)) == 300
             assert a.log.at - before < 20  # type: ignore[union-attr]
 

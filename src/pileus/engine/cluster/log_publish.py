@@ -27,6 +27,7 @@ MESSAGE_ENTRIES_MAX = 512
 IN_FLIGHT_MAX = 3
 APART_MAX = log_messages.WINDOW // 2
 REPEAT_S = 0.5
+REPEAT_BYTES_S = 4 * 1024 * 1024  # what is long is given time to be taken, more at each repeat
 HURRY_S, HURRY_REPEAT_S = 2.0, 0.1
 GIVE_UP_S = 20.0  # longer than an election takes
 GIVE_UP_ALONE_S = 2.5  # too few nodes are heard: no election will come to an end
@@ -38,7 +39,9 @@ BarrierReply = Callable[[int | Exception], None]
 class _Sent:
     """A message under way and who waits for it."""
 
-    __slots__ = ("acked", "barriers", "begun", "body", "last", "number", "reached", "waiting")
+    __slots__ = (
+        *("acked", "barriers", "begun", "body", "last", "number", "reached", "times", "waiting"),
+    )
 
     def __init__(
         self, number: int, body: bytes, waiting: list[Waiting], barriers: list[BarrierReply]
@@ -49,6 +52,7 @@ class _Sent:
         self.barriers = barriers
         self.begun = self.last = 0.0
         self.acked = False
+        self.times = 0  # sent so often
         self.reached = 0  # how far the replica had come when it was first sent
 
 
@@ -171,6 +175,7 @@ class Publisher:
 
     def _send(self, sent: _Sent) -> None:
         sent.last = self._loop.time()
+        sent.times += 1
         name = f"{self._session.hex()}-{sent.number}"
         try:
             self._client.send(
@@ -192,7 +197,8 @@ class Publisher:
             elif oldest is not None and not self.down and now - oldest.begun > patience_s:
                 self.give_up("the log does not answer")
             for sent in list(self._flight.values()):
-                if not sent.acked and now - sent.last >= repeat_s:
+                pause_s = repeat_s + sent.times * len(sent.body) / REPEAT_BYTES_S
+                if not sent.acked and now - sent.last >= pause_s:
                     self._send(sent)
 
     def _again(self) -> None:
