@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import os
 import socket
-import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -62,8 +60,7 @@ from pileus.state.degraded import silent as unreached
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.opening import connect_store, open_store
 from pileus.state.store import Store
-from pileus.supervisor import Part
-from pileus.telemetry import Meters, Telemetry, collect
+from pileus.telemetry import Meters, Telemetry
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers
 from pileus.wire.api import Api
@@ -71,6 +68,7 @@ from pileus.wire.authorize import Authorizer
 from pileus.wire.behind import Behind
 from pileus.wire.counted import CountedDoors
 from pileus.wire.dispatch import Dispatcher
+from pileus.wire.handing_over import HandingOver, Taking
 from pileus.wire.http import Handler, Server, serve
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
@@ -107,6 +105,7 @@ class Front:
     housekeeping: Housekeeping | None = None
     platform: Platform | None = None
     servers: list[Server] = field(default_factory=list)
+    taking: Taking | None = None
     ready: bool = False
     begun: list[Service] = field(default_factory=list)
     station: Station | Alone | None = None  # the first process of a node
@@ -140,6 +139,8 @@ class Front:
                 learn=learn,
             )
             self.servers.append(server)
+        if self.config.fronts == 2:
+            self._gather_writers(self.servers[:])
         await self.edge.start()
         viewers = str(caddy.socket_path(self.config, self.index))
         known_viewers = self.edge.proxied.answer
@@ -155,6 +156,18 @@ class Front:
             await self.platform.start()
         meters.open(self.config.home)
         meters.run_on(asyncio.get_running_loop())
+
+    def _gather_writers(self, servers: list[Server]) -> None:
+        """Of two processes the one that writes serves who mostly writes."""
+        path = self.config.path("run", "connections.sock")
+        if self.index == 0:
+            self.taking = taking = Taking(path, servers[0])
+            gauge = "pileus_connections_taken_total"
+            self.parts.meters.gauge(gauge, lambda: taking.taken, server="api")
+            return
+        handing_over = HandingOver(path)
+        for server in servers:
+            server.handing_over = handing_over
 
     async def begin(self) -> None:
         """Do what one process of the cloud does for all."""
@@ -172,7 +185,11 @@ class Front:
 
     async def stop(self) -> None:
         """Doors first: finish what was begun; then services, then the store."""
+        if self.taking is not None:
+            self.taking.close()
         for server in self.servers:
+            if server.handing_over is not None:
+                server.handing_over.close()
             await server.stop()
         if self.housekeeping is not None:
             await self.housekeeping.stop()
@@ -370,48 +387,3 @@ def _mount(front: Front) -> None:
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
     router.mount_host("lambda-url", functions.serve)
-
-
-def log_parts(config: Config) -> list[Part]:
-    """A node's server of the log, wanted as soon as there are two nodes; nothing on one machine.
-    ``Unavailable`` when there is no server to run."""
-    cluster = places.load(config.home)
-    if cluster is None:
-        return []
-    from pileus.nodes import fitting
-
-    fitting.check_log_server()
-    wanted = cluster.engine == places.CLUSTER
-    return [Part("log", functools.partial(fitting.run_log_server, config), wanted=wanted)]
-
-
-def other_parts(config: Config) -> list[Part]:
-    """The processes beside the fronts: the functions' runtime, and Caddy before the edge."""
-    fronts = config.front_processes or os.cpu_count() or 1
-    Allowed.parse([config.egress_allow])  # says what is wrong before anything is started
-    vault.check(config)
-    return [
-        Part("runtime", functools.partial(_runtime, config)),
-        Part("caddy", functools.partial(_caddy, config, fronts)),
-        Part("meters", functools.partial(collect.run, config.home, config.metrics_hours)),
-    ]
-
-
-def _caddy(config: Config, fronts: int) -> None:
-    cluster = places.load(config.home)
-    if cluster is None:
-        caddy.run(config, fronts)
-    else:
-        from pileus.nodes.members import neighbours
-
-        caddy.run(config, fronts, neighbours(config.home, cluster))
-
-
-def _runtime(config: Config) -> None:
-    """A fresh interpreter: the fork-server must not inherit what the supervisor has loaded."""
-    host = "127.0.0.1" if config.bind == "0.0.0.0" else config.bind
-    words: list[Any] = ["--home", config.home, "--api", f"{host}:{config.port}"]
-    words += ["--bind", config.bind]
-    words += ["--egress-allow", config.egress_allow] if config.egress_allow else []
-    words += ["--weak-isolation"] if config.weak_isolation else []
-    os.execv(sys.executable, [sys.executable, "-m", "pileus.runtime", *map(str, words)])

@@ -66,6 +66,11 @@ class Config:
         return [self.bind, *(["127.0.0.1"] if self.loopback and not own else [])]
 
     @property
+    def fronts(self) -> int:
+        """How many processes serve."""
+        return self.front_processes or os.cpu_count() or 1
+
+    @property
     def address(self) -> str:
         """By which other machines reach this one."""
         return self.host or self.bind

@@ -94,7 +94,9 @@ def up(config: Config, apps: str, detach: bool) -> None:
 
         entering.moved(config)
     gc.disable()  # nothing imported now is ever garbage: to look for it is a tenth of the start
-    supervisor = Supervisor(config, parts(config))
+    from pileus import processes
+
+    supervisor = Supervisor(config, processes.parts(config))
     gc.freeze()
     gc.enable()
     if detach:
@@ -193,15 +195,6 @@ def _app(name: str) -> Path:
     if not path.exists():
         raise Unavailable(f"the app {name} is not beside this installation", "use --apps none")
     return path
-
-
-def parts(config: Config) -> list[Part]:
-    """The cloud's processes, in the order they start."""
-    from pileus import assembly, front
-
-    count = config.front_processes or os.cpu_count() or 1
-    fronts = [Part(f"front-{i}", functools.partial(front.run, config, i)) for i in range(count)]
-    return [*assembly.log_parts(config), fronts[0], *assembly.other_parts(config), *fronts[1:]]
 
 
 def with_ports(config: Config, names: Sequence[str] = PORTS) -> Config:

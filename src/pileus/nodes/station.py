@@ -243,7 +243,7 @@ class Station:
             await self._store.changed(membership.TABLE, seen, REMIND_S)
 
     async def _tell_caddy(self, others: Neighbours | None) -> bool:
-        fronts = self._config.front_processes or os.cpu_count() or 1
+        fronts = self._config.fronts
         try:
             return await asyncio.to_thread(caddy.reload, self._config, fronts, others)
         except (Unavailable, OSError, HTTPException) as error:

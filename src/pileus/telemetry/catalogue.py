@@ -57,6 +57,7 @@ METRICS = {
         Metric("pileus_move_blobs_left", "gauge", "Blobs still to move as a node came or went."),
         Metric("pileus_telemetry_bytes", "gauge", "The file of log lines and data points."),
         Metric("pileus_connections", "gauge", "Client connections that are open."),
+        Metric("pileus_connections_taken_total", "counter", "Taken over from another process."),
         Metric("pileus_received_bytes_total", "counter", "Bytes that clients sent."),
         Metric("pileus_process_loop_lag_seconds", "gauge", "Worst delay of a second.", True),
         Metric("pileus_process_gc_collections_total", "counter", "Garbage collections.", True),

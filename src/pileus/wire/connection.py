@@ -42,12 +42,11 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self.swifts: dict[int, tuple[Answer, ...]] = {}  # by the length of the head
         self.swift_from = 0  # the least of these lengths
+        self.arrived = self.wrote = 0  # pieces in, writes answered: see handing_over
         self._deaf = False  # nothing more is parsed: refused, or closing
-        self._eof = False
         self._holds = 0
-        self._pipeline_held = self._sending = False
-        self._close_mark = -1.0
-        self._lingering = -1.0
+        self._eof = self._pipeline_held = self._sending = False
+        self._close_mark = self._lingering = -1.0
         self._write_paused = False
         self._write_waiter: asyncio.Future[None] | None = None
         self._write_size = 0
@@ -113,6 +112,7 @@ class Connection(asyncio.Protocol):
         server = self.server
         self._read_mark = server.now
         server.bytes_in += len(data)
+        self.arrived += 1
         if self._reader.in_message and not (data := self._reader.whole(data)):
             return
         if (

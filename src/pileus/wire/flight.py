@@ -47,6 +47,8 @@ class Flight(Inbound):
         c._begin_mark = c._read_mark = server.now
         if c._queue or c._reader.receiving is not None or c._pipeline_held:
             c._advance()
+        if server.handing_over is not None:
+            server.handing_over.wrote(c)
 
     def _settle(self, lines: bytes, error: Exception | None) -> None:
         """An error, or the last answer of a connection: as after any other request."""

@@ -24,6 +24,7 @@ from pileus.wire import overdue
 from pileus.wire.asking import told_to_go_on, waits_for_body
 from pileus.wire.connection import Connection
 from pileus.wire.flight import send_known_file
+from pileus.wire.handing_over import HandingOver
 from pileus.wire.known_heads import END
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.limits import Limits
@@ -78,6 +79,7 @@ class Server:
         self._instants = self.tally(instants)
         held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
         self.outbox = Outbox(self.loop)
+        self.handing_over: HandingOver | None = None
         self._tallies: dict[int, Tally] = {}  # by block of counters: as many as there are kinds
         self._whole = WholeRequests(limits.uri_bytes, held, limits.headers)
         self._recognise = recognise
