@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pileus.services.call import Call, HttpRequest, HttpResponse, Parts, Princip
 from pileus.services.outbound import Outbound
 from pileus.state.store import Store
 from pileus.wire.http import serve
+from tests.beds import Run, over
 from tests.services.apigateway.conftest import Wall
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
@@ -166,14 +167,6 @@ async def opened(home: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Callable[[World], Coroutine[Any, Any, None]]], None]:
+def run(tmp_path: Path) -> Run[World]:
     """Run a coroutine function over a fresh edge."""
-
-    def go(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            async with opened(tmp_path) as world:
-                await body(world)
-
-        asyncio.run(whole())
-
-    return go
+    return over(lambda: opened(tmp_path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,38 +11,7 @@ from typing import Any
 import pytest
 
 from pileus.state.store import Store
-
-
-class TurnedClock:
-    def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
-        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.ms + int(seconds * 1000), future))
-        await future
-
-    def random_bytes(self, n: int) -> bytes:
-        return os.urandom(n)
-
-    async def advance(self, seconds: float, step_s: float = 0.5) -> None:
-        """Pass time in small steps; real pauses between let commits on threads end."""
-        end = self.ms + int(seconds * 1000)
-        while self.ms < end:
-            self.ms = min(end, self.ms + int(step_s * 1000))
-            for due, future in list(self._sleepers):
-                if due <= self.ms:
-                    self._sleepers.remove((due, future))
-                    if not future.done():
-                        future.set_result(None)
-            await asyncio.sleep(0.005)
+from tests.beds import TurnedClock
 
 
 class World:

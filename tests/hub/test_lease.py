@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.hub.lease import TERM_S, Lease, freed
-from tests.hub.conftest import TurnedClock
+from tests.beds import TurnedClock
 
 
 class AheadClock:

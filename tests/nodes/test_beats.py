@@ -12,7 +12,7 @@ import msgspec
 from pileus.nodes.agreeing import Agreeing
 from pileus.nodes.beats import BEAT_S, DOWN_S, Beats, Own, run, view
 from pileus.state import versions
-from tests.hub.conftest import TurnedClock
+from tests.beds import TurnedClock
 
 NAMES = ["n1", "n2", "n3"]
 

@@ -17,7 +17,7 @@ from pileus.errors import Unavailable
 from pileus.nodes import leading
 from pileus.nodes.beats import Beats, Own
 from pileus.nodes.copies import MOVING_MAX, Copies
-from tests.hub.conftest import TurnedClock
+from tests.beds import TurnedClock
 from tests.nodes.test_beats import Net
 from tests.nodes.test_copies import Closed, Gone, Members, Store
 

@@ -10,7 +10,7 @@ import pytest
 
 from pileus.engine.cluster.streams import Peer, StreamInfo
 from pileus.nodes.own_copy import PAUSE_S, STILL_S, OwnCopy
-from tests.hub.conftest import TurnedClock
+from tests.beds import TurnedClock
 
 
 def told(lag: int, current: bool = False, leader: str = "n2") -> StreamInfo:

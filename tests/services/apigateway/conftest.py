@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pileus.services.apigateway import Door
 from pileus.services.call import Call, HttpRequest, HttpResponse, Parts, Principal
 from pileus.services.outbound import Outbound
 from pileus.state.store import Store
+from tests.beds import Run, over
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"
@@ -118,14 +119,6 @@ async def opened(home: Path) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Callable[[Gateway], Coroutine[Any, Any, None]]], None]:
+def run(tmp_path: Path) -> Run[Gateway]:
     """Run a coroutine function over a fresh gateway."""
-
-    def go(body: Callable[[Gateway], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            async with opened(tmp_path) as gateway:
-                await body(gateway)
-
-        asyncio.run(whole())
-
-    return go
+    return over(lambda: opened(tmp_path))

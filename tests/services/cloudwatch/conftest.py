@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,30 +21,11 @@ from pileus.state.store import Store
 from pileus.telemetry import Telemetry
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers, Others
+from tests.beds import Run, StepClock, over
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
 START_MS = 1_700_000_040_000  # a whole minute
 REGION = "us-east-1"
-
-
-class StepClock:
-    """Time that passes when told."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        self.ms += int(seconds * 1000)
-        await asyncio.sleep(0)
-
-    def random_bytes(self, n: int) -> bytes:
-        return os.urandom(n)
 
 
 class CloudWatchAlone:
@@ -89,7 +68,7 @@ async def opened(
 ) -> AsyncIterator[CloudWatchAlone]:
     """``others``: the other nodes; ``shared``: one of them, whose state and clock are all
     nodes'."""
-    clock = shared.clock if shared else StepClock()
+    clock = shared.clock if shared else StepClock(START_MS)
     store = shared.parts.store if shared else await Store.open(home, {}, clock)
     telemetry = Telemetry.open(home)
     dispatched: list[Any] = []
@@ -113,18 +92,7 @@ async def opened(
             await store.close()
 
 
-Run = Callable[[Callable[[CloudWatchAlone], Coroutine[Any, Any, None]]], None]
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> Run[CloudWatchAlone]:
     """Run a coroutine function over a fresh service."""
-
-    def go(body: Callable[[CloudWatchAlone], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            async with opened(tmp_path) as service:
-                await body(service)
-
-        asyncio.run(whole())
-
-    return go
+    return over(lambda: opened(tmp_path))

@@ -9,7 +9,8 @@ import pytest
 
 from pileus.errors import AwsError
 from pileus.services.cloudwatch.evaluation import decide
-from tests.services.cloudwatch.conftest import CloudWatchAlone, Run
+from tests.beds import Run
+from tests.services.cloudwatch.conftest import CloudWatchAlone
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:page-me"
 
@@ -60,7 +61,7 @@ def test_m_of_n_and_missing_data(needed: int, row: tuple[str | None, ...]) -> No
         assert decide(dots, needed, 3, treatment) == told, treatment
 
 
-def test_an_alarm_goes_off_after_m_of_n_and_back(run: Run) -> None:
+def test_an_alarm_goes_off_after_m_of_n_and_back(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         await _alarm(cloud, AlarmActions=[FUNCTION], OKActions=["https://127.0.0.1:9/hook"])
         await cloud.watching.turn()
@@ -82,7 +83,7 @@ def test_an_alarm_goes_off_after_m_of_n_and_back(run: Run) -> None:
     run(body)
 
 
-def test_what_an_action_came_to_is_in_the_history(run: Run) -> None:
+def test_what_an_action_came_to_is_in_the_history(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         other = "arn:aws:automate:us-east-1:ec2:stop"
         await _alarm(cloud, AlarmActions=[FUNCTION, other, "https://127.0.0.1:9/hook"])
@@ -103,7 +104,7 @@ def test_what_an_action_came_to_is_in_the_history(run: Run) -> None:
     run(body)
 
 
-def test_disabled_actions_do_nothing_and_are_enabled_again(run: Run) -> None:
+def test_disabled_actions_do_nothing_and_are_enabled_again(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         await _alarm(cloud, AlarmActions=[FUNCTION])
         await cloud("DisableAlarmActions", AlarmNames=["hot", "unknown"])
@@ -119,7 +120,7 @@ def test_disabled_actions_do_nothing_and_are_enabled_again(run: Run) -> None:
     run(body)
 
 
-def test_an_alarm_over_an_expression(run: Run) -> None:
+def test_an_alarm_over_an_expression(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         def metric(name: str) -> dict[str, Any]:
             told = {"Namespace": "Test", "MetricName": name}
@@ -144,7 +145,7 @@ def test_an_alarm_over_an_expression(run: Run) -> None:
     run(body)
 
 
-def test_composite_alarms_follow_the_states_they_name(run: Run) -> None:
+def test_composite_alarms_follow_the_states_they_name(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         await _alarm(cloud, "a")
         await _alarm(cloud, "b")
@@ -185,7 +186,7 @@ def test_composite_alarms_follow_the_states_they_name(run: Run) -> None:
         {"AlarmName": ""},
     ],
 )
-def test_alarms_that_are_refused(run: Run, change: dict[str, Any]) -> None:
+def test_alarms_that_are_refused(run: Run[CloudWatchAlone], change: dict[str, Any]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         with pytest.raises(AwsError) as refused:
             await _alarm(cloud, **change)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pileus.errors import AwsError
-from tests.services.cloudwatch.conftest import CloudWatchAlone, Run
+from tests.beds import Run
+from tests.services.cloudwatch.conftest import CloudWatchAlone
 
 
 def _metric(name: str, id_: str, **more: Any) -> dict[str, Any]:
@@ -64,7 +65,7 @@ async def _fill(cloud: CloudWatchAlone) -> None:
         ("TIME_SERIES(7)", [7, 7, 7, 7]),
     ],
 )
-def test_expressions(run: Run, expression: str, told: list[float | None]) -> None:
+def test_expressions(run: Run[CloudWatchAlone], expression: str, told: list[float | None]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         await _fill(cloud)
         assert await _series(cloud, expression) == [
@@ -77,7 +78,7 @@ def test_expressions(run: Run, expression: str, told: list[float | None]) -> Non
 @pytest.mark.parametrize(
     "expression", ["a +", "a b", "nosuch", "SEARCH('x', 'Sum', 60)", "SUM(b)", "e", "(" * 200 + "a"]
 )
-def test_expressions_that_are_none(run: Run, expression: str) -> None:
+def test_expressions_that_are_none(run: Run[CloudWatchAlone], expression: str) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         await _fill(cloud)
         with pytest.raises(AwsError) as refused:
@@ -87,7 +88,7 @@ def test_expressions_that_are_none(run: Run, expression: str) -> None:
     run(body)
 
 
-def test_a_page_goes_on_where_the_last_one_ended(run: Run) -> None:
+def test_a_page_goes_on_where_the_last_one_ended(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         await _fill(cloud)
         asked = {

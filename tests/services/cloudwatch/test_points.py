@@ -9,7 +9,8 @@ import pytest
 from pileus.errors import AwsError
 from pileus.services.cloudwatch.points import DAY_S, Metric, Point, Points
 from pileus.telemetry import Telemetry
-from tests.services.cloudwatch.conftest import CloudWatchAlone, Run
+from tests.beds import Run
+from tests.services.cloudwatch.conftest import CloudWatchAlone
 
 
 async def _statistics(cloud: CloudWatchAlone, *names: str, **more: Any) -> list[dict[str, Any]]:
@@ -25,7 +26,7 @@ async def _statistics(cloud: CloudWatchAlone, *names: str, **more: Any) -> list[
     return list((await cloud("GetMetricStatistics", **asked))["Datapoints"])
 
 
-def test_values_of_a_minute_are_one_datapoint(run: Run) -> None:
+def test_values_of_a_minute_are_one_datapoint(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         for value in (1.0, 2.0, 6.0):
             await cloud.value(value, Unit="Seconds", Timestamp=cloud.now_s - 20 + value)
@@ -39,7 +40,7 @@ def test_values_of_a_minute_are_one_datapoint(run: Run) -> None:
     run(body)
 
 
-def test_statistic_sets_and_values_with_counts(run: Run) -> None:
+def test_statistic_sets_and_values_with_counts(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         told = {"SampleCount": 4.0, "Sum": 20.0, "Minimum": 1.0, "Maximum": 11.0}
         data = [
@@ -60,7 +61,7 @@ def test_statistic_sets_and_values_with_counts(run: Run) -> None:
     run(body)
 
 
-def test_dimensions_name_a_metric_in_any_order_and_wholly(run: Run) -> None:
+def test_dimensions_name_a_metric_in_any_order_and_wholly(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         a, b = {"Name": "A", "Value": "1"}, {"Name": "B", "Value": "2"}
         await cloud.value(4.0, Dimensions=[b, a])
@@ -92,7 +93,7 @@ def test_dimensions_name_a_metric_in_any_order_and_wholly(run: Run) -> None:
         ({"MetricName": "", "Value": 1.0}, "InvalidParameterValue"),
     ],
 )
-def test_data_that_is_refused(run: Run, datum: dict[str, Any], code: str) -> None:
+def test_data_that_is_refused(run: Run[CloudWatchAlone], datum: dict[str, Any], code: str) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         good = {"MetricName": "good", "Value": 1.0}
         with pytest.raises(AwsError) as refused:
@@ -103,7 +104,7 @@ def test_data_that_is_refused(run: Run, datum: dict[str, Any], code: str) -> Non
     run(body)
 
 
-def test_the_clouds_own_namespaces_are_not_written_by_callers(run: Run) -> None:
+def test_the_clouds_own_namespaces_are_not_written_by_callers(run: Run[CloudWatchAlone]) -> None:
     async def body(cloud: CloudWatchAlone) -> None:
         data = [{"MetricName": "Errors", "Value": 0.0}]
         with pytest.raises(AwsError, match="Namespace"):

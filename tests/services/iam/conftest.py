@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,26 +18,10 @@ from pileus.services.iam.credentials import Minter
 from pileus.services.iam.identities import Identities
 from pileus.state.store import Store
 from pileus.wire.authorize import Authorizer
+from tests.beds import Run, StepClock, over
 
 ACCOUNT = "000000000000"
 ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", id=ACCOUNT)
-
-
-class StepClock:
-    def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
-
-    def random_bytes(self, n: int) -> bytes:
-        return os.urandom(n)
 
 
 class Cloud:
@@ -126,14 +108,6 @@ async def opened(home: Path) -> AsyncIterator[Cloud]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Callable[[Cloud], Coroutine[Any, Any, None]]], None]:
+def run(tmp_path: Path) -> Run[Cloud]:
     """Run a coroutine function over fresh services."""
-
-    def go(body: Callable[[Cloud], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            async with opened(tmp_path) as cloud:
-                await body(cloud)
-
-        asyncio.run(whole())
-
-    return go
+    return over(lambda: opened(tmp_path))

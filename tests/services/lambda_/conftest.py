@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
-import os
 import zipfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from pileus.services import lambda_, logs
 from pileus.services.call import Access, Call, HttpRequest, HttpResponse, Parts, Principal
 from pileus.state.store import Store
 from pileus.telemetry import Telemetry
+from tests.beds import TurnedClock
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/worker"
@@ -39,40 +39,6 @@ def zipped(**files: str) -> bytes:
         for name, text in files.items():
             archive.writestr(name.replace("__", "."), text)
     return out.getvalue()
-
-
-class TurnedClock:
-    """Time stands until ``advance`` moves it and wakes the sleepers whose time has come."""
-
-    def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
-        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.ms + int(seconds * 1000), future))
-        await future
-
-    def random_bytes(self, n: int) -> bytes:
-        return os.urandom(n)
-
-    async def advance(self, seconds: float) -> None:
-        """Pass time in steps of a second at most, letting others run at each."""
-        end = self.ms + int(seconds * 1000)
-        while self.ms < end:
-            self.ms = min(end, self.ms + 1000)
-            for due, future in list(self._sleepers):
-                if due <= self.ms:
-                    self._sleepers.remove((due, future))
-                    if not future.done():
-                        future.set_result(None)
-            await asyncio.sleep(0)
 
 
 @dataclass
@@ -130,7 +96,7 @@ class Cloud:
     """``await cloud("CreateFunction", …)`` calls Lambda, ``await cloud.logs(…)`` CloudWatch."""
 
     def __init__(self, home: Path) -> None:
-        self.clock = TurnedClock()
+        self.clock = TurnedClock(step_s=1, pause_s=0)
         self.home = home
         self.runtime = RuntimeDouble(clock=self.clock)
         self.objects: dict[tuple[str, str], bytes] = {}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,29 +19,9 @@ from pileus.state.store import Store
 from pileus.telemetry import Telemetry
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers, Others
+from tests.beds import Run, StepClock, over
 
 ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
-START_MS = 1_700_000_000_000
-
-
-class StepClock:
-    """Time that passes when told."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic(self) -> float:
-        return self.ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        self.ms += int(seconds * 1000)
-        await asyncio.sleep(0)
-
-    def random_bytes(self, n: int) -> bytes:
-        return os.urandom(n)
 
 
 class LogsAlone:
@@ -106,14 +84,6 @@ async def opened(
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Callable[[LogsAlone], Coroutine[Any, Any, None]]], None]:
+def run(tmp_path: Path) -> Run[LogsAlone]:
     """Run a coroutine function over a fresh service."""
-
-    def go(body: Callable[[LogsAlone], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            async with opened(tmp_path) as service:
-                await body(service)
-
-        asyncio.run(whole())
-
-    return go
+    return over(lambda: opened(tmp_path))
