@@ -39,7 +39,7 @@ def test_settings_are_documented_and_have_an_effect(name: str) -> None:
     assert any(f"`{name}`" in cell for cell in rows), f"setting {name} is not documented"
     sources = [p for p in (ROOT / "src").rglob("*.py") if p.name != "config.py"]
     used = re.compile(rf"\.{name}\b|[\"']{name}[\"']")
-    names = {"accounts": "all_accounts", "home": "home"}
+    names = {"accounts": "all_accounts", "front_processes": "fronts", "home": "home"}
     pattern = re.compile(rf"\.{names[name]}\b") if name in names else used
     assert any(pattern.search(p.read_text()) for p in sources), f"nothing reads {name}"
 
