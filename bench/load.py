@@ -138,6 +138,7 @@ class _Client(asyncio.Protocol):
         self._buffer = b""
         self._body = b""
         self._need = 0
+        self._head = False
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -146,6 +147,7 @@ class _Client(asyncio.Protocol):
     def send(self) -> None:
         self._sent_at = time.perf_counter()
         data = self._run.next()
+        self._head = data.startswith(b"HEAD ")
         if ASKS in data:  # the body waits until it is asked for
             head, mark, self._body = data.partition(b"\r\n\r\n")
             data = head + mark
@@ -166,7 +168,8 @@ class _Client(asyncio.Protocol):
                 return
             head = buffer[:end].lower()
             at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            told = at >= 0 and not self._head  # of a HEAD it is the body's that a GET would have
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if told else 0
             self._need = end + 4 + length
             self._run.ok = head[9:10] == b"2"
         if len(buffer) < self._need:
