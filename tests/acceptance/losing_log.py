@@ -45,11 +45,13 @@ def rolled_back(cloud: Cloud, nodes: Sequence[RigNode], seed: int) -> list[str]:
     """The stores of most servers are what they were some time ago: disks that lost what they had
     synced. What was acknowledged since stands in no majority any more."""
     kept = {node: node.home.with_name(f"{node.name}-nats") for node in nodes[:2]}
-    for node, aside in kept.items():
-        node.freeze()  # its server's files come and go
-        try:
+    for node in nodes:  # at one moment: files come and go, and nobody is to miss another
+        node.freeze()
+    try:
+        for node, aside in kept.items():
             shutil.copytree(node.home / "nats", aside)
-        finally:
+    finally:
+        for node in nodes:
             node.thaw()
     written = _write(cloud, nodes, f"rolled{seed}-")
     _kill(nodes)
