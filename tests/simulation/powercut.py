@@ -133,21 +133,21 @@ class Disk:
 
 
 class CutVfs(apsw.VFS):
-    """The system's VFS, watched; or ``base``, which lies between it and the system's."""
+    """The system's VFS, watched."""
 
-    def __init__(self, name: str, disk: Disk, base: str = "") -> None:
-        super().__init__(name, base)
-        self._disk, self._base = disk, base
+    def __init__(self, name: str, disk: Disk) -> None:
+        super().__init__(name, "")
+        self._disk = disk
 
     def xOpen(self, name: Any, flags: list[int]) -> CutFile:
-        return CutFile(self._disk, name, flags, self._base)
+        return CutFile(self._disk, name, flags)
 
 
 class CutFile(apsw.VFSFile):
     """One open file; what it overwrites is noted until it is synced."""
 
-    def __init__(self, disk: Disk, name: Any, flags: list[int], base: str = "") -> None:
-        super().__init__(base, name, flags)
+    def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
+        super().__init__("", name, flags)
         self._disk = disk
         self._path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
 

@@ -33,9 +33,7 @@ from pileus.state import entry as codec
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
 from pileus.state.entry import Corrupt
-from pileus.state.following import Follower, Outgrown, mended_by_copy
-from pileus.state.hurt import hurt
-from pileus.state.mending import opened
+from pileus.state.following import MENDED_BY_COPY, Follower, Outgrown
 from pileus.state.rebuild import Clustered, wish, wished
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
@@ -98,8 +96,8 @@ class Store:
         store = cls(home, clock, **more)
         store._loop = asyncio.get_running_loop()
         if cluster is None:
-            store.replica = await asyncio.to_thread(opened, home, rules)
-            store._writing(EmbeddedLog(store._committed, store.met))
+            store.replica = SqliteReplica(home / STATE_FILE, rules)
+            store._writing(EmbeddedLog(store._committed))
             await store.log.start(store.replica)  # type: ignore[call-arg]
         else:
             store.node = cluster.node
@@ -156,14 +154,10 @@ class Store:
         writes."""
         if isinstance(error, LostEnd):
             return
-        if mended_by_copy(error):
+        if isinstance(error, MENDED_BY_COPY):
             wish(home_of(self.home, shard), str(error))
         log.error("this node stops serving until its state is rebuilt: %s", error)
         os.kill(os.getpid(), signal.SIGTERM)
-
-    def met(self, error: Exception) -> Exception:
-        """What to raise for an error of a read."""
-        return hurt(self.home, error)
 
     @classmethod
     async def connect(cls, home: Path, clock: Clock, *, node: str = "", **more: Any) -> Store:
@@ -176,7 +170,7 @@ class Store:
         if node:
             store.node = node
             store.strong = front.barrier
-        store._guard(front, home)
+            store._guard(front, home)
         store._read_from(home / STATE_FILE)
         store.shards = [store._first_shard(None)]
         return store
@@ -192,7 +186,7 @@ class Store:
                 wished(home)
                 or not file.exists()
                 or file.stat().st_ino != opened
-                or (self.node and tablets.shards(self._reader) != len(self.shards))
+                or tablets.shards(self._reader) != len(self.shards)
             ):
                 log.error("the state of this node is replaced: this process starts again")
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -202,7 +196,7 @@ class Store:
     def _read_from(self, path: Path) -> None:
         self._connection = connect_reader(path)
         loop = asyncio.get_running_loop()
-        self._reader = TurnRows(self._connection, self._generations, loop, self.met)
+        self._reader = TurnRows(self._connection, self._generations, loop)
         self.get, self.contents = self._reader.value, self._reader.contents
 
     def _committed(self, replica: SqliteReplica) -> None:
