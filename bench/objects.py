@@ -23,9 +23,11 @@ from typing import Any
 
 import uvloop
 
+from bench.functions import distribution
 from bench.hot import Route, reference_us
 from bench.load import measure, signed
 from bench.peers import pileus
+from lab.policies import public_read
 from pileus import assembly
 from pileus.config import Config
 from pileus.services.call import Principal
@@ -34,37 +36,6 @@ from pileus.wire.http import Limits, Server
 OBJECTS = 1000
 TIMED = frozenset({"_sweep", "check", "counted"})  # what runs by the clock is no request's
 MEGABYTE = 1024 * 1024
-DISTRIBUTION = {
-    "CallerReference": "bench",
-    "Comment": "",
-    "Enabled": True,
-    "Origins": {
-        "Quantity": 1,
-        "Items": [
-            {
-                "Id": "o",
-                "DomainName": "bench-edge.s3.us-east-1.amazonaws.com",
-                "S3OriginConfig": {"OriginAccessIdentity": ""},
-            }
-        ],
-    },
-    "DefaultCacheBehavior": {
-        "TargetOriginId": "o",
-        "ViewerProtocolPolicy": "allow-all",
-        "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
-    },
-}
-POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": "*",
-            "Action": "s3:GetObject",
-            "Resource": "arn:aws:s3:::bench-edge/*",
-        }
-    ],
-}
 
 
 class Requests:
@@ -161,14 +132,14 @@ async def _paths(
     await _send(server, requests.s3("PUT", "/bench-edge"))
     await _send(server, requests.s3("PUT", "/bench-edge/page", b"x" * 10_240))
     await _send(server, requests.s3("DELETE", "/bench-edge?publicAccessBlock"))
-    policy = json.dumps(POLICY).encode()
+    policy = public_read("bench-edge").encode()
     await _send(server, requests.s3("PUT", "/bench-edge?policy", policy))
     account = front.config.account
     owner = Principal("root", account, f"arn:aws:iam::{account}:root", id=account)
     made = await front.parts.dispatch(
         "cloudfront",
         "CreateDistribution",
-        {"DistributionConfig": DISTRIBUTION},
+        {"DistributionConfig": distribution("bench-edge")},
         principal=owner,
     )
     page = requests.page(made["Distribution"]["DomainName"])

@@ -83,7 +83,7 @@ class Taking:
 
     def __init__(self, path: Path, server: Server) -> None:
         self._path, self._server = path, server
-        self._accepting: set[asyncio.Task[object]] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
         self.taken = 0
         path.unlink(missing_ok=True)
         self._socket = _datagrams()
@@ -101,17 +101,22 @@ class Taking:
                     self._accept(socket.socket(fileno=descriptor))
 
     def _accept(self, client: socket.socket) -> None:
-        server = self._server
         client.setblocking(False)
         self.taken += 1
-        task = server.loop.create_task(
-            server.loop.connect_accepted_socket(lambda: Connection(server), client)
-        )
+        task = self._server.loop.create_task(self._serve(client))
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
 
+    async def _serve(self, client: socket.socket) -> None:
+        server = self._server
+        try:
+            await server.loop.connect_accepted_socket(lambda: Connection(server), client)
+        except OSError:
+            client.close()  # it left meanwhile
+
     def close(self) -> None:
-        """Take no more."""
+        """Take what was given, and no more: the server stops all its connections in order."""
+        self._take()
         self._server.loop.remove_reader(self._socket.fileno())
         self._socket.close()
         self._path.unlink(missing_ok=True)
