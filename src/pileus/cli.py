@@ -71,11 +71,30 @@ def status(home: Path | None, as_json: bool) -> None:
         told = {"pid": cloud.pid, "endpoint": cloud.endpoint, "health": health, "downtime": away}
         click.echo(json.dumps(told))
     else:
-        click.echo(f"endpoint  {cloud.endpoint}\nedge      {cloud.edge}\nprocess   {cloud.pid}")
-        for name, value in (health or {"status": "no answer"}).items():
-            click.echo(f"{name:<9} {value}")
-        click.echo("\n".join(downtime.table(away)))
+        click.echo("\n".join(_standing(cloud, health)))
+        click.echo("\n".join(["", *downtime.table(away)]))
     sys.exit(0 if health else 1)
+
+
+def _standing(cloud: Any, health: dict[str, Any] | None) -> list[str]:
+    """What ``status`` says of the whole, a line each."""
+    where = {"endpoint": cloud.endpoint, "edge": cloud.edge, "process": cloud.pid}
+    if health is None:
+        said = {
+            "cloud": "no answer yet; what its parts say is in the terminal or journal of pileus up",
+            **where,
+        }
+    else:
+        said = {
+            "cloud": f"{health['status']}, Pileus {health['version']}",
+            **where,
+            "account": health["account"],
+            "region": health["region"],
+            "services": ", ".join(health["services"]),
+        }
+        if health["dev"]:
+            said["warning"] = "--dev: any credentials are accepted as the account's owner"
+    return [f"{name:<9} {value}" for name, value in said.items()]
 
 
 @main.command()

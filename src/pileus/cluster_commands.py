@@ -63,6 +63,8 @@ def nodes(home: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(told))
         return
+    if not told["nodes"]:
+        click.echo("one machine, no cluster; pileus init makes it the first of several")
     for each in told["nodes"]:
         click.echo(start_node.line(each))
     for each in told["moves"]:

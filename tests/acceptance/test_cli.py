@@ -18,6 +18,12 @@ def test_status_env_and_config(cloud: Cloud) -> None:
     told = pileus("status", "--home", str(cloud.home), "--json")
     assert told.returncode == 0
     assert json.loads(told.stdout)["health"]["status"] == "ready"
+    lines = pileus("status", "--home", str(cloud.home)).stdout.splitlines()
+    said = dict(line.split(maxsplit=1) for line in lines[: lines.index("")])
+    assert said["cloud"].startswith("ready, Pileus ") and said["endpoint"] == cloud.endpoint
+    assert "dynamodb, dynamodbstreams, iam" in said["services"] and "warning" not in said
+    alone = pileus("nodes", "--home", str(cloud.home))
+    assert alone.returncode == 0 and "pileus init" in alone.stdout
     shell = pileus("env", "--home", str(cloud.home)).stdout
     assert f"export AWS_ENDPOINT_URL={cloud.endpoint}" in shell
     config = json.loads(pileus("config", "--home", str(cloud.home), "--json").stdout)
