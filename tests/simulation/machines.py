@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import random
 import shutil
 from collections.abc import Awaitable, Callable
@@ -149,6 +150,7 @@ class EmbeddedMachine(Machine):
         self._home = home
         self._lies = lies
         self._number = 0
+        self._promised = 0, b""  # the last entry that could be answered: its number, running hash
         (home / "0").mkdir(parents=True)
 
     async def start(self) -> None:
@@ -162,7 +164,7 @@ class EmbeddedMachine(Machine):
         self._vfs = CutVfs(name, self._disk)
         store = Store(here, self.clock)
         store.replica = SqliteReplica(here / STATE_FILE, RULES, vfs=name)
-        store.log = EmbeddedLog(store._committed)
+        store.log = EmbeddedLog(functools.partial(self._committed, store, self._disk))
         store._loop = asyncio.get_running_loop()
         await store.log.start(store.replica)
         store._read_from(here / STATE_FILE)
@@ -170,10 +172,29 @@ class EmbeddedMachine(Machine):
         self._number += 1
         disk = self._disk
         self.life = Life(store, self._file_blobs, self.clock, lambda: disk.cut)
+        self._need_promised(store)
+
+    def _committed(self, store: Store, disk: Disk, replica: SqliteReplica) -> None:
+        """On the writer thread, before anyone is answered."""
+        with disk.lock:
+            if not disk.cut:
+                self._promised = replica.applied, replica.chain
+        store._committed(replica)
+
+    def _need_promised(self, store: Store) -> None:
+        """What the power cut left ends with the last entry that could be answered, or later."""
+        number, chain = self._promised
+        found = store._connection.execute("SELECT chain FROM log WHERE last = ?", (number,)).get
+        if number and found != chain:
+            raise AssertionError(
+                f"entry {number} could be answered before power cut {self.crashes}, the state after"
+                f" it ends at {store.replica.applied}"
+            )
 
     async def _bury(self) -> None:
         """Let the old life's threads end; its files are of no interest any more."""
         store = self.life.store
+        self._disk.wait_for_copy()
         await store.log.stop()
         store._connection.close()
         store._generations.close()

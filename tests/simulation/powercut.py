@@ -44,6 +44,7 @@ class Disk:
         self.lies = lies
         self.lock = threading.RLock()
         self.cut = False
+        self.copied = False
         self.before_cut: Callable[[], None] = lambda: None
         self._left = cut_at
         self._undo: dict[str, list[Undo]] = {}
@@ -64,6 +65,15 @@ class Disk:
             self.before_cut()
             self._copy_database()
             self._copy_blobs()
+            self.copied = True
+
+    def wait_for_copy(self) -> None:
+        """After ``cut`` was seen: whoever cuts, on another thread, may still be copying. Before
+        that is done nobody may close the files: SQLite's last connection empties the write-ahead
+        log and takes it away."""
+        with self.lock:
+            if self.cut and not self.copied:
+                raise RuntimeError("the files of a power cut could not be copied")
 
     # -- SQLite's files ------------------------------------------------------------------------
 
@@ -142,6 +152,10 @@ class CutVfs(apsw.VFS):
     def xOpen(self, name: Any, flags: list[int]) -> CutFile:
         return CutFile(self._disk, name, flags)
 
+    def xDelete(self, filename: str, syncdir: bool) -> None:
+        with self._disk.lock:
+            super().xDelete(filename, syncdir)
+
 
 class CutFile(apsw.VFSFile):
     """One open file; what it overwrites is noted until it is synced."""
@@ -215,6 +229,10 @@ class CutFiles(Files):
             for fd, path in self._paths.items():
                 if path == source:
                     self._paths[fd] = target
+
+    def unlink(self, path: str) -> None:
+        with self._disk.lock:
+            super().unlink(path)
 
     def sync_directory(self, path: str) -> None:
         with self._disk.lock:

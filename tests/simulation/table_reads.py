@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -67,9 +68,7 @@ async def query(tables: Tables, model: Model) -> None:
     filtered, passes = tables.some_filter()
     values = filtered.pop("ExpressionAttributeValues", {})
     renamed = {f"{k}f": v for k, v in values.items()}
-    expression = filtered.get("FilterExpression", "")
-    for mark in sorted(values, key=len, reverse=True):
-        expression = expression.replace(mark, f"{mark}f")
+    expression = re.sub(r":v\d+", r"\g<0>f", filtered.get("FilterExpression", ""))
     params: dict[str, Any] = {
         **filtered,
         **({"FilterExpression": expression} if expression else {}),

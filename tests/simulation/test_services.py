@@ -3,12 +3,20 @@ that the models notice when they do not."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import shutil
+import threading
+from pathlib import Path
+
 import pytest
 
 from pileus.services.dynamodb import catalog
 from pileus.state import wal
 from pileus.state.duplicates import Duplicates
+from tests.simulation.machines import EmbeddedMachine
 from tests.simulation.services import reason, run_seed
+from tests.simulation.tables import Tables
 
 
 @pytest.mark.parametrize("engine", ["simulated", "embedded"])
@@ -41,6 +49,42 @@ def caught(engine: str, lies: str = "", seeds: int = 15) -> bool:
         except Exception:
             return True
     return False
+
+
+def test_files_are_copied_before_the_life_that_met_a_power_cut_closes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut, closed, copyfile = threading.Event(), threading.Event(), shutil.copyfile
+
+    def copied_late(source: Path, target: Path) -> None:
+        if source.name.endswith("-wal"):
+            closed.wait(0.3)
+        copyfile(source, target)
+
+    async def main() -> None:
+        machine = EmbeddedMachine(random.Random(1), tmp_path / "home")
+        await machine.start()
+        life, disk, blobs = machine.life, machine._disk, machine._file_blobs
+        disk._left = 10**9
+        await Tables(machine, random.Random(1), "tab").begin()
+        disk.before_cut, close = cut.set, blobs.close
+
+        def closing() -> None:
+            closed.set()
+            close()
+
+        monkeypatch.setattr(blobs, "close", closing)
+        monkeypatch.setattr(shutil, "copyfile", copied_late)
+        cutting = threading.Thread(target=disk.cut_power)
+        cutting.start()
+        assert await asyncio.to_thread(cut.wait, 60)
+        await machine.revive(life)
+        cutting.join()
+        told = await machine.call(lambda desk, id: desk.table("ListTables", id))
+        assert told["TableNames"] == ["tab-0", "tab-1"]
+        await machine.stop()
+
+    asyncio.run(main())
 
 
 def test_a_log_that_answers_before_its_sync_is_noticed() -> None:
