@@ -43,9 +43,11 @@ class Spy:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if name not in METHODS:
-            return found
+        if name == "reading":
+            return lambda *told: self._counted("sized" if told[3] else "small", found(*told))
+        return self._counted(name, found) if name in METHODS else found
 
+    def _counted(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any) -> Any:
             answer = found(*args)
             self.answered[name] += answer is not None

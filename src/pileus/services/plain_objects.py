@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 from pileus.services.call import Access, FileBody, HttpRequest, HttpResponse, Principal, Submission
 
+# The lines and the bytes of a key's object; None: it is not so plain, or there is none.
+ReadPlain = Callable[[bytes], "bytes | None"]
+
 
 class PlainBucket(Protocol):
     """A bucket as it is to one caller, where all its objects are alike. ``labels`` name it to
@@ -61,6 +64,19 @@ class PlainObjects(Protocol):
 
     def sized(self, bucket: Any, key: bytes, checked: bool) -> tuple[bytes, int] | None:
         """Header lines and size of an object."""
+        ...
+
+    def reading(
+        self,
+        bucket: Any,
+        folder: bytes,
+        checked: bool,
+        looks: bool,
+        plain: Callable[[bytes], Any],
+    ) -> ReadPlain:
+        """How objects are read whose keys start with ``folder``, for one who may; the rest of a key
+        is one only where ``plain`` says so. ``looks``: no bytes (HEAD). What is read is the end of
+        an answer: the last header lines, an empty one, the bytes."""
         ...
 
     def told(self, headers: dict[str, str]) -> Told | None:

@@ -82,8 +82,6 @@ class Api:
         seed = os.urandom(10).hex()
         self._id_prefix = f"{seed[:8]}-{seed[8:12]}-4{seed[12:15]}-a{seed[15:18]}-"
         self._calls = itertools.count(1)
-        told = self._id_prefix.encode(), b64encode(os.urandom(48))
-        self._object_ids = b"x-amz-request-id: %b%%012x\r\nx-amz-id-2: %b%%012x\r\n" % told
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._put = Route(SERVICES["s3"], "PutObject", "rest-xml", {})
         self.heads = KnownHeads(directory, now_ms)
@@ -97,18 +95,15 @@ class Api:
             self._short = short = ShortWay(
                 objects, self.router, self._verifier, directory, authorizer, now_ms, self.meters
             )
-            makers = self.answers, self.request_id, self.object_ids
+            told = self._id_prefix.encode(), b64encode(os.urandom(48))
+            lines = b"x-amz-request-id: %b%%012x\r\nx-amz-id-2: %b%%012x\r\n" % told
+            makers = self.answers, self.request_id, self._calls, lines
             self.objects = KnownObjects(objects, short, *makers, self._put)
             short.learn = self.objects.learn
 
     def request_id(self) -> str:
         """Unique in the cloud: a random prefix per process and a counter."""
         return f"{self._id_prefix}{next(self._calls):012x}"
-
-    def object_ids(self) -> bytes:
-        """The same for an answer of S3, with its second id, as header lines."""
-        call = next(self._calls)
-        return self._object_ids % (call, call)
 
     def signed(self, door: Door, service: str) -> SignedDoor:
         """``door`` behind this API's signatures (signing name ``service``) and permissions."""

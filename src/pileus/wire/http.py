@@ -80,7 +80,7 @@ class Server:
         held = min(limits.head_bytes, limits.buffered_bytes, limits.body_bytes)
         self.outbox = Outbox(self.loop)
         self.handing_over: HandingOver | None = None
-        self._tallies: dict[int, Tally] = {}  # by block of counters: as many as there are kinds
+        self.tallies: dict[int, Tally] = {}  # by block of counters: as many as there are kinds
         self._whole = WholeRequests(limits.uri_bytes, held, limits.headers)
         self._recognise = recognise
         self._instant = instant
@@ -137,7 +137,7 @@ class Server:
         if self._instant is not None:
             raw = self._instant(data, self.date)
             if raw is not None:
-                self._send(connection.transport, raw, self._instants, begun)
+                self.send(connection.transport, raw, self._instants, begun)
                 return True
         objects, first = self.objects, data[:5]
         if objects is None:
@@ -157,15 +157,16 @@ class Server:
             return False
         raw, meter, file = found
         if file is None:
-            tally = self._tallies.get(meter) or self._tallied(meter)
-            self._send(connection.transport, raw, tally, begun)
+            tally = self.tallies.get(meter) or self.tallied(meter)
+            self.send(connection.transport, raw, tally, begun)
+            objects.repeat(connection, len(data) - len(END))
         else:
             self.requests += 1
             self.count(meter, 200, file.length, begun)
             send_known_file(connection, raw, file)
         return True
 
-    def _send(self, transport: Any, raw: bytes, tally: Tally, begun_ns: int) -> None:
+    def send(self, transport: Any, raw: bytes, tally: Tally, begun_ns: int) -> None:
         """Send the answer of a request that ends with it; it is counted with its turn's."""
         outbox = self.outbox
         if outbox.waiting:
@@ -177,8 +178,9 @@ class Server:
         tally.begun.append(begun_ns)
         tally.bytes += len(raw)
 
-    def _tallied(self, meter: int) -> Tally:
-        tally = self._tallies[meter] = self.tally(meter)
+    def tallied(self, meter: int) -> Tally:
+        """A block's tally, its first."""
+        tally = self.tallies[meter] = self.tally(meter)
         return tally
 
     def strict(self, data: bytes, remote: str) -> HttpRequest:

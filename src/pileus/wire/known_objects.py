@@ -11,12 +11,15 @@ learnt, where they had lines of their own: so two heads of one name differ in th
 The hash, the checksum and the signature are compared with computed ones, the length with the
 body's, the retry id is hexadecimal and the key of plain letters: nothing can hide in a cut.
 Anything else: read it.
+
+A connection that was answered a read under a head expects the next one under it: all of the above
+is bound into one function, kept under the head's length (``Connection.swifts``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -24,13 +27,14 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from pileus.services.call import FileBody, HttpRequest
-from pileus.services.plain_objects import PlainObjects, Told
+from pileus.services.plain_objects import PlainObjects, ReadPlain, Told
 from pileus.wire.answers import Answers
 from pileus.wire.claims import invocation
 from pileus.wire.flight import Flight
 from pileus.wire.known_heads import END, UUID
 from pileus.wire.object_heads import Layout, agrees, canonical, layout
 from pileus.wire.router import Route
+from pileus.wire.swift import Answer, expect
 
 if TYPE_CHECKING:
     from pileus.wire.connection import Connection
@@ -42,6 +46,7 @@ HELD_MS = 1000  # then its age is looked at again
 GET, PUT = 1, 2
 # The key of a path that is its own canonical form, its first part aside.
 _PLAIN_KEY = re.compile(rb"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*){0,62}")
+_NOBODY: Any = object()  # no verdict
 _ANSWER = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: %d\r\n%b\r\n%b"
 
 
@@ -50,8 +55,9 @@ class KnownHead:
     """What follows from a head. ``form``: the canonical request, to be filled with the key and
     what ``filled`` cuts out of the head; ``inner`` and ``outer``: HMAC's states before its hash;
     ``folder``: what the object's key starts with; ``told``: what a write keeps, ``checked``:
-    whether a read asks for checksums; ``layout``: where its values lie; ``until_ns``: until when
-    ``verdict`` need not be looked up."""
+    whether a read asks for checksums; ``layout``: where its values lie; ``raw``: the head but for
+    the object's key; ``until_ns``: until when ``verdict`` need not be looked up; ``answer``: reads
+    under it, from their bytes."""
 
     form: bytes
     filled: Callable[[bytes], tuple[bytes, ...]] | None
@@ -65,7 +71,9 @@ class KnownHead:
     told: Told | None
     checked: bool
     layout: Layout
+    raw: bytes
     until_ns: int = 0
+    answer: Answer | None = None
 
 
 class KnownObjects:
@@ -77,11 +85,14 @@ class KnownObjects:
         short: ShortWay,
         answers: Answers,
         request_id: Callable[[], str],
-        ids: Callable[[], bytes],
+        calls: Iterator[int],
+        ids: bytes,
         put: Route,
     ) -> None:
+        """``ids``: both of an answer's, as header lines to be filled with the next of ``calls``
+        each."""
         self._objects, self._short, self.route = objects, short, put
-        self.answers, self.request_id, self.ids = answers, request_id, ids
+        self.answers, self.request_id, self._calls, self._ids = answers, request_id, calls, ids
         self._now_ms, self._bucket_changes = short.now_ms, objects.changes
         self._identity_changes = short.identity_changes
         self.bytes_max = objects.bytes_max
@@ -89,6 +100,12 @@ class KnownObjects:
         # Of the last ones that were read or written: the next is likely cut there.
         self._gets = self._looks = self._puts = Layout({})
         self._layouts: dict[Layout, Layout] = {}
+        self._last: KnownHead | None = None  # that a read was answered under
+
+    def ids(self) -> bytes:
+        """Those of the next answer, as header lines."""
+        call = next(self._calls)
+        return self._ids % (call, call)
 
     # --- a read ------------------------------------------------------------------------------
     def get(self, data: bytes, date: bytes) -> tuple[bytes, int, FileBody | None] | None:
@@ -117,6 +134,7 @@ class KnownObjects:
         if found is None:
             return None
         lines, body = found
+        self._last = known
         if type(body) is bytes:
             raw = _ANSWER % (lines, self.ids(), len(body), date, body)
             return raw, verdict.meters["GET"], None
@@ -147,6 +165,7 @@ class KnownObjects:
         if found is None:
             return None
         lines, size = found
+        self._last = known
         return _ANSWER % (lines, self.ids(), size, date, b""), verdict.meters["HEAD"], None
 
     def _other(self, head: bytes, writes: bool) -> KnownHead | None:
@@ -154,6 +173,59 @@ class KnownObjects:
         place = layout(head, writes)
         known = None if place is None else self._heads.get(b"".join(place.kept(head)))
         return known if known is not None and known.layout == place else None
+
+    def repeat(self, connection: Connection, at: int) -> None:
+        """``connection`` was just answered a read whose head ends at ``at``."""
+        known = self._last
+        assert known is not None, "only a read under a known head was answered"
+        if known.answer is None:
+            known.answer = self._bound(known)
+        expect(connection, at, known.answer)
+
+    def _bound(self, known: KnownHead) -> Answer:
+        """Reads under a known head. What is used here is bound by name: it runs for each."""
+        raw, form, filled, folder = known.raw, known.form, known.filled, known.folder.encode()
+        looks = raw[:5] == b"HEAD "
+        method, begin = ("HEAD", 6) if looks else ("GET", 5)
+        begin = raw.find(b"/", begin) + 1
+        first, (signed, retry, *kept) = raw[:begin], _pieces(raw[begin:], known.layout, begin)
+        (cut_2, second), (cut_3, third), (cut_4, fourth) = kept
+        text = b"HTTP/1.1 200 OK\r\n%b%%b%%b" % self._ids
+        calls, believed, reading = self._calls, self._believed, self._objects.reading
+        checked, digits, held, meter = known.checked, UUID, _NOBODY, 0
+        read: ReadPlain = _nothing
+
+        def answer(connection: Connection, data: bytes) -> bool:
+            nonlocal held, read, meter
+            begun_ns = perf_counter_ns()
+            end = data.find(b" ", begin)
+            rest = data[end:]
+            if not (
+                data.startswith(first)
+                and rest[cut_2] == second
+                and rest[cut_3] == third
+                and rest[cut_4] == fourth
+                and not rest[retry].translate(None, digits)
+            ):
+                return False
+            key = data[begin:end]
+            told = key if filled is None else (key, *filled(first + rest))
+            verdict = believed(known, form % told, rest[signed])
+            if verdict is not held:
+                if verdict is None or not verdict.may & GET:
+                    return False
+                held, meter = verdict, verdict.meters[method]
+                read = reading(verdict.bucket, folder, checked, looks, _PLAIN_KEY.fullmatch)
+            found = read(key)
+            if found is None:
+                return False
+            server, call = connection.server, next(calls)
+            raw = text % (call, call, server.date, found)
+            tally = server.tallies.get(meter) or server.tallied(meter)
+            server.send(connection.transport, raw, tally, begun_ns)
+            return True
+
+        return answer
 
     # --- a write -----------------------------------------------------------------------------
     def put(self, data: bytes, connection: Connection, begun_ns: int) -> bool:
@@ -273,8 +345,25 @@ class KnownObjects:
             told,
             headers.get("x-amz-checksum-mode", "").upper() == "ENABLED",
             self._layouts.setdefault(found, found),
+            rest,
         )
         cut = () if known.filled is None else known.filled(rest)
         if self._believed(known, known.form % (key.group(), *cut), rest[found.signature]) is None:
             return
         self._heads[b"".join(found.kept(rest))] = known
+
+
+def _pieces(rest: bytes, place: Layout, begin: int) -> tuple[Any, ...]:
+    """Of a read's head from ``begin`` on, its key cut out: where the signature lies and the retry
+    id, and then the three pieces of what remains, with their places."""
+    signed, retry = (
+        slice(cut.start - begin, cut.stop - begin) if cut.stop else slice(0, 0)
+        for cut in (place.signature, place.retry)
+    )
+    early, late = sorted((signed, retry), key=lambda cut: cut.start)
+    places = slice(0, early.start), slice(early.stop, late.start), slice(late.stop, None)
+    return signed, retry, *((cut, rest[cut]) for cut in places)
+
+
+def _nothing(key: bytes) -> None:
+    """No object."""

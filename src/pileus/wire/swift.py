@@ -117,15 +117,8 @@ class Swifts:
             bound = self._reads if head.plan.reads else self._writes
             known.answers[at] = bound(known, checked, head, found[2])
         answer = known.answers.get(at)
-        if answer is None:
-            return
-        before = connection.swifts.get(at, ())
-        if answer in before:
-            return  # this request's form is none of those found
-        if len(connection.swifts) >= LENGTHS_MAX:
-            connection.swifts.clear()
-        connection.swifts[at] = (answer, *before)[:ANSWERS_MAX]
-        connection.swift_from = min(connection.swifts)
+        if answer is not None:
+            expect(connection, at, answer)
 
     def _left_ns(self, head: KnownHead) -> int:
         """How long the head is neither too old nor its key expired, at most ``HELD_NS``."""
@@ -279,6 +272,17 @@ class Swifts:
             return False
 
         return answer
+
+
+def expect(connection: Connection, at: int, answer: Answer) -> None:
+    """Let ``connection`` ask ``answer`` first about requests whose head ends at ``at``."""
+    before = connection.swifts.get(at, ())
+    if answer in before:
+        return  # the request was nothing for it
+    if len(connection.swifts) >= LENGTHS_MAX:
+        connection.swifts.clear()
+    connection.swifts[at] = (answer, *before)[:ANSWERS_MAX]
+    connection.swift_from = min(connection.swifts)
 
 
 def _between(head: bytes, found: tuple[slice, slice, slice]) -> list[Any]:

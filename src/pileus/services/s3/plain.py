@@ -15,7 +15,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pileus.errors import AwsError
+from pileus.errors import AwsError, Unavailable
 from pileus.services.call import (
     Access,
     FileBody,
@@ -24,13 +24,14 @@ from pileus.services.call import (
     Principal,
     Submission,
 )
-from pileus.services.plain_objects import Told
+from pileus.services.plain_objects import ReadPlain, Told
 from pileus.services.s3 import checksums, encryption, rows, storage_classes
 from pileus.services.s3.access import effective_policy
 from pileus.services.s3.get_object import described
 from pileus.services.s3.headers import DEFAULT_TYPE, kept
 from pileus.services.s3.hot import HotBodies
 from pileus.services.s3.ingest import Body, small
+from pileus.services.s3.kept import KeptObjects
 from pileus.services.s3.names import object_arn
 from pileus.services.s3.reading import reopened
 from pileus.services.s3.room import Bucket, Room
@@ -114,6 +115,7 @@ class Plain:
         # By the description and what is told of it: versions (1), checksums (2).
         self._heads: dict[tuple[bytes, int], Described | None] = {}
         self._hot = HotBodies()
+        self._kept = KeptObjects(self._get, room.store.stamp(rows.OBJECTS))
 
     def bucket(self, name: str, principal: Principal) -> PlainBucket | None:
         """The bucket as ``principal`` meets it; None where it is missing or not plain."""
@@ -181,7 +183,10 @@ class Plain:
             hot = self._hot.get(blob) if opener is not None else None
             return None if hot is None else (lines, hot)
         body = value[end:]
-        return lines, body if opener is None else open_small(opener, body)
+        try:
+            return lines, body if opener is None else open_small(opener, body)
+        except Unavailable:
+            return None  # the usual way says so
 
     def sized(self, bucket: PlainBucket, key: bytes, checked: bool) -> tuple[bytes, int] | None:
         value = self._get(b"%b%b\x00\x01" % (bucket.prefix, key))
@@ -190,6 +195,38 @@ class Plain:
         told = (value[4 : 4 + int.from_bytes(value[:4], "big")], bucket.versioned + 2 * checked)
         known = self._heads.get(told) or self._describe(*told)
         return None if known is None else (known[0], known[2])
+
+    def reading(
+        self,
+        bucket: PlainBucket,
+        folder: bytes,
+        checked: bool,
+        looks: bool,
+        plain: Callable[[bytes], Any],
+    ) -> ReadPlain:
+        more = bucket.versioned + 2 * checked
+        way = bucket.prefix, folder, more, looks
+
+        def answered(value: bytes) -> tuple[bytes, bytes] | None:
+            end = 4 + int.from_bytes(value[:4], "big")
+            told = value[4:end], more
+            known = self._heads.get(told) or self._describe(*told)
+            if known is None:
+                return None
+            lines, blob, size, opener = known
+            body = b""
+            if not looks:
+                if blob:
+                    return None
+                body = value[end:]
+                try:
+                    body = body if opener is None else open_small(opener, body)
+                except Unavailable:
+                    return None  # the usual way says so
+            text = b"%bcontent-length: %d\r\n\r\n%b" % (lines, size, body)
+            return text, b"" if opener is None else value[:end]
+
+        return self._kept.reading(way, bucket.prefix + folder, answered, plain)
 
     def _describe(self, packed: bytes, more: int) -> Described | None:
         """The header lines of a version; None when it is not plain."""
