@@ -222,9 +222,11 @@ async def _tables(server: Server, asks: Asks) -> dict[str, Route]:
     for request in puts:
         answer = await _call(server, request)
         assert b" 200 " in answer[:20], answer
+    mixed = [puts[i] if i % 20 == 19 else gets[i] for i in range(1000)]
     four = [asks.dynamo("TransactWriteItems", **four_puts(i)) for i in range(0, 800, 4)]
     return {
         "GetItem": Route(server, gets, False, 16),
+        "GetItem, 5 % PutItem": Route(server, mixed, True, 32),
         "Query of 10": Route(server, queries, False, 16),
         "PutItem": Route(server, puts, True, 32),
         "UpdateItem": Route(server, updates, True, 32),

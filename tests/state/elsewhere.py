@@ -18,12 +18,13 @@ from pileus.engine.embedded.clock import SystemClock
 from pileus.state.store import Store
 
 async def run():
-    home, key, writes = Path(sys.argv[1]), bytes.fromhex(sys.argv[2]), int(sys.argv[3])
+    home, writes, *rest = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+    keys = [bytes.fromhex(key) for key in rest]
     writer = await Store.open(home, {}, SystemClock())
     print("open", flush=True)
     sys.stdin.readline()
     for number in range(1, writes + 1):
-        await writer.submit("write", [[key, b"%d" % number]])
+        await writer.submit("write", [[keys[number % len(keys)], b"%d" % number]])
         print(number, flush=True)
     sys.stdin.readline()
     await writer.close()
@@ -33,11 +34,12 @@ asyncio.run(run())
 
 
 class WriterElsewhere:
-    """Writes 1, 2, … ``writes`` to ``key``, once ``begin`` was called; ends with the block."""
+    """Writes 1, 2, … ``writes``, n to the key n (modulo their number), once ``begin`` was called;
+    ends with the block."""
 
-    def __init__(self, home: Path, key: bytes, writes: int) -> None:
+    def __init__(self, home: Path, writes: int, *keys: bytes) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(home), key.hex(), str(writes)],
+            [sys.executable, "-c", SCRIPT, str(home), str(writes), *(k.hex() for k in keys)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(SOURCE)},

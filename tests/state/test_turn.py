@@ -37,7 +37,7 @@ def test_a_turn_sees_every_write_that_was_acknowledged_before_its_read(tmp_path:
         assert front._reader._held > begun
         await front.close()
 
-    with WriterElsewhere(tmp_path, K, 300) as writer:
+    with WriterElsewhere(tmp_path, 300, K) as writer:
         asyncio.run(run(writer))
 
 

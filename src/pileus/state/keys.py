@@ -73,6 +73,11 @@ def table_prefix(table: str) -> bytes:
     return table.encode() + b"\x00"
 
 
+def head(k: bytes) -> bytes:
+    """What all keys of one partition, and of those of its table with the same hash, start with."""
+    return k[: k.find(b"\x00") + 3]
+
+
 def split(k: bytes) -> tuple[str, bytes, bytes]:
     """(table, partition, sort) of a key."""
     cut = k.index(b"\x00")

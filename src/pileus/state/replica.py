@@ -19,7 +19,7 @@ import msgspec
 
 from pileus.engine import LogEntry
 from pileus.errors import AwsError, Conflict, Unavailable
-from pileus.state import database, marks, moves, owned, sharding, spanning, tablets, versions
+from pileus.state import database, keys, marks, moves, owned, sharding, spanning, tablets, versions
 from pileus.state import entry as codec
 from pileus.state.database import Rows, connect
 from pileus.state.duplicates import Duplicates, request_key, window_start
@@ -106,7 +106,8 @@ class SqliteReplica:
         # Rows read lately, as they stand: nobody else writes this file. Rules ask for the same few
         # (a table's description) again and again, each time for the price of a small write.
         self._recent: dict[bytes, Row | None] = {}
-        self.touched: set[bytes] = set()
+        self.touched: set[bytes] = set()  # tables the last group wrote to
+        self.heads: set[bytes] = set()  # and where in them: its rows' ``keys.head``
         self.written_bytes = 0  # of row values, since the start
         self.wal = WriteAhead(self._c, path, vfs)
         self._load()
@@ -198,7 +199,7 @@ class SqliteReplica:
         if first != self._applied + 1:
             raise Corrupt(f"the log goes on at {first}, the state stands at {self._applied}")
         before = (self._chain, self._log_ms)
-        self.touched = set()
+        self.touched, self.heads = set(), set()
         if self._memory_stale:
             self._load()
         results: list[tuple[bytes, bytes, int, int]] = []
@@ -316,7 +317,9 @@ class SqliteReplica:
         if not pending:
             return
         order = sorted(pending)
-        self.touched |= {k.partition(b"\x00")[0] for k in order}
+        heads = set(map(keys.head, order))
+        self.heads |= heads
+        self.touched |= {head.partition(b"\x00")[0] for head in heads}
         rows = list(map(pending.__getitem__, order))
         puts = cast(list[Row], list(filter(None, rows)) if None in rows else rows)
         self.written_bytes += sum(map(len, map(VALUE_OF, puts)))

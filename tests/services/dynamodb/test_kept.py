@@ -7,62 +7,121 @@ from pathlib import Path
 from typing import Any
 
 from pileus.engine.embedded.clock import SystemClock
-from pileus.services.dynamodb.kept import ANSWER_BYTES_MAX, BYTES_MAX, KeptAnswers, tail
+from pileus.engine.embedded.generations import COUNTERS, partition_slot
+from pileus.services.dynamodb.kept import (
+    ANSWER_BYTES_MAX,
+    BYTES_MAX,
+    KeptAnswers,
+    Reading,
+    Stretch,
+    tail,
+)
 from pileus.state import keys
 from pileus.state.store import Store
 from tests.services.dynamodb.test_swift import Doors, at_doors, get, query
 from tests.state.elsewhere import WriterElsewhere
 
-K = keys.key("d:1", "p", "s")
-WRITES = 300
+PREFIX = keys.table_prefix("d:1")
+KEYS = [keys.key("d:1", p, s) for p in ("p", "q", "r") for s in "ab"]
+STILL = keys.key("d:1", "nobody writes here", "a")
+WRITES = 200
+
+
+class Front:
+    """A process that keeps what it read of keys, and of whole partitions."""
+
+    def __init__(self, store: Store) -> None:
+        self.reads: list[bytes] = []
+        self._store = store
+        answers, stamp = KeptAnswers(store), store.stamp("dynamodb")
+        self._row = answers.keeping(Reading(lambda key: (key,), self._tell), stamp)
+        self._page = answers.keeping(Reading(self._within, self._told), stamp)
+
+    @staticmethod
+    def _within(key: bytes) -> Stretch:
+        start = keys.partition_prefix("d:1", keys.split(key)[1])
+        return start, keys.after_prefix(start)
+
+    def _tell(self, key: bytes) -> bytes | None:
+        self.reads.append(key)
+        return self._store.get(key) or b"0"
+
+    def _told(self, start: bytes, end: bytes) -> bytes | None:
+        self.reads.append(start)
+        return b" ".join(self._store.contents(start, end, 10, False)) or b"0"
+
+    def row(self, key: bytes) -> int:
+        """The number written to ``key``."""
+        return self._last(self._row(key))
+
+    def page(self, key: bytes) -> int:
+        """The greatest number written to its partition."""
+        return self._last(self._page(key))
+
+    @staticmethod
+    def _last(told: bytes | None) -> int:
+        return max(map(int, (told or b"").rpartition(b"\n")[2].split()))
 
 
 def test_no_answer_is_older_than_a_write_another_process_acknowledged(tmp_path: Path) -> None:
-    reads = 0
-
     async def run(writer: WriterElsewhere) -> None:
         writer.opened()
-        front = await Store.connect(tmp_path, SystemClock())
+        store = await Store.connect(tmp_path, SystemClock())
+        front = Front(store)
+        assert [front.row(STILL), front.page(STILL), front.row(STILL), front.page(STILL)] == [0] * 4
+        assert front.reads == [STILL, front._within(STILL)[0]]
+        written = dict.fromkeys(KEYS, 0)
+        for number in writer.begin():
+            written[KEYS[number % len(KEYS)]] = number
+            for key, acknowledged in written.items():
+                first, second = front.row(key), front.row(key)
+                assert acknowledged <= first <= second
+                assert front.page(key) >= acknowledged
+        front.reads.clear()
+        for key, last in written.items():
+            assert {front.row(key) for _ in range(9)} == {last}
+        assert front.row(STILL) == front.page(STILL) == 0
+        assert STILL not in front.reads, "its partition was never written"
+        assert len(front.reads) <= len(KEYS)
+        await store.close()
 
-        def read(body: bytes) -> bytes | None:
-            nonlocal reads
-            reads += 1
-            return front.get(K) or b"0"
-
-        kept = KeptAnswers().keeping(read, front.stamp("dynamodb", "d:1"))
-
-        def number() -> int:
-            return int((kept(b"asked") or b"").rpartition(b"\n")[2])
-
-        assert number() == number() == 0
-        assert reads == 1
-        for acknowledged in writer.begin():
-            first, second = number(), number()
-            assert acknowledged <= first <= second
-        before = reads
-        assert {number() for _ in range(100)} == {WRITES}
-        assert reads == before
-        await front.close()
-
-    with WriterElsewhere(tmp_path, K, WRITES) as writer:
+    with WriterElsewhere(tmp_path, WRITES, *KEYS) as writer:
         asyncio.run(run(writer))
+
+
+class Counters:
+    """A store's counters, of a process alone."""
+
+    def __init__(self) -> None:
+        self.counts = [1] * COUNTERS
+        self.at = self.counts.__getitem__
+
+    partition_slot = staticmethod(partition_slot)
 
 
 def test_what_is_kept_is_bounded() -> None:
     stamp: list[int] = [1]
     asked: list[bytes] = []
-    answers = KeptAnswers()
+    counters = Counters()
+    answers = KeptAnswers(counters)  # type: ignore[arg-type]
     texts = {b"long": b"x" * ANSWER_BYTES_MAX, b"none": None}
 
-    def read(body: bytes) -> bytes | None:
+    def tell(key: bytes) -> bytes | None:
+        body = keys.split(key)[1]
         asked.append(body)
         return texts.get(body, b"x" * 8192)
 
-    forms = [answers.keeping(read, lambda: stamp[0]) for _ in range(2)]
+    reading = Reading(lambda body: (keys.under(PREFIX, body),), tell)
+    forms = [answers.keeping(reading, lambda: stamp[0]) for _ in range(2)]
     for _ in range(2):
         assert forms[0](b"long") == tail(b"x" * ANSWER_BYTES_MAX)
         assert forms[0](b"none") is None
     assert asked == [b"long", b"none"] * 2  # neither is kept
+    for _ in range(BYTES_MAX // 4096):  # read again and again, it does not crowd out the others
+        forms[1](b"1")
+        counters.counts[partition_slot(keys.head(keys.under(PREFIX, b"0")))] += 1
+        forms[0](b"0")
+    assert asked.count(b"1") == 1 and asked.count(b"0") == BYTES_MAX // 4096
     many = BYTES_MAX // 8192 // 2
     for form in forms:
         for number in range(many):
@@ -73,6 +132,26 @@ def test_what_is_kept_is_bounded() -> None:
     stamp[0] += 1
     forms[0](b"0")
     assert asked == [b"0", b"0"]
+
+
+def test_what_changes_while_it_is_read_is_read_again() -> None:
+    stamp: list[int] = [1]
+    counters = Counters()
+    answers = KeptAnswers(counters)  # type: ignore[arg-type]
+    key = keys.under(PREFIX, b"p", b"s")
+    slot, reads = partition_slot(keys.head(key)), 0
+
+    def tell(key: bytes) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            counters.counts[slot] += 1  # written after its row was read
+        elif reads == 2:
+            stamp[0] += 1
+        return b"%d" % reads
+
+    ask = answers.keeping(Reading(lambda body: (key,), tell), lambda: stamp[0])
+    assert [ask(b"asked") for _ in range(5)] == [tail(b"%d" % n) for n in (1, 2, 3, 3, 3)]
 
 
 WRITTEN: list[tuple[str, dict[str, Any]]] = [

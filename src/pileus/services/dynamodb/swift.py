@@ -19,7 +19,7 @@ from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.binding import worded
 from pileus.services.dynamodb.catalog import META
 from pileus.services.dynamodb.forms import MADE, Match, form, read_hole
-from pileus.services.dynamodb.kept import KeptAnswers, Read
+from pileus.services.dynamodb.kept import KeptAnswers, Read, Reading, Stretch
 from pileus.services.dynamodb.quick_query import QuickQuery
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
@@ -32,7 +32,7 @@ WRITES = {"PutItem": swift_writes.put, "UpdateItem": swift_writes.update}
 
 
 class Known(NamedTuple):
-    """A form and what it runs."""
+    """A form and what it runs: one of the two."""
 
     match: Match
     read: Read | None = None
@@ -46,7 +46,7 @@ class SwiftForms:
         self._room = room
         self._quick = quick
         self._seen = -1
-        self._kept = KeptAnswers()
+        self._kept = KeptAnswers(room.store)
         self._known: dict[tuple[str, str], list[Known]] = {}
 
     def __call__(self, call: Call) -> Swift | None:
@@ -81,10 +81,9 @@ class SwiftForms:
     def _make(self, call: Call, body: bytes, seen: int) -> Known | None:
         table: Any = call.scratch
         if call.operation == "GetItem":
-            return self._keeping(table, _get(self._room, table, body, call.params, seen))
+            return self._keeping(_get(self._room, table, body, call.params, seen))
         if call.operation == "Query":
-            asked = _query(self._quick, self._room, table, body, call.params, seen)
-            return self._keeping(table, asked)
+            return self._keeping(_query(self._quick, self._room, table, body, call.params, seen))
         # On a cluster a refused write waits for a barrier and is tried again: not here.
         if self._room.store.strong is not None:
             return None
@@ -95,12 +94,12 @@ class SwiftForms:
             made = None if write is None else write(self._room, table, body, call.params, seen)
         return None if made is None else Known(made[0], None, made[1])
 
-    def _keeping(self, table: Table, known: Known | None) -> Known | None:
-        """A reading form, its answers kept while the table's description and rows stand."""
-        if known is None or known.read is None:
+    def _keeping(self, made: tuple[Match, Reading] | None) -> Known | None:
+        """A reading form, its answers kept while the tables' descriptions and their rows stand."""
+        if made is None:
             return None
-        stamp = self._room.store.stamp(META, table.rows)
-        return known._replace(read=self._kept.keeping(known.read, stamp))
+        match, reading = made
+        return Known(match, self._kept.keeping(reading, self._room.store.stamp(META)))
 
 
 def _named(call: Call) -> list[tuple[str, Table]]:
@@ -116,7 +115,9 @@ def _free(room: Room, params: Any) -> bool:
     return type(strong) is bool and (not strong or room.store.strong is None)
 
 
-def _get(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Known | None:
+def _get(
+    room: Room, table: Table, body: bytes, params: Any, seen: int
+) -> tuple[Match, Reading] | None:
     """GetItem of a whole item."""
     key, types = params.get("Key"), dict(table.key_attributes)
     if not params.keys() <= {"TableName", "Key", "ConsistentRead"} or not _free(room, params):
@@ -135,7 +136,7 @@ def _get(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Known
     at_hash = list(key).index(table.hash_name)
     ranged = bool(table.range_name)
 
-    def read(body: bytes) -> bytes | None:
+    def where(body: bytes) -> Stretch | None:
         found = match(body)
         if found is None or now() != seen:
             return None
@@ -143,15 +144,18 @@ def _get(room: Room, table: Table, body: bytes, params: Any, seen: int) -> Known
         head, tail = told[at_hash], told[1 - at_hash] if ranged else b""
         if head is None or tail is None:
             return None
-        text = get(keys.under(prefix, head, tail))
+        return (keys.under(prefix, head, tail),)
+
+    def tell(key: bytes) -> bytes:
+        text = get(key)
         return b"{}" if text is None else b'{"Item":%b}' % text
 
-    return Known(match, read)
+    return match, Reading(where, tell)
 
 
 def _query(
     quick: QuickQuery, room: Room, table: Table, body: bytes, params: Any, seen: int
-) -> Known | None:
+) -> tuple[Match, Reading] | None:
     """Query of one partition by its keys alone, texts."""
     asked = quick.asked(table, params)
     if asked is None or not _free(room, params):
@@ -167,7 +171,7 @@ def _query(
     now, prefix, operator, text = room.tables.now, table.rows_prefix, asked.operator, MADE["S"]
     at_hash, at_operands = names.index(asked.hash), [names.index(n) for n in asked.operands]
 
-    def read(body: bytes) -> bytes | None:
+    def where(body: bytes) -> Stretch | None:
         found = match(body)
         if found is None or now() != seen:
             return None
@@ -176,8 +180,8 @@ def _query(
             return None
         start = keys.under_partition(prefix, told[at_hash])
         if not operator:
-            return page(start, start[:-1] + b"\x02")
-        where = span(start, operator, [told[at] for at in at_operands])
-        return page(where.start, where.end)
+            return start, start[:-1] + b"\x02"
+        within = span(start, operator, [told[at] for at in at_operands])
+        return within.start, within.end
 
-    return Known(match, read)
+    return match, Reading(where, page)
