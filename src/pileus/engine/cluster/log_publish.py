@@ -17,6 +17,7 @@ import orjson
 from pileus.engine import Outcome
 from pileus.engine.cluster import log_messages
 from pileus.engine.cluster.log_apply import Applied
+from pileus.engine.cluster.log_gathering import Gathering
 from pileus.engine.cluster.nats_client import Client, Msg
 from pileus.engine.embedded.log import Waiting
 from pileus.errors import Unavailable
@@ -88,6 +89,7 @@ class Publisher:
         self._number = 0
         self._inbox = client.new_inbox()
         self._due = False
+        self._gathering = Gathering(self._soon)
         self._idle = asyncio.Event()
         self._why = ""
         self.down = ""
@@ -147,8 +149,10 @@ class Publisher:
         if flight and self._number - next(iter(flight)) >= APART_MAX:
             return None  # replicas tell a session's messages apart only so far
         asked = any(sent.barriers for sent in flight.values())
-        if not self._waiting and (asked or not self._barriers):
+        wanted = self._barriers and not asked
+        if not wanted and not self._gathering.complete(self._waiting, len(flight)):
             return None
+        self._gathering.sent()
         waiting = self._pack()
         barriers, self._barriers = self._barriers, []
         return self._message(waiting, barriers)
@@ -275,6 +279,8 @@ class Publisher:
             reply(Outcome(done.first + i, done.verdicts[i]))
         for answer in sent.barriers:
             answer(done.first + len(done.verdicts) - 1)
+        if not self._flight:
+            self._gathering.answered(len(sent.waiting) + len(self._waiting))
         if self._waiting or self._barriers:
             self._soon()
         elif not self._flight:
@@ -296,6 +302,7 @@ class Publisher:
     def close(self, error: Exception) -> None:
         """Fail what waits (its fate is unknown) and all that comes later."""
         self._closed = error
+        self._gathering.sent()
         for task in self._tasks:
             task.cancel()
         flight, self._flight = self._flight, {}
