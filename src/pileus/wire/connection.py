@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest, HttpResponse, Upgrade
-from pileus.wire.framing import BUSY, CONTINUE, INCOMPLETE, POSTS, UNSENT, broken, plain_error
+from pileus.wire.framing import BUSY, CONTINUE, INCOMPLETE, POSTS, UNSENT, broken, refused
 from pileus.wire.inlet import Inlet, upgrade
 from pileus.wire.known_heads import END
 from pileus.wire.reader import Inbound, Reader
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
         ):
             return  # bytes after the last request the client announced
         inbound = Inbound(None, False, False)
-        inbound.refusal = plain_error(status, code, message)
+        inbound.refusal = refused(partial and partial.request, status, code, message)
         self._queue.append(inbound)
         if self._current is None:
             self._advance()

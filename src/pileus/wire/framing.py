@@ -52,6 +52,20 @@ def plain_error(status: int, code: str, message: str) -> HttpResponse:
     return HttpResponse(status, [("content-type", "application/xml")], body.encode())
 
 
+def refused(request: HttpRequest | None, status: int, code: str, message: str) -> HttpResponse:
+    """``plain_error``; of a body that stopped coming on its way to an HTTP API in that API's words,
+    as where the API itself waits for a longer one."""
+    if request is not None and code == TIMEOUT.code and _to_http_api(request):
+        body = b'{"message":"Request Timeout"}'
+        return HttpResponse(408, [("content-type", "application/json")], body)
+    return plain_error(status, code, message)
+
+
+def _to_http_api(request: HttpRequest) -> bool:
+    host = request.headers.get("host", "")
+    return request.path.startswith("/_api/") or ".execute-api." in host.lower()
+
+
 def broken(request: HttpRequest | None, error: Exception) -> HttpResponse:
     """The answer where the handler had none: a client's error in its words, else a 500."""
     if isinstance(error, AwsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.http import serve
+from pileus.wire.limits import Limits
 from tests.services.apigateway.conftest import FUNCTION, Gateway
 
 
@@ -252,5 +254,29 @@ def test_metadata_addresses_are_out_of_reach(run: Any) -> None:
             "CreateApi", Name="m", ProtocolType="HTTP", Target="http://169.254.169.254/latest"
         )
         assert (await g.http(made["ApiId"], "GET", "/")).status == 503
+
+    run(body)
+
+
+def test_a_body_that_stops_coming_is_timed_out_and_its_connection_closed(run: Any) -> None:
+    """Of whatever length: short ones are gathered before the API hears of the request."""
+
+    async def body(g: Gateway) -> None:
+        api = await g.api("POST /x")
+        limits = Limits(body_idle_s=0.2)
+        server = await serve(g.door.serve, ("127.0.0.1", 0), limits)
+        try:
+            for length in (10, 1_000_000):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                head = f"POST /_api/{api}/x HTTP/1.1\r\nHost: h\r\nContent-Length: {length}"
+                writer.write(f"{head}\r\n\r\nabc".encode())
+                answer = await asyncio.wait_for(reader.read(), 30)  # to its end: it is closed
+                writer.close()
+                assert answer.startswith(b"HTTP/1.1 408"), (length, answer)
+                assert answer.endswith(b'{"message":"Request Timeout"}')
+                assert answer.lower().count(b"connection: close") == 1
+        finally:
+            await server.stop()
+        assert g.dispatched == []
 
     run(body)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from pileus.errors import AwsError
 from pileus.services.call import Headers, HttpResponse
 
 HOP = frozenset(
@@ -22,6 +23,16 @@ def error(status: int, message: str) -> HttpResponse:
     """``{"message": …}``, as API Gateway words its own answers."""
     body = orjson.dumps({"message": message})
     return HttpResponse(status, [("content-type", "application/json")], body)
+
+
+def unread(trouble: AwsError) -> HttpResponse:
+    """What a request is told whose body could not be read: it stopped coming (its connection is
+    closed then: RFC 9110, 15.5.9), is longer than an HTTP API takes, or is broken."""
+    if trouble.code == "RequestTimeout":
+        return error(408, "Request Timeout")
+    if trouble.status == 413:
+        return error(413, "Request Entity Too Large")
+    return error(400, "Bad Request")
 
 
 def not_found() -> HttpResponse:

@@ -140,8 +140,8 @@ class Door:
             return answers.error(429, "Too Many Requests")
         try:
             await x.request.read(BODY_BYTES_MAX)
-        except AwsError:
-            return answers.error(413, "Request Entity Too Large")
+        except AwsError as e:
+            return answers.unread(e)
         if route.authorization != "NONE":
             refusal = await self._authorizing.refusal(x)
             if refusal is not None:
