@@ -91,7 +91,12 @@ def drain(node: str | None, home: Path | None, undo: bool) -> None:
 def leave(node: str | None, home: Path | None) -> None:
     """Take this node out of its cluster for good; NODE: another one that will not come back."""
     from pileus import start_node
+    from pileus.nodes import places
 
+    left = places.departed(load(home=home).home)
+    if left and node in (None, left):  # the command was cut off, perhaps
+        click.echo(f"{left} has left for good")
+        return
     config, cloud = running_cloud(home)
     click.echo(start_node.leave(config, cloud, node))
 

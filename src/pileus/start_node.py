@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -186,13 +187,16 @@ def leave(config: Config, cloud: Running, name: str | None) -> str:
             raise Unavailable(f"{name} is still leaving", "look again: pileus nodes")
         time.sleep(0.2)
     if name == here:
-        os.kill(cloud.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it stops by itself, too
+            os.kill(cloud.pid, signal.SIGTERM)
         while running(config.home):
             time.sleep(0.05)
     return f"{name} has left for good"
 
 
 def _has_gone(config: Config, cloud: Running, name: str) -> bool:
+    if places.departed(config.home) == name:
+        return True
     try:
         nodes = ask(config, cloud, "GET", NODES)["nodes"]
     except Unavailable:

@@ -68,11 +68,17 @@ def node_ports(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def running_cloud(home: Path | None) -> tuple[Config, Any]:
-    """The settings and the cloud that is up on ``home``; ``NotRunning`` when none is."""
+    """The settings and the cloud that is up on ``home``; ``NotRunning`` when none is, or
+    ``Unavailable`` where none can be."""
     from pileus.supervisor import running
 
     config = load(home=home)
     cloud = running(config.home)
     if cloud is None:
+        from pileus.nodes import places
+
+        if name := places.departed(config.home):
+            message = f"no cloud is up here: {name} has left its cluster for good"
+            raise Unavailable(message, "join again with a new --home")
         raise NotRunning
     return config, cloud

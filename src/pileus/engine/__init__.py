@@ -23,6 +23,17 @@ class LostEnd(Exception):
     acknowledged. It must be made anew from the best replica."""
 
 
+class Removed(Unavailable):
+    """This node has left the cluster for good, by an entry of the log: nothing that it sends is
+    answered from there on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this node has left its cluster for good",
+            "ask another node; this machine can join again with a new --home",
+        )
+
+
 class Renewed(Exception):
     """The log was made anew: whoever follows the old one starts again, and looks where it
     stands in the new."""
@@ -122,9 +133,11 @@ class SharedLog(WriterLog, Protocol):
     """A log that other machines keep too: for a time it may be out of reach. ``stands`` is told why
     nothing can be appended, "" when again it can. ``gate``: what of it waits for other shards' logs
     (``engine.cluster.log_apply.Gate``). ``found``: with how many copies to make it where there is
-    none yet (0: never)."""
+    none yet (0: never). ``removed()``: whether an entry applied here took this node out of the
+    cluster; asked after each commit, before anyone is answered."""
 
     stands: Callable[[str], None]
+    removed: Callable[[], bool]
     gate: Any
     found: int
 

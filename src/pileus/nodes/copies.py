@@ -88,6 +88,7 @@ class Copies:
         if shards > 1:
             await self._even(logs, nodes, wanted, settled and not leaving)
         if settled and leaving and self._beats.handed_over(leaving):
+            await membership.fence(self._store, leaving)
             await self._store.transact(lambda draft: membership.end_leave(draft, leaving))
 
     async def _settle(self, logs: Logs, nodes: tuple[Node, ...], wanted: int) -> bool:

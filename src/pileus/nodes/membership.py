@@ -13,7 +13,7 @@ import orjson
 
 from pileus.errors import Unavailable
 from pileus.nodes.places import PORTS, Cluster, Node
-from pileus.state import durable, keys
+from pileus.state import durable, keys, removed
 
 TABLE = "nodes"
 ABOUT = keys.key(TABLE, "cluster", "about")
@@ -151,8 +151,17 @@ def begin_leave(draft: Any, name: str) -> None:
     _set(draft, row, "leaving")
 
 
+async def fence(store: Any, name: str) -> None:
+    """Let the logs of all shards but the first (its entry is ``end_leave``'s) know that ``name``,
+    which leaves, is gone: from there on it answers nothing (``state.removed``)."""
+    for shard in store.shards[1:]:
+        if not removed.told(shard.rows, name):
+            await shard.ask("write", [[removed.key(name), removed.GONE]])
+
+
 def end_leave(draft: Any, name: str) -> None:
-    """``name`` holds nothing any more and never comes back."""
+    """``name`` holds nothing any more and never comes back. Where there are more shards, ``fence``
+    comes before."""
     row = _existing(draft, name)
     if row["state"] != "gone":
         _set(draft, row, "gone")
@@ -204,6 +213,7 @@ def _set(draft: Any, row: dict[str, Any], state: str) -> None:
         draft.put_json(node_key(row["name"]), told)
     if state == "gone":
         durable.forget(draft, row["name"])
+        draft.put(removed.key(row["name"]), removed.GONE)
 
 
 def _rows(reader: Any) -> list[dict[str, Any]]:

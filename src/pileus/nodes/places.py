@@ -145,6 +145,15 @@ def load(home: Path) -> Cluster | None:
         raise ValueError(f"{Files(home).cluster} is damaged: {error!r}") from error
 
 
+def departed(home: Path) -> str:
+    """The name by which this home was a node, where it has left its cluster for good; else ""."""
+    try:
+        cluster = load(home)
+    except (OSError, ValueError):
+        return ""
+    return cluster.name if cluster is not None and cluster.here.state == "gone" else ""
+
+
 def save(home: Path, cluster: Cluster) -> None:
     """Replace ``cluster.json`` durably."""
     write(Files(home).cluster, json.dumps(asdict(cluster), indent=1).encode())

@@ -14,7 +14,7 @@ from functools import partial
 from http.client import HTTPException
 from typing import Any
 
-from pileus import __version__
+from pileus import __version__, control
 from pileus.config import Config
 from pileus.edge import caddy
 from pileus.edge.neighbours import Neighbours
@@ -147,7 +147,11 @@ class Station:
         )
         here = self._members.started.here
         if self._store.get(membership.ABOUT) is not None:  # else it is about to found the cluster
-            membership.check_stays(self._store, here.name)
+            try:
+                membership.check_stays(self._store, here.name)
+            except membership.Refused:
+                await self._withdraw()
+                raise
         self._server = await serve(
             self._door.serve,
             (self._config.bind, here.node_port),
@@ -237,10 +241,29 @@ class Station:
                 log.error("the note of the nodes cannot be written down: %s", error)
                 await self._clock.sleep(LOOK_S)
                 continue
+            if now.here.state == "gone":
+                await self._withdraw()
             wanted = neighbours(self._config.home, now)
             if wanted != told and await self._tell_caddy(wanted):
                 told = wanted
             await self._store.changed(membership.TABLE, seen, REMIND_S)
+
+    async def _withdraw(self) -> None:
+        """Stop this node's processes, all of them: others removed it, while it was away perhaps.
+        Commands find in the home why none runs."""
+        cluster = self._members.cluster
+        if cluster.here.state != "gone":
+            return  # it leaves still: the others see to that
+        log.error("%s has left its cluster for good: this node stops", cluster.name)
+        if cluster != places.load(self._config.home):
+            places.save(self._config.home, cluster)
+        try:
+            run = self._config.path("run")
+            refused = await asyncio.to_thread(control.ask, run, "stop", control.ALL)
+        except Unavailable as error:
+            refused = str(error)
+        if refused:
+            log.error("the supervisor does not stop this node: %s", refused)
 
     async def _tell_caddy(self, others: Neighbours | None) -> bool:
         fronts = self._config.fronts

@@ -16,7 +16,7 @@ import apsw
 from pileus.engine import Behind, SharedLog
 from pileus.engine.cluster.log_messages import DamagedMessage, Position
 from pileus.errors import Unavailable
-from pileus.state import degraded, tablets
+from pileus.state import degraded, removed, tablets
 from pileus.state.database import STATE_FILE
 from pileus.state.entry import Corrupt
 from pileus.state.gate import Gates, Needs, later
@@ -96,10 +96,13 @@ class Follower:
     def _log(self, shard: int, replica: SqliteReplica, copies: int) -> SharedLog:
         self._look(shard, replica)
         committed = self._first_committed if shard == 0 else self._committed
+        removal = removed.Removal(self._cluster.node, replica)
+        committed = functools.partial(self._watched, removal, committed)
         if self._several:
             committed = functools.partial(self._one_of_several, shard, committed)
         failed = functools.partial(self._failed, shard=shard)
         made = self._cluster.make_log(shard, committed, failed)
+        made.removed = removal
         made.stands = functools.partial(degraded.tell, self._home, shard=shard)
         if self._several:
             self.gates.passed(shard, replica.applied)
@@ -120,6 +123,15 @@ class Follower:
         self._committed(replica)
         if b"tablets" in replica.touched:
             self._look(0, replica)  # from this entry on, nothing is answered here
+
+    def _watched(
+        self,
+        removal: removed.Removal,
+        committed: Callable[[Any], None],
+        replica: SqliteReplica,
+    ) -> None:
+        removal.committed(replica)
+        committed(replica)
 
     def _one_of_several(
         self, shard: int, committed: Callable[[Any], None], replica: SqliteReplica

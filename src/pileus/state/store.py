@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 import orjson
 
-from pileus.engine import Clock, LostEnd, Outcome, WriterLog
+from pileus.engine import Clock, LostEnd, Outcome, Removed, WriterLog
 from pileus.engine.barriers import SharedBarrier
 from pileus.engine.embedded.front import FrontLog
 from pileus.engine.embedded.generations import Generations, partition_slot, slot
@@ -156,8 +156,8 @@ class Store:
     def _failed(self, error: Exception, shard: int = 0) -> None:
         """This node's replica of a shard can never go on. What another node's state can mend is
         fetched at the next start; a log that lost its end needs this state: it stays, and refuses
-        writes."""
-        if isinstance(error, LostEnd):
+        writes. So does a node that was removed, until it is stopped (``nodes.station``)."""
+        if isinstance(error, LostEnd | Removed):
             return
         if isinstance(error, MENDED_BY_COPY):
             wish(home_of(self.home, shard), str(error))

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Renewed, Replica
+from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Removed, Renewed, Replica
 from pileus.engine.cluster import log_messages, streams
 from pileus.engine.cluster.log_apply import Applied, Applier, Gate
 from pileus.engine.cluster.log_asking import Asking, Reaching
@@ -60,11 +60,11 @@ class ClusterLog:
     commit, before anyone is answered; ``failed(error)`` on the loop when this replica can never
     go on (``Behind``, ``LostEnd``, damaged or parted from the others): it must stop serving.
     ``stands(why)`` when nothing can be appended ("": again it can): what is applied here may be
-    read still. ``alone()``: whether this node hears too few others. ``members()``: see
-    ``Asking``; until it is set every barrier is a message. ``found``: as in the
-    settings."""
+    read still. ``removed()``: see ``SharedLog``. ``alone()``: this node hears too few others.
+    ``members()``: see ``Asking``; until it is set every barrier is a message."""
 
     stands: Callable[[str], None] = staticmethod(lambda why: None)
+    removed: Callable[[], bool] = staticmethod(lambda: False)
     alone: Callable[[], bool] = staticmethod(lambda: False)
     members: Callable[[], list[str] | None] = staticmethod(lambda: None)
     gate: Gate | None = None  # where there are several shards
@@ -85,9 +85,8 @@ class ClusterLog:
         self._ending: asyncio.Task[None] | None = None
 
     async def start(self, replica: Replica) -> None:
-        """Find the stream, go on where the replica stands, and catch up. ``Behind`` when the
-        stream cannot bring this replica further. Where the servers have no leader a replica that
-        has a state begins with that, and catches up when they have."""
+        """Find the stream, go on where the replica stands, and catch up; ``Behind`` when the stream
+        cannot bring it further. Without a leader a replica that has a state begins with that."""
         self._loop = asyncio.get_running_loop()
         self._replica = replica
         s = self._settings
@@ -132,12 +131,10 @@ class ClusterLog:
 
     async def _make(self) -> streams.StreamInfo:
         replica, s = self._replica, self._settings
-        chain = replica.chain.hex()
+        base, chain = replica.applied, replica.chain.hex()
+        near = s.near if self.found == 1 else ""
         return await streams.create(
-            *(self.client, s.shard, self.found),
-            base=replica.applied,
-            chain=chain,
-            near=s.near if self.found == 1 else "",
+            self.client, s.shard, self.found, base=base, chain=chain, near=near
         )
 
     async def _begin(self, position: Position, found: streams.StreamInfo | None) -> None:
@@ -167,7 +164,9 @@ class ClusterLog:
         await self._publisher.start()
         self._delivery.start()
         try:
-            if found is not None and found.sealed:
+            if self.removed():
+                self._leave()
+            elif found is not None and found.sealed:
                 self._end(f"{found.name} was closed", seal=False)
             elif found is not None:
                 await self._catch_up()
@@ -179,7 +178,7 @@ class ClusterLog:
         self._started = True
 
     async def _catch_up(self) -> None:
-        """Wait until everything acknowledged before now is applied here, as long as it goes on."""
+        """Wait until all acknowledged before now is applied here, as long as it goes on."""
         knows = bool(self._replica.position)
         patience_s = ALONE_S if knows else START_S_MAX
         deadline, seen = self._loop.time() + patience_s, self._applier.at
@@ -188,7 +187,7 @@ class ClusterLog:
                 await asyncio.wait_for(self._barrier_in_log(), patience_s)
                 return
             except (Unavailable, TimeoutError) as e:
-                if isinstance(self._failure, LostEnd):
+                if isinstance(self._failure, LostEnd | Removed):
                     return  # what is here can be read until another log follows
                 if self._failure is not None:
                     raise self._failure
@@ -223,7 +222,8 @@ class ClusterLog:
 
     async def barrier(self) -> int:
         """By the other replicas' word where all of them give it, else by a message of the log."""
-        if not self._publisher.down and (furthest := await self.asking.furthest()) is not None:
+        stuck = self._failure is not None or self._publisher.down
+        if not stuck and (furthest := await self.asking.furthest()) is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEHIND_S_MAX):
                     await self._reaching.wait(furthest)
@@ -315,6 +315,8 @@ class ClusterLog:
     # -- what happens ------------------------------------------------------------------------
 
     def _applied(self, done: list[Applied]) -> None:
+        if self.removed():
+            self._leave()
         for message in done:
             self._publisher.applied(message)
         self._reaching.moved()
@@ -375,12 +377,21 @@ class ClusterLog:
                 log.info("no other log can be looked for now: %s", e)
             await asyncio.sleep(LOOK_S)
 
+    def _leave(self) -> None:
+        """What was sent since may have its effect, but nobody must be told so by this node: others
+        no longer ask it what it has answered. Eventual reads go on until it has stopped."""
+        if self._failure is None:
+            removed = Removed()
+            self.stands(f"{removed}: {removed.hint}")
+            self._give_up(removed)
+
     def _give_up(self, error: Exception) -> None:
         """This replica must not go on: fail what waits and say so, once."""
         if self._failure is None:
             self._failure = error
             log.error("this replica stops: %s", error)
-            self._publisher.close(Unavailable(f"this node's replica stopped: {error}", RENEW))
+            told = Unavailable(f"this node's replica stopped: {error}", RENEW)
+            self._publisher.close(error if isinstance(error, Removed) else told)
             self._delivery.halt()
             if self._started:  # else ``start`` raises it
                 self._failed(error)
