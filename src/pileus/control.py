@@ -24,6 +24,7 @@ LINE_BYTES_MAX = 4096
 PATIENCE_S = 0.2  # the supervisor waits no longer for what a caller has to say
 ANSWER_S = 3.0
 Obey = Callable[[str, str], str]
+SUPERVISOR = "PILEUS_SUPERVISOR"  # in a part's environment: the process that started it
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,28 @@ class Told:
     incidents: Sequence[tuple[float, float, bool]] = ()
 
 
+def supervised() -> bool:
+    """Whether who started this part lives still. A part is ended by the same signal when its
+    supervisor dies (prctl(2), PR_SET_PDEATHSIG) as when it is to stop: this tells them apart. The
+    kernel gives a dead parent's children another before it sends them that signal."""
+    return os.environ.get(SUPERVISOR, "") in ("", str(os.getppid()))
+
+
 def read(run: Path) -> list[Told]:
     """What the supervisor told last; nothing where none runs."""
     try:
         return [Told(**part) for part in json.loads((run / "parts.json").read_text())]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def left_behind(run: Path) -> tuple[list[Told], float]:
+    """The parts of a supervisor that ended otherwise than by stopping them (it was killed, or the
+    machine lost its power), and when it was last alive, seconds since 1970; none where it did."""
+    try:
+        return read(run), (run / "parts.json").stat().st_mtime
+    except OSError:
+        return [], 0.0
 
 
 def write(run: Path, parts: list[Told]) -> None:
@@ -69,6 +86,12 @@ def ask(run: Path, verb: str, part: str) -> str:
             return str(json.loads(s.recv(LINE_BYTES_MAX))["refused"])
     except (OSError, ValueError, KeyError) as e:
         raise Unavailable(f"the supervisor does not answer: {e}", "pileus status") from e
+
+
+def alive(run: Path) -> None:
+    """What was told last holds still."""
+    with contextlib.suppress(OSError):
+        os.utime(run / "parts.json")
 
 
 class Listener:

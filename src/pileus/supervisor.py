@@ -179,6 +179,7 @@ class Supervisor:
         gc.freeze()
         self.announce()
         self._listener = control.Listener(self.config.path("run"))
+        self._take_over()
         self._turn(time.monotonic())
         while True:
             self._tell()
@@ -192,6 +193,17 @@ class Supervisor:
             self._turn(time.monotonic())
         self._listener.remove()
         self._stop_all()
+
+    def _take_over(self) -> None:
+        """What was measured before, and that the parts have been away since, where no supervisor
+        stopped them: its death must not look like an orderly end."""
+        told, alive = control.left_behind(self.config.path("run"))
+        names = {part.name for part in self.parts}
+        for before in (t for t in told if t.name in names):
+            outage = self._outages[before.name] = self._new_outage(before.name)
+            outage.incidents = [(since, s, over) for since, s, over in before.incidents]
+            if before.state in ("running", "waiting"):
+                outage.away_since = before.away_since or alive
 
     def _turn(self, now: float) -> None:
         """Start what is due; kill what was asked to stop and does not."""
@@ -215,9 +227,11 @@ class Supervisor:
         """The part's record of absences."""
         known = self._outages.get(part.name)
         if known is None:
-            asked = question(self.config.path("run"), part.name)
-            known = self._outages[part.name] = Outage(part.name, asked)
+            known = self._outages[part.name] = self._new_outage(part.name)
         return known
+
+    def _new_outage(self, name: str) -> Outage:
+        return Outage(name, question(self.config.path("run"), name))
 
     def obey(self, verb: str, name: str) -> str:
         """Do as an operator asks; '' or why not. Stopping goes on after the answer."""
@@ -268,6 +282,7 @@ class Supervisor:
             if not p.once
         ]
         if told == self._told:
+            control.alive(self.config.path("run"))
             return
         self._told = told
         try:
@@ -278,8 +293,10 @@ class Supervisor:
     def _start(self, part: Part) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        own = str(os.getpid())
         pid = os.fork()
         if pid == 0:
+            os.environ[control.SUPERVISOR] = own
             if self._listener is not None:
                 self._listener.close()
             if not part.once:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pileus.control import SUPERVISOR
 from pileus.outages import SERVICES_FILE, read_services
 from pileus.services.longrunning.downtime import Downtime
-from pileus.services.longrunning.keeper import settled
+from pileus.services.longrunning.keeper import Keeper, settled
 from pileus.services.longrunning.placing import place
 
 NODES = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_size=5, unique=True)
@@ -98,3 +102,21 @@ def test_a_loss_of_everything_counts_an_orderly_stop_does_not(tmp_path: Path) ->
     third.seen("web", True, 2.0, 900_000)
     third.save()
     assert len(read_services(tmp_path)["web"]["incidents"]) == 1
+
+
+def test_a_keeper_that_lost_its_supervisor_does_not_call_that_an_orderly_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for supervisor, incidents in ((os.getppid(), 0), (os.getpid(), 1)):
+        home = tmp_path / str(supervisor)
+        (home / "run").mkdir(parents=True)
+        keeper: Any = Keeper(None, None, None)  # type: ignore[arg-type]
+        keeper._downtime = Downtime(home)
+        keeper._downtime.seen("web", True, 2.0, 1_000)
+        keeper._downtime.save()
+        monkeypatch.setenv(SUPERVISOR, str(supervisor))
+        asyncio.run(keeper.stop())
+        again = Downtime(home)
+        again.seen("web", True, 2.0, time.time_ns() // 1_000_000)
+        again.save()
+        assert len(read_services(home)["web"]["incidents"]) == incidents

@@ -13,6 +13,7 @@ import logging
 import os
 from typing import Any
 
+from pileus import control
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import Credentials
 from pileus.runtime.longrunning import COMPLETED, FAILED, HealthCheck, ServiceSpec, Wish
@@ -59,7 +60,8 @@ class Keeper:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         if self._downtime is not None:
-            self._downtime.save(stopped=True)
+            # Without its supervisor the cloud was not stopped: it is down from now on.
+            self._downtime.save(stopped=control.supervised())
 
     async def _run(self) -> None:
         store = self._parts.store
