@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from pileus import start
 from pileus.config import Config
 from pileus.errors import Unavailable
+from pileus.nodes import places
+from pileus.nodes.places import Cluster, Node
 from pileus.supervisor import Running, claim_home, running
 
 
@@ -59,3 +62,21 @@ def test_a_node_listens_on_loopback_too_unless_another_does() -> None:
     assert dataclasses.replace(wish, loopback=False).binds == ["10.1.2.3"]
     for own in ("127.0.0.1", "127.0.0.7", "0.0.0.0", "::1"):
         assert Config(home=Path("unused"), bind=own).binds == [own]
+
+
+def test_a_cloud_whose_process_ended_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a child of ``up`` that nobody has asked for; the home says why, where it can."""
+    monkeypatch.setattr(start, "HEALTHY_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(start, "CURRENT_SECONDS_MAX", 60.0)
+    here = Node("n2", "127.0.0.1", 1, 2, 3, 4, 5, 6, "gone")
+    places.save(tmp_path, Cluster("c", "n2", (here,), {}, False))
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="n2 has left its cluster for good"):
+        start.wait_healthy(Config(home=tmp_path), pid)
+    assert time.monotonic() - began < 50.0, "not to the end of its patience"
+    os.waitpid(pid, 0)

@@ -240,15 +240,18 @@ def wait_healthy(config: Config, pid: int = 0) -> Running:
         if (pid and not _lives(pid)) or (not pid and cloud is None):
             break
         time.sleep(0.02)
+    if name := places.departed(home):
+        raise Unavailable(f"{name} has left its cluster for good", "join again with a new --home")
     raise Unavailable("the cloud did not become healthy", f"its log: {home / 'run' / 'pileus.log'}")
 
 
 def _lives(pid: int) -> bool:
+    """One that has ended is listed until its parent, this process perhaps, has asked for it."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
         return False
-    return True
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def _print_line(event: dict[str, Any]) -> None:

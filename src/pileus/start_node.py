@@ -180,7 +180,11 @@ def leave(config: Config, cloud: Running, name: str | None) -> str:
     """Take a node out for good; this one is stopped when it holds nothing any more."""
     here = _here(config)
     name = name or here
-    ask(config, cloud, "POST", f"{NODES}/{name}/leave")
+    try:
+        ask(config, cloud, "POST", f"{NODES}/{name}/leave")
+    except Unavailable:
+        if not _has_gone(config, cloud, name):  # the command was cut off, perhaps, not the leaving
+            raise
     deadline = time.monotonic() + LEAVE_SECONDS_MAX
     while not _has_gone(config, cloud, name):
         if time.monotonic() > deadline:

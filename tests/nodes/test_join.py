@@ -232,3 +232,24 @@ def test_a_home_keeps_what_it_was_told_for_its_owner_only(founded: Run, tmp_path
         assert secret.join not in repr(secret) and secret.log_password not in repr(secret)
 
     founded(check)
+
+
+def test_who_was_let_in_and_never_came_can_be_told_to_go(founded: Run) -> None:
+    """His machine died: nothing waits for him, and to ask twice is to ask once."""
+
+    async def check(here: Founded) -> None:
+        admitting = _token(here)
+        asking = _asking(here, admitting, certs.new_key())
+        assert (await _send(here, asking)).status == 200
+        other = _asking(here, admitting, certs.new_key(), 40_000)
+        assert b"pileus leave n2" in _bytes(await _send(here, other))
+        for _ in range(2):
+            await here.change(lambda draft: membership.begin_leave(draft, "n2"))
+        assert [n.state for n in membership.nodes(here.store)] == ["member", "gone"]
+        with pytest.raises(membership.Refused, match="not a node of this cluster any more"):
+            membership.check_stays(here.store, "n2")
+        other = _asking(here, admitting, certs.new_key(), 40_000)
+        told = join.open_answer(other, _bytes(await _send(here, other)))
+        assert told.cluster["name"] == "n3"
+
+    founded(check)

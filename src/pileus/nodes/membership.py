@@ -136,11 +136,15 @@ def drain(draft: Any, name: str, undo: bool = False) -> None:
 
 
 def begin_leave(draft: Any, name: str) -> None:
-    """Claim the change by which ``name`` goes. Two must stay: a server of the log alone never
-    leads."""
+    """Claim the change by which ``name`` goes; nothing when it has gone. Two must stay: a server of
+    the log alone never leads. One that was let in and never came holds nothing: it is gone at
+    once."""
     row = _existing(draft, name)
-    if row["state"] in ("gone", "joining"):
-        raise Refused(f"{name} is {row['state']}", "`pileus nodes` lists the nodes")
+    if row["state"] == "gone":
+        return
+    if row["state"] == "joining":
+        end_leave(draft, name)
+        return
     others = [r for r in _rows(draft) if r["state"] in ("member", "draining")]
     if len([r for r in others if r["name"] != name]) < STAYING_MIN:
         raise Refused(
@@ -185,7 +189,8 @@ def _claim(draft: Any, what: str, name: str) -> None:
         if draft.now_ms < held["at_ms"] + CLAIM_MS:
             raise Refused(
                 f"another change is under way ({held['what']} of {held['node']})",
-                "one at a time: try again when `pileus nodes` shows it done",
+                "one at a time: try again when `pileus nodes` shows it done"
+                f" (or `pileus leave {held['node']}`, where that machine will not come)",
             )
         overtaken = draft.get_json(node_key(held["node"]))
         if overtaken is not None and overtaken["state"] == "joining":

@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
         ):
             return  # bytes after the last request the client announced
         inbound = Inbound(None, False, False)
-        inbound.refusal = refused(partial and partial.request, status, code, message)
+        inbound.refusal = refused(partial.request if partial else None, status, code, message)
         self._queue.append(inbound)
         if self._current is None:
             self._advance()
