@@ -362,8 +362,8 @@ class Asked:
     def small(self, bucket: Any, key: bytes, checked: bool) -> None:
         self._seen.append((key.decode(), b""))
 
-    def put_soon(self, bucket: Any, key: str, data: bytes, *more: Any) -> None:
-        self._seen.append((key, data))
+    def storing(self, bucket: Any, told: Any) -> Any:
+        return lambda key, data, *more: self._seen.append((key, data))
 
 
 def rest(request: HttpRequest) -> dict[str, str]:

@@ -31,7 +31,7 @@ from pileus.wire.limits import Limits
 from tests.wire.test_known_objects import comparable
 
 OBJECT = {"Bucket": "bucket", "Key": "k"}
-METHODS = ("small", "sized", "put_soon")
+METHODS = ("small", "sized", "stored")
 
 
 class Spy:
@@ -45,7 +45,12 @@ class Spy:
         found = getattr(self._inner, name)
         if name == "reading":
             return lambda *told: self._counted("sized" if told[3] else "small", found(*told))
+        if name == "storing":
+            return lambda *told: self._stored(found(*told))
         return self._counted(name, found) if name in METHODS else found
+
+    def _stored(self, store: Any) -> Any:
+        return None if store is None else self._counted("stored", store)
 
     def _counted(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any) -> Any:
@@ -177,7 +182,7 @@ def test_a_client_that_sends_all_checksums(run: Any, one_second: None) -> None:
                     stored.append((told(made), c.row("k")))
                 assert stored[0] == stored[1]
                 assert set(c.row("k").checks) == {algorithm}
-        assert c.spy.answered["put_soon"] >= 5
+        assert c.spy.answered["stored"] >= 5
 
     run(test)
 
@@ -205,7 +210,7 @@ def test_a_checksum_that_is_wrong_is_refused_as_ever(run: Any, one_second: None)
         for n in range(4):
             writer.write(put(c, f"k{n}", b"body"))
             assert (await asked(reader))[1][9:12] == b"200"
-        assert c.spy.answered["put_soon"] == 1
+        assert c.spy.answered["stored"] == 1
         writer.write(put(c, "wrong", b"body", check=b"other"))
         _, answer = await asked(reader)
         assert answer[9:12] == b"400" and b"<Code>BadDigest</Code>" in answer
@@ -238,7 +243,7 @@ def test_who_asks_first_is_told_to_go_on(run: Any, one_second: None) -> None:
         for _ in range(2):
             assert (await asked(reader))[1][9:12] == b"200"
         assert c.row("last").size == 100 and c.row("next").size == 4
-        assert c.spy.answered["put_soon"] >= 3
+        assert c.spy.answered["stored"] >= 3
         writer.write(put(c, "gone", body).partition(b"\r\n\r\n")[0] + question)
         assert await asyncio.wait_for(reader.readexactly(len(CONTINUE)), 60) == CONTINUE
         writer.write_eof()

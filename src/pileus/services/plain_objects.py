@@ -13,6 +13,13 @@ from pileus.services.call import Access, FileBody, HttpRequest, HttpResponse, Pr
 # The lines and the bytes of a key's object; None: it is not so plain, or there is none.
 ReadPlain = Callable[[bytes], "bytes | None"]
 
+# Stores a small body under a key. Told also the checksum it must have (b"": none) and the write's
+# id; what is called with the version's id (None: none) or the error. Answers the answer's header
+# lines, None where the body has another checksum, or the key is too long.
+StorePlain = Callable[
+    [str, bytes, bytes, bytes, Callable[[Any, Exception | None], None]], "bytes | None"
+]
+
 
 class PlainBucket(Protocol):
     """A bucket as it is to one caller, where all its objects are alike. ``labels`` name it to
@@ -83,17 +90,7 @@ class PlainObjects(Protocol):
         """What a write's headers tell; None where they tell more of its body than a checksum."""
         ...
 
-    def put_soon(
-        self,
-        bucket: Any,
-        key: str,
-        data: bytes,
-        told: Any,
-        check: bytes,
-        invocation_id: bytes,
-        done: Callable[[Any, Exception | None], None],
-    ) -> bytes | None:
-        """Store a small body, which has the checksum ``check`` (b"": none is told); the answer's
-        header lines, None where it has another one. ``done`` gets the version's id (None: none)
-        or the error."""
+    def storing(self, bucket: Any, told: Any) -> StorePlain | None:
+        """How small bodies are stored under headers that tell ``told``, by one who may. None: not
+        yet."""
         ...

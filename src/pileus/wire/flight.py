@@ -18,16 +18,18 @@ class Flight(Inbound):
     """The current request of ``connection``; called with the entry's result, or its error.
     ``data``: the bytes it came in, ``lines``: of its answer."""
 
-    __slots__ = ("_begun_ns", "_connection", "_data", "_known", "_meter", "lines")
+    # As of any request that came whole; fields of its own only where they come to differ.
+    stream = refusal = None
+    keep_alive = True
+    http10 = wants_continue = False
+    lines = b""
 
     def __init__(
         self, known: KnownObjects, connection: Connection, data: bytes, begun_ns: int, meter: int
     ) -> None:
-        self.request = self.stream = self.refusal = None
-        self.keep_alive, self.http10, self.wants_continue = True, False, False
+        self.request = None
         self._known, self._connection, self._data = known, connection, data
         self._begun_ns, self._meter = begun_ns, meter
-        self.lines = b""
 
     def __call__(self, version: str | None, error: Exception | None) -> None:
         c, lines = self._connection, self.lines
@@ -39,10 +41,15 @@ class Flight(Inbound):
         if error is not None or c._eof or server.stopping:
             self._settle(lines, error)
             return
-        told = lines, self._known.ids(), server.date
-        raw = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: 0\r\n%b\r\n" % told
-        server.count(self._meter, 200, len(raw), self._begun_ns)
-        server.outbox.put(transport, raw)
+        known, meter, outbox = self._known, self._meter, server.outbox
+        call = next(known.calls)
+        raw = known.written % (call, call, server.date, lines)
+        tally = server.tallies.get(meter) or server.tallied(meter)
+        if not tally.begun:
+            outbox.count(tally)
+        tally.begun.append(self._begun_ns)
+        tally.bytes += len(raw)
+        outbox.put(transport, raw)
         c._current = None
         c._begin_mark = c._read_mark = server.now
         if c._queue or c._reader.receiving is not None or c._pipeline_held:
@@ -55,6 +62,7 @@ class Flight(Inbound):
         known, c = self._known, self._connection
         self.request = request = c.server.strict(self._data, c.remote)
         request.meter, request.begun_ns = self._meter, self._begun_ns
+        c.server.requests += 1
         request_id = known.request_id()
         if error is None:
             answer = HttpResponse(200, [], b"", -1, lines + object_ids(request_id))

@@ -147,7 +147,7 @@ class Server:
                 return True
             if not objects.put(data, connection, begun):
                 return False
-            self.requests += 1
+            objects.repeat(connection, data.find(END))
             return True
         if first == b"GET /":
             found = objects.get(data, self.date)

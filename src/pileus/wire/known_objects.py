@@ -12,13 +12,11 @@ The hash, the checksum and the signature are compared with computed ones, the le
 body's, the retry id is hexadecimal and the key of plain letters: nothing can hide in a cut.
 Anything else: read it.
 
-A connection that was answered a read under a head expects the next one under it: all of the above
-is bound into one function, kept under the head's length (``Connection.swifts``).
+A connection that asked something under a head expects the next under it (``bound_objects``).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,8 +25,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from pileus.services.call import FileBody, HttpRequest
-from pileus.services.plain_objects import PlainObjects, ReadPlain, Told
+from pileus.services.plain_objects import PlainObjects, Told
+from pileus.wire import bound_objects
 from pileus.wire.answers import Answers
+from pileus.wire.bound_objects import GET, PLAIN_KEY, PUT
 from pileus.wire.claims import invocation
 from pileus.wire.flight import Flight
 from pileus.wire.known_heads import END, UUID
@@ -43,10 +43,6 @@ if TYPE_CHECKING:
 HEADS_MAX = 1024
 SKEW_MS = 300_000
 HELD_MS = 1000  # then its age is looked at again
-GET, PUT = 1, 2
-# The key of a path that is its own canonical form, its first part aside.
-_PLAIN_KEY = re.compile(rb"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*){0,62}")
-_NOBODY: Any = object()  # no verdict
 _ANSWER = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: %d\r\n%b\r\n%b"
 
 
@@ -56,8 +52,8 @@ class KnownHead:
     what ``filled`` cuts out of the head; ``inner`` and ``outer``: HMAC's states before its hash;
     ``folder``: what the object's key starts with; ``told``: what a write keeps, ``checked``:
     whether a read asks for checksums; ``layout``: where its values lie; ``raw``: the head but for
-    the object's key; ``until_ns``: until when ``verdict`` need not be looked up; ``answer``: reads
-    under it, from their bytes."""
+    the object's key; ``until_ns``: until when ``verdict`` need not be looked up; ``answer``: what
+    comes under it, from its bytes."""
 
     form: bytes
     filled: Callable[[bytes], tuple[bytes, ...]] | None
@@ -92,7 +88,8 @@ class KnownObjects:
         """``ids``: both of an answer's, as header lines to be filled with the next of ``calls``
         each."""
         self._objects, self._short, self.route = objects, short, put
-        self.answers, self.request_id, self._calls, self._ids = answers, request_id, calls, ids
+        self.answers, self.request_id, self.calls, self.id_lines = answers, request_id, calls, ids
+        self.written = b"HTTP/1.1 200 OK\r\n%b%%b%%bcontent-length: 0\r\n\r\n" % ids
         self._now_ms, self._bucket_changes = short.now_ms, objects.changes
         self._identity_changes = short.identity_changes
         self.bytes_max = objects.bytes_max
@@ -100,19 +97,19 @@ class KnownObjects:
         # Of the last ones that were read or written: the next is likely cut there.
         self._gets = self._looks = self._puts = Layout({})
         self._layouts: dict[Layout, Layout] = {}
-        self._last: KnownHead | None = None  # that a read was answered under
+        self._last: KnownHead | None = None  # that something was asked under
 
     def ids(self) -> bytes:
         """Those of the next answer, as header lines."""
-        call = next(self._calls)
-        return self._ids % (call, call)
+        call = next(self.calls)
+        return self.id_lines % (call, call)
 
     # --- a read ------------------------------------------------------------------------------
     def get(self, data: bytes, date: bytes) -> tuple[bytes, int, FileBody | None] | None:
         """The whole answer to a GET with ``date`` among its lines, and its block of counters;
         perhaps its body in a file."""
         start = data.find(b"/", 5) + 1
-        key = _PLAIN_KEY.match(data, start)
+        key = PLAIN_KEY.match(data, start)
         if key is None:
             return None
         end = key.end()
@@ -145,7 +142,7 @@ class KnownObjects:
     def head(self, data: bytes, date: bytes) -> tuple[bytes, int, None] | None:
         """The same for a HEAD."""
         start = data.find(b"/", 6) + 1
-        key = _PLAIN_KEY.match(data, start)
+        key = PLAIN_KEY.match(data, start)
         if key is None:
             return None
         head, text, place = data[:start] + data[key.end() :], key.group(), self._looks
@@ -175,64 +172,20 @@ class KnownObjects:
         return known if known is not None and known.layout == place else None
 
     def repeat(self, connection: Connection, at: int) -> None:
-        """``connection`` was just answered a read whose head ends at ``at``."""
+        """``connection`` just asked something under a known head that ends at ``at``."""
         known = self._last
-        assert known is not None, "only a read under a known head was answered"
+        assert known is not None, "only what came under a known head is repeated"
         if known.answer is None:
-            known.answer = self._bound(known)
+            bound = bound_objects.reads if known.told is None else bound_objects.writes
+            known.answer = bound(self, known)
         expect(connection, at, known.answer)
-
-    def _bound(self, known: KnownHead) -> Answer:
-        """Reads under a known head. What is used here is bound by name: it runs for each."""
-        raw, form, filled, folder = known.raw, known.form, known.filled, known.folder.encode()
-        looks = raw[:5] == b"HEAD "
-        method, begin = ("HEAD", 6) if looks else ("GET", 5)
-        begin = raw.find(b"/", begin) + 1
-        first, (signed, retry, *kept) = raw[:begin], _pieces(raw[begin:], known.layout, begin)
-        (cut_2, second), (cut_3, third), (cut_4, fourth) = kept
-        text = b"HTTP/1.1 200 OK\r\n%b%%b%%b" % self._ids
-        calls, believed, reading = self._calls, self._believed, self._objects.reading
-        checked, digits, held, meter = known.checked, UUID, _NOBODY, 0
-        read: ReadPlain = _nothing
-
-        def answer(connection: Connection, data: bytes) -> bool:
-            nonlocal held, read, meter
-            begun_ns = perf_counter_ns()
-            end = data.find(b" ", begin)
-            rest = data[end:]
-            if not (
-                data.startswith(first)
-                and rest[cut_2] == second
-                and rest[cut_3] == third
-                and rest[cut_4] == fourth
-                and not rest[retry].translate(None, digits)
-            ):
-                return False
-            key = data[begin:end]
-            told = key if filled is None else (key, *filled(first + rest))
-            verdict = believed(known, form % told, rest[signed])
-            if verdict is not held:
-                if verdict is None or not verdict.may & GET:
-                    return False
-                held, meter = verdict, verdict.meters[method]
-                read = reading(verdict.bucket, folder, checked, looks, _PLAIN_KEY.fullmatch)
-            found = read(key)
-            if found is None:
-                return False
-            server, call = connection.server, next(calls)
-            raw = text % (call, call, server.date, found)
-            tally = server.tallies.get(meter) or server.tallied(meter)
-            server.send(connection.transport, raw, tally, begun_ns)
-            return True
-
-        return answer
 
     # --- a write -----------------------------------------------------------------------------
     def put(self, data: bytes, connection: Connection, begun_ns: int) -> bool:
         """Whether a PUT is on its way; ``connection`` waits for it."""
         end = data.find(END)
         start = data.find(b"/", 5) + 1
-        key = _PLAIN_KEY.match(data, start)
+        key = PLAIN_KEY.match(data, start)
         body = data[end + 4 :]
         if key is None or end < 0 or len(body) > self.bytes_max:
             return False
@@ -258,13 +211,14 @@ class KnownObjects:
         repeated = b""
         if retry:
             repeated = invocation(retry.decode(), verdict.principal.arn, "PutObject")
+        store = self._objects.storing(verdict.bucket, known.told)
+        if store is None:
+            return False
         flight = Flight(self, connection, data, begun_ns, verdict.meters["PUT"])
-        told = verdict.bucket, known.folder + text.decode(), body, known.told, head[place.check]
-        lines = self._objects.put_soon(*told, repeated, flight)
+        lines = store(known.folder + text.decode(), body, head[place.check], repeated, flight)
         if lines is None:
             return False
-        flight.lines = lines
-        connection._current = flight
+        flight.lines, connection._current, self._last = lines, flight, known
         return True
 
     # --- who signed --------------------------------------------------------------------------
@@ -317,7 +271,7 @@ class KnownObjects:
             return
         begin = len(request.method) + 1  # of the path
         start = raw.find(b"/", begin + 1) + 1
-        key, before = _PLAIN_KEY.match(raw, start), raw[begin:start].decode("latin-1")
+        key, before = PLAIN_KEY.match(raw, start), raw[begin:start].decode("latin-1")
         if key is None or " " in before:
             return
         rest = raw[:start] + raw[key.end() :] + (b"" if writes else END)
@@ -345,25 +299,9 @@ class KnownObjects:
             told,
             headers.get("x-amz-checksum-mode", "").upper() == "ENABLED",
             self._layouts.setdefault(found, found),
-            rest,
+            rest + END if writes else rest,
         )
         cut = () if known.filled is None else known.filled(rest)
         if self._believed(known, known.form % (key.group(), *cut), rest[found.signature]) is None:
             return
         self._heads[b"".join(found.kept(rest))] = known
-
-
-def _pieces(rest: bytes, place: Layout, begin: int) -> tuple[Any, ...]:
-    """Of a read's head from ``begin`` on, its key cut out: where the signature lies and the retry
-    id, and then the three pieces of what remains, with their places."""
-    signed, retry = (
-        slice(cut.start - begin, cut.stop - begin) if cut.stop else slice(0, 0)
-        for cut in (place.signature, place.retry)
-    )
-    early, late = sorted((signed, retry), key=lambda cut: cut.start)
-    places = slice(0, early.start), slice(early.stop, late.start), slice(late.stop, None)
-    return signed, retry, *((cut, rest[cut]) for cut in places)
-
-
-def _nothing(key: bytes) -> None:
-    """No object."""

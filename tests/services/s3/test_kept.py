@@ -12,7 +12,7 @@ from pileus.state.store import Store
 from tests.state.elsewhere import WriterElsewhere
 
 K = keys.key("s3o", "bucket", "k")
-WRITES = 300
+WRITES = 120
 ANY = bool  # every key that is not empty is plain
 
 

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import struct
 import zlib
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -80,6 +81,16 @@ def of(algorithm: str, data: bytes) -> dict[str, str]:
     digest = new(algorithm)
     digest.update(data)
     return {algorithm: encoded(digest.digest())}
+
+
+def text_of(algorithm: str) -> Callable[[bytes], bytes]:
+    """What makes a body's checksum by one algorithm, in base64."""
+    if algorithm == DEFAULT:
+        crc64nvme = _crc64nvme()
+        return lambda data: b2a_base64(_EIGHT_BYTES(crc64nvme(data)), newline=False)
+    if algorithm == "CRC32":
+        return lambda data: b2a_base64(zlib.crc32(data).to_bytes(4, "big"), newline=False)
+    return lambda data: of(algorithm, data)[algorithm].encode()
 
 
 def combined(algorithm: str, parts: list[tuple[str, int]]) -> str:

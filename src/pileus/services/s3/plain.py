@@ -24,7 +24,7 @@ from pileus.services.call import (
     Principal,
     Submission,
 )
-from pileus.services.plain_objects import ReadPlain, Told
+from pileus.services.plain_objects import ReadPlain, StorePlain, Told
 from pileus.services.s3 import checksums, encryption, rows, storage_classes
 from pileus.services.s3.access import effective_policy
 from pileus.services.s3.get_object import described
@@ -72,6 +72,7 @@ _NOT_KEPT = frozenset(
 )
 # Header lines, blob, size, and what opens the bytes (None: they lie in the clear).
 Described = tuple[bytes, str, int, AESGCM | None]
+Entries = Callable[[str, bytes, str, dict[str, str], dict[str, str]], list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,11 @@ class Plain:
                 told += checksums.answer_headers(meta.checks, meta.check_type)
             text = "".join(f"{name}: {value}\r\n" for name, value in told)
             if text.count("\n") == text.count("\r") == text.count("\r\n"):
-                key = None if seal is None else cipher(self._secret(seal.key.decode()), seal.salt)
+                try:
+                    secret = None if seal is None else self._secret(seal.key.decode())
+                except Unavailable:
+                    return None  # the usual way says so
+                key = None if seal is None or secret is None else cipher(secret, seal.salt)
                 found = (_encoded(text), meta.blob, meta.size, key)
         if len(packed) <= HEAD_BYTES_MAX:  # clients choose the text
             if len(self._heads) >= HEADS_MAX:
@@ -276,7 +281,9 @@ class Plain:
         self, bucket: PlainBucket, key: str, body: Body, told: dict[str, str], invocation_id: bytes
     ) -> Submission:
         checks = body.checks or {}
-        args, lines = self._entry(bucket.bucket, key, body.data, body.etag, checks, told)
+        args = self._entries(bucket.bucket)(key, body.data, body.etag, checks, told)
+        text = f'etag: "{body.etag}"\r\n{_ENCRYPTED}{checksums.answer_lines(checks)}'
+        lines = text.encode()
 
         def answer(version: str | None) -> HttpResponse:
             told = "" if version is None else f"x-amz-version-id: {version}\r\n"
@@ -292,45 +299,53 @@ class Plain:
         except AwsError:
             return None
 
-    def put_soon(
-        self,
-        bucket: PlainBucket,
-        key: str,
-        data: bytes,
-        told: Told,
-        check: bytes,
-        invocation_id: bytes,
-        done: Callable[[Any, Exception | None], None],
-    ) -> bytes | None:
-        owned = bucket.bucket
-        if len(key) > KEY_CHARS_MAX or not owned.data_key:
+    def storing(self, bucket: PlainBucket, told: Told) -> StorePlain | None:
+        if not bucket.bucket.data_key:
             return None
-        found = checksums.of(told.algorithm, data)
-        if check and found[told.algorithm] != check.decode():
-            return None
-        etag = md5(data, usedforsecurity=False).hexdigest()
-        args, lines = self._entry(owned, key, data, etag, found, told.kept)
-        self._submit_soon("s3.put", args, invocation_id, done)
-        return lines
+        try:
+            entry = self._entries(bucket.bucket)
+        except Unavailable:
+            return None  # its key is lost: the usual way says so
+        algorithm = told.algorithm or checksums.DEFAULT
+        summed, headers, submit = checksums.text_of(algorithm), told.kept, self._submit_soon
+        tail = checksums.answer_lines({algorithm: "%b"})
+        form = f'etag: "%b"\r\n{_ENCRYPTED}{tail}'.encode()
 
-    def _entry(
-        self,
-        bucket: Bucket,
-        key: str,
-        data: bytes,
-        etag: str,
-        checks: dict[str, str],
-        told: dict[str, str],
-    ) -> tuple[list[Any], bytes]:
-        """The arguments of the entry that stores a small body, and the answer's lines."""
-        random, key_id = self._random(16 + SALT_BYTES), bucket.data_key
-        salt = random[16:]
-        sealed = seal_small(cipher(self._secret(key_id), salt), data)
-        seal = Seal(AES256, salt, key_id.encode())
-        meta = Meta(etag, len(data), self._now_ms(), told, bucket.owner, checks=checks, seal=seal)
-        args = [bucket.name, key, rows.pack_meta(meta), sealed, {}, random[:16], []]
-        lines = f'etag: "{etag}"\r\n{_ENCRYPTED}{checksums.answer_lines(checks)}'
-        return args, lines.encode()
+        def store(
+            key: str,
+            data: bytes,
+            check: bytes,
+            invocation_id: bytes,
+            done: Callable[[Any, Exception | None], None],
+        ) -> bytes | None:
+            found = summed(data)
+            if (check and check != found) or len(key) > KEY_CHARS_MAX:
+                return None
+            etag = md5(data, usedforsecurity=False).hexdigest()
+            args = entry(key, data, etag, {algorithm: found.decode()}, headers)
+            submit("s3.put", args, invocation_id, done)
+            return form % (etag.encode(), found)
+
+        return store
+
+    def _entries(self, bucket: Bucket) -> Entries:
+        """Makes the arguments of entries that store small bodies in ``bucket``, which has a key: of
+        an object's key, its bytes, their ETag and checksums, and the headers to keep."""
+        name, owner, key_id = bucket.name, bucket.owner, bucket.data_key
+        secret, told_id = self._secret(key_id), key_id.encode()
+        random_bytes, now_ms, pack = self._random, self._now_ms, rows.pack_meta
+
+        def entry(
+            key: str, data: bytes, etag: str, checks: dict[str, str], told: dict[str, str]
+        ) -> list[Any]:
+            random = random_bytes(16 + SALT_BYTES)
+            salt = random[16:]
+            sealed = seal_small(cipher(secret, salt), data)
+            seal = Seal(AES256, salt, told_id)
+            meta = Meta(etag, len(data), now_ms(), told, owner, checks=checks, seal=seal)
+            return [name, key, pack(meta), sealed, {}, random[:16], []]
+
+        return entry
 
 
 def _encoded(text: str) -> bytes:
