@@ -18,7 +18,7 @@ from pileus.engine.cluster.blobs import ClusterBlobs
 from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.errors import Unavailable
-from pileus.nodes import places
+from pileus.nodes import discarding, places
 from pileus.nodes.admitting import JoinDoor
 from pileus.nodes.alone import Alone
 from pileus.nodes.asking import PATH, Asking
@@ -128,6 +128,7 @@ def run_log_server(config: Config) -> None:
     """Become the node's server of the log, with the routes to the nodes as they are now."""
     cluster = places.load(config.home)
     assert cluster is not None
+    discarding.discard(config.home)
     nats.run(log_server(config.home, cluster))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,15 +16,16 @@ from pileus.engine.cluster import streams
 from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.nats_client import Client
 from pileus.errors import Unavailable
-from pileus.nodes import leading
+from pileus.nodes import discarding, leading
 from pileus.nodes.leading import Logs
 from pileus.nodes.members import Members
-from pileus.nodes.own_copy import OwnCopy
+from pileus.nodes.own_copy import GIVE_ANEW, RESTART, STEP_DOWN, OwnCopy
 from pileus.state.shard import Shard
 
 log = logging.getLogger("pileus.nodes.logs")
 STEP_DOWN_S = 2.0
 LOOK_S, BEFORE_S = 2.0, 0.5
+TAKEN_S = 2.0
 
 
 class OwnLogs:
@@ -36,6 +38,7 @@ class OwnLogs:
         self._config, self._members, self._clock = config, members, clock
         self._shards, self._client = shards, client
         self._own_copy = OwnCopy(members.name, config.home, clock.monotonic)
+        self.healed: Counter[str] = Counter()  # what was done for copies that stood still
         self.roles: list[str] = []
         self.led: tuple[int, int, int] | None = None
         self.told: Callable[[streams.StreamInfo], None] = lambda found: None  # each, each time
@@ -100,13 +103,35 @@ class OwnLogs:
             self.roles = ["log-leader"] if leads else ["log"] if kept else []
         if len(self._shards) > 1:
             self.led = leads, leads + kept, len(self._shards)
-        still = [found for found in logs.values() if self._own_copy.stands_still(found)]
-        if still:
-            await self._restart(logs, still)
+        for found in logs.values():
+            remedy = self._own_copy.remedy(found)
+            if remedy:
+                await self._heal(remedy, logs, found)
 
-    async def _restart(self, logs: Logs, still: list[streams.StreamInfo]) -> None:
-        told = ", ".join(f"{found.name}: {found.peers}" for found in still)
-        log.error("a log's copy here stands still: its server is started again (%s)", told)
+    async def _heal(self, remedy: str, logs: Logs, found: streams.StreamInfo) -> None:
+        """Do something for a copy that stands still; the next look tells whether it helped."""
+        log.error("the copy of %s here stands still: %s (%s)", found.name, remedy, found.peers)
+        self.healed[remedy] += 1
+        if remedy == STEP_DOWN:
+            members = [n.name for n in self._members.present() if n.state == "member"]
+            await leading.step_down(self._client, logs, found, members)
+        elif remedy == GIVE_ANEW:
+            await self._give_anew(found)
+        elif remedy == RESTART or discarding.wish(self._config.home, found.name, found.group):
+            await self._restart(logs)
+
+    async def _give_anew(self, found: streams.StreamInfo) -> None:
+        """Take this node's copy away; the node that looks after the copies (``copies``) gives it
+        again. The servers take the one that is behind."""
+        await streams.set_replicas(self._client, found.name, found.replicas - 1)
+        await self._clock.sleep(TAKEN_S)
+        told = await streams.info(self._client, found.name)
+        if any(p.name == self._members.name for p in told.peers):
+            log.error("another's copy of %s was taken than this one: it is given back", found.name)
+            await streams.set_replicas(self._client, found.name, found.replicas)
+
+    async def _restart(self, logs: Logs) -> None:
+        """Start the log's server here again."""
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(STEP_DOWN_S):
                 await self._lead_none(logs)  # what the server leads besides

@@ -37,6 +37,7 @@ from pileus.nodes.door import Handler, NodeDoor
 from pileus.nodes.electing import Electing
 from pileus.nodes.handing import Handing
 from pileus.nodes.members import Members, log_settings, neighbours
+from pileus.nodes.own_copy import REMEDIES
 from pileus.nodes.own_logs import OwnLogs
 from pileus.nodes.places import Files
 from pileus.nodes.tls import server_context
@@ -91,6 +92,8 @@ class Station:
         meters.gauge("pileus_log_behind", self._behind)
         meters.gauge("pileus_log_out_of_reach", self._logs.out_of_reach)
         meters.gauge("pileus_log_copy", self._logs.copy)
+        for remedy in REMEDIES:
+            meters.gauge("pileus_log_healed_total", partial(self._healed, remedy), remedy=remedy)
         for health in ("alive", "slow", "down"):
             meters.gauge("pileus_nodes", partial(self._seen, health), health=health)
         version = store.replica.book.version
@@ -341,6 +344,9 @@ class Station:
     def _behind(self) -> float:
         judged = self._beats.judged(self._members.arrived())
         return float(max((j.applied for j in judged.values()), default=0) - self._own()[0])
+
+    def _healed(self, remedy: str) -> float:
+        return float(self._logs.healed[remedy])
 
     def _seen(self, health: str) -> float:
         judged = self._beats.judged(self._members.arrived())

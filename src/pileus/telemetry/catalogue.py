@@ -43,6 +43,7 @@ METRICS = {
         Metric("pileus_log_queue", "gauge", "Entries that wait for the next group."),
         Metric("pileus_log_behind", "gauge", "Entries another node has applied and this has not."),
         Metric("pileus_log_copy", "gauge", "1: a current copy of the log is here, 2: it leads."),
+        Metric("pileus_log_healed_total", "counter", "Remedies for a log's copy that stood still."),
         Metric("pileus_log_out_of_reach", "gauge", "1: only eventual reads are answered now."),
         Metric("pileus_nodes", "gauge", "Nodes of the cluster, by how they are seen from here."),
         Metric("pileus_node_up", "gauge", "1: the node's numbers are in this answer."),
