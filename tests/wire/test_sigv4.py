@@ -259,6 +259,13 @@ def test_caches_do_not_outlive_a_key():
     assert e.value.code == "UnrecognizedClientException"
 
 
+@pytest.mark.parametrize("between", [",", " ", " , "])
+def test_commas_and_blanks_part_the_members_of_a_signature(between):
+    request = sign(auth.SigV4Auth)
+    request.headers["authorization"] = request.headers["authorization"].replace(", ", between)
+    assert verify(request)
+
+
 def test_caches_are_bounded():
     verifier = Verifier(Keys(), lambda: NOW)
     for i in range(10_000):

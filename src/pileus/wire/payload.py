@@ -23,6 +23,10 @@ _SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 _UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _STREAMING = frozenset({_SIGNED_CHUNKS, _SIGNED_TRAILER, _UNSIGNED_TRAILER})
 
+_WINDOW_BITS = {"gzip": 31, "deflate": 15}
+_GZIP_MARK = b"\x1f\x8b"
+_MEMBERS_MAX = 64  # of one body: each copies what is left of it
+
 
 def mismatch(told: str, found: str) -> AwsError:
     return AwsError(
@@ -101,19 +105,27 @@ def _unwrap(
 
 
 def expand(request: HttpRequest, bytes_max: int) -> None:
-    """Unpack a body that was sent compressed (the SDKs' request compression: gzip). ``AwsError``
-    when it is none, or would be larger than ``bytes_max``."""
+    """Unpack a body that was sent compressed: gzip (the SDKs' request compression), perhaps in
+    several members (RFC 1952), or deflate (RFC 1950). ``AwsError`` when it is none, or would be
+    larger than ``bytes_max``. As on AWS, what follows the last member is passed over."""
     coding = request.headers["content-encoding"].strip().lower()
-    if coding != "gzip":
+    if coding not in _WINDOW_BITS:
         return
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        body = inflater.decompress(request.body, bytes_max + 1)
-    except zlib.error:
-        raise AwsError("SerializationException", "") from None
-    if len(body) > bytes_max:
-        raise AwsError("RequestEntityTooLargeException", "Request body is too large", 413)
-    if not inflater.eof:
+    body, rest = b"", request.body
+    for _ in range(_MEMBERS_MAX):
+        inflater = zlib.decompressobj(wbits=_WINDOW_BITS[coding])
+        try:
+            body += inflater.decompress(rest, bytes_max + 1 - len(body))
+        except zlib.error:
+            raise AwsError("SerializationException", "") from None
+        if len(body) > bytes_max:
+            raise AwsError("RequestEntityTooLargeException", "Request body is too large", 413)
+        if not inflater.eof:
+            raise AwsError("SerializationException", "")
+        rest = inflater.unused_data
+        if coding != "gzip" or rest[:2] != _GZIP_MARK:
+            break
+    else:
         raise AwsError("SerializationException", "")
     request.body = body
     del request.headers["content-encoding"]

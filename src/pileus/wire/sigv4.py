@@ -213,7 +213,8 @@ class Verifier:
         algorithm, _, rest = prefix.strip().partition(" ")
         if algorithm != ALGORITHM:
             raise only_v4(kind, algorithm)
-        pairs = (part.strip().partition("=") for part in rest.split(",") if part.strip())
+        # Between the parts stand commas, blanks or both.
+        pairs = (part.partition("=") for part in rest.replace(",", " ").split())
         parts = {name: value for name, _, value in pairs}
         found = {"Signature"} if has_signature else set()
         found.update(n for n, value in parts.items() if value)

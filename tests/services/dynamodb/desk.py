@@ -62,7 +62,7 @@ class Desk:
             answer: Any = service.direct[operation](call)
             if inspect.isawaitable(answer):
                 answer = await answer
-            return orjson.loads(answer.body)
+            return orjson.loads(answer.body) if answer.body else {}
 
         return run
 

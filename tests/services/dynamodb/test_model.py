@@ -54,6 +54,8 @@ async def step(desk: Desk, model: Model, what: str, p: str, s: int, g: str | Non
         expression = "SET g = :g" if g else "REMOVE g"
         values = {"ExpressionAttributeValues": {":g": {"S": g}}} if g else {}
         await desk.UpdateItem(TableName="tab", Key=key, UpdateExpression=expression, **values)
+        if not g and at not in model:
+            return  # nothing was to be removed, and nothing is made
         changed = {n: x for n, x in model.get(at, key).items() if n != "g"}
         model[at] = changed | ({"g": {"S": g}} if g else {})
     elif what == "batch":

@@ -171,8 +171,8 @@ def test_what_time_to_live_deletes_is_marked_as_the_services() -> None:
         assert by_user["eventName"] == by_service["eventName"] == "REMOVE"
         assert "userIdentity" not in by_user
         assert by_service["userIdentity"] == {
-            "type": "Service",
-            "principalId": "dynamodb.amazonaws.com",
+            "Type": "Service",
+            "PrincipalId": "dynamodb.amazonaws.com",
         }
         assert by_service["dynamodb"]["OldImage"]["until"] == until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from pileus.services.lambda_ import mappings
-from pileus.services.lambda_.sources import Reader
+from pileus.services.lambda_.sources import Reader, _plain
 from tests.services.lambda_.conftest import ACCOUNT, Cloud
 
 PARTITION = f"{ACCOUNT}/us-east-1"
@@ -42,3 +42,14 @@ def test_what_came_after_a_mapping_was_switched_off_is_not_handed_on(run) -> Non
         assert await reader._step() and handed == [[{"n": 0}]]
 
     run(body)
+
+
+def test_an_event_tells_who_removed_an_expired_item_in_small_letters() -> None:
+    record = {
+        "eventName": "REMOVE",
+        "userIdentity": {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
+        "dynamodb": {"ApproximateCreationDateTime": 1, "Keys": {"p": {"S": "a"}}},
+    }
+    event = _plain(record, "arn")
+    assert event["userIdentity"] == {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+    assert "userIdentity" not in _plain({"dynamodb": record["dynamodb"]}, "arn")

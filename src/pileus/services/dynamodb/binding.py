@@ -14,6 +14,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse, Submission
+from pileus.services.dynamodb import numbers
 from pileus.services.dynamodb.answers import respond, with_bytes
 from pileus.services.dynamodb.quick import looks_right
 from pileus.services.dynamodb.room import Room
@@ -83,6 +84,8 @@ def one_entry(handler: Handler, room: Room, quick: Handler | None = None) -> Any
 def worded(error: Exception) -> Exception:
     """An error of a rule as the door's writer wants it."""
     if isinstance(error, AwsError):
+        if error.message == numbers.TOO_PRECISE:  # of a sum: the service calls it an overflow, too
+            error.message = numbers.TOO_LARGE
         error.fields = with_bytes(error.fields)
     return error
 
@@ -133,12 +136,13 @@ def later(handler: Handler, room: Room, quick: Handler | None = None) -> Any:
 
 
 def control(handler: Handler, room: Room) -> Any:
-    """A table operation: exact parameters in, a dict out that becomes the body."""
+    """A table operation: exact parameters in, a dict out that becomes the body, or None for an
+    empty one."""
 
     async def run(call: Call) -> HttpResponse:
         result = handler(room, call, _exact(room, call))
         if inspect.isawaitable(result):
             result = await result
-        return respond(call, orjson.dumps(result))
+        return respond(call, b"" if result is None else orjson.dumps(result))
 
     return run

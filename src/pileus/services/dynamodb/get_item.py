@@ -14,7 +14,7 @@ from pileus.services.dynamodb.expressions.projections import Projection, named
 from pileus.services.dynamodb.faults import bad_parameter, invalid
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
-from pileus.services.dynamodb.values import check_item, item_size
+from pileus.services.dynamodb.values import check_item, check_name, item_size
 
 
 def get_plain(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse | None:
@@ -75,6 +75,7 @@ def check_listed(attributes: list[str]) -> None:
     """``AttributesToGet`` must not repeat a name."""
     seen: set[str] = set()
     for name in attributes:
+        check_name(name)
         if name in seen:
             raise bad_parameter(f"Duplicate value in attribute name: {name}")
         seen.add(name)

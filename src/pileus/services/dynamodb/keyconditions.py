@@ -101,7 +101,7 @@ class KeyQuery:
         """Every hash attribute equal, range attributes left to right, types as declared; key by
         key, the starting key's part first."""
         schema = self.hash + self.range
-        unmet = ""
+        unmet, ended = "", False
         for position, (name, kind) in enumerate(schema):
             is_hash = position < len(self.hash)
             if start is not None:
@@ -117,6 +117,9 @@ class KeyQuery:
             if unmet:
                 raise invalid(f"Query condition missed key schema element: {unmet}")
             _check_term(term, kind, is_hash)
+            if ended:  # the last condition alone may be other than equality
+                raise invalid("Query key condition not supported")
+            ended = term[0] != "EQ"
 
     def _extra(self, schema: tuple[tuple[str, str], ...]) -> bool:
         """Are there conditions on attributes that are no keys?"""

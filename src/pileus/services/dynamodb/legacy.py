@@ -15,6 +15,7 @@ from pileus.services.dynamodb.values import (
     Value,
     begins_with,
     check,
+    check_name,
     contains,
     equal,
     order,
@@ -80,6 +81,7 @@ def condition_terms(conditions: dict[str, Any] | None) -> list[Term]:
     """Terms of ``KeyConditions``, ``QueryFilter`` or ``ScanFilter``, checked."""
     terms = []
     for name, c in (conditions or {}).items():
+        check_name(name)
         op, operands = c["ComparisonOperator"], c.get("AttributeValueList") or []
         for value in operands:
             check(value)
@@ -131,6 +133,8 @@ def _check_between(op: str, operands: list[Value]) -> None:
 
 def expected_terms(expected: dict[str, Any] | None) -> list[Term]:
     """Terms of ``Expected``, checked."""
+    for name in expected or ():
+        check_name(name)
     return [_expected_term(name, c) for name, c in (expected or {}).items()]
 
 
@@ -181,6 +185,7 @@ def update_actions(updates: dict[str, Any]) -> list[list[Any]]:
     """``AttributeUpdates`` as ``[attribute, action, value or None]``, checked."""
     out = []
     for name, u in updates.items():
+        check_name(name)
         value, action = u.get("Value"), u.get("Action", "PUT")
         if value is not None:
             check(value)

@@ -17,6 +17,10 @@ from pileus.services.dynamodb.faults import invalid
 EXPONENT_MAX = 125
 EXPONENT_MIN = -130
 DIGITS_MAX = 38
+TOO_LARGE = (
+    "Number overflow. Attempting to store a number with magnitude larger than supported range"
+)
+TOO_PRECISE = "Attempting to store more than 38 significant digits in a Number"
 
 _PLAIN = re.compile(r"(?:0|-?[1-9][0-9]{0,36})\Z")
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?\Z")
@@ -38,17 +42,14 @@ def parts(text: str) -> tuple[bool, str, int]:
     exponent = int(found[4] or 0) + len(whole) - (len(raw) - len(digits)) - 1
     digits = digits.rstrip("0")
     if exponent > EXPONENT_MAX:
-        raise invalid(
-            "Number overflow. Attempting to store a number with magnitude larger than supported"
-            " range"
-        )
+        raise invalid(TOO_LARGE)
     if exponent < EXPONENT_MIN:
         raise invalid(
             "Number underflow. Attempting to store a number with magnitude smaller than supported"
             " range"
         )
     if len(digits) > DIGITS_MAX:
-        raise invalid("Attempting to store more than 38 significant digits in a Number")
+        raise invalid(TOO_PRECISE)
     return found[1] == "-", digits, exponent
 
 

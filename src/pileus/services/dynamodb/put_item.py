@@ -91,7 +91,7 @@ def guard_of(params: dict[str, Any]) -> tuple[Any, Bound]:
     """The entry's guard and the compiled expressions of a write."""
     terms = legacy.expected_terms(params.get("Expected"))
     operator = params.get("ConditionalOperator")
-    if operator and "Expected" not in params:
+    if operator and not params.get("Expected"):
         raise invalid(
             "ConditionalOperator cannot be used without Filter or Expected"
             if "ConditionExpression" not in params

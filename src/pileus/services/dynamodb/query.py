@@ -24,7 +24,7 @@ from pileus.services.dynamodb.reading import (
     shown,
 )
 from pileus.services.dynamodb.room import Room
-from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.schema import Index, Table
 from pileus.services.dynamodb.values import Item
 
 EXPRESSIONS = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
@@ -48,8 +48,11 @@ def query(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
     start = params.get("ExclusiveStartKey")
     projection = shown(params, bound)
     reading = Reading(table, index, params, projection, None, False)
+    reading.single = _is_single(table, index)
     if start is not None and len(start) != len(reading.start_names):
         raise invalid(BAD_START)
+    if start is not None and reading.single and set(start) == {table.hash_name}:
+        raise invalid(f"{BAD_START}: ExclusiveStartKey: {_told(start)}")
     asked.check(start)
     where = asked.span()
     reverse = params.get("ScanIndexForward") is False
@@ -77,8 +80,21 @@ def _plain(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
     table = room.table(call, params["TableName"])
     asked = KeyQuery(table, None, key_terms)
     asked.check(None)
-    reading = Reading(table, None, params, None, None, False)
+    reading = Reading(table, None, params, None, None, False, _is_single(table, None))
     return answer(room, call, reading, asked.span(), params.get("ScanIndexForward") is False)
+
+
+def _is_single(table: Table, index: Index | None) -> bool:
+    """Without a range key a partition of the table is one item."""
+    return index is None and not table.range_name
+
+
+def _told(start: Item) -> str:
+    """A starting key as the service prints it."""
+    shown = (
+        f"{n}=AttributeValue: {{{k}:{v}}}" for n, value in start.items() for k, v in value.items()
+    )
+    return f"{{{', '.join(shown)}}}"
 
 
 def _check(params: dict[str, Any]) -> tuple[Bound, list[legacy.Term], list[legacy.Term]]:

@@ -81,7 +81,7 @@ class QuickQuery:
             if sum(map(len, texts)) > PAGE_BYTES_MAX // 2 or (count == most and most != limit):
                 return None
             more = b""
-            if count == limit:
+            if count == limit and table.range_name:  # else it was the only one
                 last = orjson.loads(texts[-1])
                 more = b"," + member(b"LastEvaluatedKey", table.key_image(last))
             return b'{"Count":%d,"ScannedCount":%d,"Items":[%b]%b}' % (
@@ -119,6 +119,8 @@ def _work_out(table: Table, text: str, names: dict[str, str] | None) -> Asked | 
         condition = compile_condition(text, names)
         terms = shape_of(condition)
     except (Fault, AwsError):
+        return None
+    if condition.strict is not None:
         return None
     if names is not None and (not names or set(names) != condition.names):
         return None

@@ -35,6 +35,7 @@ class Reading:
     projection: Projection | None
     keep: Keep | None
     whole: bool  # fetch items whose index rows lack attributes asked for
+    single: bool = False  # at most one item: there is nothing to go on from
 
     @property
     def rows(self) -> str:
@@ -185,7 +186,7 @@ def answer(room: Room, call: Call, reading: Reading, where: Span, reverse: bool)
     members = [b'"Count":%d' % len(texts), b'"ScannedCount":%d' % len(page.texts)]
     if params.get("Select") != "COUNT":
         members.append(b'"Items":[' + b",".join(texts) + b"]")
-    if page.more and page.texts:
+    if page.more and page.texts and not reading.single:
         last = orjson.loads(page.texts[-1])
         key = {n: last[n] for n in reading.start_names}
         members.append(member(b"LastEvaluatedKey", key))

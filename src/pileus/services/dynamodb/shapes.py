@@ -46,6 +46,10 @@ ENUMS = {
 TIGHTER: dict[str, dict[str, Any]] = {
     "AttributesToGet": {"max": 255},
     "CreateTableInput.KeySchema": {"max": 2},
+    "LocalSecondaryIndex.KeySchema": {"max": 2},
+    "ListStreamsInput.Limit": {"max": 100},
+    "DescribeStreamInput.Limit": {"max": 100},
+    "GetRecordsInput.Limit": {"max": 1000},
 }
 REQUIRED = {"CreateTableInput": ["AttributeDefinitions", "KeySchema"]}
 # Table operations check the name's presence and length on their own, before the rest.

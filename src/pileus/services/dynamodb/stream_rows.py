@@ -15,7 +15,7 @@ import orjson
 
 from pileus.services.dynamodb.catalog import meta_key
 from pileus.services.dynamodb.delete_table import CLOSED, gone_key
-from pileus.services.dynamodb.faults import not_found
+from pileus.services.dynamodb.faults import invalid, not_found
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table, topic
 from pileus.state import keys
@@ -72,15 +72,21 @@ def every(room: Room, scope: str) -> list[Stream]:
 
 def find(room: Room, arn: str) -> Stream:
     """The stream of an ARN; ResourceNotFoundException."""
+    scope, name, label = split_arn(arn)
+    for key in (meta_key(scope, name), keys.key(CLOSED, scope, f"{name}/{label}")):
+        for stream in _streams(room.store.get_json(key) or {}):
+            if stream.label == label:
+                return stream
+    raise not_found(f"Requested resource not found: Stream: {arn} not found")
+
+
+def split_arn(arn: str) -> tuple[str, str, str]:
+    """Scope, table and label of a stream's ARN; ValidationException for what is none."""
     table_arn, _, label = arn.partition("/stream/")
     pieces = table_arn.split(":", 5)
-    if len(pieces) == 6 and pieces[5].startswith("table/") and label:
-        scope, name = f"{pieces[4]}/{pieces[3]}", pieces[5].removeprefix("table/")
-        for key in (meta_key(scope, name), keys.key(CLOSED, scope, f"{name}/{label}")):
-            for stream in _streams(room.store.get_json(key) or {}):
-                if stream.label == label:
-                    return stream
-    raise not_found(f"Requested resource not found: Stream: {arn} not found")
+    if len(pieces) < 6 or not pieces[5].startswith("table/") or not label:
+        raise invalid(f"Invalid StreamArn: {arn}")
+    return f"{pieces[4]}/{pieces[3]}", pieces[5].removeprefix("table/"), label
 
 
 def trimmed(room: Room, name: str) -> Place:

@@ -30,6 +30,7 @@ from pileus.services.dynamodb.stream_rows import (
     every,
     find,
     latest,
+    split_arn,
     trimmed,
 )
 
@@ -98,6 +99,8 @@ def list_streams(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     wanted = p.get("TableName")
     limit = p.get("Limit", 100)
     after = p.get("ExclusiveStartStreamArn", "")
+    if after:
+        split_arn(after)
     found = [
         s
         for s in every(room, f"{call.account}/{call.region}")
@@ -128,6 +131,9 @@ def describe_stream(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]
         numbers["EndingSequenceNumber"] = sequence_number(last)
     shard = {"ShardId": shard_id(stream), "SequenceNumberRange": numbers}
     after = p.get("ExclusiveStartShardId")
+    shards = [] if after is not None and after >= shard["ShardId"] else [shard]
+    if "ShardFilter" in p:
+        shards = _children(stream, p["ShardFilter"])
     return {
         "StreamDescription": {
             **_summary(stream),
@@ -135,9 +141,22 @@ def describe_stream(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]
             "StreamViewType": stream.view,
             "CreationRequestDateTime": stream.from_ms / 1000,
             "KeySchema": stream.key_schema,
-            "Shards": [] if after is not None and after >= shard["ShardId"] else [shard],
+            "Shards": shards,
         }
     }
+
+
+def _children(stream: Stream, wanted: dict[str, str]) -> list[dict[str, Any]]:
+    """The shards that follow one: none, a stream has one shard for its whole life."""
+    for member in ("Type", "ShardId"):
+        if member not in wanted:
+            raise invalid(f"ShardFilter.{member} must be given")
+    if wanted["ShardId"] != shard_id(stream):
+        raise not_found(
+            f"Requested resource not found: Shard: {wanted['ShardId']} in stream {stream.arn}"
+            " not found"
+        )
+    return []
 
 
 def get_shard_iterator(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
@@ -149,9 +168,7 @@ def get_shard_iterator(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
             f"Requested resource not found: Shard: {p['ShardId']} in stream {arn} not found"
         )
     after = BEGINNING
-    if kind == "LATEST":
-        after = latest(room, stream.topic)
-    elif kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+    if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
         if "SequenceNumber" not in p:
             raise invalid(f"SequenceNumber is required for ShardIteratorType {kind}")
         sequence, index = _place(p["SequenceNumber"])
@@ -159,6 +176,8 @@ def get_shard_iterator(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         _check_there(room, stream, after)
     elif "SequenceNumber" in p:
         raise invalid(f"SequenceNumber must not be given for ShardIteratorType {kind}")
+    elif kind == "LATEST":
+        after = latest(room, stream.topic)
     return {"ShardIterator": _iterator(room, arn, after)}
 
 
@@ -237,4 +256,6 @@ def _record(region: str, place: Place, change: dict[str, Any]) -> dict[str, Any]
         "awsRegion": region,
         "dynamodb": told,
     }
-    return record | ({"userIdentity": change["by"]} if "by" in change else {})
+    if "by" in change:  # stored as a function's event spells it; the API's members have capitals
+        record["userIdentity"] = {f"{n[0].upper()}{n[1:]}": v for n, v in change["by"].items()}
+    return record

@@ -12,6 +12,8 @@ from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 
 TAGS_MAX = 50
+# Developer Guide, "Tagging restrictions"; the at sign is of the tags of all services.
+_WORDED = re.compile(r"[\w\s+\-=.:/@]*")
 _SHAPED = re.compile(r".+:.+:.+:.+:.+:.+/.+")
 _TABLE = re.compile(r"arn:aws:dynamodb:[^:]+:\d+:table/([^/]{3,})")
 
@@ -26,6 +28,12 @@ def check_tags(tags: list[dict[str, str]] | None) -> None:
             raise bad_parameter(f"Duplicate tag key: {tag['Key']}")
         if tag["Key"].lower().startswith("aws:"):
             raise invalid("Tag keys starting with 'aws:' are reserved for system use")
+        for text in (tag["Key"], tag["Value"]):
+            if not _WORDED.fullmatch(text):
+                raise bad_parameter(
+                    "Tags can only contain letters, numbers, spaces, and the following special"
+                    f" characters: _ . : / = + - @. Found: {text}"
+                )
         seen.add(tag["Key"])
     if len(tags) > TAGS_MAX:
         raise bad_parameter("Number of tags exceeds the limit of 50")
@@ -58,7 +66,7 @@ def _find(room: Room, call: Call, arn: str) -> Table:
     return table
 
 
-async def tag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
+async def tag_resource(room: Room, call: Call, p: dict[str, Any]) -> None:
     """Add or overwrite tags of a table."""
     tags = p.get("Tags")
     arn = _check_arn(call, p.get("ResourceArn"), "tags", tags)
@@ -77,10 +85,9 @@ async def tag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
         draft.put_json(table.meta_key, {**row, "tags": merged})
 
     await room.store.transact(change, call.invocation_id)
-    return {}
 
 
-async def untag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
+async def untag_resource(room: Room, call: Call, p: dict[str, Any]) -> None:
     """Remove tags by key."""
     arn = _check_arn(call, p.get("ResourceArn"), "tagKeys", p.get("TagKeys"))
     if not p["TagKeys"]:
@@ -97,7 +104,6 @@ async def untag_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str,
         draft.put_json(table.meta_key, {**row, "tags": left})
 
     await room.store.transact(change, call.invocation_id)
-    return {}
 
 
 def list_tags_of_resource(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:

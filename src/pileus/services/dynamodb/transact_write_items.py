@@ -140,15 +140,14 @@ def _prepare_all(room: Room, call: Call, requests: list[Any]) -> list[tuple[Tabl
         except AwsError as error:
             if not error.message.startswith(("The provided key", "One or more")):
                 raise
+            # The first mistake ends the look: what comes after it has no reason of its own.
             reasons.append({"Code": "ValidationError", "Message": error.message})
-            continue
+            raise canceled(reasons + [NONE] * (len(requests) - len(reasons))) from None
         if operation[3] in seen:
             raise invalid("Transaction request cannot include multiple operations on one item")
         seen.add(operation[3])
         reasons.append(NONE)
         prepared.append((table, operation, item))
-    if any(r is not NONE for r in reasons):
-        raise canceled(reasons)
     return prepared
 
 

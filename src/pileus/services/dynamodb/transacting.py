@@ -91,7 +91,7 @@ def _too_large(error: AwsError, number: int, total: int) -> AwsError:
 def check_payload(size_bytes: int) -> None:
     """All items of a transaction together have at most 4 MB."""
     if size_bytes > BYTES_MAX:
-        raise invalid("Collection size exceeded: transaction payload is larger than 4 MB")
+        raise invalid("Transaction size cannot exceed 4 MB")
 
 
 def canceled(reasons: list[dict[str, Any]]) -> AwsError:

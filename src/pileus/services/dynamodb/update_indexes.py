@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.errors import AwsError
 from pileus.services.dynamodb.billing import GLOBAL, set_maxima, set_units, set_warm
 from pileus.services.dynamodb.create_table import new_index
 from pileus.services.dynamodb.delete_table import gone_key
@@ -163,10 +162,7 @@ def _create(
     check_global_index(part, names, billing)
     local = [i["IndexName"] for i in row.get("LocalSecondaryIndexes", ())]
     if part["IndexName"] in present or part["IndexName"] in local:
-        raise AwsError(
-            "ValidationException",
-            f"One or more parameter values were invalid: Duplicate index name: {part['IndexName']}",
-        )
+        raise invalid("Attempting to create an index which already exists")
     if len(present) >= GLOBAL_MAX:
         raise limit_exceeded(
             "Subscriber limit exceeded: Number of global secondary indexes exceeds per-table limit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.dynamodb.billing import (
     DAY_S,
@@ -195,15 +196,40 @@ def _set_class(row: Row, wanted: str, now_s: float) -> None:
 
 
 def _define(row: Row, p: dict[str, Any]) -> None:
-    """Learn the attributes a new index needs. What is defined stays as it is."""
+    """Learn the attributes a new index needs. What is defined keeps its type."""
     if "AttributeDefinitions" not in p:
         (name,) = (
             u["Create"]["IndexName"] for u in p["GlobalSecondaryIndexUpdates"] if "Create" in u
         )
         raise bad_parameter(f"AttributeDefinitions is not specified for index: {name}")
-    known = {a["AttributeName"] for a in row["AttributeDefinitions"]}
+    known = {a["AttributeName"]: a["AttributeType"] for a in row["AttributeDefinitions"]}
+    given = {a["AttributeName"]: a["AttributeType"] for a in p["AttributeDefinitions"]}
+    for update in p["GlobalSecondaryIndexUpdates"]:
+        schema = update.get("Create", {}).get("KeySchema", ())
+        for key in schema:
+            kind = known.get(key["AttributeName"])
+            if kind is not None and given.get(key["AttributeName"], kind) != kind:
+                raise _redefined(row, key["AttributeName"], known, schema, given)
     new = [a for a in p["AttributeDefinitions"] if a["AttributeName"] not in known]
     row["AttributeDefinitions"] = [*row["AttributeDefinitions"], *new]
+
+
+def _redefined(
+    row: Row, name: str, known: dict[str, str], schema: list[dict[str, str]], given: dict[str, str]
+) -> AwsError:
+    indexes = [i for m in (GLOBAL, "LocalSecondaryIndexes") for i in row.get(m, ())]
+    schemas = [row["KeySchema"], *(i["KeySchema"] for i in indexes)]
+    now = next(s for s in schemas if any(k["AttributeName"] == name for k in s))
+    return bad_parameter(
+        "Attributes cannot be redefined. Please check that your attribute has the same type as"
+        f" previously defined. Existing schema: {_told(now, known)}"
+        f" New schema: {_told(schema, known | given)}"
+    )
+
+
+def _told(schema: list[dict[str, str]], kinds: dict[str, str]) -> str:
+    keys = (f"{k['AttributeName']}:{kinds[k['AttributeName']]}:{k['KeyType']}" for k in schema)
+    return f"Schema:[SchemaElement: key{{{'}, SchemaElement: key{'.join(keys)}}}]"
 
 
 def _drop_unused_definitions(row: Row) -> None:

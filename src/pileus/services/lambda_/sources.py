@@ -371,7 +371,11 @@ def _plain(record: Record, source: str) -> Record:
     for member in ("Keys", "NewImage", "OldImage"):
         if member in told:
             told[member] = {name: _value(value) for name, value in told[member].items()}
-    return {**record, "dynamodb": told, "eventSourceARN": source}
+    found = {**record, "dynamodb": told, "eventSourceARN": source}
+    if "userIdentity" in record:  # an event's members begin small
+        by = record["userIdentity"]
+        found["userIdentity"] = {f"{n[0].lower()}{n[1:]}": v for n, v in by.items()}
+    return found
 
 
 def _value(value: Record) -> Record:

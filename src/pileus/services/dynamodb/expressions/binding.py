@@ -9,6 +9,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.dynamodb.expressions.conditions import Condition, compile_condition
 from pileus.services.dynamodb.expressions.projections import Projection, compile_projection
+from pileus.services.dynamodb.expressions.strictness import strict_fault
 from pileus.services.dynamodb.expressions.tokens import Fault, refuse
 from pileus.services.dynamodb.expressions.updates import Update, compile_update
 from pileus.services.dynamodb.faults import invalid
@@ -129,6 +130,9 @@ def bind(params: dict[str, Any]) -> Bound:
 
 def _compiled(which: str, text: str, names: Any, values: dict[str, Value]) -> Any:
     try:
+        strict = strict_fault(text)
+        if strict is not None:
+            raise strict
         made: Any = COMPILERS.get(which, compile_condition)(text, names)
         if which != "ProjectionExpression":
             made.check(values)

@@ -12,10 +12,20 @@ from functools import lru_cache
 from typing import Any
 
 from pileus.services.dynamodb.expressions.grammar import Node, condition
+from pileus.services.dynamodb.expressions.operands import (
+    SIZED,
+    Check,
+    Values,
+    attribute_type_check,
+    between_check,
+    ordered_check,
+    type_check,
+    undefined,
+)
 from pileus.services.dynamodb.expressions.paths import Names, Path, follow, show
+from pileus.services.dynamodb.expressions.strictness import strict_fault
 from pileus.services.dynamodb.expressions.tokens import Fault
 from pileus.services.dynamodb.values import (
-    TYPES,
     Item,
     Value,
     begins_with,
@@ -23,13 +33,10 @@ from pileus.services.dynamodb.values import (
     equal,
     length,
     order,
-    type_of,
 )
 
-Values = dict[str, Value]
 Getter = Callable[[Item, Values], "Value | None"]
 Test = Callable[[Item, Values], bool]
-Check = Callable[[Values], str]
 
 ARITY = {
     "attribute_exists": 1,
@@ -44,7 +51,7 @@ ARITY = {
 class Condition:
     """A compiled condition. ``test(item, values)`` decides; ``check(values)`` raises ``Fault``."""
 
-    __slots__ = ("_leaves", "heads", "names", "nested", "test", "tree", "values")
+    __slots__ = ("_leaves", "heads", "names", "nested", "strict", "test", "tree", "values")
 
     def __init__(self, text: str, names: dict[str, str]) -> None:
         tree, parens = condition(text)
@@ -57,10 +64,13 @@ class Condition:
         self.values = frozenset(build.values)
         self.heads = frozenset(build.names.heads)
         self.nested = frozenset(build.names.nested)
+        self.strict = strict_fault(text)  # for the door alone
         self._leaves = [leaf for leaf in build.leaves if leaf]
 
     def check(self, values: Values) -> None:
         """What depends on the values: undefined ones, operand types."""
+        if self.strict is not None:
+            raise self.strict
         for leaf in self._leaves:
             found = [(rank, text) for rank, f in leaf if (text := f(values))]
             if found:
@@ -146,7 +156,8 @@ class _Build:
             return self._compare(node[1], node[2], node[3])
         if node[0] == "between":
             x, low, high = (self._operand(n) for n in node[1:])
-            self._leaf.append((3, _between_check(node[2], node[3])))
+            self._leaf += [(3, ordered_check("BETWEEN", n)) for n in node[1:] if n[0] == "value"]
+            self._leaf.append((3, between_check(node[2], node[3])))
             return _between(x, low, high)
         if node[0] == "in":
             x = self._operand(node[1])
@@ -157,7 +168,7 @@ class _Build:
         x, y = self._operand(a), self._operand(b)
         self._distinct(sign, a, b)
         if sign in ("<", "<=", ">", ">="):
-            self._leaf += [(3, _ordered_check(sign, n)) for n in (a, b) if n[0] == "value"]
+            self._leaf += [(3, ordered_check(sign, n)) for n in (a, b) if n[0] == "value"]
         return _COMPARE[sign](x, y)
 
     def _distinct(self, name: str, a: Node, b: Node) -> None:
@@ -196,14 +207,14 @@ class _Build:
 
     def _value(self, name: str) -> Getter:
         self.values.add(name)
-        self._leaf.append((0, lambda values: "" if name in values else _undefined(name)))
+        self._leaf.append((0, lambda values: "" if name in values else undefined(name)))
         return lambda item, values: values[name]
 
     def _size(self, node: Node) -> Getter:
         args = [self._operand(a) for a in node[2]]
         if not self._arity("size", args):
             return lambda item, values: None
-        self._leaf.append((3, _type_check("size", node[2][0], _SIZED)))
+        self._leaf.append((3, type_check("size", node[2][0], SIZED)))
         get = args[0]
 
         def size(item: Item, values: Values) -> Value | None:
@@ -213,7 +224,10 @@ class _Build:
         return size
 
     def _unknown_function(self, name: str) -> None:
-        self._unknown = self._unknown or f"Invalid function name; function: {name}"
+        text = f"Invalid function name; function: {name}"
+        if name in ("if_not_exists", "list_append"):
+            text = f"The function is not allowed in a condition expression; function: {name}"
+        self._unknown = self._unknown or text
 
     def _arity(self, name: str, args: list[Getter]) -> bool:
         if len(args) == ARITY[name]:
@@ -255,11 +269,11 @@ class _Build:
         self._distinct(name, args[0], args[1])
         x, y = gets
         if name == "begins_with":
-            self._leaf += [(3, _type_check(name, a, ("S", "B"))) for a in args]
+            self._leaf += [(3, type_check(name, a, ("S", "B"))) for a in args]
             return lambda item, values: begins_with(x(item, values), y(item, values))
         if name == "contains":
             return lambda item, values: contains(x(item, values), y(item, values))
-        self._leaf.append((3, _attribute_type_check(args[1])))
+        self._leaf.append((3, attribute_type_check(args[1])))
         return lambda item, values: _is_type(x(item, values), y(item, values))
 
 
@@ -321,99 +335,3 @@ def _in(x: Getter, options: tuple[Getter, ...]) -> Test:
 
 def _is_type(a: Value | None, b: Value | None) -> bool:
     return a is not None and b is not None and b.get("S") in a
-
-
-# -- checks of values ------------------------------------------------------------
-
-_SIZED = ("S", "B", "SS", "NS", "BS", "L", "M")
-
-
-def _undefined(name: str) -> str:
-    return (
-        f"An expression attribute value used in expression is not defined; attribute value: {name}"
-    )
-
-
-def _literal(node: Node, values: Values) -> Value | None:
-    return values.get(node[1]) if node[0] == "value" else None
-
-
-def _wrong_type(name: str, kind: str) -> str:
-    return (
-        "Incorrect operand type for operator or function; operator or function:"
-        f" {name}, operand type: {kind}"
-    )
-
-
-def _type_check(name: str, node: Node, allowed: tuple[str, ...]) -> Check:
-    def check(values: Values) -> str:
-        if node[0] == "call":
-            kind = "N" if node[1] == "size" else "BOOL"
-        else:
-            value = _literal(node, values)
-            if value is None:
-                return ""
-            kind = type_of(value)
-        return "" if kind in allowed else _wrong_type(name, kind)
-
-    return check
-
-
-def _ordered_check(sign: str, node: Node) -> Check:
-    def check(values: Values) -> str:
-        value = _literal(node, values)
-        if value is None or type_of(value) in ("S", "N", "B"):
-            return ""
-        return _wrong_type(sign, type_of(value))
-
-    return check
-
-
-def _attribute_type_check(node: Node) -> Check:
-    def check(values: Values) -> str:
-        value = _literal(node, values)
-        if value is None and node[0] == "value":
-            return ""  # undefined: another check says so
-        if node[0] == "call":
-            return _wrong_type("attribute_type", "N" if node[1] == "size" else "BOOL")
-        if value is None:
-            return _wrong_type("attribute_type", "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")
-        kind = type_of(value)
-        if kind != "S":
-            return _wrong_type("attribute_type", kind)
-        if value["S"] in TYPES:
-            return ""
-        return (
-            f"Invalid attribute type name found; type: {value['S']},"
-            " valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}"
-        )
-
-    return check
-
-
-def _between_check(low: Node, high: Node) -> Check:
-    def check(values: Values) -> str:
-        a, b = _literal(low, values), _literal(high, values)
-        if a is None or b is None:
-            return ""
-        shown = (
-            f"lower bound operand: AttributeValue: {_shown(a)},"
-            f" upper bound operand: AttributeValue: {_shown(b)}"
-        )
-        if type_of(a) != type_of(b):
-            return (
-                "The BETWEEN operator requires same data type for lower and upper bounds; " + shown
-            )
-        if order(a, b) == 1:
-            return (
-                "The BETWEEN operator requires upper bound to be greater than or equal to lower"
-                " bound; " + shown
-            )
-        return ""
-
-    return check
-
-
-def _shown(value: Value) -> str:
-    kind = type_of(value)
-    return f"{{{kind}:{value[kind]}}}"

@@ -14,6 +14,7 @@ from typing import Any
 from pileus.services.dynamodb import numbers
 from pileus.services.dynamodb.expressions.grammar import Node, update
 from pileus.services.dynamodb.expressions.paths import Names, Path, follow, overlap_fault
+from pileus.services.dynamodb.expressions.strictness import strict_fault
 from pileus.services.dynamodb.expressions.tokens import Fault
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.values import Item, Value, type_of
@@ -53,8 +54,8 @@ class Update:
     """A compiled update. ``apply(item, values)`` changes ``item`` in place."""
 
     __slots__ = (
-        *("_checks", "_overlap", "_sets", "heads", "names", "nested", "paths", "steps"),
-        *("value_set", "values"),
+        *("_checks", "_overlap", "_sets", "_strict", "heads", "names", "nested", "paths"),
+        *("steps", "takes_only", "value_set", "values"),
     )
 
     def __init__(self, text: str, names: dict[str, str]) -> None:
@@ -67,6 +68,9 @@ class Update:
         self.value_set = frozenset(self.values)
         self.heads = frozenset(str(p[0]) for p in self.paths)
         self.nested = frozenset(build.names.nested)
+        # Nothing is set or added: where there is no item there is nothing to do.
+        self.takes_only = all(s.kind in ("remove", "delete") for s in self.steps)
+        self._strict = strict_fault(text)
         self._overlap = overlap_fault(self.paths)
         # The commonest: attributes are set, none inside another.
         plain = all(s.kind == "set" and len(s.path) == 1 for s in self.steps)
@@ -75,6 +79,8 @@ class Update:
 
     def check(self, values: Values) -> None:
         """Undefined values, overlapping paths, operand types: ``Fault``."""
+        if self._strict is not None:
+            raise self._strict
         for name in self.values:
             if name not in values:
                 raise Fault(
@@ -174,6 +180,12 @@ class _Build:
             self.checks.append((1, lambda values: text))
             return gets[0]
         if name == "list_append":
+            if any(a[0] == "call" and a[1] == name for a in args):
+                nested = (
+                    "The function is not allowed to be used this way in an expression;"
+                    f" function: {name}"
+                )
+                self.checks.append((0, lambda values: nested))
             self.checks += [(1, _literal_check(name, a, "L")) for a in args]
             return _append(gets[0], gets[1])
         if args[0][0] != "path":
