@@ -71,17 +71,17 @@ def status(home: Path | None, as_json: bool) -> None:
         told = {"pid": cloud.pid, "endpoint": cloud.endpoint, "health": health, "downtime": away}
         click.echo(json.dumps(told))
     else:
-        click.echo("\n".join(_standing(cloud, health)))
+        click.echo("\n".join(_standing(config, cloud, health)))
         click.echo("\n".join(["", *downtime.table(away)]))
     sys.exit(0 if health else 1)
 
 
-def _standing(cloud: Any, health: dict[str, Any] | None) -> list[str]:
+def _standing(config: Config, cloud: Any, health: dict[str, Any] | None) -> list[str]:
     """What ``status`` says of the whole, a line each."""
     where = {"endpoint": cloud.endpoint, "edge": cloud.edge, "process": cloud.pid}
     if health is None:
         said = {
-            "cloud": "no answer yet; what its parts say is in the terminal or journal of pileus up",
+            "cloud": f"no answer; its log: {config.path('run', 'pileus.log')}",
             **where,
         }
     else:

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-ke
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import time
 from datetime import UTC, datetime
@@ -16,6 +17,16 @@ from pileus.services.call import Access, Call, HttpRequest
 TYPES = {"user": "User", "role": "AssumedRole", "root": "Account"}
 _DATE = re.compile(r"X-Amz-Date=(\d{8}T\d{6}Z)(?:&|$)")
 HEADERS = (("aws:useragent", "user-agent"), ("aws:referer", "referer"))
+
+
+def _unheard(request: HttpRequest) -> bool:
+    """Whether nobody between could read the request: TLS, or it never left this machine."""
+    if request.scheme == "https":
+        return True
+    try:
+        return ipaddress.ip_address(request.remote).is_loopback
+    except ValueError:  # a client of a Unix socket that passes no address on
+        return False
 
 
 class RequestContext:
@@ -48,7 +59,7 @@ class RequestContext:
         request = call.request
         if request is not None:
             told["aws:sourceip"] = request.remote
-            told["aws:securetransport"] = "true" if request.scheme == "https" else "false"
+            told["aws:securetransport"] = "true" if _unheard(request) else "false"
             for key, header in HEADERS:
                 if header in request.headers:
                     told[key] = request.headers[header]

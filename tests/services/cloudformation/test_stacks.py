@@ -125,6 +125,59 @@ def test_a_failed_create_is_rolled_back(cloud: Cloud, cfn: Any) -> None:
     )
 
 
+def test_what_was_made_and_could_not_be_set_up_is_taken_away(cloud: Cloud, cfn: Any) -> None:
+    body = """
+Resources:
+  Half:
+    Type: AWS::S3::Bucket
+    Properties: {BucketName: half-set-up, VersioningConfiguration: {Status: Maybe}}
+"""
+    cfn.create_stack(StackName="half", TemplateBody=body)
+    with pytest.raises(WaiterError):
+        settle(cfn, "half", "create")
+    assert "half-set-up" not in [b["Name"] for b in cloud.client("s3").list_buckets()["Buckets"]]
+    cfn.delete_stack(StackName="half")
+
+
+def test_a_stacks_tags_go_to_its_resources_and_theirs_count(cloud: Cloud, cfn: Any) -> None:
+    body = """
+Resources:
+  Own:
+    Type: AWS::S3::Bucket
+    Properties: {BucketName: tags-of-its-own, Tags: [{Key: team, Value: blue}]}
+  None:
+    Type: AWS::S3::Bucket
+    Properties: {BucketName: tags-of-the-stack}
+"""
+    tags = [{"Key": "team", "Value": "red"}, {"Key": "stage", "Value": "test"}]
+    create(cfn, "tagged", body, Tags=tags)
+    s3 = cloud.client("s3")
+
+    def told(bucket: str) -> dict[str, str]:
+        return {t["Key"]: t["Value"] for t in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+
+    assert told("tags-of-its-own") == {"team": "blue", "stage": "test"}
+    assert told("tags-of-the-stack") == {"team": "red", "stage": "test"}
+    cfn.delete_stack(StackName="tagged")
+
+
+def test_a_stacks_history_begins_with_who_asked(cfn: Any) -> None:
+    """``sam deploy`` reads the newest event of a stack that has only a change set."""
+    change = {"StackName": "asked", "ChangeSetName": "first", "ChangeSetType": "CREATE"}
+    cfn.create_change_set(TemplateBody=TEMPLATE, **change)
+
+    def told() -> list[tuple[str, str]]:
+        events = cfn.describe_stack_events(StackName="asked")["StackEvents"]
+        own = [e for e in events if e["ResourceType"] == "AWS::CloudFormation::Stack"]
+        return [(e["ResourceStatus"], e.get("ResourceStatusReason", "")) for e in own]
+
+    assert told() == [("REVIEW_IN_PROGRESS", "User Initiated")]
+    cfn.execute_change_set(StackName="asked", ChangeSetName="first")
+    settle(cfn, "asked", "create")
+    assert told()[:2] == [("CREATE_COMPLETE", ""), ("CREATE_IN_PROGRESS", "User Initiated")]
+    cfn.delete_stack(StackName="asked")
+
+
 def test_a_failed_update_brings_the_old_template_back(cloud: Cloud, cfn: Any) -> None:
     good = {
         "Resources": {

@@ -63,6 +63,7 @@ def _stack_for(draft: Any, call: Call, kind: str, fresh_id: str) -> Record:
             stacks.check_name(name)
             stack = stacks.new_record(call, fresh_id, draft.now_ms, "REVIEW_IN_PROGRESS")
             stacks.put_stack(draft, stacks.place(call), stack)
+            rows.put_event(draft, stack["id"], rows.of_stack(stack))
         return stack
     if stack is None or stack["status"] == "REVIEW_IN_PROGRESS":
         raise invalid(f"Stack [{name}] does not exist")
@@ -221,6 +222,7 @@ async def execute_change_set(parts: Parts, call: Call) -> Record:
             stack["status"] = "CREATE_IN_PROGRESS"
             stacks.apply_template(stack, made, source, record["template"], record["parameters"])
             stacks.put_stack(draft, stacks.place(call), stack)
+            rows.put_event(draft, stack["id"], rows.of_stack(stack))
             work = stacks.work_record(call, "CREATE", stack["id"], keep=False)
             draft.put_json(rows.work_key(stack["id"]), work)
         else:

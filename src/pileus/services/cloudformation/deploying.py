@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -219,9 +218,9 @@ class Operation:
             step, old = "UPDATE", have
         await self._begin(step, logical, type_, have, record)
         if old is None:
-            made = await kind.create(site, wish)
+            made = await _created(kind, site, wish)
         elif any(old["properties"].get(p) != wish.get(p) for p in kind.replacing):
-            made = await kind.create(site, wish)
+            made = await _created(kind, site, wish)
             if made.physical_id != old["physical"]:
                 names = ("type", "physical", "attributes", "properties")
                 record["replaced"] = {n: old[n] for n in names}
@@ -340,20 +339,12 @@ class Operation:
 
         def change(draft: Any) -> None:
             draft.put_json(rows.stack_key(self.place, self.stack_id), self.stack)
+            rows.put_event(draft, self.stack_id, rows.of_stack(self.stack, reason))
 
         await self.store.transact(change)
-        await self._event(
-            {
-                "logical": self.stack["name"],
-                "physical": self.stack_id,
-                "type": "AWS::CloudFormation::Stack",
-                "status": status,
-                "reason": reason,
-            }
-        )
 
     async def _event(self, record: Record) -> None:
-        await write_event(self.parts, self.stack_id, record)
+        await self.store.transact(lambda draft: rows.put_event(draft, self.stack_id, record))
 
     async def _finish(self, status: str, reason: str = "") -> None:
         await self._status(status, reason or self.work.get("rollback", ""))
@@ -369,26 +360,17 @@ class Operation:
         await self.store.transact(change)
 
 
-async def write_event(parts: Parts, stack_id: str, record: Record) -> None:
-    """Append one event to the stack's history."""
-    event = {
-        "EventId": str(uuid.uuid4()),
-        "LogicalResourceId": record["logical"],
-        "PhysicalResourceId": record.get("physical", ""),
-        "ResourceType": record["type"],
-        "ResourceStatus": record["status"],
-        "at": parts.clock.now_ms(),
-    }
-    if record.get("reason"):
-        event["ResourceStatusReason"] = record["reason"]
-    counter = rows.keys.key(rows.TABLE, stack_id, "events")
-
-    def change(draft: Any) -> None:
-        number = (draft.get_json(counter) or 0) + 1
-        draft.put_json(counter, number)
-        draft.put_json(rows.event_key(stack_id, number), event)
-
-    await parts.store.transact(change)
+async def _created(kind: Kind, site: Site, wish: Record) -> Made:
+    """The resource; where it was made and then could not be set up, it is taken away again."""
+    try:
+        return await kind.create(site, wish)
+    except (AwsError, Unavailable):
+        if site.begun is not None:
+            try:
+                await kind.delete(site, site.begun, wish)
+            except (AwsError, Unavailable):
+                log.warning("%s is left behind", site.begun.physical_id, exc_info=True)
+        raise
 
 
 def _complete(status: str) -> str:

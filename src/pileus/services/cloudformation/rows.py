@@ -38,6 +38,35 @@ def event_key(stack_id: str, number: int) -> bytes:
     return keys.key(TABLE, stack_id, f"event/{number:010d}")
 
 
+def put_event(draft: Any, stack_id: str, record: Record) -> None:
+    """Append to the stack's history what ``record`` (of a resource, or ``of_stack``) tells."""
+    counter = keys.key(TABLE, stack_id, "events")
+    number = (draft.get_json(counter) or 0) + 1
+    event = {
+        "EventId": str(uuid.uuid4()),
+        "LogicalResourceId": record["logical"],
+        "PhysicalResourceId": record.get("physical", ""),
+        "ResourceType": record["type"],
+        "ResourceStatus": record["status"],
+        "at": draft.now_ms,
+    }
+    if record.get("reason"):
+        event["ResourceStatusReason"] = record["reason"]
+    draft.put_json(counter, number)
+    draft.put_json(event_key(stack_id, number), event)
+
+
+def of_stack(stack: Record, reason: str = "User Initiated") -> Record:
+    """A stack as the resource its own events tell of."""
+    return {
+        "logical": stack["name"],
+        "physical": stack["id"],
+        "type": "AWS::CloudFormation::Stack",
+        "status": stack["status"],
+        "reason": reason,
+    }
+
+
 def change_set_key(stack_id: str, name: str) -> bytes:
     return keys.key(TABLE, stack_id, f"changeset/{name}")
 

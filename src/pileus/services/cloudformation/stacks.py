@@ -142,6 +142,7 @@ async def create_stack(parts: Parts, call: Call) -> Record:
         apply_template(record, call, source, expanded, values)
         keep = call.params.get("OnFailure") == "DO_NOTHING" or not record["rollback"]
         put_stack(draft, place(call), record)
+        rows.put_event(draft, stack_id, rows.of_stack(record))
         draft.put_json(rows.work_key(stack_id), work_record(call, "CREATE", stack_id, keep=keep))
 
     await parts.store.transact(change, call.invocation_id)
@@ -181,6 +182,7 @@ def start_update(
     stack |= {"status": "UPDATE_IN_PROGRESS", "reason": "", "updated": draft.now_ms}
     apply_template(stack, call, source, expanded, values)
     put_stack(draft, place(call), stack)
+    rows.put_event(draft, stack["id"], rows.of_stack(stack))
     draft.put_json(
         rows.work_key(stack["id"]), work_record(call, "UPDATE", stack["id"], before=before)
     )
@@ -220,6 +222,7 @@ async def delete_stack(parts: Parts, call: Call) -> Record:
             raise invalid(f"Stack [{stack['id']}] is in {stack['status']} and cannot be deleted")
         stack |= {"status": "DELETE_IN_PROGRESS", "deleted": draft.now_ms}
         draft.put_json(rows.stack_key(place(call), stack["id"]), stack)
+        rows.put_event(draft, stack["id"], rows.of_stack(stack))
         retain = call.params.get("RetainResources", [])
         work = work_record(call, "DELETE", stack["id"], retain=retain)
         draft.put_json(rows.work_key(stack["id"]), work)

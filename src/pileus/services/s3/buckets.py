@@ -31,8 +31,7 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     name = check_bucket(params["Bucket"])
     region = _region(call)
-    default = "ObjectWriter" if room.config.s3_legacy_defaults else "BucketOwnerEnforced"
-    ownership = params.get("ObjectOwnership", default)
+    ownership = params.get("ObjectOwnership") or _usual_ownership(room, params.get("ACL"))
     if ownership not in OWNERSHIPS:
         raise faults.invalid_argument(
             f"Invalid x-amz-object-ownership header: {ownership}", "x-amz-object-ownership", None
@@ -58,6 +57,14 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     told = {kind: orjson.dumps(value) for kind, value in settings.items()}
     await room.submit("s3.create_bucket", [name, record, told], call)
     return {"Location": f"/{name}", "BucketArn": bucket_arn(name)}
+
+
+def _usual_ownership(room: Room, canned: str | None) -> str:
+    """Who owns the objects of a bucket whose maker does not say. A maker that names the private
+    list means to use lists, as rclone and older tools do with each object: AWS leaves them on."""
+    if room.config.s3_legacy_defaults:
+        return "ObjectWriter"
+    return "BucketOwnerPreferred" if canned == "private" else "BucketOwnerEnforced"
 
 
 def _grants(

@@ -18,6 +18,7 @@ class Api:
             made = await site.call(SERVICE, "ImportApi", **self._document(wish))
             more = self._beside_body(wish)
             if more:
+                site.begun = Made(made["ApiId"])
                 await site.call(SERVICE, "UpdateApi", ApiId=made["ApiId"], **more)
         else:
             params = {k: whole(v) for k, v in wish.items() if k != "Tags"}

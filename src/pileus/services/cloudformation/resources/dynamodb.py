@@ -26,6 +26,7 @@ class Table:
             params["StreamSpecification"] = {"StreamEnabled": True, **wish["StreamSpecification"]}
         tags = tag_list(wish, site)
         await site.call("dynamodb", "CreateTable", TableName=name, Tags=tags or None, **params)
+        site.begun = Made(name)
         await self._active(site, name)
         await self._time_to_live(site, name, {}, wish)
         return await self._made(site, name)

@@ -75,6 +75,7 @@ class Role(_Holder):
             PermissionsBoundary=wish.get("PermissionsBoundary"),
             Tags=tag_list(wish, site) or None,
         )
+        site.begun = Made(name)
         await self._policies(site, name, {}, wish)
         return Made(name, {"Arn": made["Role"]["Arn"], "RoleId": made["Role"]["RoleId"]})
 
@@ -102,6 +103,7 @@ class User(_Holder):
         name = wish.get("UserName") or site.name(64)
         tags = tag_list(wish, site) or None
         made = await site.call("iam", "CreateUser", UserName=name, Path=wish.get("Path"), Tags=tags)
+        site.begun = Made(name)
         await self._policies(site, name, {}, wish)
         for group in wish.get("Groups", []):
             await site.call("iam", "AddUserToGroup", GroupName=group, UserName=name)
@@ -132,6 +134,7 @@ class Group(_Holder):
     async def create(self, site: Site, wish: Properties) -> Made:
         name = wish.get("GroupName") or site.name(64)
         made = await site.call("iam", "CreateGroup", GroupName=name, Path=wish.get("Path"))
+        site.begun = Made(name)
         await self._policies(site, name, {}, wish)
         return Made(name, {"Arn": made["Group"]["Arn"]})
 
@@ -189,6 +192,7 @@ class ManagedPolicy:
             Description=wish.get("Description"),
         )
         arn = made["Policy"]["Arn"]
+        site.begun = Made(arn)
         await self._attach(site, arn, {}, wish)
         return Made(arn, {"PolicyArn": arn, "PolicyId": made["Policy"]["PolicyId"]})
 

@@ -40,6 +40,7 @@ class Site:
     step: str  # unique per operation and resource
     config: Any
     tags: list[dict[str, str]] = field(default_factory=list)
+    begun: Made | None = None  # what ``create`` has made, while it still sets it up
     _calls: int = 0
 
     async def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
@@ -87,11 +88,12 @@ class Kind(Protocol):
 
 
 def tag_list(wish: Properties, site: Site) -> list[dict[str, str]]:
-    """The resource's own tags and the stack's, as Key/Value pairs."""
+    """The resource's tags and the stack's, as Key/Value pairs; of one key the resource's counts."""
     own = wish.get("Tags", [])
     if isinstance(own, dict):
         own = [{"Key": k, "Value": v} for k, v in own.items()]
-    return [*({"Key": t["Key"], "Value": str(t["Value"])} for t in own), *site.tags]
+    tags = {t["Key"]: str(t["Value"]) for t in (*site.tags, *own)}
+    return [{"Key": k, "Value": v} for k, v in tags.items()]
 
 
 def tag_map(wish: Properties, site: Site) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Key:
             **kind,
         )
         key = told["KeyMetadata"]
-        made = Made(key["KeyId"], {"Arn": key["Arn"], "KeyId": key["KeyId"]})
+        made = site.begun = Made(key["KeyId"], {"Arn": key["Arn"], "KeyId": key["KeyId"]})
         return await self.update(site, made, wish, {"EnableKeyRotation": False, **wish})
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:

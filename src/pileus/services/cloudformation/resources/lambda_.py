@@ -51,6 +51,7 @@ class Function:
             Tags=tag_map(wish, site) or None,
             **settings,
         )
+        site.begun = Made(name)
         await self._reserve(site, name, {}, wish)
         return Made(name, {"Arn": made["FunctionArn"]})
 

@@ -13,7 +13,8 @@ class LogGroup:
     async def create(self, site: Site, wish: Properties) -> Made:
         name = wish.get("LogGroupName") or site.name(512)
         await site.call("logs", "CreateLogGroup", logGroupName=name)
-        return await self.update(site, Made(name, {}), {}, wish)
+        site.begun = Made(name)
+        return await self.update(site, site.begun, {}, wish)
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         name, days = made.physical_id, wish.get("RetentionInDays")

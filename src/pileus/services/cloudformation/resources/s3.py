@@ -84,6 +84,7 @@ class Bucket:
         name = wish.get("BucketName") or site.name(63, lower=True)
         where = None if site.region == "us-east-1" else {"LocationConstraint": site.region}
         await site.call("s3", "CreateBucket", Bucket=name, CreateBucketConfiguration=where)
+        site.begun = Made(name)
         await self._settings(site, name, {}, wish)
         return self._made(site, name)
 
@@ -104,7 +105,7 @@ class Bucket:
             elif remove:
                 await site.gone("s3", remove, Bucket=name)
         tags = tag_list(wish, site)
-        if tags and wish.get("Tags") != old.get("Tags"):
+        if tags and (not old or wish.get("Tags") != old.get("Tags")):
             await site.call("s3", "PutBucketTagging", Bucket=name, Tagging={"TagSet": tags})
 
     @staticmethod
