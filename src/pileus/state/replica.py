@@ -107,7 +107,7 @@ class SqliteReplica:
         # (a table's description) again and again, each time for the price of a small write.
         self._recent: dict[bytes, Row | None] = {}
         self.touched: set[bytes] = set()  # tables the last group wrote to
-        self.heads: set[bytes] = set()  # and where in them: its rows' ``keys.head``
+        self.written: set[bytes] = set()  # and in them: its rows' keys, and their heads
         self.written_bytes = 0  # of row values, since the start
         self.wal = WriteAhead(self._c, path, vfs)
         self._load()
@@ -199,7 +199,7 @@ class SqliteReplica:
         if first != self._applied + 1:
             raise Corrupt(f"the log goes on at {first}, the state stands at {self._applied}")
         before = (self._chain, self._log_ms)
-        self.touched, self.heads = set(), set()
+        self.touched, self.written = set(), set()
         if self._memory_stale:
             self._load()
         results: list[tuple[bytes, bytes, int, int]] = []
@@ -318,7 +318,7 @@ class SqliteReplica:
             return
         order = sorted(pending)
         heads = set(map(keys.head, order))
-        self.heads |= heads
+        self.written.update(heads, order)
         self.touched |= {head.partition(b"\x00")[0] for head in heads}
         rows = list(map(pending.__getitem__, order))
         puts = cast(list[Row], list(filter(None, rows)) if None in rows else rows)

@@ -23,7 +23,7 @@ import orjson
 from pileus.engine import Clock, LostEnd, Outcome, Removed, WriterLog
 from pileus.engine.barriers import SharedBarrier
 from pileus.engine.embedded.front import FrontLog
-from pileus.engine.embedded.generations import Generations, partition_slot, slot
+from pileus.engine.embedded.generations import Generations, row_slot, slot
 from pileus.engine.embedded.log import EmbeddedLog
 from pileus.engine.embedded.watches import Watches, settle
 from pileus.engine.embedded.writer import WriterDoor
@@ -62,10 +62,10 @@ class Store:
     # Before a strong read, on a cluster: await it. None on one machine, where every committed read
     # is strong.
     strong: Callable[[], Awaitable[int]] | None = None
-    # ``at(partition_slot(head))`` grows whenever a row whose ``keys.head`` this is changes, in any
-    # process, as ``generation`` does for a table. Where there are several shards what its rows tell
-    # is as it was only while ``stamp`` (of no table, at least) tells the same too.
-    partition_slot = staticmethod(partition_slot)
+    # ``at(row_slot(key))`` grows whenever that row changes, in any process, as ``generation`` does
+    # for a table; of a ``keys.head``, whenever a row of its partition does. Where there are several
+    # shards a row is as it was only while ``stamp`` (of some table) tells the same too.
+    row_slot = staticmethod(row_slot)
     # Where shards are several: the same before a read of some rows.
     strong_in: Callable[[Spans], Awaitable[int]] | None = None
     node: str = ""  # this node's name in its cluster
@@ -207,7 +207,7 @@ class Store:
     def _committed(self, replica: SqliteReplica) -> None:
         """On the writer thread: after the commit, before the answers."""
         slots = {slot(table) for table in replica.touched}
-        self._generations.bump(slots.union(map(partition_slot, replica.heads)))
+        self._generations.bump(slots.union(map(row_slot, replica.written)))
         awaited = self._watches.interested(slots)
         if awaited:
             self._loop.call_soon_threadsafe(self._watches.wake, awaited)

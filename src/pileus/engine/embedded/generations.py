@@ -3,9 +3,9 @@
 Slot ``crc32(table) % 4096`` grows after a commit that touched a table and before the commit is
 answered. Two tables in one slot cost a needless re-read, never a stale one. Two more words follow:
 the commit counter, which grows before the slots do (who reads a slot and then a row must not get
-the row as of before), and whether readers are to keep quiet (see ``state.turn``). Then as many
-slots as a partition's hash has values: what a partition's rows tell stands while its slot does,
-whatever else is written to its table. They grow together with those of tables.
+the row as of before), and whether readers are to keep quiet (see ``state.turn``). Then come
+slots of rows and of partitions: what one tells stands while its slot does, whatever else is written
+to its table. They grow together with those of tables.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from zlib import crc32
 
 SLOTS = 4096
 COMMITS, QUIET = SLOTS, SLOTS + 1
-PARTITIONS, FIRST = 65_536, SLOTS + 2
-COUNTERS = FIRST + PARTITIONS
+ROWS, FIRST = 65_536, SLOTS + 2
+COUNTERS = FIRST + ROWS
 SIZE = COUNTERS * 8
 
 
@@ -32,13 +32,13 @@ def slot(table: bytes) -> int:
     return crc32(table) % SLOTS
 
 
-def partition_slot(head: bytes) -> int:
-    """``head``: a row's key up to the end of its partition's hash (``state.keys.head``)."""
-    return FIRST + crc32(head) % PARTITIONS
+def row_slot(key: bytes) -> int:
+    """``key``: a row's, or of a partition's rows what they start with (``state.keys.head``)."""
+    return FIRST + crc32(key) % ROWS
 
 
 class Generations:
-    """Counters by table, and by partition. Only the writer calls ``bump``."""
+    """Counters by table, partition and row. Only the writer calls ``bump``."""
 
     def __init__(self, path: Path) -> None:
         fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -90,10 +90,10 @@ class Generations:
         """At the writer's start: its predecessor may have died between a commit and its bump."""
         self.keep_quiet(False)
         self.bump(set(range(SLOTS)))
-        partitions = self._counters[FIRST:]
-        above = max(partitions) + 1
+        rows = self._counters[FIRST:]
+        above = max(rows) + 1
         with self._order:
-            partitions[:] = array("Q", [above]) * PARTITIONS
+            rows[:] = array("Q", [above]) * ROWS
 
     def close(self) -> None:
         self._counters.release()

@@ -1,8 +1,8 @@
 """Answers kept while nothing they told can have changed: a read asked again costs a look-up.
 
-An answer is kept by the body that asked for it, together with what the counter of its rows'
-partition told before they were read. While that tells the same, no write to the partition has been
-acknowledged in any process, so the rows are still as they were, whatever was written elsewhere in
+An answer is kept by the body that asked for it, together with what the counter of its row, or of
+its rows' partition, told before they were read. While that tells the same, no write to them has
+been acknowledged in any process, so they are still as they were, whatever was written elsewhere in
 their table. Where the form's ``stamp`` moves (the table is described otherwise, a transaction of
 several shards is decided) all its answers go. Bounded: clients choose what they ask for.
 """
@@ -41,13 +41,12 @@ class KeptAnswers:
         self._bytes = 0  # kept since all of it was forgotten
 
     def keeping(self, reading: Reading, stamp: Callable[[], Any]) -> Read:
-        """Answers whole (``tail``), kept while ``stamp`` and their partition's counter tell the
-        same."""
+        """Answers whole (``tail``), kept while ``stamp`` and their rows' counter tell the same."""
         where, tell = reading
         answers: Answers = {}
         self._forms.append(answers)
         get, keep = answers.get, self._keep
-        at, slot_of = self._store.at, self._store.partition_slot
+        at, slot_of = self._store.at, self._store.row_slot
         held: Any = None
 
         def known(body: bytes) -> bytes | None:
@@ -65,7 +64,8 @@ class KeptAnswers:
             stretch = where(body)
             if stretch is None:
                 return None
-            slot = slot_of(keys.head(stretch[0]))
+            first = stretch[0]
+            slot = slot_of(first if len(stretch) == 1 else keys.head(first))
             seen = at(slot)  # before the rows are read
             text = tell(*stretch)
             if text is None:
