@@ -58,13 +58,13 @@ def test_json(cloud):
 
 def test_rest_json(cloud):
     set_answer(cloud, "lambda", {"StatusCode": 202, "Payload": b"{}", "LogResult": "bG9n"})
-    got = cloud.client("lambda").invoke(FunctionName="f", Payload=b'{"a":1}', Qualifier="v 1")
+    got = cloud.client("lambda").invoke(FunctionName="f", Payload=b'{"a":1}', Qualifier="$LATEST")
     assert (
         got["StatusCode"] == 202 and got["Payload"].read() == b"{}" and got["LogResult"] == "bG9n"
     )
     assert len(last(cloud, "lambda").invocation_id) == 16
     params = last(cloud, "lambda").params
-    assert params == {"FunctionName": "f", "Payload": b'{"a":1}', "Qualifier": "v 1"}
+    assert params == {"FunctionName": "f", "Payload": b'{"a":1}', "Qualifier": "$LATEST"}
     set_answer(cloud, "lambda", {"FunctionName": "f", "Timeout": 3})
     arn = "arn:aws:lambda:eu-west-3:000000000000:function:f"
     assert cloud.client("lambda").get_function_configuration(FunctionName=arn)["Timeout"] == 3
@@ -411,9 +411,9 @@ def test_unsigned_and_unknown(cloud):
         {
             "Action": "AssumeRoleWithWebIdentity",
             "Version": "2011-06-15",
-            "RoleArn": "a",
-            "RoleSessionName": "s",
-            "WebIdentityToken": "t",
+            "RoleArn": "arn:aws:iam::000000000000:role/a",
+            "RoleSessionName": "session",
+            "WebIdentityToken": "token",
         },
     )
     assert answer.status_code == 200

@@ -28,7 +28,8 @@ from pileus.telemetry import Meters
 from pileus.wire import refusals, tables_address
 from pileus.wire.answers import Answers, object_ids
 from pileus.wire.claims import invocation
-from pileus.wire.failures import not_offered, unknown_operation
+from pileus.wire.constraints import check_of
+from pileus.wire.failures import invalid_input, not_offered, unknown_operation
 from pileus.wire.known_heads import KnownHead, KnownHeads
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.models import Models
@@ -313,7 +314,12 @@ class Api:
             operation in _READS,
             name.signing,
             self.meters.requests("pileus_request", service=name.name, operation=operation),
+            self._check(name, operation) if compiled is not None and direct is None else None,
         )
+
+    def _check(self, name: ServiceName, operation: str) -> Callable[[dict[str, Any]], None] | None:
+        shape = self.models.service(name.name).operation_model(operation).input_shape
+        return check_of(name.name, shape, invalid_input(name.name, name.protocol), self.region)
 
     def _open_to_all(self, name: ServiceName, operation: str) -> bool:
         """Operations that take unsigned calls: S3's (its policies decide), and by the model
@@ -331,6 +337,8 @@ class Api:
         labels = route.labels
         if not plan.direct and plan.codec is not None:
             params = plan.codec.parse(request, labels)
+            if plan.check is not None:
+                plan.check(params)
         elif labels:
             params = {k: plain_label(v) for k, v in labels.items()}
         told = None if plan.reads else request.headers.get("amz-sdk-invocation-id")

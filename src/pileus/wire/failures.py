@@ -66,14 +66,17 @@ def _missing(error: Missing, service: ServiceName, has_body: bool) -> AwsError:
             )
         if error.path[:1].islower() and "." not in error.path and error.path != "key":
             return AwsError("MissingRequestBodyError", "Request Body is empty")
-    code = _VALIDATION.get(
-        service.name, "ValidationError" if service.protocol == "query" else "ValidationException"
-    )
     return AwsError(
-        code,
+        invalid_input(service.name, service.protocol),
         f"1 validation error detected: Value null at '{error.path}' failed to satisfy constraint:"
         " Member must not be null",
     )
+
+
+def invalid_input(service: str, protocol: str) -> str:
+    """The code of an error of input that its model refuses."""
+    default = "ValidationError" if protocol == "query" else "ValidationException"
+    return _VALIDATION.get(service, default)
 
 
 def unavailable(error: Exception, service: ServiceName) -> AwsError:

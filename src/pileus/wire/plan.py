@@ -16,7 +16,7 @@ from pileus.wire.router import Route
 class Plan:
     """One operation, ready to run. ``kind``: the family of error codes; ``unsigned``: it has no
     signature of its own; ``open_to_all``: an anonymous caller may come as far as authorisation;
-    ``meter``: its block of counters."""
+    ``meter``: its block of counters; ``check``: raises where its model's constraints are broken."""
 
     name: ServiceName
     operation: str
@@ -30,6 +30,7 @@ class Plan:
     reads: bool
     signing: str
     meter: int
+    check: Callable[[dict[str, Any]], None] | None = None
 
 
 class Pending:

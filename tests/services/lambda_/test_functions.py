@@ -84,7 +84,7 @@ def test_blobs_are_referenced_while_used(run: Any) -> None:
         ({"Runtime": "cobol1"}, "InvalidParameterValueException", "enum value set"),
         ({"Runtime": "java17"}, "InvalidParameterValueException", "java17 is not built"),
         ({"FunctionName": "a b"}, "ValidationException", "at 'functionName' failed"),
-        ({"FunctionName": "a" * 65}, "ValidationException", "at 'functionName' failed"),
+        ({"FunctionName": "a" * 65}, "InvalidParameterValueException", "less than or equal to 64"),
         ({"Handler": "a b"}, "ValidationException", "at 'handler' failed"),
         ({"Environment": {"Variables": {"A": "x" * 4096}}}, "InvalidParameterValueException",
          "exceeded the 4KB limit"),

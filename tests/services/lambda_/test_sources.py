@@ -220,10 +220,10 @@ def test_what_is_refused(cloud: Any, stage: Stage) -> None:
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"FunctionName": "none"}, "InvalidParameterValueException", "Function does not exist"),
         ({"EventSourceArn": stage.stream + "x"}, "InvalidParameterValueException", "not found"),
-        ({"EventSourceArn": "arn:aws:sqs:us-east-1:1:q"}, "NotImplemented", "sqs"),
+        ({"EventSourceArn": "arn:aws:sqs:us-east-1:111122223333:q"}, "NotImplemented", "sqs"),
         ({"StartingPosition": "x"}, "ValidationException", "TRIM_HORIZON"),
         ({"StartingPosition": "AT_TIMESTAMP"}, "InvalidParameterValueException", "Unsupported"),
-        ({"BatchSize": 10_001}, "InvalidParameterValueException", "batchSize"),
+        ({"BatchSize": 10_001}, "ValidationException", "batchSize"),
         ({"MaximumRecordAgeInSeconds": 59}, "InvalidParameterValueException", "between"),
         ({"ParallelizationFactor": 2}, "NotImplemented", "ParallelizationFactor 2"),
         ({"TumblingWindowInSeconds": 5}, "NotImplemented", "TumblingWindow"),

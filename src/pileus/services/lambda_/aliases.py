@@ -17,6 +17,7 @@ from pileus.services.lambda_.names import (
     check_alias,
     conflict,
     invalid,
+    no_alias,
     not_found,
     precondition_failed,
 )
@@ -27,7 +28,8 @@ from pileus.state.draft import Draft
 async def create_alias(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     name = called_function(call)
-    room.function(name)
+    if room.store.get(rows.function(name)) is None:
+        raise not_found(f"Function not found: {name.arn}:{params['FunctionVersion']}")
     check_alias(params["Name"])
     key = rows.of_qualifier("a", name, params["Name"])
     alias: Record = {
@@ -57,7 +59,7 @@ async def update_alias(room: Room, call: Call) -> dict[str, Any]:
     def change(draft: Draft) -> Record:
         alias = draft.get_json(key)
         if alias is None:
-            raise _missing(name, params["Name"])
+            raise not_found(f"Alias not found: {_arn(name, params['Name'])}")
         if params.get("RevisionId") and params["RevisionId"] != alias["revision"]:
             raise precondition_failed()
         if params.get("FunctionVersion"):
@@ -78,7 +80,7 @@ def get_alias(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
     alias = room.store.get_json(rows.of_qualifier("a", name, call.params["Name"]))
     if alias is None:
-        raise _missing(name, call.params["Name"])
+        raise no_alias(name, call.params["Name"])
     return _describe(name, alias)
 
 
@@ -130,10 +132,6 @@ def _check(room: Room, name: FunctionName, alias: Record) -> None:
 
 def _arn(name: FunctionName, alias: str) -> str:
     return f"{name.arn}:{alias}"
-
-
-def _missing(name: FunctionName, alias: str) -> Exception:
-    return not_found(f"Cannot find alias arn: {_arn(name, alias)}")
 
 
 def _describe(name: FunctionName, alias: Record) -> dict[str, Any]:

@@ -49,9 +49,8 @@ async def _from_request(room: Room, data: bytes) -> tuple[str, int]:
     if len(data) > ZIP_BYTES_MAX:
         raise AwsError(
             "RequestEntityTooLargeException",
-            f"Request must be smaller than {ZIP_BYTES_MAX} bytes for the operation",
+            f"Zipped size must be smaller than {ZIP_BYTES_MAX} bytes",
             413,
-            fields=USER,
         )
     if not data:
         raise invalid("Uploaded file must be a non-empty zip")

@@ -11,7 +11,7 @@ import orjson
 
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
-from pileus.services.lambda_.names import called_function, invalid
+from pileus.services.lambda_.names import LATEST, called_function, invalid, not_found
 from pileus.services.lambda_.room import Record, Room
 from pileus.services.lambda_.targets import reserved_total
 from pileus.state.draft import Draft
@@ -26,8 +26,16 @@ async def put_function_concurrency(room: Room, call: Call) -> dict[str, Any]:
     """Reserve concurrency; 0 stops the function."""
     wanted = call.params["ReservedConcurrentExecutions"]
     name = called_function(call)
+    if name.qualifier:
+        raise invalid(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not"
+            " support this operation. Please specify either a function name or an unqualified"
+            " function ARN."
+        )
     if wanted < 0:
         raise invalid("ReservedConcurrentExecutions must be at least 0.")
+    if room.store.get(rows.function(name)) is None:
+        raise not_found(f"Function not found: {name.arn}:{LATEST}")
     limit = room.config.function_concurrency_max
     minimum = unreserved_minimum(limit)
 
@@ -61,6 +69,11 @@ def get_account_settings(room: Room, call: Call) -> dict[str, Any]:
     functions = [
         orjson.loads(row.value) for row in room.store.range(*rows.span(partition, "fn/"), 100_000)
     ]
+    published = [
+        orjson.loads(row.value)
+        for kind in ("v/", "lv/")
+        for row in room.store.range(*rows.span(partition, kind), 100_000)
+    ]
     limit = room.config.function_concurrency_max
     return {
         "AccountLimit": {
@@ -71,7 +84,7 @@ def get_account_settings(room: Room, call: Call) -> dict[str, Any]:
             "UnreservedConcurrentExecutions": limit - reserved_total(room.store, partition),
         },
         "AccountUsage": {
-            "TotalCodeSize": sum(f["code"]["size"] for f in functions),
+            "TotalCodeSize": sum(record["code"]["size"] for record in [*functions, *published]),
             "FunctionCount": len(functions),
         },
     }

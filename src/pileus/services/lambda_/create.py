@@ -17,7 +17,7 @@ from pileus.services.lambda_.names import (
     conflict,
     function_name,
     invalid,
-    validation,
+    too_long,
 )
 from pileus.services.lambda_.room import Record, Room
 from pileus.state.draft import Draft
@@ -52,7 +52,8 @@ async def create_function(room: Room, call: Call) -> dict[str, Any]:
         if params.get("Publish"):
             answer = versions.publish(draft, name, record, "")
         draft.put_json(rows.function(name), record)
-        return settings.describe(name, answer)
+        # AWS tells the version that was made, but the function's own ARN.
+        return settings.describe(name, answer) | {"FunctionArn": name.arn}
 
     return await room.store.transact(change, call.invocation_id)
 
@@ -60,7 +61,8 @@ async def create_function(room: Room, call: Call) -> dict[str, Any]:
 def _new_name(call: Call) -> FunctionName:
     name = function_name(call, call.params["FunctionName"])
     if len(name.name) > NAME_LENGTH_MAX:
-        raise validation(name.name, "functionName", "[a-zA-Z0-9-_]{1,64}")
+        # Its code alone differs from what the model's limits are answered with.
+        raise invalid(too_long(name.name, "functionName", NAME_LENGTH_MAX).message)
     if name.qualifier:
         raise invalid("A function is created without a qualifier.")
     if name.account != call.account:

@@ -8,10 +8,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.functions import listed, page_of
-from pileus.services.lambda_.names import LATEST, FunctionName, called_function, invalid, not_found
+from pileus.services.lambda_.names import (
+    LATEST,
+    FunctionName,
+    called_function,
+    function_name,
+    invalid,
+    not_found,
+)
 from pileus.services.lambda_.room import Record, Room
 from pileus.state.draft import Draft
 
@@ -31,9 +39,15 @@ async def update_config(room: Room, call: Call) -> dict[str, Any]:
 
 async def _write(room: Room, call: Call, keep: bool) -> dict[str, Any]:
     name = called_function(call)
-    room.version(name)
+    if all(call.params.get(member) is None for member in MEMBERS):
+        raise invalid("You must specify at least one of error handling or destination setting.")
+    try:
+        room.version(name)
+    except AwsError:
+        raise not_found("The function doesn't exist.") from None
     key = rows.of_qualifier("e", name, name.qualifier or LATEST)
     chosen = _chosen(call.params)
+    _check_functions(room, call, name, chosen)
 
     def change(draft: Draft) -> Record:
         before = draft.get_json(key)
@@ -69,7 +83,8 @@ async def delete_config(room: Room, call: Call) -> None:
 
 def list_configs(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
-    room.function(name)
+    if room.store.get(rows.function(name)) is None:
+        raise not_found("The function doesn't exist.")
     marker, size = page_of(call)
     found, more = rows.page(room.store, name.partition, f"e/{name.name}/", marker, size)
     items = [_describe(name, config) for config in found]
@@ -85,8 +100,33 @@ def _chosen(params: dict[str, Any]) -> Record:
     for side in ("OnSuccess", "OnFailure"):
         target = (chosen.get("DestinationConfig", {}).get(side) or {}).get("Destination")
         if target and not _TARGET.fullmatch(target):
-            raise invalid(f"The provided destination config DestinationConfig is invalid: {target}")
+            raise invalid(f"The provided destination config {_told(chosen)} is invalid.")
     return chosen
+
+
+def _told(chosen: Record) -> str:
+    """A DestinationConfig in AWS's words."""
+    sides = []
+    for side in ("OnSuccess", "OnFailure"):
+        target = (chosen["DestinationConfig"].get(side) or {}).get("Destination")
+        value = "null" if target is None else f"{side}(destination={target})"
+        sides.append(f"{side[0].lower()}{side[1:]}={value}")
+    return f"DestinationConfig({', '.join(sides)})"
+
+
+def _check_functions(room: Room, call: Call, name: FunctionName, chosen: Record) -> None:
+    """A function told as a destination is there, and another one."""
+    for side in chosen.get("DestinationConfig", {}).values():
+        target = (side or {}).get("Destination") or ""
+        if ":lambda:" not in target:
+            continue
+        try:
+            told = function_name(call, target)
+            room.version(told)
+        except AwsError:
+            raise invalid(f"The destination ARN {target} is invalid.") from None
+        if told.arn == name.arn:
+            raise invalid("You can't specify the function as a destination for itself.")
 
 
 def _missing(name: FunctionName) -> Exception:

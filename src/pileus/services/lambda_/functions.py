@@ -18,8 +18,9 @@ from pileus.services.lambda_.names import (
     conflict,
     invalid,
     no_function,
+    not_found,
 )
-from pileus.services.lambda_.room import Room
+from pileus.services.lambda_.room import Record, Room
 from pileus.state import keys
 from pileus.state.draft import Draft
 
@@ -31,7 +32,7 @@ async def get_function(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
     record, function = room.version(name), room.function(name)
     answer: dict[str, Any] = {
-        "Configuration": settings.describe(name, record, qualified=bool(name.qualifier)),
+        "Configuration": _as_asked(name, record),
         "Code": {
             "RepositoryType": "S3",
             "Location": await code.location(room, call, record["code"]["digest"]),
@@ -46,7 +47,13 @@ async def get_function(room: Room, call: Call) -> dict[str, Any]:
 
 def get_function_configuration(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
-    return settings.describe(name, room.version(name), qualified=bool(name.qualifier))
+    return _as_asked(name, room.version(name))
+
+
+def _as_asked(name: FunctionName, record: Record) -> dict[str, Any]:
+    """A configuration under the ARN it was asked for: an alias's keeps the alias."""
+    answer = settings.describe(name, record, qualified=bool(name.qualifier))
+    return answer | ({"FunctionArn": name.qualified_arn} if name.qualifier else {})
 
 
 def get_code_signing_config(room: Room, call: Call) -> dict[str, Any]:
@@ -129,6 +136,8 @@ def _drop_version_blob(draft: Draft, name: FunctionName, key: bytes) -> None:
 
 
 async def _delete_version(room: Room, call: Call, name: FunctionName) -> None:
+    if room.store.get(rows.function(name)) is None:
+        raise not_found(f"Function not found: {name.arn}")
     if not name.qualifier.isdigit():
         raise AwsError(
             "InvalidParameterValueException",

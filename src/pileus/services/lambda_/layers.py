@@ -47,6 +47,7 @@ async def publish_layer_version(room: Room, call: Call) -> dict[str, Any]:
 
 async def get_layer_version(room: Room, call: Call) -> dict[str, Any]:
     name = layer_name(call, call.params["LayerName"])
+    _check_number(call)
     return await _describe(room, call, name, find(room, name, call.params["VersionNumber"]))
 
 
@@ -58,7 +59,7 @@ async def get_layer_version_by_arn(room: Room, call: Call) -> dict[str, Any]:
 async def delete_layer_version(room: Room, call: Call) -> None:
     """Functions that use it keep it; its number is never given again."""
     name = layer_name(call, call.params["LayerName"])
-    number = call.params["VersionNumber"]
+    number = _check_number(call)
 
     def change(draft: Draft) -> None:
         version = draft.get_json(rows.layer_version(name, number))
@@ -69,6 +70,13 @@ async def delete_layer_version(room: Room, call: Call) -> None:
         draft.delete(rows.blob_reference(version["code"]["digest"], _owner(name, number)))
 
     await room.store.transact(change, call.invocation_id)
+
+
+def _check_number(call: Call) -> int:
+    number: int = call.params["VersionNumber"]
+    if number < 1:
+        raise invalid("Layer Version Cannot be less than 1")
+    return number
 
 
 def list_layer_versions(room: Room, call: Call) -> dict[str, Any]:
@@ -107,14 +115,15 @@ def resolve(room: Room, call: Call, arns: list[str]) -> list[Record]:
     """What a function's configuration keeps of its layers, in order."""
     if len(arns) > LAYERS_MAX:
         raise invalid(f"Cannot reference more than {LAYERS_MAX} layers.")
-    if len(set(arn.rpartition(":")[0] for arn in arns)) < len(arns):
-        raise invalid("Two different versions of the same layer are not allowed to be referenced"
-                      " in the same function.")  # fmt: skip
+    _check_twice(arns)
     found = []
     for arn in arns:
         name = layer_name(call, arn)
         if not arn.startswith("arn:") or not name.version:
             raise invalid(f"Layer version ARN is not valid: {arn}")
+        if name.region != call.region:
+            raise invalid("Layers are not in the same region as the function. Layers are expected"
+                          f" to be in region {call.region}.")  # fmt: skip
         version = room.store.get_json(rows.layer_version(name, name.version))
         if version is None:
             raise invalid(f"Layer version {arn} does not exist.")
@@ -128,6 +137,18 @@ def resolve(room: Room, call: Call, arns: list[str]) -> list[Record]:
             }
         )
     return found
+
+
+def _check_twice(arns: list[str]) -> None:
+    """No layer in two versions, nor one twice."""
+    seen: dict[str, str] = {}
+    for arn in arns:
+        other = seen.setdefault(arn.rpartition(":")[0], arn)
+        if other is not arn:
+            raise invalid(
+                "Two different versions of the same layer are not allowed to be referenced in the"
+                f" same function. {other} and {arn} are versions of the same layer."
+            )
 
 
 def check_total(stored: code.Code, layers: list[Record]) -> None:

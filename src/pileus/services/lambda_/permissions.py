@@ -12,10 +12,13 @@ from typing import Any
 
 import orjson
 
+from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.lambda_ import layers, rows
+from pileus.services.lambda_ import rows
 from pileus.services.lambda_.names import (
+    LATEST,
     FunctionName,
+    LayerName,
     called_function,
     conflict,
     invalid,
@@ -35,19 +38,19 @@ _POLICY_BYTES_MAX = 20 * 1024
 async def add_permission(room: Room, call: Call) -> dict[str, Any]:
     """Add one statement to the policy of the function, version or alias."""
     params = call.params
-    name = _existing(room, call)
+    name = called_function(call)
+    if name.qualifier == LATEST:
+        raise invalid("We currently do not support adding policies for $LATEST.")
     statement = _statement(name, params)
+    room.addressed(name)
     key = rows.of_qualifier("p", name, name.qualifier)
     revision = rows.new_id(room.clock)
 
     def change(draft: Draft) -> None:
-        policy = draft.get_json(key) or {"statements": [], "revision": ""}
+        policy = draft.get_json(key) or {"statements": [], "revision": _revision(draft, name)}
         _check_revision(policy, params.get("RevisionId"))
         if any(s["Sid"] == statement["Sid"] for s in policy["statements"]):
-            raise conflict(
-                f"The statement id ({statement['Sid']}) provided already exists. Please provide a"
-                " new statement id, or remove the existing statement."
-            )
+            raise _taken(statement["Sid"])
         policy = {"statements": [*policy["statements"], statement], "revision": revision}
         if len(orjson.dumps(policy)) > _POLICY_BYTES_MAX:
             raise invalid("The final policy size is bigger than the limit (20480).")
@@ -59,12 +62,17 @@ async def add_permission(room: Room, call: Call) -> dict[str, Any]:
 
 async def remove_permission(room: Room, call: Call) -> None:
     params = call.params
-    name = _existing(room, call)
+    name = called_function(call)
+    if room.store.get(rows.function(name)) is None:
+        raise not_found(f"No policy found for: {name.qualified_arn}")
+    room.addressed(name)
     key = rows.of_qualifier("p", name, name.qualifier)
     revision = rows.new_id(room.clock)
 
     def change(draft: Draft) -> None:
-        policy = draft.get_json(key) or {"statements": [], "revision": ""}
+        policy = draft.get_json(key)
+        if policy is None:
+            raise not_found("No policy is associated with the given resource.")
         _check_revision(policy, params.get("RevisionId"))
         kept = [s for s in policy["statements"] if s["Sid"] != params["StatementId"]]
         if len(kept) == len(policy["statements"]):
@@ -78,7 +86,7 @@ async def remove_permission(room: Room, call: Call) -> None:
 
 
 def get_policy(room: Room, call: Call) -> dict[str, Any]:
-    name = _existing(room, call)
+    name = called_function(call)
     policy = room.store.get_json(rows.of_qualifier("p", name, name.qualifier))
     if policy is None:
         raise not_found("The resource you requested does not exist.")
@@ -96,10 +104,15 @@ def resource_policy(room: Room, name: FunctionName) -> dict[str, Any] | None:
     return document(policy["statements"]) if policy else None
 
 
-def _existing(room: Room, call: Call) -> FunctionName:
-    name = called_function(call)
-    room.version(name)
-    return name
+def _revision(draft: Draft, name: FunctionName) -> str:
+    """What tells the state of a function, version or alias that has no policy yet."""
+    if not name.qualifier:
+        found = draft.get_json(rows.function(name))
+    elif name.qualifier.isdigit():
+        found = draft.get_json(rows.version(name, name.qualifier))
+    else:
+        found = draft.get_json(rows.of_qualifier("a", name, name.qualifier))
+    return str(found["revision"]) if found else ""
 
 
 def _check_revision(policy: Record, wanted: str | None) -> None:
@@ -145,8 +158,14 @@ def _principal(text: str) -> Any:
         return {"AWS": text}
     if re.fullmatch(r"[a-zA-Z0-9.-]+\.amazonaws\.com(\.cn)?", text):
         return {"Service": text}
-    raise invalid(f"The provided principal was invalid. Please check the principal and try again."
-                  f" ({text})")  # fmt: skip
+    raise invalid("The provided principal was invalid. Please check the principal and try again.")
+
+
+def _taken(statement_id: str) -> AwsError:
+    return conflict(
+        f"The statement id ({statement_id}) provided already exists. Please provide a new"
+        " statement id, or remove the existing statement."
+    )
 
 
 # -- layers ------------------------------------------------------------------------------------
@@ -172,9 +191,10 @@ async def add_layer_version_permission(room: Room, call: Call) -> dict[str, Any]
     def change(draft: Draft) -> None:
         version = draft.get_json(rows.layer_version(name, number))
         if version is None:
-            raise not_found("The resource you requested does not exist.")
+            raise _no_version(name, number)
+        _check_layer_revision(version, params.get("RevisionId"))
         if any(s["Sid"] == statement["Sid"] for s in version["policy"]):
-            raise conflict(f"The statement id ({statement['Sid']}) provided already exists.")
+            raise _taken(statement["Sid"])
         version["policy"].append(statement)
         draft.put_json(rows.layer_version(name, number), {**version, "revision": revision})
 
@@ -188,7 +208,10 @@ async def remove_layer_version_permission(room: Room, call: Call) -> None:
     revision = rows.new_id(room.clock)
 
     def change(draft: Draft) -> None:
-        version = draft.get_json(rows.layer_version(name, number)) or {"policy": []}
+        version = draft.get_json(rows.layer_version(name, number))
+        if version is None:
+            raise _no_version(name, number)
+        _check_layer_revision(version, params.get("RevisionId"))
         kept = [s for s in version["policy"] if s["Sid"] != params["StatementId"]]
         if len(kept) == len(version["policy"]):
             raise not_found(f"Statement {params['StatementId']} is not found in resource policy.")
@@ -201,8 +224,19 @@ async def remove_layer_version_permission(room: Room, call: Call) -> None:
 
 def get_layer_version_policy(room: Room, call: Call) -> dict[str, Any]:
     name = layer_name(call, call.params["LayerName"])
-    version = layers.find(room, name, call.params["VersionNumber"])
+    version = room.store.get_json(rows.layer_version(name, call.params["VersionNumber"]))
+    if version is None:
+        raise _no_version(name, call.params["VersionNumber"])
     if not version["policy"]:
         raise not_found("No policy is associated with the given resource.")
     text = orjson.dumps(document(version["policy"])).decode()
     return {"Policy": text, "RevisionId": version["revision"]}
+
+
+def _no_version(name: LayerName, number: int) -> AwsError:
+    return not_found(f"Layer version {name.version_arn(number)} does not exist.")
+
+
+def _check_layer_revision(version: Record, wanted: str | None) -> None:
+    if wanted and wanted != version.get("revision"):
+        raise precondition_failed("GetLayerPolicy")

@@ -18,10 +18,16 @@ from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.functions import listed, page_of
-from pileus.services.lambda_.names import USER, FunctionName, called_function, invalid
+from pileus.services.lambda_.names import (
+    USER,
+    FunctionName,
+    called_function,
+    conflict,
+    invalid,
+)
 from pileus.services.lambda_.room import Record, Room
 from pileus.services.lambda_.settings import stamp
-from pileus.services.lambda_.targets import Targets, Version
+from pileus.services.lambda_.targets import Targets, Version, reserved_total
 
 TELL_MS = 60_000
 
@@ -31,13 +37,15 @@ log = logging.getLogger(__name__)
 async def put_config(room: Room, call: Call) -> dict[str, Any]:
     """Keep workers of a version or alias initialised."""
     wanted = call.params["ProvisionedConcurrentExecutions"]
-    name = _published(call)
-    room.version(name)
-    if not 1 <= wanted <= room.config.function_concurrency_max:
-        raise invalid(
-            "Specified ConcurrentExecutions for ProvisionedConcurrency must be between 1 and"
-            f" {room.config.function_concurrency_max}."
-        )
+    name = _published(
+        call, "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+    )
+    record = room.addressed(name)
+    free = room.config.function_concurrency_max - reserved_total(room.store, name.partition)
+    if not 1 <= wanted <= free:
+        raise invalid("Specified ConcurrentExecutions for function is greater than account's"
+                      f" unreserved concurrency [{free}].")  # fmt: skip
+    _check_apart(room, name, record["version"])
     config = {
         "qualifier": name.qualifier,
         "wanted": wanted,
@@ -45,12 +53,31 @@ async def put_config(room: Room, call: Call) -> dict[str, Any]:
     }
     key = rows.of_qualifier("pc", name, name.qualifier)
     await room.store.submit("write", [[key, orjson.dumps(config)]], call.invocation_id)
-    return {**_describe(config), "Status": "IN_PROGRESS"}
+    started = {
+        "AllocatedProvisionedConcurrentExecutions": 0,
+        "AvailableProvisionedConcurrentExecutions": 0,
+        "Status": "IN_PROGRESS",
+    }
+    return _describe(config) | started
+
+
+def _check_apart(room: Room, name: FunctionName, number: str) -> None:
+    """Not both a version and an alias of it have provisioned workers."""
+    if name.qualifier != number:
+        if room.store.get(rows.of_qualifier("pc", name, number)) is not None:
+            raise conflict("Alias can't be used for Provisioned Concurrency configuration on an"
+                           " already Provisioned version")  # fmt: skip
+        return
+    found, _ = rows.page(room.store, name.partition, f"pc/{name.name}/", "", 10_000)
+    for config in found:
+        alias = room.store.get_json(rows.of_qualifier("a", name, config["qualifier"]))
+        if alias is not None and number in (alias["version"], *alias["weights"]):
+            raise conflict("Version is pointed by a Provisioned Concurrency alias")
 
 
 def get_config(room: Room, call: Call) -> dict[str, Any]:
     name = _published(call)
-    room.version(name)
+    room.addressed(name)
     config = room.store.get_json(rows.of_qualifier("pc", name, name.qualifier))
     if config is None:
         raise AwsError(
@@ -64,7 +91,7 @@ def get_config(room: Room, call: Call) -> dict[str, Any]:
 
 async def delete_config(room: Room, call: Call) -> None:
     name = _published(call)
-    room.version(name)
+    room.addressed(name)
     key = rows.of_qualifier("pc", name, name.qualifier)
     await room.store.submit("write", [[key, None]], call.invocation_id)
 
@@ -81,12 +108,13 @@ def list_configs(room: Room, call: Call) -> dict[str, Any]:
     return listed("ProvisionedConcurrencyConfigs", items, more)
 
 
-def _published(call: Call) -> FunctionName:
+def _published(
+    call: Call,
+    refusal: str = "The function resource provided must be an alias or a published version.",
+) -> FunctionName:
     name = called_function(call)
     if name.qualifier in ("", "$LATEST"):
-        raise invalid(
-            "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
-        )
+        raise invalid(refusal)
     return name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,13 @@ from pileus.engine import Clock
 from pileus.errors import Unavailable
 from pileus.services.call import Call, Dispatch
 from pileus.services.lambda_ import rows
-from pileus.services.lambda_.names import LATEST, FunctionName, no_function, precondition_failed
+from pileus.services.lambda_.names import (
+    LATEST,
+    FunctionName,
+    no_alias,
+    no_function,
+    precondition_failed,
+)
 from pileus.services.lambda_.roles import Roles
 from pileus.state.draft import Draft
 from pileus.state.store import Store
@@ -57,6 +64,14 @@ class Room:
         if record is None:
             raise no_function(name)
         return record
+
+    def addressed(self, name: FunctionName) -> Record:
+        """Like ``version``, for operations about a qualifier: they miss the alias, not the
+        function."""
+        alias = re.fullmatch("(?![0-9]+$)[a-zA-Z0-9-_]+", name.qualifier)
+        if alias and self.store.get(rows.of_qualifier("a", name, name.qualifier)) is None:
+            raise no_alias(name, name.qualifier)
+        return self.version(name)
 
     async def edit(
         self,

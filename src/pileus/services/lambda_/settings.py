@@ -11,6 +11,8 @@ from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
+
 from pileus.services.lambda_.names import FunctionName, invalid, validation
 from pileus.services.lambda_.runtimes import check_runtime, warning
 
@@ -63,10 +65,18 @@ def chosen(params: dict[str, Any]) -> dict[str, Any]:
         raise _length("description", config["Description"], 256)
     if "LoggingConfig" in config:
         _check_logging(config["LoggingConfig"])
+        config["LoggingConfig"] = with_levels(config["LoggingConfig"])
     target = config.get("DeadLetterConfig", {}).get("TargetArn") or ""
     if target and not re.match(r"arn:aws[a-zA-Z-]*:(sqs|sns):", target):
         raise invalid("The provided destination DLQ must be an SQS queue or an SNS topic.")
     return config
+
+
+def with_levels(logging: dict[str, Any]) -> dict[str, Any]:
+    """A LoggingConfig with the levels it has when none were told: JSON has both, text none."""
+    if logging.get("LogFormat", "Text") == "JSON":
+        return {"ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO", **logging}
+    return logging
 
 
 def check_architectures(names: list[str]) -> list[str]:
@@ -118,13 +128,14 @@ def _environment(environment: dict[str, Any]) -> dict[str, Any]:
     for name in variables:
         if not _VARIABLE.fullmatch(name):
             raise validation(name, "environment.variables", "[a-zA-Z]([a-zA-Z0-9_])+")
-    size = sum(len(k.encode()) + len(v.encode()) for k, v in variables.items())
-    if size > ENVIRONMENT_BYTES_MAX:
+    measured = orjson.dumps(variables)
+    if len(measured) > ENVIRONMENT_BYTES_MAX:
         raise invalid(
             "Lambda was unable to configure your environment variables because the environment"
-            " variables you have provided exceeded the 4KB limit."
+            " variables you have provided exceeded the 4KB limit. String measured:"
+            f" {measured.decode()}"
         )
-    return {"Variables": variables} if variables else {}
+    return {"Variables": variables}
 
 
 def _check_logging(logging: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import orjson
 from pileus.config import Config
 from pileus.runtime.function import Code, FunctionSpec
 from pileus.services.lambda_ import rows
-from pileus.services.lambda_.names import LATEST, FunctionName, no_function
+from pileus.services.lambda_.names import LATEST, FunctionName, no_function, not_found
 from pileus.services.lambda_.permissions import document
 from pileus.services.lambda_.roles import Roles
 from pileus.services.lambda_.settings import log_group
@@ -118,7 +118,7 @@ class Targets:
     def _build(self, name: FunctionName) -> Target:
         function = self._store.get_json(rows.function(name))
         if function is None:
-            raise no_function(name)
+            raise not_found(f"Function not found: {name.arn}:{name.qualifier or LATEST}")
         policy = self._store.get_json(rows.of_qualifier("p", name, name.qualifier))
         parsed = document(policy["statements"]) if policy else None
         number, weights = name.qualifier or LATEST, {}

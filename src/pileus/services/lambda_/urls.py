@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.functions import listed, page_of
@@ -31,7 +32,7 @@ _CORS = ("AllowCredentials", "AllowHeaders", "AllowMethods", "AllowOrigins", "Ex
 
 async def create_url(room: Room, call: Call) -> dict[str, Any]:
     """Give the function or alias its address; ``ResourceConflictException`` when it has one."""
-    name = _addressed(room, call)
+    name = _addressed(room, call, "Function does not exist")
     url_id = base64.b32encode(room.clock.random_bytes(20)).decode().lower()
     now = iso(room.clock.now_ms())
     config: Record = {
@@ -57,7 +58,7 @@ async def create_url(room: Room, call: Call) -> dict[str, Any]:
 
 
 async def update_url(room: Room, call: Call) -> dict[str, Any]:
-    name = _addressed(room, call)
+    name = _addressed(room, call, "Function does not exist")
     key = rows.of_qualifier("u", name, name.qualifier)
     chosen = {**_chosen(call.params), "modified": iso(room.clock.now_ms())}
 
@@ -78,7 +79,7 @@ def get_url(room: Room, call: Call) -> dict[str, Any]:
     config = room.store.get_json(rows.of_qualifier("u", name, name.qualifier))
     if config is None:
         raise _missing()
-    return _describe(room, name, config)
+    return {**_describe(room, name, config), "InvokeMode": "BUFFERED"}
 
 
 async def delete_url(room: Room, call: Call) -> None:
@@ -99,16 +100,29 @@ def list_urls(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
     room.function(name)
     marker, size = page_of(call)
-    found, more = rows.page(room.store, name.partition, f"u/{name.name}/", marker, size)
-    items = [_describe(room, FunctionName(*config["function"]), config) for config in found]
+    start = int(marker) if marker.isdigit() else 0
+    # One has no qualifier at all, so a place among them is the marker.
+    every, _ = rows.page(room.store, name.partition, f"u/{name.name}/", "", 10_000)
+    found = every[start : start + size]
+    more = str(start + size) if len(every) > start + size else ""
+    items = [
+        {**_describe(room, FunctionName(*config["function"]), config), "InvokeMode": "BUFFERED"}
+        for config in found
+    ]
     return listed("FunctionUrlConfigs", items, more)
 
 
-def _addressed(room: Room, call: Call) -> FunctionName:
+MISSING = "The resource you requested does not exist."
+
+
+def _addressed(room: Room, call: Call, missing: str = MISSING) -> FunctionName:
     name = called_function(call)
     if name.qualifier == "$LATEST" or name.qualifier.isdigit():
         raise invalid("A function URL belongs to a function or an alias, not to a version.")
-    room.version(name)
+    try:
+        room.version(name)
+    except AwsError:
+        raise not_found(missing) from None
     return name
 
 
@@ -126,7 +140,7 @@ def _chosen(params: dict[str, Any]) -> Record:
 
 
 def _missing() -> Exception:
-    return not_found("The resource you requested does not exist.")
+    return not_found(MISSING)
 
 
 def _describe(room: Room, name: FunctionName, config: Record) -> dict[str, Any]:
@@ -136,6 +150,5 @@ def _describe(room: Room, name: FunctionName, config: Record) -> dict[str, Any]:
         "AuthType": config["auth"],
         "CreationTime": config["created"],
         "LastModifiedTime": config["modified"],
-        "InvokeMode": "BUFFERED",
     }
     return answer | ({"Cors": config["cors"]} if config.get("cors") else {})

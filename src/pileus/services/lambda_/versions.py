@@ -41,9 +41,8 @@ async def publish_version(room: Room, call: Call) -> dict[str, Any]:
 
 def publish(draft: Draft, name: FunctionName, record: Record, description: str) -> Record:
     """Write a version row from the function's row ``record``, which the caller then puts."""
-    seen = orjson.dumps(
-        [record["config"], record["code"], description], option=orjson.OPT_SORT_KEYS
-    )
+    # A description alone makes no new version. (The empty text keeps the digests of old rows.)
+    seen = orjson.dumps([record["config"], record["code"], ""], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(seen).hexdigest()
     if record["published"] == digest:
         kept = draft.get_json(rows.version(name, record["last_version"]))
