@@ -68,6 +68,7 @@ from pileus.wire.authorize import Authorizer
 from pileus.wire.behind import Behind
 from pileus.wire.counted import CountedDoors
 from pileus.wire.dispatch import Dispatcher
+from pileus.wire.doors import Doors
 from pileus.wire.handing_over import HandingOver, Taking
 from pileus.wire.http import Handler, Server, serve
 from pileus.wire.known_objects import KnownObjects
@@ -365,14 +366,12 @@ def _mount(front: Front) -> None:
     router.mount_named(http_apis.owns, http_apis.serve)
     router.mount("/_api/", http_apis.serve)
     router.mount("/_pileus/kv/", front.api.signed(kv.build(parts), "pileus").serve)
-    router.mount_host("execute-api", http_apis.serve)
     managed = front.api.signed(longrunning.ApiDoor(parts), "pileus")
     router.mount("/_pileus/services", managed.serve)
     router.mount("/_service/", front.long_running.serve)
     router.mount_host("service", front.long_running.serve)
     sites = s3.Website(parts)
     router.mount("/_site/", sites.serve)
-    router.mount_host("s3-website", sites.serve)
     router.mount("/_cdn/", front.edge.serve)
     router.mount_host("cloudfront", front.edge.serve)
     front.edge.console = Console(Behind(front.handle).serve, front.health).serve
@@ -386,4 +385,9 @@ def _mount(front: Front) -> None:
     router.mount(TABLETS, tablets)
     functions = lambda_.Door(parts)
     router.mount("/_lambda/", functions.serve)
-    router.mount_host("lambda-url", functions.serve)
+    doors = Doors()  # the edge's: host forms alone, each an origin of its own
+    for each in (router, CountedDoors(doors, parts.meters)):
+        each.mount_host("execute-api", http_apis.serve)
+        each.mount_host("s3-website", sites.serve)
+        each.mount_host("lambda-url", functions.serve)
+    front.edge.doors = doors.door

@@ -113,6 +113,7 @@ def test_own_hosts_behind_a_distribution_and_an_api(cloud: Cloud) -> None:
     }  # fmt: skip
     made = cloudfront.create_distribution(DistributionConfig=wish)["Distribution"]
     assert visit(cloud, made["DomainName"], "/")[:2] == (200, b"site")
+    assert visit(cloud, f"{bucket}.s3-website.localhost", "/")[:2] == (200, b"site")
     gateway = cloud.client("apigatewayv2")
     for target, status in (
         (f"http://{made['DomainName']}/", 200),
@@ -127,8 +128,16 @@ def test_own_hosts_behind_a_distribution_and_an_api(cloud: Cloud) -> None:
         assert (answer.status, target) == (status, target)
         body = answer.read()
         assert (body == b"site") is (status == 200)
+        for host in (f"{api['ApiId']}.execute-api.localhost", _at_aws(api["ApiEndpoint"])):
+            assert visit(cloud, host, "/")[:2] == (status, body)
         connection.close()
         gateway.delete_api(ApiId=api["ApiId"])
+
+
+def _at_aws(endpoint: str) -> str:
+    """The host that an API of this id has at AWS."""
+    name = endpoint.partition("://")[2].partition(".")[0]
+    return f"{name}.execute-api.us-east-1.amazonaws.com"
 
 
 def test_a_range_of_a_large_object(cloud: Cloud) -> None:

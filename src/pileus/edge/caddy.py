@@ -25,7 +25,8 @@ from pileus.edge import neighbours
 from pileus.edge.neighbours import Neighbours
 from pileus.errors import Unavailable
 
-NAMES = ("localhost", "*.cloudfront.localhost", "*.localhost", "127.0.0.1", "::1")
+SUFFIXES = ("cloudfront", "execute-api", "s3-website")
+NAMES = ("localhost", "*.localhost", *(f"*.{s}.localhost" for s in SUFFIXES), "127.0.0.1", "::1")
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
 HEAD_BYTES_MAX = 64 * 1024
 NEAR_ACTIVE = 16  # requests under way at a front of this node from which on others are looked at

@@ -27,6 +27,7 @@ VIEWER_RATE, VIEWER_BURST = 2000.0, 4000  # requests a second and at once, per a
 
 
 Console = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
+Doors = Callable[[HttpRequest], "Console | None"]
 Handler = Callable[[HttpRequest], HttpResponse]
 
 
@@ -51,11 +52,13 @@ class Edge:
     ) -> None:
         """``named`` answers at hosts that no distribution has: APIs' custom domain names;
         ``services`` at paths of the edge itself: long-running services' routes. ``console``, once
-        set, answers ``/admin``; ``entry`` what comes to ``/_entry/`` or to a host ``entry.…``."""
+        set, answers ``/admin``; ``entry`` what comes to ``/_entry/`` or to a host ``entry.…``;
+        ``doors`` finds who answers at the hosts of HTTP APIs, bucket sites and function URLs."""
         self._named = named
         self._services = services
         self.console: Console | None = None
         self.entry: Handler | None = None
+        self.doors: Doors = _no_door
         self._distributions = Distributions(parts.store)
         cache = Cache(parts.config.path("var", "edge"))
         self._cache = cache
@@ -139,6 +142,10 @@ class Edge:
         routed = self._to_service(request)
         if routed is not None:
             return await routed
+        door = self.doors(request)
+        if door is not None:
+            answer = door(request)
+            return answer if isinstance(answer, HttpResponse) else await answer
         asked = self._ready.asked(request)
         found = self._find(request)
         if found is None:
@@ -199,6 +206,10 @@ class Edge:
             return None
         found = self._distributions.home()
         return None if found is None else (found, request)
+
+
+def _no_door(request: HttpRequest) -> None:
+    """Until there are some."""
 
 
 def _is_console(path: str) -> bool:

@@ -1,19 +1,19 @@
 """Which door a request goes through, and which AWS operation it names.
 
-Doors: ``/_pileus/…``-like path prefixes and ``{id}.execute-api.…``-like hosts are mounted by
-assembly; everything else is the AWS API. There the service is named by X-Amz-Target, a Smithy
+What no door claims (``doors``) is the AWS API's. There the service is named by X-Amz-Target, a
+Smithy
 RPC path, the credential scope, a query protocol's Version, a known path, else it is S3.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.services.call import HttpRequest, HttpResponse
-from pileus.wire.hosts import bare, bucket_of_host
+from pileus.services.call import HttpRequest
+from pileus.wire.doors import HOSTS_MAX, Doors
+from pileus.wire.hosts import bucket_of_host
 from pileus.wire.models import Models
 from pileus.wire.names import BY_SIGNING, BY_TARGET, BY_VERSION, SERVICES, ServiceName
 from pileus.wire.protocols.query import form
@@ -21,8 +21,6 @@ from pileus.wire.rest_paths import RestPaths
 from pileus.wire.strangers import UnknownService
 from pileus.wire.tables_address import is_host, is_stray
 
-Handler = Callable[[HttpRequest], "HttpResponse | Awaitable[HttpResponse]"]
-HOSTS_MAX = 2048
 _NO_LABELS: dict[str, str] = {}
 _HEADER_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/]*/([a-z0-9-]+)/")
 _QUERY_SCOPE = re.compile(
@@ -51,75 +49,16 @@ class Route:
 STRAY = Route(SERVICES["dynamodb"], "", "json", _NO_LABELS)
 
 
-class Router:
-    """``mount`` and ``mount_host`` register doors; ``door`` and ``route`` decide."""
+class Router(Doors):
+    """The doors, and which AWS operation a request names that none of them claims."""
 
     def __init__(self, models: Models) -> None:
+        super().__init__()
         self._models = models
-        self._prefixes: list[tuple[str, Handler]] = []
-        self._hosts: list[tuple[str, Handler]] = []
-        self._named: list[tuple[Callable[[str], bool], Handler]] = []
-        self._known_hosts: dict[str, Handler | None] = {}
         self._paths: dict[str, RestPaths] = {}
         self.targets: dict[str | None, Route] = {}  # by X-Amz-Target, as far as seen
         self._objects: dict[str, str] = {}
         self._bucket_hosts: dict[str, str] = {}
-
-    def mount(self, prefix: str, handler: Handler) -> None:
-        """Requests whose path starts with ``prefix`` (``/_pileus/kv/``); the longest wins."""
-        self._prefixes.append((prefix, handler))
-        self._prefixes.sort(key=lambda pair: -len(pair[0]))
-
-    def mount_host(self, label: str, handler: Handler) -> None:
-        """Hosts that hold ``label`` after their first label: ``execute-api``, ``s3-website``."""
-        self._hosts.append((label, handler))
-        self._known_hosts.clear()
-
-    def mount_named(self, owns: Callable[[str], bool], handler: Handler) -> None:
-        """Hosts that ``owns`` (told the bare name) claims at the moment of the request."""
-        self._named.append((owns, handler))
-        self._known_hosts.clear()
-
-    def door(self, request: HttpRequest) -> Handler | None:
-        """The mounted door of this request, None for the AWS API."""
-        if request.path.startswith("/_"):
-            for prefix, handler in self._prefixes:
-                if request.path.startswith(prefix):
-                    return handler
-        host = request.headers.get("host", "")
-        try:
-            return self._known_hosts[host]
-        except KeyError:
-            return self._classify(host)
-
-    def is_api(self, host: str) -> bool:
-        """Whether this host is the AWS API's and never another door's."""
-        if host not in self._known_hosts:
-            self._classify(host)
-        return host in self._known_hosts and self._known_hosts[host] is None
-
-    def is_own(self, request: HttpRequest) -> bool:
-        """A POST to "/" of a host that no mounted door claims, where that was seen before."""
-        if request.path != "/" or request.query or request.method != "POST":
-            return False
-        return self._known_hosts.get(request.headers["host"], self) is None
-
-    def _classify(self, host: str) -> Handler | None:
-        if len(self._known_hosts) >= HOSTS_MAX:
-            self._known_hosts.clear()
-        labels = bare(host).split(".")[1:]
-        found = None
-        for wanted, handler in self._hosts:
-            if any(part == wanted or part.startswith(wanted + "-") for part in labels):
-                found = handler
-                break
-        if found is None and not _never_named(bare(host)):
-            for owns, handler in self._named:
-                if owns(bare(host)):
-                    return handler
-            return None  # not remembered: the name may be claimed any time
-        self._known_hosts[host] = found
-        return found
 
     def route(self, request: HttpRequest) -> Route:
         """The AWS operation. Query-protocol requests must have their body read."""
@@ -261,9 +200,3 @@ def _s3_special(request: HttpRequest) -> str:
     ):
         return "PostObject"
     return ""
-
-
-def _never_named(name: str) -> bool:
-    """Addresses and the cloud's own names: never a custom domain."""
-    own = ("localhost", ".amazonaws.com", "]")
-    return name.endswith(own) or name[-1:].isdigit() or "." not in name
