@@ -184,7 +184,7 @@ def test_damage_is_told_as_ever(run: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
         monkeypatch.setattr(plain, "_get", spoilt)
         monkeypatch.setattr(plain._kept, "_row", spoilt)
-        plain._kept._ways.clear()
+        plain._kept._kept.clear()
         for data in (get, other):
             assert c.objects.get(data, b"") is None
             assert not bound_objects.reads(c.objects, c.objects._last)(lines.door, data)
@@ -251,13 +251,21 @@ def test_writes_that_a_connection_repeats(run: Any) -> None:
     run(test)
 
 
-def test_a_checksum_is_compared(run: Any) -> None:
+def test_checksums_and_folders_are_compared(run: Any) -> None:
     async def test(c: Cloud) -> None:
         lines = Lines(c)
         wishes = [("PUT", f"/bucket/{n}", b"hello") for n in range(4)]
         for data in c.pair(*wishes, **CHECKED):
             assert b"\r\nx-amz-checksum-crc32: NhCmhg==\r\n" in await lines.same(data)
         assert lines.door.swifts
+        here = "bucket.s3.localhost:4566"
+        for path in ("/a/b", "/a/c"):
+            await c.ask(c.usual, c.request("PUT", path, path.encode(), here))
+        asks = [("GET", path, b"", here) for path in ("/a/b", "/a/c", "/0/b")]
+        inner, other, none = c.pair(*asks)
+        for data in (inner, other) * 3:
+            assert (await lines.same(data))[-4:] == data[4:8]
+        assert lines.swift >= 2 and (await lines.same(none))[9:12] == b"404"
         (wrong,) = c.pair(("PUT", "/bucket/0", b"jello"), **CHECKED)
         assert (await lines.same(wrong))[9:12] == b"400"
 
@@ -273,7 +281,7 @@ def test_any_byte_changed_is_not_taken_for_another_request(run: Any) -> None:
         seen: list[tuple[str, bytes]] = []
 
         class Asked:
-            def reading(self, bucket: Any, folder: bytes, *told: Any) -> Any:
+            def reading(self, bucket: Any, *told: Any) -> Any:
                 return lambda key: told[-1](key) and (seen.append((key.decode(), b"")) or b"\r\n")
 
             def storing(self, bucket: Any, told: Any) -> Any:

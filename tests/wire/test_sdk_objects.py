@@ -44,7 +44,7 @@ class Spy:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         if name == "reading":
-            return lambda *told: self._counted("sized" if told[3] else "small", found(*told))
+            return lambda *told: self._counted("sized" if told[2] else "small", found(*told))
         if name == "storing":
             return lambda *told: self._stored(found(*told))
         return self._counted(name, found) if name in METHODS else found

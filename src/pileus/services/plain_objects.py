@@ -74,16 +74,11 @@ class PlainObjects(Protocol):
         ...
 
     def reading(
-        self,
-        bucket: Any,
-        folder: bytes,
-        checked: bool,
-        looks: bool,
-        plain: Callable[[bytes], Any],
+        self, bucket: Any, checked: bool, looks: bool, plain: Callable[[bytes], Any]
     ) -> ReadPlain:
-        """How objects are read whose keys start with ``folder``, for one who may; the rest of a key
-        is one only where ``plain`` says so. ``looks``: no bytes (HEAD). What is read is the end of
-        an answer: the last header lines, an empty one, the bytes."""
+        """How objects are read by one who may; a key is one only where ``plain`` says so.
+        ``looks``: no bytes (HEAD). What is read is the end of an answer: the last header lines, an
+        empty one, the bytes."""
         ...
 
     def told(self, headers: dict[str, str]) -> Told | None:

@@ -57,8 +57,8 @@ def reads(objects: KnownObjects, known: KnownHead) -> Answer:
             if verdict is None or not verdict.may & GET:
                 return False
             held, meter = verdict, verdict.meters[method]
-            read = reading(verdict.bucket, folder, checked, looks, PLAIN_KEY.fullmatch)
-        found = read(key)
+            read = reading(verdict.bucket, checked, looks, PLAIN_KEY.fullmatch)
+        found = read(folder + key if folder else key)
         if found is None:
             return False
         server, call = connection.server, next(calls)

@@ -29,7 +29,7 @@ def test_no_object_is_older_than_a_write_another_process_acknowledged(tmp_path: 
             return (front.get(K) or b"0") + b";"
 
         kept = KeptObjects(row, front.stamp("s3o"))
-        read = kept.reading("whole", b"", lambda value: (value, value), ANY)
+        read = kept.reading(b"whole", b"", lambda value: (value, value), ANY)
 
         def number() -> int:
             return int((read(b"k") or b"").rstrip(b";"))
@@ -44,7 +44,7 @@ def test_no_object_is_older_than_a_write_another_process_acknowledged(tmp_path: 
         assert reads == before
         await front.close()
 
-    with WriterElsewhere(tmp_path, K, WRITES) as writer:
+    with WriterElsewhere(tmp_path, WRITES, K) as writer:
         asyncio.run(run(writer))
 
 
@@ -56,7 +56,7 @@ def test_an_answer_is_made_again_only_where_the_description_changed() -> None:
         described, mark, body = value.partition(b";")
         return None if not mark else (body, described + mark if described else b"")
 
-    read = KeptObjects(rows.get, lambda: stamp[0]).reading("way", b"", answered, ANY)
+    read = KeptObjects(rows.get, lambda: stamp[0]).reading(b"way", b"", answered, ANY)
     assert [read(b"k"), read(b"k"), len(made)] == [b"body", b"body", 1]
     rows[b"k\x00\x01"] = b"d2;other"
     assert read(b"k") == b"body"  # nothing was acknowledged since
@@ -82,8 +82,8 @@ def test_what_is_kept_is_bounded() -> None:
         return value
 
     kept = KeptObjects(row, lambda: 1)
-    ways = [kept.reading(n, b"", lambda value: (value, b"d"), ANY) for n in range(2)]
-    assert kept.reading(0, b"", lambda value: None, ANY)(b"0") is None and not reads.clear()
+    ways = [kept.reading(n, b"", lambda value: (value, b"d"), ANY) for n in (b"0/", b"1/")]
+    assert kept.reading(b"0/", b"", lambda value: None, ANY)(b"0") is None and not reads.clear()
     many = BYTES_MAX // (len(value) + ENTRY_BYTES) // 2
     for n in range(many):
         ways[0](b"%d" % n), ways[1](b"%d" % n)

@@ -32,24 +32,25 @@ class KeptObject:
 
 
 class KeptObjects:
-    """Those of one process, by the way they are asked for."""
+    """Those of one process."""
 
     def __init__(self, row: Row, stamp: Callable[[], Any], bytes_max: int = BYTES_MAX) -> None:
         self._row, self._stamp, self._bytes_max = row, stamp, bytes_max
-        self._ways: dict[Any, dict[bytes, KeptObject]] = {}
+        self._kept: dict[bytes, KeptObject] = {}  # by way and key
         self._bytes = 0  # kept since all of it was forgotten
 
     def reading(
-        self, way: Any, prefix: bytes, answered: Answered, plain: Callable[[bytes], Any]
+        self, way: bytes, prefix: bytes, answered: Answered, plain: Callable[[bytes], Any]
     ) -> Callable[[bytes], bytes | None]:
         """How objects are read: the row of one is named by ``prefix`` and its key. ``way`` names
-        all that the answers hang on beside the row; what is not ``plain`` is no key."""
-        kept = self._ways.setdefault(way, {})
-        get, stamp, row, keep = kept.get, self._stamp, self._row, self._keep
+        all that the answers hang on beside the row, and begins no other way's name; what is not
+        ``plain`` is no key."""
+        get, stamp, row, keep = self._kept.get, self._stamp, self._row, self._keep
 
         def read(key: bytes) -> bytes | None:
             now = stamp()  # before the row is read
-            found = get(key)
+            name = way + key
+            found = get(name)
             if found is None:
                 if plain(key) is None:
                     return None
@@ -66,16 +67,15 @@ class KeptObjects:
                 return None
             told, description = answer
             if description:
-                keep(kept, key, KeptObject(now, description, told))
+                keep(name, KeptObject(now, description, told))
             return told
 
         return read
 
-    def _keep(self, kept: dict[bytes, KeptObject], key: bytes, found: KeptObject) -> None:
-        size = len(key) + len(found.description) + len(found.told) + ENTRY_BYTES
+    def _keep(self, name: bytes, found: KeptObject) -> None:
+        size = len(name) + len(found.description) + len(found.told) + ENTRY_BYTES
         self._bytes += size
         if self._bytes > self._bytes_max:
-            for each in self._ways.values():
-                each.clear()
+            self._kept.clear()
             self._bytes = size
-        kept[key] = found
+        self._kept[name] = found

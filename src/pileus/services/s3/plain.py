@@ -200,13 +200,12 @@ class Plain:
     def reading(
         self,
         bucket: PlainBucket,
-        folder: bytes,
         checked: bool,
         looks: bool,
         plain: Callable[[bytes], Any],
     ) -> ReadPlain:
         more = bucket.versioned + 2 * checked
-        way = bucket.prefix, folder, more, looks
+        way = b"%d" % (more + 4 * looks) + bucket.prefix  # which ends itself
 
         def answered(value: bytes) -> tuple[bytes, bytes] | None:
             end = 4 + int.from_bytes(value[:4], "big")
@@ -227,7 +226,7 @@ class Plain:
             text = b"%bcontent-length: %d\r\n\r\n%b" % (lines, size, body)
             return text, b"" if opener is None else value[:end]
 
-        return self._kept.reading(way, bucket.prefix + folder, answered, plain)
+        return self._kept.reading(way, bucket.prefix, answered, plain)
 
     def _describe(self, packed: bytes, more: int) -> Described | None:
         """The header lines of a version; None when it is not plain."""
