@@ -128,7 +128,7 @@ def test_a_fourth_node_joins_under_load(parting_nodes: Parting) -> None:
     first, second, _, fourth = cloud.rig.nodes
     load = Spread(cloud, {node.name: node for node in cloud.rig.nodes})
     try:
-        time.sleep(1)
+        until(lambda: load.acknowledged, 40, "the load has begun")
         began = time.monotonic()
         fourth.join(cloud.token, second)
         joined_s = time.monotonic() - began

@@ -67,7 +67,7 @@ def test_a_tablet_moves_under_load_while_a_node_dies(cloud: Cloud) -> None:
     first, second, third = cloud.rig.nodes
     load = Load(cloud)
     try:
-        time.sleep(1.0)
+        until(lambda: load.acknowledged, 40, "the load has begun")
         at = until(lambda: shard_of(first) + 1, 20, "where the table lies") - 1
         second.run("tablets", "move", f"dynamodb:{TABLE}", "--to", str((at + 1) % 3), "--no-wait")
         second.kill()

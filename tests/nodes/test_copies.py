@@ -63,9 +63,24 @@ class Gone(Exception):
     """``end_leave`` was asked for."""
 
 
+class Shard:
+    """A shard's log: what was written to it."""
+
+    def __init__(self) -> None:
+        self.written: dict[bytes, bytes] = {}
+        self.rows = self
+
+    def row(self, key: bytes) -> bytes | None:
+        return self.written.get(key)
+
+    async def ask(self, rule: str, args: list[list[bytes]]) -> None:
+        assert rule == "write" and not any(key in self.written for key, _ in args)
+        self.written |= {key: value for key, value in args}
+
+
 class Store:
     def __init__(self, shards: int = 1) -> None:
-        self.shards = range(shards)
+        self.shards = [Shard() for _ in range(shards)]
 
     async def transact(self, change: Callable[[Any], Any]) -> None:
         raise Gone

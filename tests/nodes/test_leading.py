@@ -17,9 +17,10 @@ from pileus.errors import Unavailable
 from pileus.nodes import leading
 from pileus.nodes.beats import Beats, Own
 from pileus.nodes.copies import MOVING_MAX, Copies
+from pileus.state import removed
 from tests.beds import TurnedClock
 from tests.nodes.test_beats import Net
-from tests.nodes.test_copies import Closed, Gone, Members, Store
+from tests.nodes.test_copies import Closed, Gone, Members, Shard, Store
 
 SHARDS = 8
 
@@ -100,6 +101,7 @@ class Cloud:
         self.net.run(5)
         self.members = Members({})
         store: Any = Store(SHARDS)
+        self.shards: list[Shard] = store.shards
         seen: Any = self.members
         no_client: Any = None
 
@@ -186,6 +188,8 @@ def test_a_fourth_node_gets_its_share_and_a_leaving_ones_copies_all_go_first(clo
     cloud.net.run(5)
     with pytest.raises(Gone):
         cloud.turns(100)
+    told = [list(shard.written) for shard in cloud.shards]
+    assert told == [[], *[[removed.key("n2")]] * (SHARDS - 1)], "before the first shard's last word"
     assert "n2" not in cloud.servers.copies()
     assert all(len(kept) == 3 for kept in cloud.servers.kept.values())
 
