@@ -215,6 +215,8 @@ def test_change_sets_tell_before_they_do(cfn: Any) -> None:
         StackName="cs", ChangeSetName="first", ChangeSetType="CREATE", TemplateBody=json.dumps(one)
     )
     told = cfn.describe_change_set(ChangeSetName=made["Id"])
+    with pytest.raises(ClientError, match=r"\(ValidationError\).*Stack \[nowhere\] does not exist"):
+        cfn.describe_change_set(StackName="nowhere", ChangeSetName="cs")
     assert [c["ResourceChange"]["Action"] for c in told["Changes"]] == ["Add"]
     assert cfn.describe_stacks(StackName="cs")["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS"
     cfn.execute_change_set(ChangeSetName=made["Id"])

@@ -122,6 +122,8 @@ def test_an_alarm_goes_off_by_itself(cloud: Cloud) -> None:
         for_metric = client.describe_alarms_for_metric(Namespace="Boto/Alarm", MetricName="Waiting")
         assert [a["AlarmName"] for a in for_metric["MetricAlarms"]] == ["boto-queue"]
         tags = client.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]
+        gone = alarm["AlarmArn"] + "-gone"
+        assert client.list_tags_for_resource(ResourceARN=gone)["Tags"] == []
         assert tags == [{"Key": "team", "Value": "a"}]
         history = client.describe_alarm_history(AlarmName="boto-queue")["AlarmHistoryItems"]
         kinds = [i["HistoryItemType"] for i in history]

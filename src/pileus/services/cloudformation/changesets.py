@@ -155,6 +155,8 @@ def _find(reader: Any, call: Call) -> tuple[Record, Record]:
     where = stacks.place(call)
     short = name.split("/")[1] if name.startswith("arn:") else name
     named = rows.find(reader, where, stack_name) if stack_name is not None else None
+    if stack_name is not None and named is None:
+        raise invalid(f"Stack [{stack_name}] does not exist")
     candidates = [named] if named else []
     if stack_name is None:
         candidates = rows.listing(reader, where, "stack/")

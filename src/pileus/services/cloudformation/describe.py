@@ -48,7 +48,11 @@ def _stack(record: Record) -> Record:
         "NotificationARNs": [],
         "EnableTerminationProtection": record["protected"],
         "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
+        "RollbackConfiguration": {},
     }
+    for name in ("Description", "Parameters", "Capabilities", "Outputs"):
+        if not out[name]:
+            del out[name]
     if record["updated"]:
         out["LastUpdatedTime"] = _moment(record["updated"])
     if record["reason"]:

@@ -96,7 +96,7 @@ def must_exist(reader: Any, account: str, arn: str) -> None:
         if found is not None and found["arn"] == arn:
             return
     if not arn.startswith("arn:"):
-        raise AwsError("ValidationError", f"Invalid ARN: {arn}")
+        raise AwsError("ValidationError", "Invalid ARN:  Could not be parsed!")
     raise AwsError("NoSuchEntity", f"Policy {arn} does not exist or is not attachable.", 404)
 
 

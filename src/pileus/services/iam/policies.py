@@ -132,7 +132,8 @@ def list_policy_tags(parts: Parts, call: Call) -> Record:
 
 def _shape(parts: Parts, call: Call, policy: Record) -> Record:
     held = _attachments(parts.store, call.account, policy["arn"])
-    return {
+    told = {"Description": policy["description"]} if policy["description"] else {}
+    return told | {
         "PolicyName": policy["name"],
         "PolicyId": policy["id"],
         "Arn": policy["arn"],
@@ -141,7 +142,6 @@ def _shape(parts: Parts, call: Call, policy: Record) -> Record:
         "AttachmentCount": sum(map(len, held.values())),
         "PermissionsBoundaryUsageCount": _bounded(parts.store, call.account, policy["arn"]),
         "IsAttachable": True,
-        "Description": policy["description"],
         "CreateDate": rows.moment(policy["created"]),
         "UpdateDate": rows.moment(max(v["created"] for v in policy["versions"].values())),
         "Tags": rows.tags_of(policy),
@@ -197,7 +197,7 @@ def list_policies(parts: Parts, call: Call) -> Record:
     if p.get("OnlyAttached"):
         shapes = [s for s in shapes if s["AttachmentCount"]]
     for s in shapes:
-        s.pop("Tags"), s.pop("Description")
+        s.pop("Tags"), s.pop("Description", None)
     return rows.page(p, sorted(shapes, key=lambda s: s["PolicyName"]), "Policies")
 
 

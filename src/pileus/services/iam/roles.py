@@ -30,7 +30,8 @@ def shape(role: Record, *, full: bool = True) -> Record:
     if role["description"]:
         out["Description"] = role["description"]
     if full:
-        out["Tags"] = rows.tags_of(role)
+        if role["tags"]:
+            out["Tags"] = rows.tags_of(role)
         out["RoleLastUsed"] = {}
         if role.get("boundary"):
             out["PermissionsBoundary"] = users.boundary(role)
@@ -72,8 +73,11 @@ async def create_role(parts: Parts, call: Call) -> Record:
         rows.put(draft, call.account, "role", role)
         return role
 
-    role = await parts.store.transact(change, call.invocation_id)
-    return {"Role": shape(role)}
+    made = shape(await parts.store.transact(change, call.invocation_id))
+    del made["RoleLastUsed"]  # CreateRole tells what is the role's own only
+    if "MaxSessionDuration" not in p:
+        del made["MaxSessionDuration"]
+    return {"Role": made}
 
 
 def get_role(parts: Parts, call: Call) -> Record:

@@ -123,7 +123,8 @@ def check_policy(
                     "AssumeRole policy may only specify STS AssumeRole actions."
                 )
     except orjson.JSONDecodeError as e:
-        raise malformed("Syntax errors in policy.") from e
+        said = "This policy contains invalid Json" if trust else "Syntax errors in policy."
+        raise malformed(said) from e
     except document.Malformed as e:
         raise malformed(str(e)) from e
     return text

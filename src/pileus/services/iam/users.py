@@ -24,7 +24,8 @@ def shape(user: Record, *, full: bool = True) -> Record:
         "CreateDate": rows.moment(user["created"]),
     }
     if full:
-        out["Tags"] = rows.tags_of(user)
+        if user["tags"]:
+            out["Tags"] = rows.tags_of(user)
         if user.get("boundary"):
             out["PermissionsBoundary"] = boundary(user)
     return out

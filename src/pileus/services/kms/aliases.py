@@ -20,9 +20,14 @@ SCAN_MAX = 10_000
 
 def _name(call: Call) -> str:
     name = str(call.params["AliasName"])
+    if not name.startswith("alias/"):
+        raise faults.invalid(
+            'Alias must start with the prefix "alias/". Please see'
+            " https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+        )
     if not rows.is_alias(name):
         raise AwsError(
-            "InvalidAliasNameException" if name.startswith("alias/") else "ValidationException",
+            "InvalidAliasNameException",
             f"Alias name {name} must begin with 'alias/' and hold letters, digits, /, _ and - only",
         )
     if name.startswith(managed.PREFIX):

@@ -121,6 +121,8 @@ class Room:
                 raise faults.no_alias(rows.arn(account, region, tail))
         found = self.key(account, region, key_id or "")
         if found is None:
+            if not rows.is_key_id(key_id or ""):
+                raise faults.not_found(f"Invalid keyId '{key_id}'")
             raise faults.no_key(rows.arn(account, region, f"{rows.KEY}{key_id}"))
         return found
 

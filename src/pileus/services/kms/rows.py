@@ -10,7 +10,13 @@ TABLE = "kms"
 KEY, ALIAS, GRANT = "key/", "alias/", "grant/"
 _ARN = re.compile(r"arn:aws:kms:([a-z0-9-]+):(\d{12}):((?:key|alias)/.+)\Z")
 _ID = re.compile(r"[A-Za-z0-9-]{1,256}\Z")
+_MADE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
 _ALIAS = re.compile(r"alias/[a-zA-Z0-9/_-]{1,250}\Z")
+
+
+def is_key_id(text: str) -> bool:
+    """Whether a key could have it."""
+    return _MADE_ID.fullmatch(text) is not None
 
 
 def partition(account: str, region: str) -> str:

@@ -115,7 +115,9 @@ def _session_tags(p: Record, call: Call) -> tuple[tuple[str, str], ...]:
     passed = [k for k, _ in call.principal.context if k.startswith(TRANSITIVE)]
     if any(k.removeprefix(TRANSITIVE) in mine for k in passed):
         raise AwsError(
-            "InvalidParameterValue", "One of the specified transitive tag keys can't be set."
+            "InvalidParameterValue",
+            "One of the specified transitive tag keys can't be set because it conflicts with a"
+            " transitive tag key from the calling session.",
         )
     out = [(f"aws:PrincipalTag/{t['Key']}", t["Value"]) for t in tags]
     kept = {k.removeprefix(TRANSITIVE) for k in passed}
@@ -193,4 +195,5 @@ def get_federation_token(parts: Parts, call: Call) -> Record:
     return {
         "Credentials": _shape(minted),
         "FederatedUser": {"FederatedUserId": id_, "Arn": arn},
+        "PackedPolicySize": 100 * len(p.get("Policy", "")) // PACKED_CHARACTERS_MAX,
     }
