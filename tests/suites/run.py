@@ -3,7 +3,9 @@ cloud.
 
 ``DIR/s3-tests`` is a checkout of ceph/s3-tests (its requirements and pytest-timeout in ``.venv``
 there, or here), ``DIR/dynalite`` and ``DIR/dynamodb-conformance`` are checkouts of
-architect/dynalite and nubo-db/dynamodb-conformance with their packages installed. Nothing of them
+architect/dynalite and nubo-db/dynamodb-conformance with their packages installed,
+``DIR/alternator`` one of scylladb/scylladb, of which ``test`` is enough (boto3, requests, pytest
+and pytest-timeout in its ``.venv``, or here). Nothing of them
 is kept here; the counts go to docs/suites.json, which the compatibility page shows, with the
 reasons
 ``reasons.toml`` gives for what did not pass (``ONLY="s3-tests"``: one suite of them). S3's suite
@@ -30,12 +32,12 @@ from typing import Any
 
 from tests.conftest import Cloud, new_cloud
 from tests.spread import SpreadCloud
-from tests.suites import conformance, dynalite, s3
+from tests.suites import alternator, conformance, dynalite, s3
 
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "suites.json"
 REASONS = Path(__file__).with_name("reasons.toml")
 NODE = {"dynalite": dynalite.run, conformance.NAME: conformance.run}
-SUITES = (*s3.HALVES, *NODE)
+SUITES = (*s3.HALVES, *NODE, alternator.NAME)
 SETTINGS = {
     "PILEUS_S3_LEGACY_DEFAULTS": "true",
     "PILEUS_S3_DAY_S": str(s3.DAY_S),
@@ -71,11 +73,13 @@ def run(directory: Path, only: str, words: list[str], nodes: int) -> dict[str, d
         for suite in SUITES:
             if only not in ("", suite):
                 continue
-            place = directory / (suite if suite in NODE else "s3-tests")
+            place = directory / ("s3-tests" if suite in s3.HALVES else suite)
             if suite in s3.HALVES and place.exists():
                 found[suite] = s3.run(place, made, suite, words, out)
             elif suite in NODE and (place / "node_modules").exists():
                 found[suite] = NODE[suite](place, made)
+            elif suite == alternator.NAME and (place / alternator.TESTS).exists():
+                found[suite] = alternator.run(place, made, words, out)
             if suite in found:
                 found[suite] |= {"commit": commit(place), "date": date.today().isoformat()}
                 shown = {k: v for k, v in found[suite].items() if k != "not_passed"}

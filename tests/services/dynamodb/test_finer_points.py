@@ -212,6 +212,8 @@ def test_a_partition_of_one_item_is_read_at_once() -> None:
             assert "LastEvaluatedKey" not in answer
         error = await desk.refused("Query", **asked, ExclusiveStartKey=ONE["Key"])
         assert error.message.endswith("ExclusiveStartKey: {p=AttributeValue: {S:a}}")
+        error = await desk.refused("Query", **asked, ExclusiveStartKey={"p": NUMBER})
+        assert "ExclusiveStartKey" not in error.message  # what it is made of is judged first
 
     at_desk(main)
 

@@ -51,13 +51,13 @@ def query(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
     reading.single = _is_single(table, index)
     if start is not None and len(start) != len(reading.start_names):
         raise invalid(BAD_START)
-    if start is not None and reading.single and set(start) == {table.hash_name}:
-        raise invalid(f"{BAD_START}: ExclusiveStartKey: {_told(start)}")
     asked.check(start)
     where = asked.span()
     reverse = params.get("ScanIndexForward") is False
     if start is not None:
         where = _after(reading, asked, where, start, reverse)
+        if reading.single:
+            raise invalid(f"{BAD_START}: ExclusiveStartKey: {_told(start)}")
     if bound.projection is not None:
         check_nested(table, bound.projection.nested)
     _check_filter_keys(asked, bound, params)
