@@ -63,9 +63,9 @@ class SharedCounters(Counters):
     def commits(self) -> int:
         return self._commits
 
-    def bump(self, tables: set[bytes]) -> None:
+    def bump(self, slots: set[int]) -> None:
         self._commits += 1
-        super().bump(tables)
+        super().bump(slots)
 
 
 class SimulatedShards(ShardedStore):
@@ -82,6 +82,8 @@ class SimulatedShards(ShardedStore):
         self._clock = clock
         self._generations = SharedCounters()  # type: ignore[assignment]
         self._tablets_now = self._generations.counter("tablets")
+        self.stamp = lambda *tables: self._generations.stamp(*tables, "txn", "tablets")
+        self.at = self._generations.at
         self._map, self._map_generation = TabletMap([WHOLE], 0), -1
         self._count, self._layout, self._lock_s = SHARDS, layout, LOCK_S
         self.placing = NO_WISHES

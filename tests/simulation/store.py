@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pileus.engine.embedded.generations import SLOTS, slot
+from pileus.engine.embedded.generations import COUNTERS, row_slot, slot
 from pileus.engine.simulated.clock import SteppedClock
 from pileus.engine.simulated.disk import SimulatedFile
 from pileus.engine.simulated.log import SimulatedLog
@@ -21,7 +21,7 @@ class Counters:
     """The generations of a process that shares them with nobody."""
 
     def __init__(self) -> None:
-        self._counts = [0] * SLOTS
+        self._counts = [0] * COUNTERS
 
     def get(self, table: str) -> int:
         return self._counts[slot(table.encode())]
@@ -29,16 +29,22 @@ class Counters:
     def counter(self, table: str) -> Callable[[], int]:
         return lambda: self.get(table)
 
-    def bump(self, tables: set[bytes]) -> None:
-        for table in tables:
-            self._counts[slot(table)] += 1
+    def at(self, place: int) -> int:
+        return self._counts[place]
+
+    def stamp(self, *tables: str) -> Callable[[], tuple[int, ...]]:
+        return lambda: tuple(map(self.get, tables))
+
+    def bump(self, slots: set[int]) -> None:
+        for place in slots:
+            self._counts[place] += 1
 
     def close(self) -> None:
         self._counts = []
 
 
 class CountingReplica(SqliteReplica):
-    """Tells which tables a group touched, as the embedded log does after a commit."""
+    """Tells which tables and rows a group touched, as the embedded log does after a commit."""
 
     def __init__(self, rules: Mapping[str, Rule], counters: Counters) -> None:
         self._counters = counters
@@ -46,7 +52,7 @@ class CountingReplica(SqliteReplica):
 
     def apply_group(self, first: int, entries: Sequence[bytes]) -> list[bytes]:
         verdicts = super().apply_group(first, entries)
-        self._counters.bump(self.touched)
+        self._counters.bump({*map(slot, self.touched), *map(row_slot, self.written)})
         return verdicts
 
 
@@ -60,6 +66,7 @@ class SimulatedStore(Store):
         self._clock = clock
         self._generations = Counters()  # type: ignore[assignment]
         self._tablets_now = self._generations.counter("tablets")
+        self.stamp, self.at = self._generations.stamp, self._generations.at
         self._map, self._map_generation = TabletMap([WHOLE], 0), -1
         self.replica = CountingReplica(rules, self._generations)  # type: ignore[arg-type]
         self._reader = Rows(self.replica._c)

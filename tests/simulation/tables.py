@@ -209,9 +209,10 @@ class Tables:
         params = {"TableName": model.name, "Key": key, "UpdateExpression": text}
         params |= {**guard, **b.params(), "ReturnValues": "ALL_NEW"}
         wanted, new = "", copy.deepcopy(old or key)
+        idle = old is None and not {"SET", "ADD"} & set(text.split())  # nothing to take away from
         if not holds(old or {}):
             wanted = FAILED
-        else:
+        elif not idle:
             try:
                 change(new)
             except BadPath:
@@ -219,11 +220,12 @@ class Tables:
         try:
             answer = await self.run("UpdateItem", **params)
             code = ""
-            require(same(answer["Attributes"]) == same(new), f"{params} on {old}: {answer}")
+            told = same(answer.get("Attributes"))
+            require(told == (None if idle else same(new)), f"{params} on {old}: {answer}")
         except AwsError as error:
             code = error.code
         require(code == wanted, f"{params} on {old}: {code!r}, not {wanted!r}")
-        if not wanted:
+        if not wanted and not idle:
             model.put(new)
 
     async def _batch(self, model: Model) -> None:
