@@ -139,6 +139,7 @@ class _Client(asyncio.Protocol):
         self._body = b""
         self._need = 0
         self._head = False
+        self._last = False  # the server wants another connection for the next request
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -172,22 +173,28 @@ class _Client(asyncio.Protocol):
             length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if told else 0
             self._need = end + 4 + length
             self._run.ok = head[9:10] == b"2"
+            self._last = b"connection: close" in head
         if len(buffer) < self._need:
             self._buffer = buffer
             return
         self._buffer, self._need = b"", 0
-        if self._run.done(time.perf_counter() - self._sent_at):
+        going_on = self._run.done(time.perf_counter() - self._sent_at)
+        if going_on and not self._last:
             self.send()
-        else:
-            self._transport.close()
+            return
+        if going_on:
+            self._run.connect()
+        self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._run.lost(exc)
 
 
 class _Run:
-    def __init__(self, requests: Sequence[bytes], seconds: float) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes], seconds: float) -> None:
+        self._port = port
         self._requests = requests
+        self._connecting: set[asyncio.Task[None]] = set()
         self._next, self._first = 0, time.time_ns()
         self.ok = True
         self.errors = 0
@@ -195,6 +202,22 @@ class _Run:
         self.until = time.perf_counter() + seconds
         self.open = 0
         self.finished = asyncio.Event()
+
+    def connect(self) -> None:
+        """One connection more, that sends as soon as it stands."""
+        self.open += 1
+        task = asyncio.get_running_loop().create_task(self._connect())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, client = await loop.create_connection(lambda: _Client(self), "127.0.0.1", self._port)
+        except OSError as e:
+            self.lost(e)
+        else:
+            client.send()
 
     def next(self) -> bytes:
         self._next += 1
@@ -216,7 +239,7 @@ async def _measure(
     port: int, requests: Sequence[bytes], connections: int, seconds: float, pid: int
 ) -> Result:
     loop = asyncio.get_running_loop()
-    run = _Run(requests, seconds)
+    run = _Run(port, requests, seconds)
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(lambda: _Client(run), "127.0.0.1", port)
