@@ -199,6 +199,23 @@ def rot_state(scene: Scene) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def rot_running(scene: Scene) -> Iterator[None]:
+    """Bits turn under the running node, wherever ``known`` stands in its state file. (It was
+    started anew before: all it has is in that file, and little of it in memory.)"""
+    scene.victim.down()
+    scene.victim.switch_on()
+    state = scene.victim.home / "state.db"
+    before, whole = state.stat().st_ino, state.read_bytes()
+    places = list(re.finditer(re.escape(scene.known), whole))
+    assert places, "what was acknowledged is not in the state file"
+    for found in places:
+        _turn(scene, state, scene.rng.randrange(found.start(), found.end()))
+    yield
+    changed = state.exists() and state.stat().st_ino != before
+    scene.note("its state is another file now" if changed else "it has the same state file still")
+
+
 def _turn(scene: Scene, file: Path, at: int) -> None:
     bit = scene.rng.randrange(8)
     flip_bit(file, at, bit)
@@ -230,6 +247,8 @@ FAULTS = (
     Fault("power-cut", "all nodes lose their power at once", cut_power, 0, _needs("disks"),
           kills="all"),
     Fault("rot-state", "bits turned in a stopped node's state file", rot_state, 2,
+          kills="victim"),
+    Fault("rot-running", "bits turned in a running node's state file", rot_running, 10,
           kills="victim"),
     Fault("rot-log", "bits turned in a stopped node's copy of the log",
           partial(rot, kind="log"), 2, kills="victim"),

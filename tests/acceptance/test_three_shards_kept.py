@@ -12,12 +12,12 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
-import apsw
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
+from pileus.state.database import connect, connect_reader
 from pileus.state.shard import home_of
 from tests.acceptance.nodes import ASKING, ONCE, Cloud, all_alive, make_table
 from tests.conftest import SOURCE
@@ -74,8 +74,7 @@ def kept_by_all(asked: RigNode, count: int = 3) -> bool:
 
 def has_alien(node: RigNode) -> bool:
     path = home_of(node.home, DIVERGENT) / "state.db"
-    with contextlib.closing(apsw.Connection(str(path))) as connection:
-        connection.set_busy_timeout(5000)
+    with contextlib.closing(connect_reader(path)) as connection:
         found: Any = connection.execute("SELECT 1 FROM rows WHERE k = ?", (ALIEN,)).fetchall()
         return bool(found)
 
@@ -124,7 +123,7 @@ def test_a_state_that_differs_and_a_lost_copy_of_a_log_are_made_again(cloud: Clo
     first, second, third, _ = cloud.rig.nodes
     third.down()
     path = home_of(third.home, DIVERGENT) / "state.db"
-    with contextlib.closing(apsw.Connection(str(path))) as connection:
+    with contextlib.closing(connect(path)) as connection:
         connection.execute("INSERT INTO rows(k, v, ver) VALUES(?, X'78', 1)", (ALIEN,))
     lost = list((third.home / "nats").glob("jetstream/*/streams/LOG_1"))
     assert lost

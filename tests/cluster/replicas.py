@@ -14,7 +14,7 @@ from pileus.engine.cluster.log import ClusterLog, LogSettings
 from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import Unavailable
-from pileus.state import checkpoint, keys
+from pileus.state import keys, pages
 from pileus.state.rebuild import Clustered, Fetch
 from pileus.state.store import Store
 from pileus.state.tx import Tx
@@ -59,7 +59,7 @@ def copying(source: Path) -> Fetch:
     """Fetch from a home on this machine, in use or not."""
 
     async def fetch(shard: int, target: Path, at_least: int) -> None:
-        checkpoint.copy_state(source / "state.db", target, 65536)
+        pages.copy(source / "state.db", target, 65536, checksums=False)
 
     return fetch
 

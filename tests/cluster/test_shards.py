@@ -15,7 +15,7 @@ from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import Unavailable
-from pileus.state import checkpoint
+from pileus.state import pages
 from pileus.state.following import Outgrown
 from pileus.state.opening import connect_store, open_store
 from pileus.state.rebuild import Clustered
@@ -46,7 +46,7 @@ class ShardedReplicas(Replicas):
 
         async def fetch(shard: int, target: Path, at_least: int) -> None:
             assert source is not None
-            checkpoint.copy_state(home_of(source, shard) / "state.db", target, 65536)
+            pages.copy(home_of(source, shard) / "state.db", target, 65536, checksums=False)
 
         return Clustered(make_log, fetch if source is not None else no_copy, name)
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
 from pileus.state import durable, rebuild
+from pileus.state.database import connect
 from pileus.state.durable import Durable
 from pileus.state.shard import home_of
 from pileus.state.sharded import ShardedStore
@@ -92,7 +92,7 @@ def test_a_distrusted_state_is_fetched_and_the_others_stay(
             wished = [bool(rebuild.wished(home_of(home, n))) for n in range(SHARDS)]
             assert wished == [False, False, True]
             path = home_of(home, 2) / "state.db"
-            with contextlib.closing(apsw.Connection(str(path))) as connection:
+            with contextlib.closing(connect(path)) as connection:
                 connection.execute("INSERT INTO rows(k, v, ver) VALUES(X'7A007A007A', X'78', 1)")
             before = _states(home)
             async with nodes.node("c", source=nodes.home("a")) as c:

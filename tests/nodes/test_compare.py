@@ -6,11 +6,11 @@ import asyncio
 import os
 from pathlib import Path
 
-import apsw
-
 from pileus.engine.embedded.clock import SystemClock
 from pileus.nodes.compare import PATH, Digests, compare
 from pileus.services import kv
+from pileus.state import pages
+from pileus.state.database import PAGE_BYTES, connect
 from pileus.state.store import Store
 from tests.nodes.rig import Node, Nodes, run
 
@@ -36,7 +36,9 @@ def test_nodes_are_compared_at_one_entry_while_they_are_written_to(tmp_path: Pat
                 await first.close()
                 for name in ("state.db", "state.db-wal", "state.db-shm"):
                     (node.home / name).unlink(missing_ok=True)
-                (node.home / "state.db").write_bytes(_image(nodes[0].home / "state.db"))
+                pages.copy(
+                    nodes[0].home / "state.db", node.home / "state.db", PAGE_BYTES, checksums=True
+                )
             others = [await opened(node) for node in nodes[1:]]
             stopped = False
 
@@ -67,8 +69,7 @@ def test_nodes_are_compared_at_one_entry_while_they_are_written_to(tmp_path: Pat
                 assert len(result.digests) == 2 and not result.problems, result
                 assert result.sequence > 1
             # One node's state is changed behind its back: every comparison with it says so.
-            connection = apsw.Connection(str(nodes[2].home / "state.db"))
-            connection.set_busy_timeout(5000)
+            connection = connect(nodes[2].home / "state.db")
             connection.execute("INSERT INTO rows(k, v, ver) VALUES(X'7A007A007A', X'78', 1)")
             connection.close()
             result = await compare(nodes[0].peers)
@@ -97,7 +98,7 @@ def test_a_state_file_that_cannot_be_read_whole_is_told(tmp_path: Path) -> None:
             )
             for i in range(60):
                 await store.transact(lambda draft, i=i: draft.put(b"t\0p\0%d" % i, bytes(2000)))
-            connection = apsw.Connection(str(nodes[1].home / "state.db"))
+            connection = connect(nodes[1].home / "state.db")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.close()
             with open(nodes[1].home / "state.db", "r+b") as file:
@@ -108,11 +109,3 @@ def test_a_state_file_that_cannot_be_read_whole_is_told(tmp_path: Path) -> None:
             await store.close()
 
     run(body())
-
-
-def _image(path: Path) -> bytes:
-    connection = apsw.Connection(str(path))
-    try:
-        return bytes(connection.serialize("main"))
-    finally:
-        connection.close()

@@ -22,7 +22,8 @@ from pileus.engine.simulated.clock import SteppedClock
 from pileus.engine.simulated.disk import SimulatedFile
 from pileus.errors import Unavailable
 from pileus.services import dynamodb, s3
-from pileus.state.database import STATE_FILE
+from pileus.state import pages
+from pileus.state.database import STATE_FILE, connect
 from pileus.state.replica import SqliteReplica
 from pileus.state.store import Store
 from tests.simulation.desk import Desk
@@ -161,7 +162,9 @@ class EmbeddedMachine(Machine):
         _lay_out(here / "blobs")
         left = self.rng.randint(20, 250) if self._number < LIVES_MAX else 10**9
         self._disk = Disk(here, after, self.rng.randrange(2**32), left, self._lies)
-        self._vfs = CutVfs(name, self._disk)
+        if not self._number:
+            connect(here / STATE_FILE).close()  # its pages have checksums
+        self._vfs = CutVfs(name, self._disk, pages.checked())
         store = Store(here, self.clock)
         store.replica = SqliteReplica(here / STATE_FILE, RULES, vfs=name)
         store.log = EmbeddedLog(functools.partial(self._committed, store, self._disk))

@@ -143,14 +143,14 @@ class Disk:
 
 
 class CutVfs(apsw.VFS):
-    """The system's VFS, watched."""
+    """The system's VFS, watched; or ``base``, which lies between it and the system's."""
 
-    def __init__(self, name: str, disk: Disk) -> None:
-        super().__init__(name, "")
-        self._disk = disk
+    def __init__(self, name: str, disk: Disk, base: str = "") -> None:
+        super().__init__(name, base)
+        self._disk, self._base = disk, base
 
     def xOpen(self, name: Any, flags: list[int]) -> CutFile:
-        return CutFile(self._disk, name, flags)
+        return CutFile(self._disk, name, flags, self._base)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         with self._disk.lock:
@@ -160,16 +160,22 @@ class CutVfs(apsw.VFS):
 class CutFile(apsw.VFSFile):
     """One open file; what it overwrites is noted until it is synced."""
 
-    def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
-        super().__init__("", name, flags)
+    def __init__(self, disk: Disk, name: Any, flags: list[int], base: str = "") -> None:
+        super().__init__(base, name, flags)
         self._disk = disk
         self._path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+        # Read as it is: the page that a power cut tore is overwritten unread.
+        self._fd = -1 if name is None else os.open(self._path, os.O_RDONLY)
+
+    def xClose(self) -> None:
+        super().xClose()
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def _before(self, offset: int, length: int) -> Undo:
-        size = super().xFileSize()
-        readable = max(0, min(length, size - offset))
-        before = super().xRead(readable, offset) if readable else b""
-        return Undo(size, offset, before, length)
+        if self._fd < 0:  # a scratch file: no copy of it is made
+            return Undo(0, 0, b"", 0)
+        return Undo(os.fstat(self._fd).st_size, offset, os.pread(self._fd, length, offset), length)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         with self._disk.lock:

@@ -22,6 +22,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from pileus.state import wal
 from pileus.state.replica import SqliteReplica
 from tests.simulation import bucket_reads, table_reads
 from tests.simulation.buckets import Buckets
@@ -152,7 +153,9 @@ def main() -> int:
     parser.add_argument("--seeds", default="0:200", help="one seed, or first:end")
     engines = ("simulated", "embedded", "sharded")
     parser.add_argument("--engine", choices=engines, default="simulated")
+    parser.add_argument("--wal-pages", type=int, help="of embedded: checkpoints after so many")
     wish = parser.parse_args()
+    wal.WAL_PAGES = wish.wal_pages or wal.WAL_PAGES
     first, _, end = wish.seeds.partition(":")
     seeds = range(int(first), int(end) if end else int(first) + 1)
     started, crashes, failed = time.monotonic(), 0, []

@@ -15,7 +15,8 @@ import pytest
 
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.log import EmbeddedLog
-from pileus.state import entry, keys, wal
+from pileus.state import entry, keys, pages, wal
+from pileus.state.database import connect
 from pileus.state.replica import SqliteReplica
 from pileus.state.tx import Tx
 from pileus.state.verify import verify
@@ -58,7 +59,8 @@ class Trial:
 
     async def run(self) -> None:
         name = f"cut-{self.home.name}"
-        vfs = CutVfs(name, self.disk)
+        vfs = CutVfs(name, self.disk, pages.checked())
+        connect(self.home / "state.db").close()  # its pages have checksums
         log = EmbeddedLog()
         blobs = FileBlobs(self.home / "blobs", CutFiles(self.disk))
         await log.start(SqliteReplica(self.home / "state.db", RULES, vfs=name))
@@ -86,6 +88,7 @@ class Trial:
     def check(self) -> None:
         after = self.home / "after"
         (after / "blobs").mkdir(exist_ok=True)
+        assert pages.has_checksums(after / "state.db")
         state = SqliteReplica(after / "state.db", RULES)
         for key, value in self.kept.items():
             row = state.row(key)

@@ -18,7 +18,7 @@ from pileus.state import backups, checkpoint, groups, keys, marks
 from pileus.state import entry as codec
 from pileus.state.backup import backup, restore
 from pileus.state.collect import Collector
-from pileus.state.database import connect_reader
+from pileus.state.database import connect, connect_reader
 from pileus.state.entry import Corrupt
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.replica import SqliteReplica
@@ -123,12 +123,10 @@ def test_verify_finds_nothing_wrong_then_every_kind_of_damage(tmp_path: Path) ->
     problems = verify(tmp_path, RULES).problems
     assert len(problems) == 2 and "missing" in problems[0] and "changed" in problems[1]
     blob.write_bytes(b"blob 0")
-    db = sqlite3.connect(tmp_path / "state.db")
+    db = connect(tmp_path / "state.db")
     db.execute("UPDATE rows SET v = x'00' WHERE id = 7")
-    db.commit()
     assert any("rows" in p for p in verify(tmp_path, RULES).problems)
     db.execute("DELETE FROM log WHERE first = (SELECT min(first) FROM log WHERE first > 1)")
-    db.commit()
     db.close()
     assert any("missing from the log" in p for p in verify(tmp_path, RULES).problems)
 

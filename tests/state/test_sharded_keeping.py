@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from pileus.engine.embedded.blobs import FileBlobs
@@ -15,6 +14,7 @@ from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import Unavailable
 from pileus.state import checkpoint, keys
 from pileus.state.backup import backup, restore
+from pileus.state.database import connect
 from pileus.state.housekeeping import Housekeeping, evened
 from pileus.state.opening import open_store, shards_of
 from pileus.state.placing import Layout, Placing
@@ -56,7 +56,7 @@ def test_every_log_is_archived_and_verified(
     assert all(checkpoint.every(p / "checkpoints") for p in places)
     report = verify(tmp_path, RULES)
     assert report.ok and report.base > 0, report
-    damaged = apsw.Connection(str(places[1] / "state.db"))
+    damaged = connect(places[1] / "state.db")
     damaged.execute("UPDATE rows SET v = x'00' WHERE k = ?", (cell("b", "3"),))
     damaged.close()
     assert verify(tmp_path, RULES).problems == ["shard 1: the rows are not what the log says"]

@@ -24,6 +24,7 @@ import orjson
 
 from pileus.engine import LogEntry, WriterLog
 from pileus.engine.cluster.placing import COPIES, order
+from pileus.engine.damage import damaged
 from pileus.errors import Unavailable
 from pileus.nodes import places
 from pileus.nodes.client import Client, PeerError, Place
@@ -32,7 +33,7 @@ from pileus.nodes.keeping import STATES
 from pileus.nodes.peers import NodePeers, refusal
 from pileus.nodes.tls import client_context
 from pileus.services.call import HttpRequest, HttpResponse
-from pileus.state import checkpoint
+from pileus.state import checkpoint, pages
 from pileus.state.database import PAGE_BYTES, STATE_FILE, connect_reader
 from pileus.state.opening import shards_of
 from pileus.state.replica import SqliteReplica
@@ -47,7 +48,6 @@ KEPT_S = 900.0
 WORK_S = 1800.0
 PAGE = 1000
 ROOM = 3  # times the state
-DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 _ONE = re.compile(r"/digests/([0-9a-f]{16})\?at=(\d{1,19})(?:&shard=\d{1,4})?\Z")
 
 
@@ -87,7 +87,9 @@ class Digests:
         async with self._turn:  # one after the other: each reads the whole state
             try:
                 return await asyncio.to_thread(_copy_now, shard.home)
-            except DAMAGED as error:
+            except apsw.Error as error:
+                if not damaged(error):
+                    raise
                 self._damaged(str(error), shard.number)
                 raise Unavailable(f"the state file is damaged: {error}") from error
 
@@ -131,7 +133,7 @@ def _copy_now(home: Path) -> dict[str, Any]:
     name = secrets.token_hex(8)
     copy = folder / f"{name}.db"
     _need_room(home, folder)
-    checkpoint.copy_state(home / STATE_FILE, copy, PAGE_BYTES)
+    pages.copy(home / STATE_FILE, copy, PAGE_BYTES, checksums=False)
     return {"id": name, "sequence": checkpoint.position(copy)[0]}
 
 

@@ -15,11 +15,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import apsw
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pileus.config import Config
+from pileus.engine.damage import damaged
 from pileus.errors import Unavailable
 from pileus.state import keys
 from pileus.state.database import VALUE, connect_reader
@@ -112,6 +114,10 @@ def check(config: Config) -> None:
     connection = connect_reader(state)
     try:
         found: list[Any] = connection.execute(VALUE, (MARK,)).fetchall()
+    except apsw.Error as error:
+        if not damaged(error):
+            raise
+        return  # the writer sees to it first, and asks again
     finally:
         connection.close()
     if not found:

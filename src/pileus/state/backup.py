@@ -19,7 +19,7 @@ from pathlib import Path
 import apsw
 
 from pileus.errors import Unavailable
-from pileus.state import backups, checkpoint, groups
+from pileus.state import backups, checkpoint, groups, pages
 from pileus.state import entry as codec
 from pileus.state.database import PAGE_BYTES, Rows, connect_reader
 from pileus.state.replica import SqliteReplica
@@ -158,7 +158,7 @@ def _since(
 
 
 def _chain(state: Path) -> bytes:
-    c = apsw.Connection(str(state), flags=apsw.SQLITE_OPEN_READONLY)
+    c = apsw.Connection(str(state), flags=apsw.SQLITE_OPEN_READONLY, vfs=pages.vfs_of(state))
     try:
         rows = c.execute("SELECT chain FROM log ORDER BY first DESC LIMIT 1").fetchall()
     finally:
@@ -274,7 +274,7 @@ def _restore_log(
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = home / "restoring.db"
     state.unlink(missing_ok=True)
-    checkpoint.copy_state(base.path, state, PAGE_BYTES)
+    pages.copy(base.path, state, PAGE_BYTES, checksums=True)
     kept = home / "checkpoints"  # so that the restored state can be verified, too
     kept.mkdir(exist_ok=True)
     _copy_synced(base.path, kept / base.path.name)

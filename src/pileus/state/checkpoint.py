@@ -1,6 +1,6 @@
 """Checkpoints: whole copies of the state file at one sequence number, and the digest of its rows.
 
-``VACUUM INTO`` reads one snapshot while the cloud goes on. ``SEQ.json`` beside the copy says
+One snapshot is read while the cloud goes on. ``SEQ.json`` beside the copy says
 ``{"sequence", "log_ms", "sha256"}``; it is written last.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from pileus.state.database import connect_reader
+from pileus.state import pages
 from pileus.state.groups import let_go, sync_directory, write_synced
 
 KEPT = 1
@@ -44,7 +44,7 @@ def take(state: Path, directory: Path) -> Checkpoint:
 def _take(state: Path, directory: Path) -> Checkpoint:
     aside = directory / "new.tmp"
     aside.unlink(missing_ok=True)
-    copy_state(state, aside, PAGE_BYTES)
+    pages.copy(state, aside, PAGE_BYTES, checksums=False)
     with open(aside, "rb+") as copy:
         os.fsync(copy.fileno())
     return _name(aside, directory)
@@ -68,20 +68,9 @@ def _name(copy: Path, directory: Path) -> Checkpoint:
     return made
 
 
-def copy_state(state: Path, target: Path, page_bytes: int) -> None:
-    """A whole copy of ``state`` in a new file, not synced."""
-    source = connect_reader(state)
-    try:
-        source.execute("PRAGMA query_only=0")  # VACUUM INTO writes, elsewhere
-        source.execute(f"PRAGMA page_size={page_bytes}")
-        source.execute("VACUUM INTO ?", (str(target),))
-    finally:
-        source.close()
-
-
 def position(state: Path) -> tuple[int, int]:
     """(last applied sequence number, log time) of a state file."""
-    c = apsw.Connection(str(state), flags=apsw.SQLITE_OPEN_READONLY)
+    c = apsw.Connection(str(state), flags=apsw.SQLITE_OPEN_READONLY, vfs=pages.vfs_of(state))
     try:
         found: Any = c.execute(
             "SELECT last, log_ms FROM log ORDER BY first DESC LIMIT 1"

@@ -14,6 +14,7 @@ from typing import Any
 
 import apsw
 
+from pileus.state import pages
 from pileus.state.tx import Row, as_row
 
 CACHE_KIB = 65536
@@ -39,9 +40,13 @@ RANGE_REVERSE = "SELECT k, v, ver FROM rows WHERE k >= ? AND k < ? ORDER BY k DE
 def connect(
     path: Path | str, *, synchronous: str = "FULL", vfs: str | None = None
 ) -> apsw.Connection:
-    """A connection that may write."""
+    """A connection that may write; a new file's pages have checksums, unless another ``vfs`` is
+    said."""
+    vfs = vfs or pages.vfs_of(path)
     c = apsw.Connection(str(path), vfs=vfs)
     c.set_busy_timeout(BUSY_MS)
+    if vfs == pages.CHECKED:
+        c.reserve_bytes(None, pages.RESERVED_BYTES)  # says nothing to a file that exists
     _keep_plans(c)
     for setting in (
         f"page_size={PAGE_BYTES}",
@@ -60,6 +65,7 @@ def connect_reader(
     path: Path | str, *, cache_kib: int = 16384, vfs: str | None = None
 ) -> apsw.Connection:
     """A connection that sees committed rows only and cannot write."""
+    vfs = vfs or pages.vfs_of(path)
     c = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     c.set_busy_timeout(BUSY_MS)
     _keep_plans(c)

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import apsw
-
 from pileus.engine import Behind, SharedLog
 from pileus.engine.cluster.log_messages import DamagedMessage, Position
+from pileus.engine.damage import damaged
 from pileus.errors import Unavailable
-from pileus.state import degraded, removed, tablets
-from pileus.state.database import STATE_FILE
+from pileus.state import degraded, pages, removed, tablets
+from pileus.state.database import PAGE_BYTES, STATE_FILE
 from pileus.state.entry import Corrupt
 from pileus.state.gate import Gates, Needs, later
 from pileus.state.rebuild import Clustered, rebuild, wish, wished
@@ -26,10 +25,15 @@ from pileus.state.shard import Shard, home_of
 from pileus.state.versions import RuleBook
 
 log = logging.getLogger("pileus.state.following")
-MENDED_BY_COPY = (Behind, Corrupt, DamagedMessage, apsw.CorruptError, apsw.NotADBError)
+MENDED_BY_COPY = (Behind, Corrupt, DamagedMessage)
 WHOLE_S_MAX = 60.0
 LOOK_S, STUCK_S = 1.0, 5.0
 Opened = tuple[SqliteReplica, SharedLog]
+
+
+def mended_by_copy(error: BaseException) -> bool:
+    """Whether another node's state is what helps."""
+    return isinstance(error, MENDED_BY_COPY) or damaged(error)
 
 
 class Outgrown(Exception):
@@ -81,16 +85,18 @@ class Follower:
                 await rebuild(home, shard, self._cluster.fetch, at_least)
             except BaseException as e:
                 replica.close()
-                if isinstance(e, MENDED_BY_COPY):
+                if mended_by_copy(e):
                     wish(home, str(e))
                 raise
 
     def _replica(self, home: Path) -> SqliteReplica:
         # Synced on most nodes' disks already; what this one loses, the log gives again.
         try:
+            pages.bring_up(home / STATE_FILE, PAGE_BYTES)
             return SqliteReplica(home / STATE_FILE, self._book, synchronous="NORMAL")
-        except MENDED_BY_COPY as e:
-            wish(home, str(e))
+        except Exception as e:
+            if mended_by_copy(e):
+                wish(home, str(e))
             raise
 
     def _log(self, shard: int, replica: SqliteReplica, copies: int) -> SharedLog:

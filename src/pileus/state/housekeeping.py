@@ -16,6 +16,9 @@ from pileus.state import backups, owned, sharing
 from pileus.state.collect import Collector
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.durable import Durable
+from pileus.state.hurt import end_if_wished
+from pileus.state.rereading import Rereading
+from pileus.state.shard import homes
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from pileus.state.tablets import Tablet
@@ -23,6 +26,7 @@ from pileus.state.upkeep import CHECKPOINT_ENTRIES, JOURNAL_ENTRIES, TRIM_ENTRIE
 
 log = logging.getLogger("pileus.state.housekeeping")
 TURN_S = 5.0
+LOOK_S = 1.0
 COLLECT_TURNS = 120
 TABLET_BYTES_MAX = 2 * 1024**3
 ROW_OVERHEAD_BYTES = 24
@@ -56,16 +60,23 @@ class Housekeeping:
         self._logs = _upkeep(store, clock, pace)
         self._measured = self._written
         self._moves_at = -1
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        rereading = Rereading(homes(store.home))
+        self._runs = (self._run, rereading.run, self._look)
         self._durable = Durable(store, clock) if store.node else None
 
     async def start(self) -> None:
-        self._task = asyncio.ensure_future(self._run())
+        self._tasks = [asyncio.ensure_future(run()) for run in self._runs]
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            end_if_wished(homes(self._store.home))
 
     async def _run(self) -> None:
         turn = 0

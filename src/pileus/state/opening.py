@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from pileus.engine import Clock
+from pileus.engine.damage import damaged
 from pileus.state import tablets
 from pileus.state.database import STATE_FILE, Rows, connect_reader
 from pileus.state.following import Outgrown
 from pileus.state.rebuild import Clustered
 from pileus.state.rules import Rule
+from pileus.state.shard import homes
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from pileus.state.versions import RuleBook
@@ -29,6 +33,10 @@ def shards_of(home: Path) -> int:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rows'").fetchall():
             return 1
         return tablets.shards(Rows(connection))
+    except apsw.Error as error:
+        if not damaged(error):
+            raise
+        return len(homes(home))  # whoever opens it sees to the damage
     finally:
         connection.close()
 

@@ -9,7 +9,6 @@ is whole and synced on this disk.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from pileus.engine import SharedLog
-from pileus.state import checkpoint
+from pileus.state import checkpoint, pages
 from pileus.state.database import PAGE_BYTES, STATE_FILE
 from pileus.state.groups import sync_directory, write_synced
 
 log = logging.getLogger("pileus.state.rebuild")
 WISH = "rebuild"
+GIVEN_UP = "damaged-state"  # beside a state that could not be made anew from its log: why
 Fetch = Callable[[int, Path, int], Awaitable[None]]
 
 
@@ -49,6 +49,11 @@ def wished(home: Path) -> str:
     return file.read_text() if file.exists() else ""
 
 
+def given_up(home: Path) -> bool:
+    """Whether this state is known to be damaged and not to be mended from its log."""
+    return (home / GIVEN_UP).exists()
+
+
 async def rebuild(home: Path, shard: int, fetch: Fetch, at_least: int) -> None:
     """Replace the state of ``shard``, whose home this is, by another node's; nobody may have it
     open. Archive and checkpoints of the old one go with it: they do not join the new one's log."""
@@ -57,9 +62,8 @@ async def rebuild(home: Path, shard: int, fetch: Fetch, at_least: int) -> None:
     await fetch(shard, aside, at_least)
     whole = home / "state.tmp"
     whole.unlink(missing_ok=True)
-    checkpoint.copy_state(aside, whole, PAGE_BYTES)
-    with open(whole, "rb+") as copy:
-        os.fsync(copy.fileno())
+    pages.copy(aside, whole, PAGE_BYTES, checksums=True)
+    pages.sync(whole)
     if not wished(home):
         wish(home, "a rebuild was cut off")  # until the last step, half of it must not be used
     for name in (f"{STATE_FILE}-wal", f"{STATE_FILE}-shm"):
@@ -69,6 +73,7 @@ async def rebuild(home: Path, shard: int, fetch: Fetch, at_least: int) -> None:
     for name in ("archive", "checkpoints"):
         shutil.rmtree(home / name, ignore_errors=True)
     checkpoint.adopt(aside, home / "checkpoints")  # what the log here goes on from
+    (home / GIVEN_UP).unlink(missing_ok=True)
     (home / WISH).unlink()
     sync_directory(home)
     sequence, _ = checkpoint.position(home / STATE_FILE)

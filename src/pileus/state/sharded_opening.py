@@ -24,6 +24,8 @@ from pileus.state import owned, sharing, tablets, versions
 from pileus.state.crossing import LOCK_S, Crossing
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.following import Follower, Opened
+from pileus.state.hurt import hurt
+from pileus.state.mending import opened
 from pileus.state.placing import Layout, Placing
 from pileus.state.rebuild import Clustered
 from pileus.state.replica import SqliteReplica
@@ -103,8 +105,8 @@ class ShardedOpening(Store):
         for number in range(1, tablets.shards(self._reader)):
             home = home_of(self.home, number)
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            replica = SqliteReplica(home / STATE_FILE, self._book)
-            made = EmbeddedLog(self._committed)
+            replica = await asyncio.to_thread(opened, home, self._book)
+            made = EmbeddedLog(self._committed, functools.partial(hurt, home))
             await made.start(replica)
             self._add(number, made, replica)
             if versions.in_force(self.shards[-1].rows) < self._book.version:
@@ -161,7 +163,8 @@ class ShardedOpening(Store):
     def _shard(self, number: int, made: Any, replica: SqliteReplica | None = None) -> Shard:
         home = home_of(self.home, number)
         connection = connect_reader(home / STATE_FILE)
-        rows = TurnRows(connection, self._generations, asyncio.get_running_loop())
+        met = functools.partial(hurt, home)
+        rows = TurnRows(connection, self._generations, asyncio.get_running_loop(), met)
         shard = Shard(number, home, made, rows, self._clock, replica, self._tablets_now)
         shard.close_rows = connection.close
         return shard
@@ -205,8 +208,7 @@ class ShardedOpening(Store):
             front = FrontLog(path, store._watches, clustered=bool(node))
             await front.start()
             store.shards.append(store._shard(number, front))
-            if node:
-                store._guard(front, home_of(home, number))
+            store._guard(front, home_of(home, number))
         if node:
             store._read_strongly([shard.log.barrier for shard in store.shards])
         return store

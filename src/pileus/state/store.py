@@ -33,7 +33,9 @@ from pileus.state import entry as codec
 from pileus.state.database import STATE_FILE, connect_reader
 from pileus.state.draft import Draft
 from pileus.state.entry import Corrupt
-from pileus.state.following import MENDED_BY_COPY, Follower, Outgrown
+from pileus.state.following import Follower, Outgrown, mended_by_copy
+from pileus.state.hurt import hurt
+from pileus.state.mending import opened
 from pileus.state.rebuild import Clustered, wish, wished
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
@@ -101,8 +103,8 @@ class Store:
         store = cls(home, clock, **more)
         store._loop = asyncio.get_running_loop()
         if cluster is None:
-            store.replica = SqliteReplica(home / STATE_FILE, rules)
-            store._writing(EmbeddedLog(store._committed))
+            store.replica = await asyncio.to_thread(opened, home, rules)
+            store._writing(EmbeddedLog(store._committed, store.met))
             await store.log.start(store.replica)  # type: ignore[call-arg]
         else:
             store.node = cluster.node
@@ -159,10 +161,14 @@ class Store:
         writes. So does a node that was removed, until it is stopped (``nodes.station``)."""
         if isinstance(error, LostEnd | Removed):
             return
-        if isinstance(error, MENDED_BY_COPY):
+        if mended_by_copy(error):
             wish(home_of(self.home, shard), str(error))
         log.error("this node stops serving until its state is rebuilt: %s", error)
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def met(self, error: Exception) -> Exception:
+        """What to raise for an error of a read."""
+        return hurt(self.home, error)
 
     @classmethod
     async def connect(cls, home: Path, clock: Clock, *, node: str = "", **more: Any) -> Store:
@@ -175,7 +181,7 @@ class Store:
         if node:
             store.node = node
             store.strong = front.barrier
-            store._guard(front, home)
+        store._guard(front, home)
         store._read_from(home / STATE_FILE)
         store.shards = [store._first_shard(None)]
         return store
@@ -191,7 +197,7 @@ class Store:
                 wished(home)
                 or not file.exists()
                 or file.stat().st_ino != opened
-                or tablets.shards(self._reader) != len(self.shards)
+                or (self.node and tablets.shards(self._reader) != len(self.shards))
             ):
                 log.error("the state of this node is replaced: this process starts again")
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -201,7 +207,7 @@ class Store:
     def _read_from(self, path: Path) -> None:
         self._connection = connect_reader(path)
         loop = asyncio.get_running_loop()
-        self._reader = TurnRows(self._connection, self._generations, loop)
+        self._reader = TurnRows(self._connection, self._generations, loop, self.met)
         self.get, self.contents = self._reader.value, self._reader.contents
 
     def _committed(self, replica: SqliteReplica) -> None:

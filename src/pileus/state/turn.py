@@ -9,7 +9,7 @@ write-ahead log to start again, which no reader may then hold, every read stands
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -30,10 +30,12 @@ class TurnRows(Rows):
         connection: apsw.Connection,
         generations: Generations,
         loop: asyncio.AbstractEventLoop,
+        hurt: Callable[[Exception], Exception] = lambda error: error,
     ) -> None:
         super().__init__(connection)
         self._commits, self._quiet = generations.commits, generations.quiet
         self._loop = loop
+        self._hurt = hurt  # what to raise for an error of SQLite
         self._step = connection.cursor().execute
         self._listed = connection.cursor().execute
         self._held = NOTHING  # what the commit counter told before the transaction began
@@ -42,37 +44,55 @@ class TurnRows(Rows):
     def value(self, key: bytes) -> bytes | None:
         if self._commits() != self._held:
             self._begin()
-        found: bytes | None = self._value(VALUE, (key,)).get
+        try:
+            found: bytes | None = self._value(VALUE, (key,)).get
+        except apsw.Error as error:
+            raise self._hurt(error) from error
         return found
 
     def values(self, keys: Iterable[bytes]) -> list[bytes | None]:
         self._look()
-        with self._connection:  # as of one moment also where a read stands alone
-            found = [self._value(VALUE, (key,)).get for key in keys]
+        try:
+            with self._connection:  # as of one moment also where a read stands alone
+                found = [self._value(VALUE, (key,)).get for key in keys]
+        except apsw.Error as error:
+            raise self._hurt(error) from error
         return found
 
     def row(self, key: bytes) -> Row | None:
         self._look()
-        return super().row(key)
+        try:
+            return super().row(key)
+        except apsw.Error as error:
+            raise self._hurt(error) from error
 
     def range(
         self, start: bytes, end: bytes, limit: int = 1000, reverse: bool = False
     ) -> list[Row]:
         self._look()
-        return super().range(start, end, limit, reverse)
+        try:
+            return super().range(start, end, limit, reverse)
+        except apsw.Error as error:
+            raise self._hurt(error) from error
 
     def pairs(
         self, start: bytes, end: bytes, limit: int, reverse: bool
     ) -> list[tuple[bytes, bytes]]:
         self._look()
-        return super().pairs(start, end, limit, reverse)
+        try:
+            return super().pairs(start, end, limit, reverse)
+        except apsw.Error as error:
+            raise self._hurt(error) from error
 
     def contents(self, start: bytes, end: bytes, limit: int, reverse: bool) -> list[bytes]:
         """The bytes of a range's rows, in key order (or its reverse)."""
         if self._commits() != self._held:
             self._begin()
         sql = CONTENTS_REVERSE if reverse else CONTENTS
-        found: list[Any] = self._listed(sql, (start, end, limit)).fetchall()
+        try:
+            found: list[Any] = self._listed(sql, (start, end, limit)).fetchall()
+        except apsw.Error as error:
+            raise self._hurt(error) from error
         return list(chain.from_iterable(found))
 
     def _look(self) -> None:

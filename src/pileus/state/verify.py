@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from pileus.engine.damage import damaged
 from pileus.state import checkpoint, groups, keys, tablets, versions
 from pileus.state.database import Rows, connect_reader
 from pileus.state.entry import Corrupt
@@ -87,6 +88,11 @@ def _verify_log(
             book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
             _replay(home, Path(scratch), book, connection, report, say)
         return named_blobs(connection)
+    except apsw.Error as error:
+        if not damaged(error):
+            raise
+        report.problems.append(f"state file: a page has other bytes than were written: {error}")
+        return set()
     finally:
         connection.close()
 
@@ -95,6 +101,10 @@ def _missing_shards(home: Path, found: int) -> list[str]:
     connection = connect_reader(home / "state.db")
     try:
         wanted = tablets.shards(Rows(connection))
+    except apsw.Error as error:
+        if not damaged(error):
+            raise
+        return []  # told already
     finally:
         connection.close()
     return [f"shard {number} is missing" for number in range(found, wanted)]
@@ -110,7 +120,10 @@ def _replay(
 ) -> None:
     copy = scratch / "replay.db"
     try:
-        report.base = _lay_base(home, copy, connection, book, report)
+        base = replay_base(home, connection, book, report)
+        if base is not None:
+            shutil.copyfile(base.path, copy)
+            report.base = base.sequence
         replica = SqliteReplica(copy, book, synchronous="OFF")
     except Corrupt as e:
         report.problems.append(str(e))
@@ -140,22 +153,21 @@ def _replay(
     replayed.close()
 
 
-def _lay_base(
-    home: Path, copy: Path, connection: apsw.Connection, book: RuleBook, report: Report
-) -> int:
-    """Begin with nothing where the log is whole, else with the oldest checkpoint it goes on from.
-    What was written under rules this release no longer has is behind that checkpoint."""
+def replay_base(
+    home: Path, connection: apsw.Connection, book: RuleBook, report: Report
+) -> checkpoint.Checkpoint | None:
+    """What a replay begins with: nothing (None) where the log is whole, else the oldest checkpoint
+    it goes on from. What was written under rules this release no longer has is behind it."""
     first = _oldest(home, connection)
     wanted = max(first - 1, versions.replays_after(Rows(connection), book))
     if wanted <= 0:
-        return 0
+        return None
     for found in checkpoint.every(home / "checkpoints"):
         if found.sequence >= wanted:
             if checkpoint.file_sha256(found.path) != found.sha256:
                 report.problems.append(f"the checkpoint {found.path.name} has changed")
                 continue
-            shutil.copyfile(found.path, copy)
-            return found.sequence
+            return found
     raise Corrupt(f"a replay must begin after entry {wanted} and no checkpoint reaches it")
 
 
@@ -168,7 +180,8 @@ def _oldest(home: Path, connection: apsw.Connection) -> int:
     ).fetchall()
     if found:
         return int(found[0][0])
-    return checkpoint.position(home / "state.db")[0] + 1
+    last: Any = connection.execute("SELECT last FROM log ORDER BY first DESC LIMIT 1").get
+    return (last or 0) + 1
 
 
 def blob_path(directory: Path, digest: str) -> Path:

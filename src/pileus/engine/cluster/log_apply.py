@@ -17,6 +17,7 @@ import apsw
 
 from pileus.engine import Replica
 from pileus.engine.cluster.log_messages import Message, Position, unpack
+from pileus.engine.damage import damaged
 from pileus.engine.embedded.log import fail, fulfil
 from pileus.errors import Unavailable
 
@@ -25,7 +26,6 @@ GROUP_ENTRIES_MAX = 512
 GROUP_BYTES_MAX = 16 * 1024 * 1024
 RETRY_S = 0.2
 OPERATING = (apsw.Error, OSError, MemoryError, Unavailable)
-DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -155,10 +155,10 @@ class Applier:
                 self._put_back(messages)
                 return bool(tasks)
             applied = self._apply(opened)
-        except DAMAGED as e:
-            self._end(e)
-            return False
         except OPERATING as e:
+            if damaged(e):
+                self._end(e)
+                return False
             if not self._sick:
                 log.error("%d messages wait to be applied: %s", len(messages), e)
             self._put_back(messages)

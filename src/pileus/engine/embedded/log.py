@@ -59,10 +59,15 @@ def settling(future: asyncio.Future[Outcome]) -> Reply:
 
 class EmbeddedLog:
     """The writer of one shard. ``committed(replica)`` runs on the writer thread after each commit,
-    before anyone is answered."""
+    before anyone is answered; ``met(error)`` there too, when a group could not be committed: it
+    answers what to raise."""
 
-    def __init__(self, committed: Callable[[Any], None] = lambda replica: None) -> None:
-        self._committed = committed
+    def __init__(
+        self,
+        committed: Callable[[Any], None] = lambda replica: None,
+        met: Callable[[Exception], Exception] = lambda error: error,
+    ) -> None:
+        self._committed, self._met = committed, met
         self._waiting: list[Waiting] = []
         self._tasks: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._wake: SimpleQueue[bool] = SimpleQueue()
@@ -188,7 +193,7 @@ class EmbeddedLog:
             log.error("a group of %d entries was not committed: %s", len(batch), e)
             self._sick = True
             self.failures += 1
-            return unavailable(e)
+            return unavailable(self._met(e))
         except Exception as e:
             log.exception("the state machine failed")
             self._sick = True
