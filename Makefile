@@ -50,6 +50,7 @@ sim: .venv/.test ## simulation: SEED=7 or SEED=0:1000
 	$(BIN)/python -m tests.simulation.run --seeds $(or $(SEED),0:1000)
 	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:300)
 	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:100) --engine embedded
+	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:100) --engine embedded --wal-pages 30
 	$(BIN)/python -m tests.simulation.services --seeds $(or $(SEED),0:100) --engine sharded
 	$(BIN)/python -m tests.simulation.histories --seeds $(or $(SEED),0:200)
 	$(BIN)/python -m tests.simulation.shards --seeds $(or $(SEED),0:200)

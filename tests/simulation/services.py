@@ -2,6 +2,8 @@
 
     python -m tests.simulation.services --seeds 0:200                  engine `simulated`
     python -m tests.simulation.services --seeds 0:50 --engine embedded power cuts under SQLite
+    python -m tests.simulation.services --seeds 0:50 --engine embedded --wal-pages 30  checkpoints,
+    too
     python -m tests.simulation.services --seeds 0:50 --engine sharded  items in other shards
 
 The real services run over the engine, without a door. Each caller owns its tables and bucket, so

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +295,32 @@ def test_one_shard_of_several_is_made_anew(tmp_path: Path, monkeypatch: pytest.M
 def test_a_full_disk_is_no_damage() -> None:
     assert not damaged(apsw.FullError()) and damaged(apsw.CorruptError())
     assert not damaged(apsw.IOError())
+
+
+def test_who_asks_for_checksums_keeps_the_locks_of_a_file_that_is_open(home: Path) -> None:
+    tried = (
+        "import fcntl, sys\n"
+        "file = open(sys.argv[1], 'rb+')\n"
+        "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)"  # SQLite's shared lock
+    )
+    with contextlib.closing(connect(home / "state.db")) as connection:
+        connection.execute("SELECT count(*) FROM rows").fetchall()
+        assert pages.has_checksums(home / "state.db")
+        other = subprocess.run(
+            [sys.executable, "-c", tried, str(home / "state.db")], capture_output=True, check=False
+        )
+        assert b"BlockingIOError" in other.stderr, other
+
+
+def test_a_state_killed_at_its_birth_is_found_to_have_checksums(home: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    replica = SqliteReplica(home / "born.db", RULES)
+    replica.apply_group(1, [entry.pack(0, "test.put", 1, b"", [next(iter(ROWS)), b"first"])])
+    for end in ("", "-wal"):
+        shutil.copyfile(home / f"born.db{end}", killed / f"state.db{end}")
+    replica.close()
+    assert not pages.bring_up(killed / "state.db", PAGE_BYTES)
+    found = SqliteReplica(killed / "state.db", RULES)
+    assert (found.applied, found.row(next(iter(ROWS)))) == (1, (next(iter(ROWS)), b"first", 1))
+    found.close()

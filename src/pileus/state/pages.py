@@ -72,6 +72,10 @@ def has_checksums(path: Path | str) -> bool:
         c.set_busy_timeout(BUSY_MS)
         c.execute("SELECT 1 FROM sqlite_master").fetchall()  # the header, wherever it is
         return c.reserve_bytes(None, -1) == RESERVED_BYTES
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", 0) != apsw.SQLITE_IOERR_DATA:
+            raise
+        return True  # wrong ones
     finally:
         c.close()
 
