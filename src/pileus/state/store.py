@@ -76,6 +76,7 @@ class Store:
 
     def __init__(self, home: Path, clock: Clock) -> None:
         self.home = home
+        self.met = functools.partial(hurt, home)  # what to raise for an error of a read
         self._clock = clock
         (home / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
         self._generations = Generations(home / "run" / "generations")
@@ -165,10 +166,6 @@ class Store:
             wish(home_of(self.home, shard), str(error))
         log.error("this node stops serving until its state is rebuilt: %s", error)
         os.kill(os.getpid(), signal.SIGTERM)
-
-    def met(self, error: Exception) -> Exception:
-        """What to raise for an error of a read."""
-        return hurt(self.home, error)
 
     @classmethod
     async def connect(cls, home: Path, clock: Clock, *, node: str = "", **more: Any) -> Store:
