@@ -52,8 +52,8 @@ def cli(*words: str) -> str:
 
 
 @contextmanager
-def three_nodes() -> Iterator[list[tuple[int, Path]]]:
-    """Each node's API port and home."""
+def three_nodes(shards: int = 0) -> Iterator[list[tuple[int, Path]]]:
+    """Each node's API port and home. ``shards``: 0 for as many as there are by default."""
     base = Path(tempfile.mkdtemp(prefix="pileus-bench-"))
     homes, ports = [base / name for name in NODES], free_ports(len(PORTS) * len(NODES))
     try:
@@ -63,7 +63,8 @@ def three_nodes() -> Iterator[list[tuple[int, Path]]]:
             where = ["--home", str(home), "--host", "127.0.0.1", "--edge-tls-port", "0"]
             where += [word for name in PORTS for word in (f"--{name}", str(own.pop(0)))]
             if i == 0:
-                token = cli("init", *where).split()[-1]
+                count = ["--shards", str(shards)] if shards else []
+                token = cli("init", *where, *count).split()[-1]
                 cli("up", "--home", str(home), "--apps", "none", "--detach")
             else:
                 cli("join", f"{token}@127.0.0.1:{ports[0]}", *where)
@@ -143,9 +144,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--shards", type=int, default=0)
     options = parser.parse_args()
     runs: dict[tuple[str, int], list[tuple[Result, Counter[str]]]] = {}
-    with three_nodes() as nodes:
+    with three_nodes(options.shards) as nodes:
         homes, (port, first) = [home for _, home in nodes], nodes[0]
         asked = requests(port, first)
         time.sleep(IDLE_S)

@@ -280,7 +280,7 @@ def main() -> int:
     wish = parser.parse_args()
     wish.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is made is taken away first
-    env = {"PILEUS_S3_DAY_S": str(DAY_S)}
+    env = {"PILEUS_S3_DAY_S": str(DAY_S), "PILEUS_SHARDS": "1"}
     with Rig(3, wish.words, env, disks=True) as rig:
         rig.form()
         cluster = Cluster(rig, day_s=DAY_S)

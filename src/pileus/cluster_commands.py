@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pileus.config import load
+from pileus.config import SHARDS_MAX, load
 from pileus.errors import Unavailable
 from pileus.terminal import HOME, JSON, node_ports, running_cloud, told
 
@@ -16,6 +16,11 @@ from pileus.terminal import HOME, JSON, node_ports, running_cloud, told
 @click.command()
 @HOME
 @node_ports
+@click.option(
+    "--shards",
+    type=click.IntRange(1, SHARDS_MAX),
+    help="How many logs and state files to begin with [8; as many as there are, if any].",
+)
 @told
 def init(**flags: Any) -> None:
     """Make this home the first node of a cluster; the last word printed is the join token."""

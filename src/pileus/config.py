@@ -35,7 +35,7 @@ class Config:
     log_route_port: int = 6222
     rebuild_after_s: int = 900  # a node silent for so long: its blobs are copied to another
     front_processes: int = 0  # 0: one per core
-    shards: int = 1  # at least so many logs and state files; a home never has fewer than it had
+    shards: int = 0  # at least so many logs and state files; never fewer than the home has
     account: str = "000000000000"
     accounts: str = (
         ""  # further accounts (12 digits each, comma-separated) with owners of their own
@@ -115,8 +115,8 @@ def load(**flags: Any) -> Config:
         if name in values and getattr(config, name) != value:
             raise ValueError(f"setting {name} is the cluster's: {value!r} on every node")
     config = dataclasses.replace(config, **shared)
-    if not 1 <= config.shards <= SHARDS_MAX:
-        raise ValueError(f"setting shards: {config.shards} is not between 1 and {SHARDS_MAX}")
+    if not 0 <= config.shards <= SHARDS_MAX:
+        raise ValueError(f"setting shards: {config.shards} is not between 0 and {SHARDS_MAX}")
     for account in config.all_accounts():
         if not (account.isdigit() and len(account) == 12):
             raise ValueError(f"setting accounts: {account!r} is not an account of 12 digits")

@@ -38,6 +38,7 @@ def init(config: Config) -> None:
             )
         config = start.with_ports(config, PORTS)
         ports = {name: getattr(config, name) for name in PORTS}
+        entering.note_shards(config)
         founded = entering.found(config, ports)
     click.echo(f"this home is node {founded.name} of cluster {founded.id}")
     word = entering.token_of(config.home)

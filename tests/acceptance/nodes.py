@@ -30,9 +30,11 @@ PATIENT = Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=6
 @contextmanager
 def rigged(count: int, base: Path, **settings: str) -> Iterator[Rig]:
     """Hosts for ``count`` nodes of this checkout, with disks of their own where that can be; their
-    logs are printed at the end. ``settings`` go to every node."""
+    logs are printed at the end. ``settings`` go to every node; one shard where they do not say
+    how many ("": as many as the product begins with)."""
     words = [sys.executable, "-m", "pileus.cli"]
-    env = {f"PILEUS_{name.upper()}": value for name, value in settings.items()}
+    told = {"shards": "1"} | settings
+    env = {f"PILEUS_{name.upper()}": value for name, value in told.items() if value}
     env["PYTHONPATH"] = str(SOURCE)
     with Rig(count, words, env, base=base, disks=disks_work(base)) as made:
         try:

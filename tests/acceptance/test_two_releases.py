@@ -48,6 +48,7 @@ def older_source(into: Path) -> Path:
 def test_a_cluster_is_upgraded_node_by_node_under_load(tmp_path: Path) -> None:
     older = [sys.executable, "-m", "pileus.cli"]
     env = {"PYTHONPATH": str(older_source(tmp_path / "older")), "PILEUS_FRONT_PROCESSES": "1"}
+    env["PILEUS_SHARDS"] = "1"
     with Rig(3, older, env, base=tmp_path) as rig:
         rig.form()
         cloud = Cloud(rig)

@@ -7,6 +7,7 @@ import datetime
 import http.client
 import os
 import time
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,23 @@ PAUSE_S = 1.0
 TRIES_UNHEARD = 4  # a node that does not answer may be starting; or there is none
 ANSWER_BYTES_MAX = 1024 * 1024
 FIRST = "n1"
+SHARDS = 8  # of a new cloud of several machines (docs/capacity.md: what they cost)
+
+
+def note_shards(config: Config) -> None:
+    """Write to ``pileus.toml`` how many shards the cluster is to have, for every start to come.
+    Where nothing was said a new home gets ``SHARDS``, one that holds a cloud keeps what it has.
+    ``Unavailable`` when the file says otherwise."""
+    if not config.shards and config.path("state.db").exists():
+        return
+    Files(config.home).prepare()
+    file, wanted = config.path("pileus.toml"), config.shards or SHARDS
+    said = file.read_text() if file.exists() else ""
+    noted = tomllib.loads(said).get("shards")
+    if noted is None:  # before all else: behind it might be another table's
+        places.write(file, f"shards = {wanted}\n{said}".encode())
+    elif noted != wanted:
+        raise Unavailable(f"{file} says shards = {noted}, not {wanted}", "change it there")
 
 
 def found(config: Config, ports: dict[str, int]) -> Cluster:
