@@ -26,6 +26,7 @@ WRITERS = 4
 # What takes long on a busy machine has not failed.
 ONCE = Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=60)
 LOOK_S = 0.25
+TOLD_S = 2.5  # counters are told each second
 PAUSE_S = 0.02  # leaves the machine some time for the nodes themselves
 BODY = b"b" * 70_000
 SERVED = re.compile(r'pileus_requests_total\{[^}]*service="(dynamodb|s3)"[^}]*\} ([0-9.]+)')
@@ -56,7 +57,16 @@ def announced(cloud: Cloud, node: RigNode) -> list[str]:
 
 
 def served(cloud: Cloud, nodes: Sequence[RigNode]) -> dict[str, int]:
-    """Requests that each node says it has answered for the tables and the buckets."""
+    """Requests that each node says it has answered for the tables and the buckets, once nobody
+    asks any more: a process tells its own a moment after it answered them."""
+    before: dict[str, int] = {}
+    while (now := _counted(cloud, nodes)) != before:
+        before = now
+        time.sleep(TOLD_S)
+    return now
+
+
+def _counted(cloud: Cloud, nodes: Sequence[RigNode]) -> dict[str, int]:
 
     def by(node: RigNode) -> int:
         text = signed(cloud, node, "/_pileus/metrics").decode()
