@@ -85,7 +85,7 @@ def _cold(target: Target, lambda_: Any) -> dict[str, Any]:
     times = []
     for number in range(COLD_TIMES):
         lambda_.update_function_configuration(
-            FunctionName="cold", Environment={"Variables": {"N": str(number)}}
+            FunctionName="cold", Environment={"Variables": {"ROUND": str(number)}}
         )
         lambda_.get_waiter("function_updated_v2").wait(
             FunctionName="cold", WaiterConfig={"Delay": 1}
