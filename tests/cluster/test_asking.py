@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,9 @@ from pileus.engine.cluster import streams
 from pileus.engine.cluster.nats import NatsNode
 from pileus.state.store import Store
 from tests.cluster.replicas import ROW, Replicas, fresh_shard, until
-from tests.cluster.servers import running
 
 NAMES = ["a", "b", "c"]
 Body = Callable[[list[Store]], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
-    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
-        yield servers[0].node
 
 
 @pytest.fixture

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pileus.engine.cluster import streams
-from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
 from pileus.state import durable, marks, rebuild
 from pileus.state.durable import Durable
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.store import Store
 from pileus.state.tx import Tx
-from tests.cluster.replicas import ROW, RULES, Replicas, append_byte, copying, fresh_shard, until
-from tests.cluster.servers import running
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
-    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
-        yield servers[0].node
-
-
-@pytest.fixture
-def replicas(server: NatsNode, tmp_path: Path) -> Replicas:
-    return Replicas(tmp_path, [server], fresh_shard())
+from tests.cluster.replicas import ROW, RULES, Replicas, append_byte, copying, until
 
 
 async def first_kept(store: Store) -> int:

@@ -8,7 +8,6 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from pileus.engine.cluster import log as cluster_log
 from pileus.engine.cluster import log_messages, log_publish, renew, streams
 from pileus.engine.cluster.log import ClusterLog
 from pileus.engine.cluster.log_messages import Message, Position
-from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import Unavailable
 from pileus.nodes import lost_log
@@ -28,19 +26,7 @@ from pileus.state import keys, rebuild
 from pileus.state.entry import ENTRY_BYTES_MAX
 from pileus.state.replica import SqliteReplica
 from pileus.state.store import Store
-from tests.cluster.replicas import ROW, RULES, Replicas, copying, fresh_shard, until
-from tests.cluster.servers import running
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
-    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
-        yield servers[0].node
-
-
-@pytest.fixture
-def replicas(server: NatsNode, tmp_path: Path) -> Replicas:
-    return Replicas(tmp_path, [server], fresh_shard())
+from tests.cluster.replicas import ROW, RULES, Replicas, copying, until
 
 
 def value(store: Store) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,8 @@ from pileus.nodes import membership
 from pileus.state import removed
 from pileus.state.store import Store
 from tests.cluster.replicas import ROW, Replicas, fresh_shard, until
-from tests.cluster.servers import running
 from tests.cluster.test_shards import SHARDS, ShardedReplicas, strong
 from tests.state.test_sharded import cell
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
-    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
-        yield servers[0].node
-
-
-@pytest.fixture
-def replicas(server: NatsNode, tmp_path: Path) -> Replicas:
-    return Replicas(tmp_path, [server], fresh_shard())
 
 
 @pytest.fixture

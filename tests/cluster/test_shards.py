@@ -23,16 +23,9 @@ from pileus.state.shard import home_of
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from tests.cluster.replicas import Replicas, fresh_shard, no_copy, until
-from tests.cluster.servers import running
 from tests.state.test_sharded import LAYOUT, RULES, cell, number, put
 
 SHARDS = 3
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
-    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
-        yield servers[0].node
 
 
 class ShardedReplicas(Replicas):

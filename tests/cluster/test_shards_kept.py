@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,8 @@ from pileus.state.durable import Durable
 from pileus.state.shard import home_of
 from pileus.state.sharded import ShardedStore
 from tests.cluster.replicas import fresh_shard, until
-from tests.cluster.servers import running
 from tests.cluster.test_shards import SHARDS, ShardedReplicas, stands, strong
 from tests.state.test_sharded import cell
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsNode]:
-    with running(tmp_path_factory.mktemp("servers"), 1) as servers:
-        yield servers[0].node
 
 
 @pytest.fixture
