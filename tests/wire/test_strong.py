@@ -15,7 +15,8 @@ from pileus.errors import Unavailable
 from pileus.services.call import HttpRequest, HttpResponse
 from pileus.wire.answers import Answers
 from pileus.wire.models import Models
-from pileus.wire.router import Router
+from pileus.wire.names import SERVICES
+from pileus.wire.router import Route, Router
 from pileus.wire.strong import StrongDoor, seen_by_all
 
 
@@ -31,7 +32,7 @@ class Desk:
         api: Any = SimpleNamespace(
             router=SimpleNamespace(door=lambda r: r.path.startswith("/_") or None),
             handle=lambda request: self._answer(self.told),
-            answers=SimpleNamespace(failed=lambda *told: HttpResponse(503)),
+            answers=Answers(Models(), Router(Models()), []),
             request_id=lambda: "id",
         )
         self.door = StrongDoor(api, self._barrier)
@@ -111,6 +112,18 @@ def test_without_most_nodes_strong_reads_are_unavailable_and_eventual_ones_go_on
     desk.error = Unavailable("the log has no leader now")
     assert desk.ask(table("GetItem", b'{"ConsistentRead": true}')).status == 503
     assert desk.ask(table("GetItem")).status == 200
+
+
+def test_a_head_known_from_before_is_refused_in_its_services_words() -> None:
+    """Such a request carries no headers that a refusal could be worded by."""
+    desk = Desk()
+    desk.error = Unavailable("the log has no leader now")
+    known = SimpleNamespace(route=Route(SERVICES["dynamodb"], "GetItem", "json", {}))
+    body = b'{"ConsistentRead": true}'
+    answer = desk.ask(HttpRequest("POST", "/", "", {}, body, head=(known, b"")))
+    told = json.loads(bytes(answer.body))
+    assert answer.status == 503 and told["__type"].endswith("ServiceUnavailableException")
+    assert "no leader" in told["message"]
 
 
 @pytest.mark.parametrize("path", ["/_pileus/kv/table/row/column", "/_pileus/services"])

@@ -126,8 +126,8 @@ class StrongDoor:
 
     def _table_operation(self, request: HttpRequest) -> str:
         """The name of a DynamoDB operation; "" for anything else."""
-        if type(request.head) is tuple:
-            route: Route = request.head[0].route
+        route = _known_route(request)
+        if route is not None:
             return route.operation if route.service.name == "dynamodb" else ""
         target = request.headers.get("x-amz-target", "")
         return target.removeprefix(TABLES) if target.startswith(TABLES) else ""
@@ -141,7 +141,8 @@ class StrongDoor:
         try:
             await (barrier or self._barrier)()
         except Exception as error:
-            return self._api.answers.failed(error, None, request, self._api.request_id())
+            route = _known_route(request)
+            return self._api.answers.failed(error, route, request, self._api.request_id())
         result = self._api.handle(request)
         return result if isinstance(result, HttpResponse) else await result
 
@@ -151,6 +152,14 @@ class StrongDoor:
         if not 400 <= answer.status < 500 or _decided(answer):
             return answer
         return await self._after(request)
+
+
+def _known_route(request: HttpRequest) -> Route | None:
+    """Where it goes, if its head was seen before: it has no headers to tell by."""
+    if type(request.head) is not tuple:
+        return None
+    route: Route = request.head[0].route
+    return route
 
 
 def _content_with_old(request: HttpRequest) -> bool:
