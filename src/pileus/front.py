@@ -4,7 +4,6 @@ writes."""
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
@@ -13,11 +12,9 @@ import sys
 
 import uvloop
 
-from pileus import assembly
+from pileus import assembly, heap
 from pileus.config import Config
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
-KEPT_BYTES_MAX, MAPPED_BYTES_MIN = 16 * 1024 * 1024, 4 * 1024 * 1024
 GC_YOUNG, GC_MIDDLE, GC_OLD = 20_000, 50, 50
 
 
@@ -29,7 +26,7 @@ def run(config: Config, index: int) -> None:
         format=f"%(asctime)s front-{index} %(levelname)s %(name)s: %(message)s",
         force=True,
     )
-    _keep_large_blocks()
+    heap.keep_large_blocks()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config, index))
 
@@ -39,22 +36,9 @@ def _settle_heap() -> None:
     of thousands of objects). A request's objects are freed by their counts, so it may look
     later."""
     gc.collect()
+    heap.give_back()
     gc.freeze()
     gc.set_threshold(GC_YOUNG, GC_MIDDLE, GC_OLD)
-
-
-def _keep_large_blocks() -> None:
-    """Have glibc's allocator keep a few megabytes it could give back to the system: else every
-    body and every segment of one is mapped anew and faulted in page by page, which costs more
-    than to decipher it (``mallopt(3)``). Other allocators are left alone."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in (
-            (M_ARENA_MAX, 4),
-            (M_MMAP_THRESHOLD, MAPPED_BYTES_MIN),
-            (M_TRIM_THRESHOLD, KEPT_BYTES_MAX),
-        ):
-            mallopt(option, value)
 
 
 async def _serve(config: Config, index: int) -> None:

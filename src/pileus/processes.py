@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from typing import Any
 
@@ -57,10 +56,13 @@ def _caddy(config: Config) -> None:
 
 
 def _runtime(config: Config) -> None:
-    """A fresh interpreter: the fork-server must not inherit what the supervisor has loaded."""
+    """Forked like the fronts, and so nearly free. What runs functions is an interpreter of its own
+    that this process starts: nothing loaded here reaches it."""
+    from pileus.runtime import __main__ as runtime
+
     host = "127.0.0.1" if config.bind == "0.0.0.0" else config.bind
     words: list[Any] = ["--home", config.home, "--api", f"{host}:{config.port}"]
     words += ["--bind", config.bind]
     words += ["--egress-allow", config.egress_allow] if config.egress_allow else []
     words += ["--weak-isolation"] if config.weak_isolation else []
-    os.execv(sys.executable, [sys.executable, "-m", "pileus.runtime", *map(str, words)])
+    sys.exit(runtime.main([str(word) for word in words]))

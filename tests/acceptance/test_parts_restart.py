@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pileus import control
 from tests.acceptance.aws_cli import http, within
 from tests.acceptance.functions import invoke
 from tests.conftest import Cloud, new_cloud
@@ -25,19 +26,9 @@ from tests.soak.kill import (
 
 
 def programs(cloud: Cloud) -> dict[str, int]:
-    """Process ids of the runtime and of Caddy."""
-    found = {}
-    task = Path(f"/proc/{cloud.told['pid']}/task")
-    for pid in (p for c in task.glob("*/children") for p in c.read_text().split()):
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
-            continue
-        if b"pileus.runtime" in words:
-            found["runtime"] = int(pid)
-        elif words[0].endswith(b"caddy"):
-            found["caddy"] = int(pid)
-    return found
+    """Process ids of the runtime and of Caddy, where they run."""
+    told = control.read(cloud.home / "run")
+    return {part.name: part.pid for part in told if part.name in ("runtime", "caddy") and part.pid}
 
 
 def parts(cloud: Cloud) -> dict[str, int]:

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pileus import heap
+from pileus.model_files import ModelFiles
 from pileus.runtime import jail, longrunning_init, root, seccomp
 from pileus.runtime.kernel import (
     CLONE_NEWNET,
@@ -70,6 +72,7 @@ class Zygote:
         if not self._weak:
             self._enter_root()
         gc.collect()
+        heap.give_back()
         gc.freeze()
 
     def _enter_root(self) -> None:
@@ -293,6 +296,9 @@ def worker_uid_base() -> int:
 def warm_up() -> None:
     """Import what AWS's Python runtime offers and load the models of the common services, with no
     account's settings: no files, no credentials, no network."""
+    from botocore import loaders
+
+    loaders.Loader.FILE_LOADER_CLASS = ModelFiles  # before boto3's first session
     import boto3
     from botocore.awsrequest import AWSResponse
 

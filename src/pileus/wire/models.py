@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pileus.errors import AwsError
+from pileus.model_files import ModelFiles
 from pileus.services.call import HttpResponse
 from pileus.wire.protocols.json_rpc import CborRpc, JsonRpc
 from pileus.wire.protocols.operation import OperationCodec, ProtocolCodec
@@ -68,7 +69,7 @@ class Models:
             from botocore.loaders import Loader
             from botocore.model import ServiceModel
 
-            loader = Loader(include_default_search_paths=False)
+            loader = Loader(file_loader=ModelFiles(), include_default_search_paths=False)
             loader.search_paths.append(loader.BUILTIN_DATA_PATH)
             found = ServiceModel(loader.load_service_model(name, "service-2"), name)
             self._models[name] = found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.model_files import ModelFiles
 from pileus.services import placing
 from pileus.services.call import Call
 from pileus.services.dynamodb.catalog import Catalog
@@ -29,7 +30,8 @@ class Room:
         if self._shapes is None:
             from botocore.loaders import Loader  # costs a third of a start
 
-            self._shapes = Shapes(Loader().load_service_model(self._model, "service-2"))
+            loader = Loader(file_loader=ModelFiles())
+            self._shapes = Shapes(loader.load_service_model(self._model, "service-2"))
         return self._shapes.parse(operation, body)
 
     def new_table_id(self) -> str:
