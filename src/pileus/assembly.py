@@ -60,6 +60,7 @@ from pileus.state.degraded import silent as unreached
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.opening import connect_store, open_store
 from pileus.state.store import Store
+from pileus.state.versions import RuleBook
 from pileus.telemetry import Meters, Telemetry
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pileus.assembly")
 BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed upload
-RULES = {**kv.RULES, **dynamodb.RULES, **s3.RULES}
+RULES = RuleBook({**kv.RULES, **dynamodb.RULES, **s3.RULES}, dynamodb.OLDER)
 BUILDERS = (
     *(iam, sts, dynamodb, dynamodb_streams, s3, s3_control, lambda_),
     *(apigateway, cloudfront, logs, cloudwatch, kms, cloudformation, longrunning),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus import assembly, cli
+from pileus.services import dynamodb
 from pileus.services.kv import rules as kv_rules
 from pileus.state import keys
 from pileus.state.entry import RULES_VERSION
@@ -27,11 +28,10 @@ def counting_put(tx: Tx, args: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    today: Any = assembly.RULES
+    today = assembly.RULES.at(RULES_VERSION)
     changed = {"kv.put": counting_put}
     older = {RULES_VERSION: {name: today[name] for name in changed}}
-    book: Any = RuleBook({**today, **changed}, older, VERSION)
-    assembly.RULES = book
+    assembly.RULES = RuleBook({**today, **changed}, {**dynamodb.OLDER, **older}, VERSION)
     cli.main()
 
 

@@ -35,6 +35,16 @@ def require(holds: bool, what: str) -> None:
         raise Violation(what)
 
 
+def updated(item: Item, there: bool, text: str, change: Callable[[Item], None]) -> Item | None:
+    """The item an update leaves, None where it makes none: it only takes away, from nothing.
+    ``BadPath`` when it cannot be."""
+    if not there and not {"SET", "ADD"} & set(text.split()):
+        return None
+    new = copy.deepcopy(item)
+    change(new)
+    return new
+
+
 class Model:
     """One table: ``p`` and ``r`` are its keys, ``r`` of type S, N or B. ``g`` and ``h`` key the
     sparse index by-g, ``r``'s partition and ``n`` the local index by-n."""
@@ -208,24 +218,23 @@ class Tables:
         old = model.find(key)
         params = {"TableName": model.name, "Key": key, "UpdateExpression": text}
         params |= {**guard, **b.params(), "ReturnValues": "ALL_NEW"}
-        wanted, new = "", copy.deepcopy(old or key)
-        idle = old is None and not {"SET", "ADD"} & set(text.split())  # nothing to take away from
+        wanted, new = "", None
         if not holds(old or {}):
             wanted = FAILED
-        elif not idle:
+        else:
             try:
-                change(new)
+                new = updated(old or key, old is not None, text, change)
             except BadPath:
                 wanted = "ValidationException"
         try:
             answer = await self.run("UpdateItem", **params)
             code = ""
-            told = same(answer.get("Attributes"))
-            require(told == (None if idle else same(new)), f"{params} on {old}: {answer}")
+            found = same(answer.get("Attributes"))
+            require(found == same(new), f"{params} on {old}: {answer}")
         except AwsError as error:
             code = error.code
         require(code == wanted, f"{params} on {old}: {code!r}, not {wanted!r}")
-        if not wanted and not idle:
+        if new is not None:
             model.put(new)
 
     async def _batch(self, model: Model) -> None:
@@ -258,13 +267,22 @@ class Tables:
             if (model.name, place(key)) in seen:
                 continue
             seen.add((model.name, place(key)))
-            kind = self.rng.choice(("Put", "Delete", "Check"))
-            guard, holds = self._guarded(b, always=kind == "Check")
-            fails = fails or not holds(model.find(key) or {})
-            told = {"TableName": model.name, **guard, **b.params()}
+            kind = self.rng.choice(("Put", "Update", "Delete", "ConditionCheck"))
+            guard, holds = self._guarded(b, always=kind == "ConditionCheck")
+            old = model.find(key)
+            fails = fails or not holds(old or {})
+            told: dict[str, Any] = {"TableName": model.name, **guard}
             told |= {"Item": item} if kind == "Put" else {"Key": key}
-            operations.append({"ConditionCheck" if kind == "Check" else kind: told})
-            effects.append((kind, model, item, key))
+            new: Item | None = item
+            if kind == "Update":
+                text, change = update(b)
+                told["UpdateExpression"] = text
+                try:
+                    new = updated(old or key, old is not None, text, change)
+                except BadPath:
+                    fails = True
+            operations.append({kind: told | b.params()})
+            effects.append((kind, model, new, key))
         token = {"ClientRequestToken": f"{self.rng.random()}"} if self.rng.random() < 0.5 else {}
         for _ in range(2 if token else 1):  # a token makes the second one no second effect
             code = await self.refusal("TransactWriteItems", TransactItems=operations, **token)
@@ -272,9 +290,9 @@ class Tables:
             require(code == wanted, f"{operations}: {code!r}, not {wanted!r}")
         if fails:
             return
-        for kind, target, item, key in effects:
-            if kind == "Put":
-                target.put(item)
+        for kind, target, new, key in effects:
+            if kind in ("Put", "Update") and new is not None:
+                target.put(new)
             elif kind == "Delete":
                 target.delete(key)
 

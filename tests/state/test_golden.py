@@ -1,36 +1,65 @@
-"""What the rules of this version once gave for entries, they still give.
+"""What the rules of a version once gave for entries, they still give: this release's, and each
+older one's that it applies.
 
-When this fails, a rule came to mean something else: raise ``entry.RULES_VERSION`` and record anew
-(tests/state/recording.py says how), so that a start switches existing logs over.
+When this fails, a rule came to mean something else: raise ``entry.RULES_VERSION``, keep what the
+rule meant (``RuleBook.older``) and record anew (tests/state/recording.py says how), so that a start
+switches existing logs over.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from pileus.assembly import RULES
 from pileus.state import tablets, versions
 from pileus.state.replica import SqliteReplica
-from tests.state.recording import golden, used
+from pileus.state.versions import RuleBook
+from tests.state.recording import PLATFORM, Groups, golden, used
 
+VERSIONS = range(RULES.oldest, RULES.version + 1)
 # Rules no golden log meets; a name may only be removed.
 NOT_MET = {
     *("kv.delete", "kv.put", "s3.configure_account", "s3.edit", "s3.index_owned", "s3.recounted"),
 }
 
 
-def test_golden_logs_still_give_their_running_hashes() -> None:
-    for number, log in enumerate(golden()):
-        replica = SqliteReplica(":memory:", RULES)
+def first_parting(log: Groups, rules: RuleBook) -> str:
+    """Where a log's replay leaves the running hash it had; "" where it never does."""
+    replica = SqliteReplica(":memory:", rules)
+    try:
         for entries, chain in log:
             first = replica.applied + 1
             replica.apply_group(first, entries)
-            rules = sorted(used([(entries, chain)]))
-            assert replica.chain == chain, f"log {number}, entry {first} on: one of {rules} changed"
+            if replica.chain != chain:
+                return f"entry {first} on: one of {sorted(used([(entries, chain)]))} changed"
+        return ""
+    finally:
         replica.close()
 
 
-def test_golden_logs_meet_nearly_every_rule() -> None:
-    met = sum((used(log) for log in golden()), Counter[str]())
-    platform = set(RULES) | set(tablets.RULES) | set(versions.RULES)
+def under(version: int, log: Groups) -> RuleBook:
+    """What applies a log: all rules where it says which are in force, else those of its version."""
+    named = versions.SWITCH in used(log)
+    return RULES if named else RuleBook(RULES.at(version), version=version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_golden_logs_still_give_their_running_hashes(version: int) -> None:
+    for number, log in enumerate(golden(version)):
+        assert not first_parting(log, under(version, log)), f"log {number}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_golden_logs_meet_nearly_every_rule(version: int) -> None:
+    met = sum((used(log) for log in golden(version)), Counter[str]())
+    platform = PLATFORM | set(tablets.RULES) | set(versions.RULES)
     assert platform - set(met) - {"tablet.split", "rules.switch"} == NOT_MET
+
+
+@pytest.mark.parametrize("version", VERSIONS[:-1])
+def test_golden_logs_of_an_older_version_tell_it_from_the_newer(version: int) -> None:
+    """So that the test above sees what ``RuleBook.older`` is for."""
+    newer = RuleBook(RULES.at(RULES.version), {version: {}})
+    assert any(first_parting(log, newer) for log in golden(version))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,9 @@ from pileus.nodes.places import Cluster, Files
 from pileus.nodes.standing import Standing
 from pileus.nodes.station import Station
 from pileus.state.rebuild import Clustered
-from pileus.state.rules import Rule
 from pileus.state.shard import home_of
 from pileus.state.store import Store
+from pileus.state.versions import RuleBook
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.meters import Meters
 
@@ -102,7 +101,7 @@ class Fitting:
         store: Store,
         clock: Any,
         blobs: FileBlobs | ClusterBlobs,
-        rules: Mapping[str, Rule],
+        rules: RuleBook,
         meters: Meters,
         copies: Copies,
     ) -> Station | Alone:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
 from http.client import HTTPException
@@ -42,8 +42,8 @@ from pileus.nodes.own_logs import OwnLogs
 from pileus.nodes.places import Files
 from pileus.nodes.tls import server_context
 from pileus.state import keys
-from pileus.state.rules import Rule
 from pileus.state.store import Store
+from pileus.state.versions import RuleBook
 from pileus.telemetry.meters import Meters
 from pileus.wire.http import Server, serve
 
@@ -74,7 +74,7 @@ class Station:
         store: Store,
         clock: Any,
         blobs: ClusterBlobs,
-        rules: Mapping[str, Rule],
+        rules: RuleBook,
         meters: Meters,
         fetched_bytes: int = 0,
     ) -> None:

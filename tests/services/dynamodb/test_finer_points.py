@@ -42,6 +42,43 @@ def test_what_only_takes_away_makes_no_item(update: dict[str, Any]) -> None:
     at_desk(main)
 
 
+def test_what_only_takes_away_makes_no_item_in_a_transaction() -> None:
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        given = {"ExpressionAttributeValues": {":x": {"SS": ["b"]}}}
+        for update in (
+            {"UpdateExpression": "REMOVE x"},
+            {"UpdateExpression": "DELETE x :x REMOVE y.z", **given},
+        ):
+            update |= {"ConditionExpression": "attribute_not_exists(p)"}
+            other = {"Put": {"TableName": "tab", "Item": {"p": {"S": "other"}}}}
+            answer = await desk.TransactWriteItems(
+                TransactItems=[{"Update": {**ONE, **update}}, other],
+                ReturnConsumedCapacity="TOTAL",
+            )
+            assert answer["ConsumedCapacity"][0]["CapacityUnits"] == 4.0
+            assert await desk.GetItem(**ONE) == {}
+        assert (await desk.Scan(TableName="tab"))["Items"] == [other["Put"]["Item"]]
+
+        await desk.PutItem(TableName="tab", Item={**ONE["Key"], "v": NUMBER, "x": {"SS": ["b"]}})
+        update = {"UpdateExpression": "DELETE x :x REMOVE v", **given}
+        await desk.TransactWriteItems(TransactItems=[{"Update": {**ONE, **update}}])
+        assert await desk.GetItem(**ONE) == {"Item": ONE["Key"]}
+
+    at_desk(main)
+
+
+def test_what_only_takes_away_under_any_legacy_condition() -> None:
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        expected = {"a": {"Exists": False}, "b": {"Value": NUMBER}}
+        legacy = {"AttributeUpdates": {"x": {"Action": "DELETE"}}, "Expected": expected}
+        assert await desk.UpdateItem(**ONE, **legacy, ConditionalOperator="OR") == {}
+        assert await desk.GetItem(**ONE) == {}
+
+    at_desk(main)
+
+
 def test_its_own_condition_is_judged_all_the_same() -> None:
     async def main(desk: Desk) -> None:
         await desk.table("tab", "p:S")

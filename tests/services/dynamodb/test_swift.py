@@ -483,6 +483,7 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
     ("UpdateItem", update("SET n = :n", n={"N": "7"})),
     ("UpdateItem", update("ADD n :one SET t = :t", one={"N": "1"}, t={"S": "x"})),
     ("UpdateItem", update("SET t = :t REMOVE n", t={"S": "x"})),
+    ("UpdateItem", update("REMOVE n")),
     (
         "UpdateItem",
         update("SET n = :n", "p = :p AND n <> :o", n={"N": "1"}, p={"S": "w"}, o={"N": "3"}),

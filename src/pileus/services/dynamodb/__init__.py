@@ -51,7 +51,7 @@ from pileus.services.dynamodb.restore import (
     restore_table_to_point_in_time,
 )
 from pileus.services.dynamodb.room import Room
-from pileus.services.dynamodb.rules import RULES
+from pileus.services.dynamodb.rules import OLDER, RULES
 from pileus.services.dynamodb.scan import scan
 from pileus.services.dynamodb.swift import SwiftForms
 from pileus.services.dynamodb.tagging import list_tags_of_resource, tag_resource, untag_resource
@@ -61,7 +61,7 @@ from pileus.services.dynamodb.transact_write_items import transact_write_items
 from pileus.services.dynamodb.update_item import update_item
 from pileus.services.dynamodb.update_table import update_table
 
-__all__ = ["RULES", "build"]
+__all__ = ["OLDER", "RULES", "build"]
 
 
 def build(parts: Parts) -> Service:

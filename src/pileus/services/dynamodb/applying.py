@@ -42,6 +42,16 @@ def passes(guard: list[Any], item: Item) -> bool:
     return legacy.passes(guard[1], guard[2], item)
 
 
+def takes_only(spec: list[Any] | None) -> bool:
+    """Does an update remove and delete, and nothing else? Where no item has the key it causes
+    nothing to happen (API reference, UpdateItem, ``AttributeUpdates``; expressions do the same)."""
+    if spec is None:
+        return False
+    if spec[0] == 0:
+        return compile_update(spec[1], spec[2]).takes_only
+    return all(action == "DELETE" for _, action, _ in spec[1])
+
+
 def update(table: Table, item: Item, spec: list[Any]) -> list[Path]:
     """Change ``item`` in place; answers the paths touched. ``AwsError`` when it cannot be."""
     if spec[0] == 0:

@@ -83,7 +83,7 @@ def expressions(
         if text is not None:
             update = compile_update(text, names)
             needed, used = update.value_set, update.names
-            if update.nested or update.takes_only:
+            if update.nested:
                 return None
             update.check(values)
             check_targets(table, update, values, [])

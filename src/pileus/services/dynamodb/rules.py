@@ -8,13 +8,20 @@ error, METER puts what it cost there, too.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
 
 from pileus.errors import AwsError
 from pileus.services.dynamodb import history
-from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
+from pileus.services.dynamodb.applying import (
+    check_updated_size,
+    passes,
+    table_of,
+    takes_only,
+    update,
+)
 from pileus.services.dynamodb.expressions.paths import gather
 from pileus.services.dynamodb.faults import condition_failed
 from pileus.services.dynamodb.filling import fill
@@ -26,6 +33,7 @@ from pileus.state.tx import Tx, change_prefix
 
 OLD, PRICE, SHOW, METER = 1, 2, 4, 8
 PRICED = PRICE | METER
+LEAST: list[Any] = [1.0, {}]  # the price of a write that changes nothing
 
 
 def _refuse_unless(
@@ -72,15 +80,18 @@ def delete(tx: Tx, args: list[Any]) -> list[Any] | None:
     return [old if flags & OLD else None, price] if flags & (OLD | PRICED) else None
 
 
-def update_item(tx: Tx, args: list[Any]) -> list[Any] | None:
+def update_item(tx: Tx, args: list[Any], always_makes: bool = False) -> list[Any] | None:
     """``[meta_key, id, key, key_attributes, update, guard, returns, flags]`` → ``[attributes
-    text or nil, price or nil]`` or nil. ``returns`` is ``ReturnValues``."""
+    text or nil, price or nil]`` or nil. ``returns`` is ``ReturnValues``. Where there is no item,
+    one is made unless the update only takes away; ``always_makes``: then, too."""
     meta_key, incarnation, key, base, spec, guard, returns, flags = args
     table = table_of(tx, meta_key, incarnation)
     old = tx.get(key)
     item = dict(base) if old is None else orjson.loads(old)
     if guard is not None and not passes(guard, {} if old is None else item):
         raise _failed({} if old is None else item, flags, old, None)
+    if old is None and not always_makes and takes_only(spec):
+        return [None, LEAST] if flags & PRICED else None
     paths = update(table, item, spec) if spec is not None else []
     text = orjson.dumps(item)
     check_updated_size(item, text)
@@ -177,4 +188,11 @@ RULES: dict[str, Rule] = {
     "dynamodb.load": load,
     "dynamodb.seal": history.seal,
     "dynamodb.unseal": history.unseal,
+}
+# By the last version of the rules in which they meant this (``state.versions.RuleBook``).
+OLDER: dict[int, dict[str, Rule]] = {
+    2: {
+        "dynamodb.update": partial(update_item, always_makes=True),
+        "dynamodb.transact": partial(transact, always_makes=True),
+    },
 }

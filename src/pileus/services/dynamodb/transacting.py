@@ -14,7 +14,13 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.dynamodb.applying import check_updated_size, passes, table_of, update
+from pileus.services.dynamodb.applying import (
+    check_updated_size,
+    passes,
+    table_of,
+    takes_only,
+    update,
+)
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import Item
@@ -28,8 +34,9 @@ PLAIN = "plain"  # in the place of its table: a put that touches the item's row 
 FAILED = "The conditional request failed"
 
 
-def transact(tx: Tx, args: list[Any]) -> Any:
-    """Carry out every operation or none; ``AwsError`` TransactionCanceledException."""
+def transact(tx: Tx, args: list[Any], always_makes: bool = False) -> Any:
+    """Carry out every operation or none; ``AwsError`` TransactionCanceledException.
+    ``always_makes``: an update that only takes away makes an item where there is none."""
     token, operations, flags = args
     if token is not None:
         known = tx.get(token[0])
@@ -48,7 +55,7 @@ def transact(tx: Tx, args: list[Any]) -> Any:
             changes.append((PLAIN, operation))  # whatever was there
             reasons.append(NONE)
             continue
-        change, reason = _judge(tx, table, operation)
+        change, reason = _judge(tx, table, operation, always_makes)
         changes.append(change)
         reasons.append(reason)
         failed = failed or reason is not NONE
@@ -104,7 +111,9 @@ def canceled(reasons: list[dict[str, Any]]) -> AwsError:
     )
 
 
-def _judge(tx: Tx, table: Table, operation: list[Any]) -> tuple[Any, dict[str, Any]]:
+def _judge(
+    tx: Tx, table: Table, operation: list[Any], always_makes: bool
+) -> tuple[Any, dict[str, Any]]:
     """What one operation would change, as (table, change), or (None, price) where it only looks;
     and why it cannot."""
     kind, key = operation[0], operation[3]
@@ -118,7 +127,8 @@ def _judge(tx: Tx, table: Table, operation: list[Any]) -> tuple[Any, dict[str, A
             if show and old:
                 reason["Item"] = old
             return (table, None), reason
-    if kind == "check":
+    idle = text is None and kind == "update" and not always_makes and takes_only(operation[5])
+    if kind == "check" or idle:
         return (None, [write_price(Change(key, text, None)), {}]), NONE
     if kind == "update":
         item = dict(operation[4]) if text is None else orjson.loads(text)

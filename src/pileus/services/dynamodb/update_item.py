@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 from pileus.services.call import Call, HttpResponse, Submission
@@ -17,7 +16,6 @@ from pileus.services.dynamodb.put_item import flags_of, guard_of
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import OLD
 from pileus.services.dynamodb.schema import Table
-from pileus.services.dynamodb.taking_away import if_there, take_away, takes_only
 from pileus.services.dynamodb.values import Value, check_item, type_of
 from pileus.services.dynamodb.write_answer import write_answer
 
@@ -25,9 +23,7 @@ EXPRESSIONS = ("UpdateExpression", "ConditionExpression")
 LEGACY = ("AttributeUpdates", "Expected")
 
 
-def update_item(
-    room: Room, call: Call, params: dict[str, Any]
-) -> Submission | Coroutine[Any, Any, HttpResponse]:
+def update_item(room: Room, call: Call, params: dict[str, Any]) -> Submission:
     """Change an item's attributes, or create it, if the condition holds."""
     check_mixture(params, EXPRESSIONS, LEGACY)
     key_item = params["Key"]
@@ -53,10 +49,6 @@ def update_item(
     if table.metered:
         heads = bound.update.heads if bound.update else {a[0] for a in actions}
         meter = room.throughput.meter(table, key, key_item, heads)
-    if takes_only(bound, actions):
-        there = if_there(table, guard)
-        if there is not None:
-            return take_away(room, call, entry, there, finish, meter)
     return submission(room, call, "dynamodb.update", entry, finish, meter)
 
 
