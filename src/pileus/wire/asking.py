@@ -1,8 +1,9 @@
 """Writes whose sender asks before it sends the body (RFC 9110, 10.1.1: Expect: 100-continue).
 
-Botocore asks before every PUT. Where the body is small there is nothing to be spared: it is told to
-go on at once, and what it sent is read as though it had not asked. A large one is answered by
-whoever reads it, so that a refusal comes before it is sent.
+Botocore asks before every PUT. Where the body is small and the head is signed nothing is
+spared: it is told to go on at once, and what it sent is read as though it had not asked. A large
+one, and who shows no signature and so is mostly refused, is answered by whoever reads the body, so
+that a refusal comes before it is sent.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ if TYPE_CHECKING:
 
 HEAD_BYTES_MAX = 16 * 1024
 _QUESTIONS = b"\r\nExpect: 100-continue\r\n", b"\r\nexpect: 100-continue\r\n"
+_SIGNED = b"\r\nAuthorization: ", b"\r\nauthorization: "
 _LENGTHS = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 _OTHERWISE = b"\r\nexpect:", b"\r\ntransfer-encoding:"
 _ASKED, _SIZED = len(_QUESTIONS[0]) - 2, len(_LENGTHS[0])
 
 
 def told_to_go_on(data: bytes, connection: Connection, bytes_max: int) -> bool:
-    """Whether ``data``, which ends with an empty line, is a head that asks for a body of at most
-    ``bytes_max`` bytes; ``connection`` waits for it then. It is looked at when that is there."""
+    """Whether ``data``, which ends with an empty line, is a signed head that asks for a body of at
+    most ``bytes_max`` bytes; ``connection`` waits for it then. It is looked at when that is
+    there."""
     at = data.find(_QUESTIONS[0])
     if at < 0 and (at := data.find(_QUESTIONS[1])) < 0:
+        return False
+    if _SIGNED[0] not in data and _SIGNED[1] not in data:
         return False
     begin = data.rfind(_LENGTHS[0])  # botocore's is the last line
     if begin < 0 and (begin := data.rfind(_LENGTHS[1])) < 0:

@@ -3,11 +3,13 @@ conditions, and addresses that bring their headers in the query."""
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
@@ -200,3 +202,34 @@ def test_an_upload_completed_if_match_meets_no_other_write(s3: Any, bucket: str)
             assert (error["Status"], error["Code"]) == (409, "ConditionalRequestConflict")
         else:
             done(IfMatch=etag)
+
+
+def spoken(cloud: Cloud, lines: str) -> bytes:
+    """What the server says first to a request in these very bytes."""
+    told = urlsplit(cloud.endpoint)
+    with socket.create_connection((told.hostname, told.port), timeout=60) as sock:
+        sock.sendall(f"{lines}\r\nHost: {told.netloc}\r\n\r\n".encode())
+        return sock.recv(65536)
+
+
+def test_who_shows_no_signature_is_refused_before_the_body(cloud: Cloud, bucket: str) -> None:
+    """Expect: 100-continue: "if the message is rejected based on the headers, the body of the
+    message is not sent" (API reference, PutObject)."""
+    for size in (123, 123_456):
+        asked = f"Content-Length: {size}\r\nExpect: 100-continue"
+        assert spoken(cloud, f"PUT /{bucket}/k HTTP/1.1\r\n{asked}").startswith(b"HTTP/1.1 403 ")
+
+
+def test_a_body_tells_its_length(cloud: Cloud, s3: Any, bucket: str) -> None:
+    """Recorded of S3: 501 to a transfer coding, 411 to neither length nor coding."""
+    part = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    for query in ({}, {"partNumber": "1", "uploadId": part}):
+        url = signed(cloud, "PUT", f"{bucket}/k", **query)
+        answer = HTTP.request("PUT", url, body=iter([b"some", b"more"]), chunked=True)
+        assert answer.status == 501
+        assert b"<Code>NotImplemented</Code>" in answer.data
+        assert b"<Header>Transfer-Encoding</Header>" in answer.data
+        path = url.removeprefix(cloud.endpoint)
+        answer = spoken(cloud, f"PUT {path} HTTP/1.1")
+        assert answer.startswith(b"HTTP/1.1 411 ") and b"MissingContentLength" in answer
+        assert spoken(cloud, f"PUT {path} HTTP/1.1\r\nContent-Length: 0")[9:12] == b"200"

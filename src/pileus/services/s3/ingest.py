@@ -29,6 +29,7 @@ from pileus.services.s3.checksums import (
     verify,
 )
 from pileus.services.s3.encryption import Sealer
+from pileus.services.s3.faults import not_built
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import INLINE_BYTES_MAX, Seal
 from pileus.services.s3.segments import (
@@ -78,15 +79,17 @@ async def receive(
     stream = request.stream
     if stream is None:
         body = request.body
+        if not body and "content-length" not in headers:
+            raise AwsError(
+                "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
+            )
         if inline and len(body) <= INLINE_BYTES_MAX:
             return sealed(small(headers, body), sealer)
         if len(body) > WHOLE_BYTES_MAX:
             return await drain(room, _once(body), headers, algorithms, sealer, inline)
         return await _whole(room, body, headers, algorithms, sealer)
     if stream.length < 0:
-        raise AwsError(
-            "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
-        )
+        raise not_built("Transfer-Encoding")  # of no told length: only aws-chunked tells it
     if stream.length > OBJECT_BYTES_MAX:
         raise too_large(stream.length)
     return await drain(room, stream, headers, algorithms, sealer, inline, stream.length)
