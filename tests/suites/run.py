@@ -53,7 +53,7 @@ def cloud(nodes: int = 1) -> Iterator[Cloud]:
     connection."""
     place = Path(tempfile.mkdtemp(prefix="pileus-suites-"))
     home = place / "home"
-    os.environ["PILEUS_ACCOUNTS"] = f"{s3.ALT},{s3.TENANT}"
+    os.environ["PILEUS_ACCOUNTS"] = ",".join(s3.ACCOUNTS)
     os.environ |= SETTINGS
     made = new_cloud(home) if nodes == 1 else SpreadCloud(home)
     try:
