@@ -194,6 +194,15 @@ def test_a_fourth_node_gets_its_share_and_a_leaving_ones_copies_all_go_first(clo
     assert all(len(kept) == 3 for kept in cloud.servers.kept.values())
 
 
+def test_one_that_was_let_in_and_never_came_is_refused_in_every_shard(cloud: Cloud) -> None:
+    """It is gone by the first shard's word, which it may not have heard while it is asked to write
+    to another."""
+    cloud.states(n1="member", n2="member", n3="gone")
+    cloud.turns(2)
+    told = [list(shard.written) for shard in cloud.shards]
+    assert told == [[], *[[removed.key("n3")]] * (SHARDS - 1)]
+
+
 def test_the_copies_of_a_lost_node_are_made_on_the_fourth(cloud: Cloud) -> None:
     cloud.turns(40, leading.STEP_S)
     cloud.servers.servers.append("n4")

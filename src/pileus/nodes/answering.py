@@ -20,16 +20,20 @@ class Answering:
         self._generation = -1
         self._names: list[str] = []
         self._gone: frozenset[str] = frozenset()
+        self._answering: list[str] = []  # of those that are gone: not yet by every shard's word
         self._removed_s = -REMOVED_S
 
     def members(self) -> list[str] | None:
         """Every node that takes part or soon will, in the order of their numbers; None where one of
-        them is not heard now, or one was removed lately: then only the log can tell."""
+        them is not heard now, or one was removed lately, or not yet in every shard: then only the
+        log can tell."""
         now = self._store.generation(membership.TABLE)
         if now != self._generation:
             self._look()
             self._generation = now
-        if self._monotonic() < self._removed_s + REMOVED_S:
+        if self._answering:
+            self._answering = [n for n in self._answering if not self._fenced(n)]
+        if self._answering or self._monotonic() < self._removed_s + REMOVED_S:
             return None
         return self._names if self._beats.hears_all(self._names) else None
 
@@ -40,3 +44,7 @@ class Answering:
         if gone - self._gone:
             self._removed_s = self._monotonic()
         self._gone = gone
+        self._answering = sorted(n for n in gone if not self._fenced(n))
+
+    def _fenced(self, name: str) -> bool:
+        return membership.fenced(self._store, name)

@@ -87,6 +87,7 @@ class Copies:
         leaving = next((n.name for n in nodes if n.state == "leaving"), "")
         if shards > 1:
             await self._even(logs, nodes, wanted, settled and not leaving)
+            await self._fence_gone(nodes)
         if settled and leaving and self._beats.handed_over(leaving):
             await membership.fence(self._store, leaving)
             await self._store.transact(lambda draft: membership.end_leave(draft, leaving))
@@ -195,6 +196,13 @@ class Copies:
             await self._evening.turn(logs, able)
         else:
             self._evening.wait()
+
+    async def _fence_gone(self, nodes: tuple[Node, ...]) -> None:
+        """One that was let in and never came went by the first shard's word alone; of one that went
+        before there were so many shards the later ones know nothing."""
+        for node in nodes:
+            if node.state == "gone" and not membership.fenced(self._store, node.name):
+                await membership.fence(self._store, node.name)
 
     async def _forget_gone(self, nodes: tuple[Node, ...]) -> None:
         """Servers of nodes that are gone leave the cluster of servers, once they are silent."""

@@ -157,15 +157,20 @@ def begin_leave(draft: Any, name: str) -> None:
 
 async def fence(store: Any, name: str) -> None:
     """Let the logs of all shards but the first (its entry is ``end_leave``'s) know that ``name``,
-    which leaves, is gone: from there on it answers nothing (``state.removed``)."""
+    which leaves or is gone, answers nothing from there on (``state.removed``)."""
     for shard in store.shards[1:]:
         if not removed.told(shard.rows, name):
             await shard.ask("write", [[removed.key(name), removed.GONE]])
 
 
+def fenced(store: Any, name: str) -> bool:
+    """Whether the logs of all shards but the first have told so here."""
+    return all(removed.told(shard.rows, name) for shard in store.shards[1:])
+
+
 def end_leave(draft: Any, name: str) -> None:
     """``name`` holds nothing any more and never comes back. Where there are more shards, ``fence``
-    comes before."""
+    comes before; of one that never came, after (``copies``): it could not say that it arrived."""
     row = _existing(draft, name)
     if row["state"] != "gone":
         _set(draft, row, "gone")
