@@ -4,25 +4,31 @@ gently."""
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pileus.config import Config
 from pileus.engine.cluster import streams
 from pileus.engine.cluster.streams import Peer, StreamInfo
 from pileus.errors import Unavailable
-from pileus.nodes import leading
+from pileus.nodes import leading, operating
 from pileus.nodes.beats import Beats, Own
 from pileus.nodes.copies import MOVING_MAX, Copies
+from pileus.nodes.own_logs import OwnLogs
 from pileus.state import removed
 from tests.beds import TurnedClock
 from tests.nodes.test_beats import Net
 from tests.nodes.test_copies import Closed, Gone, Members, Shard, Store
 
 SHARDS = 8
+FAR = 5000  # messages that a copy lacks
 
 
 class ManyServers:
@@ -32,16 +38,18 @@ class ManyServers:
         self.servers = list(servers)
         self.kept = {number: [servers[0]] for number in range(SHARDS)}  # its leader first
         self.fresh: set[tuple[int, str]] = set()
+        self.writes = False  # at each moment a copy of each log is a message behind
         self.down: set[str] = set()
+        self.rng = random.Random(1)
         self.done: list[str] = []
         self.most_moving = 0
 
     def info(self, number: int) -> StreamInfo:
         leader, *others = self.kept[number]
-        peers = tuple(
-            Peer(n, (number, n) not in self.fresh and n not in self.down, n in self.down, 0)
-            for n in others
-        )
+        lags = {n: FAR for n in others if (number, n) in self.fresh or n in self.down}
+        if self.writes:
+            lags = {self.rng.choice(others): 1, **lags}
+        peers = tuple(Peer(n, n not in lags, n in self.down, lags.get(n, 0)) for n in others)
         wanted = len(self.kept[number])
         return StreamInfo(f"LOG_{number}", 0, 0, "", wanted, 1, 9, 9, leader, peers)
 
@@ -162,6 +170,13 @@ def test_leaders_are_evened_out_one_at_a_time_when_all_has_been_whole_for_a_whil
     assert len(cloud.servers.done) == 5, cloud.servers.done
 
 
+def test_leaders_are_evened_out_while_there_are_writes(cloud: Cloud) -> None:
+    cloud.turns(2 * SHARDS)
+    cloud.servers.writes = True
+    cloud.turns(200)
+    assert even(cloud.servers.leads(), "n1", "n2", "n3")
+
+
 def test_nothing_is_evened_out_while_the_cluster_is_not_whole(cloud: Cloud) -> None:
     cloud.turns(2 * SHARDS)
     cloud.states(n1="member", n2="member", n3="draining")
@@ -192,6 +207,26 @@ def test_a_fourth_node_gets_its_share_and_a_leaving_ones_copies_all_go_first(clo
     assert told == [[], *[[removed.key("n2")]] * (SHARDS - 1)], "before the first shard's last word"
     assert "n2" not in cloud.servers.copies()
     assert all(len(kept) == 3 for kept in cloud.servers.kept.values())
+
+
+def test_every_node_can_tell_who_leads_which_log(cloud: Cloud, tmp_path: Path) -> None:
+    """By the servers' word, a beat, and ``/_pileus/nodes``."""
+    cloud.turns(100)
+    names, members = ("n1", "n2", "n3"), cloud.members
+    seen = {}
+    for name in names:
+        members.name = name  # type: ignore[attr-defined]
+        shards: Any = [SimpleNamespace(log=SimpleNamespace(seen=str)) for _ in range(SHARDS)]
+        own = OwnLogs(Config(home=tmp_path), members, shards, None, cloud.clock)  # type: ignore[arg-type]
+        asyncio.run(own.look({n: cloud.servers.info(n) for n in range(SHARDS)}))
+        assert own.led is not None and own.led[0] == len(own.leading)
+        told = Own(7, own.roles, logs=own.led, leading=own.leading)
+        cloud.net.nodes[name] = Beats(name, cloud.net.clock, lambda told=told: told)
+    cloud.net.run(3)
+    for name, judged in cloud.net.nodes["n1"].judged(names).items():
+        seen[name] = operating._logs(judged)["logs"]["leading"]
+    led = {name: [n for n, kept in cloud.servers.kept.items() if kept[0] == name] for name in names}
+    assert seen == led and all(led.values())
 
 
 def test_one_that_was_let_in_and_never_came_is_refused_in_every_shard(cloud: Cloud) -> None:

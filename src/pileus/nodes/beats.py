@@ -33,7 +33,8 @@ class Beat(msgspec.Struct, omit_defaults=True):
     looked). ``move``: of its part in a move under way, ``{"since_ms", "left", "bytes"}``. ``busy``:
     the share of its processors in use, 0 to 1. ``rules``: the version of its release's rules (0: it
     is of one that does not tell). ``logs``, where shards are several: how many of their logs it
-    leads, of how many it has a whole copy, and how many there are."""
+    leads, of how many it has a whole copy, and how many there are; ``leading``: the shards whose
+    logs it leads."""
 
     name: str
     applied: int
@@ -44,6 +45,7 @@ class Beat(msgspec.Struct, omit_defaults=True):
     busy: float = 0.0
     rules: int = 0
     logs: tuple[int, int, int] | None = None
+    leading: tuple[int, ...] = ()
 
 
 class Own(NamedTuple):
@@ -56,12 +58,13 @@ class Own(NamedTuple):
     busy: float = 0.0
     rules: int = 0
     logs: tuple[int, int, int] | None = None
+    leading: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Judgement:
     """``health``: alive, slow or down, since ``since_ms`` (the judge's clock). ``move``, ``busy``,
-    ``logs``: see ``Beat``."""
+    ``logs``, ``leading``: see ``Beat``."""
 
     health: str
     since_ms: int
@@ -70,6 +73,7 @@ class Judgement:
     move: dict[str, int] | None = None
     busy: float = 0.0
     logs: tuple[int, int, int] | None = None
+    leading: tuple[int, ...] = ()
 
 
 @dataclass
@@ -97,7 +101,7 @@ class Beats:
         own = self._own()
         now_s = self._clock.monotonic()
         sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
-        more = own.left, own.move, own.busy, own.rules, own.logs
+        more = own.left, own.move, own.busy, own.rules, own.logs, own.leading
         return msgspec.json.encode(Beat(self._name, own.applied, own.roles, sees, *more))
 
     def received(self, data: bytes) -> None:
@@ -139,7 +143,7 @@ class Beats:
             if name == self._name:
                 roles = tuple(own.roles)
                 known = ("alive", self._began_ms, own.applied)
-                told[name] = Judgement(*known, roles, own.move, own.busy, own.logs)
+                told[name] = Judgement(*known, roles, own.move, own.busy, own.logs, own.leading)
             elif peer is None:
                 told[name] = Judgement("down" if self._silent(name) else "slow", self._began_ms, 0)
             else:
@@ -148,8 +152,9 @@ class Beats:
                 if peer.health == "down":
                     told[name] = Judgement(*known)
                 else:
-                    more = beat.move, beat.busy, beat.logs
-                    told[name] = Judgement(*known, tuple(beat.roles), *more)
+                    led = beat.logs, beat.leading
+                    roles = tuple(beat.roles)
+                    told[name] = Judgement(*known, roles, beat.move, beat.busy, *led)
         return told
 
     def held_dead(self, name: str, members: Iterable[str]) -> bool:

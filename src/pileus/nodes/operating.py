@@ -2,7 +2,8 @@
 
     GET   /_pileus/nodes                     {"cluster", "here", "nodes": […], "moves": […]}; of a
                                              node where shards are several: {"leads", "copies",
-                                             "of"}: how many of their logs it leads and keeps
+                                             "of", "leading"}: how many of their logs it leads and
+                                             keeps, and the shards whose logs it leads
     POST  /_pileus/nodes/NAME/drain          no new work for it; ``undrain``: work again
     POST  /_pileus/nodes/NAME/leave          it goes for good; done when its state is ``gone``
 
@@ -89,10 +90,17 @@ class Operating:
                 | {"lag": newest - seen.applied if seen else None}
                 | {"roles": list(seen.roles) if seen else []}
                 | {"move": seen.move if seen else None}
-                | ({"logs": dict(zip(LOGS, seen.logs, strict=True))} if seen and seen.logs else {})
+                | _logs(seen)
             )
         moves = membership.moves(self._store)
         return {"cluster": cluster.id, "here": cluster.name, "nodes": shown, "moves": moves}
+
+
+def _logs(seen: Judgement | None) -> dict[str, Any]:
+    if seen is None or not seen.logs:
+        return {}
+    counts = dict(zip(LOGS, seen.logs, strict=True))
+    return {"logs": counts | {"leading": list(seen.leading)}}
 
 
 def told(status: int, answer: dict[str, Any]) -> HttpResponse:

@@ -29,8 +29,8 @@ TAKEN_S = 2.0
 
 
 class OwnLogs:
-    """``shards``: of this node's store; ``client`` of the logs' servers. ``roles`` and ``led`` are
-    what its beats tell (``beats.Beat``), by the servers' word: to show."""
+    """``shards``: of this node's store; ``client`` of the logs' servers. ``roles``, ``led``
+    and ``leading`` are what its beats tell (``beats.Beat``), by the servers' word: to show."""
 
     def __init__(
         self, config: Config, members: Members, shards: list[Shard], client: Client, clock: Any
@@ -41,6 +41,7 @@ class OwnLogs:
         self.healed: Counter[str] = Counter()  # what was done for copies that stood still
         self.roles: list[str] = []
         self.led: tuple[int, int, int] | None = None
+        self.leading: tuple[int, ...] = ()
         self.told: Callable[[streams.StreamInfo], None] = lambda found: None  # each, each time
 
     @property
@@ -97,12 +98,13 @@ class OwnLogs:
         for number, found in logs.items():
             self.all[number].seen(found)
             self.told(found)
-        leads = sum(found.leader == name for found in logs.values())
+        leading = tuple(number for number, found in logs.items() if found.leader == name)
         kept = sum(any(p.name == name and p.current for p in f.peers) for f in logs.values())
         if logs:
-            self.roles = ["log-leader"] if leads else ["log"] if kept else []
+            self.roles = ["log-leader"] if leading else ["log"] if kept else []
         if len(self._shards) > 1:
-            self.led = leads, leads + kept, len(self._shards)
+            self.led = len(leading), len(leading) + kept, len(self._shards)
+            self.leading = leading
         for found in logs.values():
             remedy = self._own_copy.remedy(found)
             if remedy:

@@ -287,7 +287,8 @@ class Station:
             told = {"since_ms": move.since_ms, "left": move.left, "bytes": came}
         left, busy = self._scrub.counts.left, self._busy.share()
         rules = self._store.replica.book.version
-        return Own(self._logs.applied, roles, left, told, busy, rules, self._logs.led)
+        led = self._logs.led, self._logs.leading
+        return Own(self._logs.applied, roles, left, told, busy, rules, *led)
 
     def _left(self) -> int:
         """Blobs a move under way has still before it."""
