@@ -22,6 +22,7 @@ from lab import probe
 from lab.chores import FOR_LONG_S, Chores
 from lab.history.cells import CellClient
 from lab.history.load import prepare
+from lab.history.names import Names
 from lab.ledger import ONCE, PATIENT, Door
 from lab.rig import API_PORT, Rig, RigNode, until
 
@@ -35,30 +36,45 @@ EDGE_PORT = 8000
 class Cluster:
     """Nodes of a rig that form a cluster, their owner's keys, clients of each node that are kept
     between rounds; work that goes on in the background. ``day_s``: how long a day of lifecycle
-    rules is there."""
+    rules is there. ``shards``: how many the cloud has; ``names`` are of as many tables. The last of
+    these is ``probed``: it lies in shard ``shard``, not the first, where there are others."""
 
     def __init__(self, rig: Rig, nodes: Sequence[RigNode] = (), day_s: float = FOR_LONG_S) -> None:
         self.rig = rig
         self.nodes = list(nodes or rig.nodes)
         self.keys = self.nodes[0].keys()
         self.name = f"faults-{random.randrange(16**8):08x}"
+        self.shards = len(self._map()["shards"])
+        self.names = Names(self.name, self.shards)
+        self.probed = self.names.tables[-1]
         self.doors = [
             Door(n.name, cache(partial(self._client, n)), partial(self._cells, n))
             for n in self.nodes
         ]
-        prepare(self.doors[0].client, self.name)
+        prepare(self.doors[0].client, self.names)
+        self.shard = self._shard_of(self.probed)
         self.known = random.randbytes(32).hex()
         item = {"PK": {"S": "known"}, "v": {"S": self.known}}
-        self.doors[0].client("dynamodb", PATIENT).put_item(TableName=self.name, Item=item)
+        self.doors[0].client("dynamodb", PATIENT).put_item(TableName=self.probed, Item=item)
         routes = [f"http://{node.address}:{EDGE_PORT}" for node in self.nodes]
         self.chores = Chores(self.doors, self.name, self.told, routes, day_s)
 
     def _client(self, node: RigNode, service: str, config: Config) -> Any:
         return node.client(service, self.keys, config)
 
-    def _cells(self, node: RigNode, table: str) -> CellClient:
+    def _cells(self, node: RigNode) -> CellClient:
         key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
-        return CellClient(node.endpoint, *key, self.keys["AWS_REGION"], table)
+        return CellClient(node.endpoint, *key, self.keys["AWS_REGION"], *self.names.wide)
+
+    def _map(self) -> dict[str, Any]:
+        return dict(json.loads(self.nodes[0].run("tablets", "--json")))
+
+    def _shard_of(self, table: str) -> int:
+        """Where a table lies."""
+        for tablet in self._map()["tablets"]:
+            if table in tablet["holds"].replace(",", "").split():
+                return int(tablet["shard"])
+        raise LookupError(f"the map shows no table {table}")
 
     def signed(self, node: RigNode, service: str, method: str, path: str, **asked: Any) -> bytes:
         """A request as it goes over the wire."""
@@ -104,7 +120,7 @@ class Cluster:
                 "X-Amz-Target": f"DynamoDB_20120810.{operation}",
                 "Content-Type": "application/x-amz-json-1.0",
             }
-            data = json.dumps({"TableName": self.name, **params})
+            data = json.dumps({"TableName": self.probed, **params})
             return self.signed(node, "dynamodb", "POST", "/", headers=heads, data=data)
 
         key = {"PK": {"S": "probed"}}
@@ -125,18 +141,36 @@ class Cluster:
             return []
 
     def leader(self) -> RigNode:
-        """Who leads the log, by the servers' word, which is said every other second."""
+        """Who leads the log that ``probed`` is written to, by the servers' word, which is said
+        every other second."""
 
         def found() -> list[RigNode]:
-            told = [t["name"] for n in self.nodes for t in self.view(n) if LEADS in t["roles"]]
+            told = [t["name"] for n in self.nodes for t in self.view(n) if self._leads(t)]
             return [n for n in self.nodes if n.name in told]
 
         return next(iter(until(found, PATIENCE_S, "a node that leads the log", 0.2)))
 
+    def _leads(self, told: dict[str, Any]) -> bool:
+        return self.shard in told["logs"]["leading"] if "logs" in told else LEADS in told["roles"]
+
+    def led(self, node: RigNode) -> list[int]:
+        """The shards whose logs ``node`` leads, as the first that answers sees it."""
+        view = next((v for n in self.nodes if (v := self.view(n))), [])
+        logs = [told.get("logs") for told in view if told["name"] == node.name]
+        return logs[0]["leading"] if logs and logs[0] else []
+
+    def even(self) -> bool:
+        """Whether no node leads two logs more than another: nothing is to be evened out."""
+        led = [len(self.led(node)) for node in self.nodes]
+        return max(led) - min(led) < 2
+
     def whole(self) -> bool:
-        """Whether every node answers, and all see all alive and none behind."""
+        """Whether every node answers, all see all alive and none behind, and each log has a
+        leader."""
         seen = [self.view(node) for node in self.nodes]
-        return all(len(view) == len(self.nodes) for view in seen) and all(
+        return all(
+            len(view) == len(self.nodes) and self._logs_whole(view) for view in seen
+        ) and all(
             told["health"] == "alive"
             and told["state"] == "member"
             and told["roles"]
@@ -145,12 +179,24 @@ class Cluster:
             for told in view
         )
 
+    def _logs_whole(self, view: list[dict[str, Any]]) -> bool:
+        if self.shards == 1:
+            return True  # each node's roles tell
+        leading = [n for told in view if "logs" in told for n in told["logs"]["leading"]]
+        return sorted(leading) == list(range(self.shards))
+
+    def _keeps_all(self, node: RigNode) -> bool:
+        """Whether ``node``'s copies of all logs are whole: while there are writes one or the other
+        is a moment behind at most times."""
+        own = [told.get("logs") for told in self.view(node) if told["name"] == node.name]
+        return bool(own) and (own[0] is None or own[0]["copies"] == own[0]["of"])
+
     def knows(self) -> bool:
         """Whether every node's own copy still has what was written in the beginning."""
         for door in self.doors:
             with suppress(BotoCoreError, ClientError):
                 client = door.client("dynamodb", ONCE)
-                item = client.get_item(TableName=self.name, Key={"PK": {"S": "known"}}).get(
+                item = client.get_item(TableName=self.probed, Key={"PK": {"S": "known"}}).get(
                     "Item", {}
                 )
                 if item.get("v") == {"S": self.known}:
@@ -160,10 +206,13 @@ class Cluster:
 
     def settled(self, settle_s: float) -> float:
         """Wait until the cluster is whole and stays so (nodes tell their roles every other
-        second); the seconds it took to become so. It waits ``PATIENCE_S`` and no longer."""
+        second), and each node has told meanwhile that its copies of all logs are; the seconds it
+        took to become so. It waits ``PATIENCE_S`` and no longer."""
         began = since = time.monotonic()
+        behind = self.nodes
         while (now := time.monotonic()) < since + settle_s:
-            if not (self.whole() and self.knows()):
+            behind = [node for node in behind if not self._keeps_all(node)]
+            if not (self.whole() and self.knows()) or behind:
                 since = time.monotonic()
                 if since > began + PATIENCE_S:
                     break

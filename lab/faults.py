@@ -25,6 +25,7 @@ LOG_SERVER = "nats-server"
 SLOW_WRITES_A_SECOND = 30
 SKEW_S = 300
 FLIPS = 8  # of one file at a time
+STATES = ("state.db", "shards/*/state.db")
 FILES = {
     "log": ("nats/**/*.blk",),
     "blob": ("blobs/??/*",),
@@ -185,13 +186,14 @@ def rot(scene: Scene, kind: str) -> Iterator[None]:
 
 @contextmanager
 def rot_state(scene: Scene) -> Iterator[None]:
-    """The same, wherever ``known`` stands in the state file, or once in its write-ahead log."""
+    """The same, wherever ``known`` stands in a state file, or once in a write-ahead log."""
     scene.victim.kill()
     try:
-        state, ahead = (scene.victim.home / name for name in ("state.db", "state.db-wal"))
-        places = [(state, found) for found in re.finditer(scene.known, state.read_bytes())]
+        states = _states(scene)
+        places = [found for file in states for found in _found(scene, file)]
         if not places:
-            places = [(ahead, found) for found in re.finditer(scene.known, ahead.read_bytes())][:1]
+            ahead = [file.with_name(f"{file.name}-wal") for file in states]
+            places = [found for file in ahead for found in _found(scene, file)][:1]
         for file, found in places:
             _turn(scene, file, scene.rng.randrange(found.start(), found.end()))
     finally:
@@ -201,19 +203,31 @@ def rot_state(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def rot_running(scene: Scene) -> Iterator[None]:
-    """Bits turn under the running node, wherever ``known`` stands in its state file. (It was
-    started anew before: all it has is in that file, and little of it in memory.)"""
+    """Bits turn under the running node, wherever ``known`` stands in its state file (of several
+    shards: in one of them). (It was started anew before: all it has is in these files, and little
+    of it in memory.)"""
     scene.victim.down()
     scene.victim.switch_on()
-    state = scene.victim.home / "state.db"
-    before, whole = state.stat().st_ino, state.read_bytes()
-    places = list(re.finditer(re.escape(scene.known), whole))
+    places = [found for file in _states(scene) for found in _found(scene, file)]
     assert places, "what was acknowledged is not in the state file"
-    for found in places:
-        _turn(scene, state, scene.rng.randrange(found.start(), found.end()))
+    state = places[0][0]
+    before = state.stat().st_ino
+    for file, found in places:
+        _turn(scene, file, scene.rng.randrange(found.start(), found.end()))
     yield
     changed = state.exists() and state.stat().st_ino != before
     scene.note("its state is another file now" if changed else "it has the same state file still")
+
+
+def _states(scene: Scene) -> list[Path]:
+    """The victim's state files, one a shard."""
+    return sorted(file for name in STATES for file in scene.victim.home.glob(name))
+
+
+def _found(scene: Scene, file: Path) -> list[tuple[Path, re.Match[bytes]]]:
+    """Where ``known`` stands in a file."""
+    content = file.read_bytes() if file.exists() else b""
+    return [(file, found) for found in re.finditer(re.escape(scene.known), content)]
 
 
 def _turn(scene: Scene, file: Path, at: int) -> None:

@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.history.asking import patiently, shaped
 from lab.history.cells import CellClient
+from lab.history.names import Names, one_of
 from lab.history.registers import Items
 
 OBJECT_BYTES = 300_000
@@ -32,11 +33,11 @@ PATIENT = Config(retries={"max_attempts": 8}, connect_timeout=2, read_timeout=10
 
 @dataclass(frozen=True)
 class Door:
-    """A node's clients. ``client(service, config)``; ``cells(table)``."""
+    """A node's clients. ``client(service, config)``; ``cells()``: of the wide tables."""
 
     name: str
     client: Callable[[str, Config], Any]
-    cells: Callable[[str], CellClient]
+    cells: Callable[[], CellClient]
 
 
 @dataclass
@@ -53,13 +54,14 @@ class Kept:
 
 
 class Ledger:
-    """``name``: of the table and the bucket; ``run``: what the keys of this one begin with."""
+    """``names``: of the tables and buckets; ``run``: what the keys of this one begin with."""
 
-    def __init__(self, doors: list[Door], name: str, run: str, seed: int) -> None:
+    def __init__(self, doors: list[Door], names: Names, run: str, seed: int) -> None:
         self.kept = Kept()
         self.failed = 0
         self.died: list[BaseException] = []
-        self._doors, self._name, self._run = doors, name, run
+        self._doors, self._names, self._run = doors, names.tables, run
+        self._items = Items(*self._names)
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._write, args=(n, random.Random(f"{seed}/{n}")))
@@ -95,13 +97,15 @@ class Ledger:
 
     def _item(self, door: Door, name: str, writer: int) -> None:
         item = {"PK": {"S": name}, "v": {"S": "x"}}
-        door.client("dynamodb", ONCE).put_item(TableName=self._name, Item=item)
+        table = one_of(self._names, name)
+        door.client("dynamodb", ONCE).put_item(TableName=table, Item=item)
         self.kept.items.add(name)
 
     def _token(self, door: Door, name: str, writer: int) -> None:
+        held = f"{self._run}/list{writer}"
         door.client("dynamodb", ONCE).update_item(
-            TableName=self._name,
-            Key={"PK": {"S": f"{self._run}/list{writer}"}},
+            TableName=one_of(self._names, held),
+            Key={"PK": {"S": held}},
             UpdateExpression="SET l = list_append(if_not_exists(l, :none), :new)",
             ExpressionAttributeValues={":none": {"L": []}, ":new": {"L": [{"S": name}]}},
         )
@@ -109,11 +113,11 @@ class Ledger:
 
     def _object(self, door: Door, name: str, writer: int) -> None:
         body = random.Random(name).randbytes(OBJECT_BYTES)
-        door.client("s3", ONCE).put_object(Bucket=self._name, Key=name, Body=body)
+        door.client("s3", ONCE).put_object(Bucket=self._bucket(name), Key=name, Body=body)
         self.kept.objects[name] = hashlib.sha256(body).hexdigest()
 
     def _cell(self, door: Door, name: str, writer: int) -> None:
-        door.cells(self._name).request_cell("PUT", name, name.encode())
+        door.cells().request_cell("PUT", name, name.encode())
         self.kept.cells.add(name)
 
     # -- afterwards ------------------------------------------------------------------------------
@@ -143,19 +147,21 @@ class Ledger:
                 yield f"item {name}"
         s3 = door.client("s3", PATIENT)
         for name in share(self.kept.objects):
-            body = patiently(
-                lambda name=name: s3.get_object(Bucket=self._name, Key=name)["Body"].read()  # type: ignore[misc]
-            )
+            at = {"Bucket": self._bucket(name), "Key": name}
+            body = patiently(lambda at=at: s3.get_object(**at)["Body"].read())  # type: ignore[misc]
             if hashlib.sha256(body).hexdigest() != self.kept.objects[name]:
                 yield f"object {name}: other bytes"
-        cells = door.cells(self._name)
+        cells = door.cells()
         for name in share(self.kept.cells):
             told = patiently(lambda name=name: cells.request_cell("GET", name))  # type: ignore[misc]
             if told["Body"] != name.encode():
                 yield f"cell {name}: another value"
 
+    def _bucket(self, key: str) -> str:
+        return one_of(self._names, key)
+
     def _get(self, door: Door, key: str) -> dict[str, Any]:
-        asked = Items(self._name).request("read", key, ())[1]
+        asked = self._items.request("read", key, ())[1]
         client = door.client("dynamodb", PATIENT)
         return dict(patiently(lambda: client.get_item(**asked)).get("Item") or {})
 

@@ -44,13 +44,14 @@ DAY_S = 30
 
 @dataclass
 class Round:
-    """One round. ``whole_s``: from the end of the fault until the cluster was whole. ``times``: of
-    each kind the probe asked."""
+    """One round. ``led``: the victim led the log that the probe writes to. ``whole_s``: from the
+    end of the fault until the cluster was whole. ``times``: of each kind the probe asked."""
 
     fault: str
     seed: int
     victim: str
     led: bool
+    shards: int = 1  # of the cloud; what was recorded before it was told is of one
     acknowledged: int = 0
     operations: int = 0
     chores: int = 0  # of the background work, since the cluster began
@@ -74,18 +75,18 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
     leader = cluster.leader()
     others = [n for n in cluster.nodes if n is not leader]
     victim = leader if fault.led or seed % 2 == 0 else rng.choice(others)
-    done = Round(fault.name, seed, victim.name, victim is leader)
+    done = Round(fault.name, seed, victim.name, victim is leader, cluster.shards)
     scene = Scene(cluster.rig, cluster.nodes, victim, rng, cluster.known.encode(), notes=done.notes)
     ended = {"victim": [victim], "all": cluster.nodes, "": []}[fault.kills]
     killed = [node.name for node in ended]
     run = f"{fault.name}-{seed}-{time.time_ns():x}"
-    ledger = Ledger(cluster.doors, cluster.name, run, seed)
+    ledger = Ledger(cluster.doors, cluster.names, run, seed)
     load = Load(
         [door.client for door in cluster.doors],
-        cluster.name,
+        cluster.names,
         random.Random(run).randrange(2**60),
         each=len(cluster.doors),
-        cells=[partial(door.cells, cluster.name) for door in cluster.doors],
+        cells=[door.cells for door in cluster.doors],
         pace_s=PACE_S,
         pause_s=PAUSE_S,
         rows=ROWS,
@@ -119,6 +120,9 @@ def _break(
     if not enough(ledger, BEFORE_ACKNOWLEDGED, PATIENCE_S):
         done.wrong.append("nothing was acknowledged before the fault")
     scene.note(fault.what)
+    if cluster.shards > 1:
+        led = cluster.led(scene.victim)
+        scene.note(f"it leads the logs of shards {led}; the probe writes to {cluster.shard}")
     begun = time.monotonic()
     with fault.make(scene):
         since = time.monotonic()
@@ -135,7 +139,7 @@ def _judge(cluster: Cluster, load: Load, ledger: Ledger, done: Round) -> None:
     done.acknowledged = len(ledger.kept)
     try:
         for door in cluster.doors:
-            load.read_all(door.client, door.cells(cluster.name))
+            load.read_all(door.client, door.cells())
         done.lost, done.doubled = ledger.wrong()
     except Exception as error:  # whatever a client says: it did not get what it should
         done.wrong.append(f"reading everything ended with {error!r}")
@@ -194,30 +198,33 @@ def _wrong_copies(node: RigNode) -> list[str]:
     except NodeFailed as error:
         said = str(error)
         return [said[max(0, said.find('"problems"')) :][:2000]]
-    same = len(set(told["nodes"]["digests"].values())) == 1
-    return list(told["problems"]) + ([] if same else [f"copies differ: {told['nodes']}"])
+    shards = [told["nodes"], *told["shards"]]
+    unequal = [f"copies differ: {one}" for one in shards if len(set(one["digests"].values())) != 1]
+    unasked = [f"not compared: {one}" for one in shards if one["unasked"]]
+    return [*told["problems"], *unequal, *unasked]
 
 
 # -- many rounds -----------------------------------------------------------------------------------
 
 
 def table(rounds: Sequence[Round]) -> str:
-    """A line for each fault: rounds, what is lost, doubled or wrong, medians of times."""
+    """A line for each number of shards and fault: rounds, what is lost, doubled or wrong, medians
+    of times."""
 
     def shown(number: float | None) -> str:
         return "    –" if number is None else f"{number:5.1f}"
 
     heads = ("reaction", "repair", "recovery", "outage", "gap")
-    lines = [f"{'fault':<14}{'rounds':>6}{'acked':>7}{'lost':>5}{'dbl':>4}{'bad':>4} "
+    lines = [f"{'fault':<14}{'shards':>6}{'rounds':>7}{'acked':>7}{'lost':>5}{'dbl':>4}{'bad':>4} "
              f"{'write: ' + ' '.join(heads):<44} {'read: outage gap':<18} whole"]  # fmt: skip
-    for name in dict.fromkeys(r.fault for r in rounds):
-        own = [r for r in rounds if r.fault == name]
+    for shards, name in dict.fromkeys((r.shards, r.fault) for r in rounds):
+        own = [r for r in rounds if (r.shards, r.fault) == (shards, name)]
         writes, reads = ([r.times[kind] for r in own if r.times] for kind in PROBED)
         wanted: list[tuple[list[probe.Times], str]] = [(writes, head) for head in heads]
         wanted += [(reads, "outage"), (reads, "gap")]
         medians = [probe.median(getattr(t, head) for t in of) for of, head in wanted]
         lines.append(
-            f"{name:<14}{len(own):>6}{sum(r.acknowledged for r in own):>7}"
+            f"{name:<14}{shards:>6}{len(own):>7}{sum(r.acknowledged for r in own):>7}"
             f"{sum(len(r.lost) for r in own):>5}{sum(len(r.doubled) for r in own):>4}"
             f"{sum(len(r.wrong) for r in own):>4} " + " ".join(shown(m) for m in medians)
             + f" {shown(probe.median(r.whole_s for r in own))}"
@@ -251,7 +258,8 @@ def run(
     ends = time.monotonic() + seconds_max
     for seed in range(rounds):
         for fault in faults:
-            if any((r.fault, r.seed) == (fault.name, seed) for r in done):
+            this = fault.name, seed, cluster.shards
+            if any((r.fault, r.seed, r.shards) == this for r in done):
                 continue
             if time.monotonic() > ends:
                 return done
@@ -275,16 +283,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--faults", default=",".join(f.name for f in FAULTS))
     parser.add_argument("--out", type=Path, default=Path("var/faults"))
+    parser.add_argument("--shards", type=int, help="of the cloud; else what a new cluster has")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no round later")
     parser.add_argument("words", nargs="+", help="the product's command, after --")
     wish = parser.parse_args()
     wish.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is made is taken away first
-    env = {"PILEUS_S3_DAY_S": str(DAY_S), "PILEUS_SHARDS": "1"}
+    env = {"PILEUS_S3_DAY_S": str(DAY_S)}
+    env |= {"PILEUS_SHARDS": str(wish.shards)} if wish.shards else {}
     with Rig(3, wish.words, env, disks=True) as rig:
         rig.form()
         cluster = Cluster(rig, day_s=DAY_S)
         until(cluster.whole, PATIENCE_S, "three nodes that see each other")
+        until(cluster.even, PATIENCE_S, "as many logs led by one node as by another")
         wanted = [f for f in possible(rig.nodes) if f.name in wish.faults.split(",")]
         try:
             say = partial(print, flush=True)

@@ -8,7 +8,8 @@ availability calls reaction, repair, recovery and outage (Vayghan and others, IE
 Standard input is one line of JSON, ``{"out", "targets": [{"name", "host", "port", "asks": {kind:
 request in hex}}]}``, and its end ends the probe. Each line of ``out`` is ``[kind, began, ended,
 target, told]``: seconds of the kernel's monotonic clock; ``told``: whether the answer was a 200, of
-kind ``nodes`` how the others are seen, ``{name: [health, roles]}``.
+kind ``nodes`` how the others are seen, ``{name: [health, roles, logs]}`` (``logs``: of several,
+``{"leads", "of"}`` and more, else null).
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class Seen:
 @dataclass(frozen=True)
 class Times:
     """Seconds. ``reaction``: from the fault until a living node says the victim is not well;
-    ``repair``: from then until a living node leads the log and none that is ill; ``recovery``:
-    from the reaction until the first of five good answers in a row; ``outage``: from the fault
-    until then, 0 when nothing asked within two seconds of it failed. ``gap``: the longest time
-    without a good answer since. ``failed`` of ``asked`` requests. None: it did not happen."""
+    ``repair``: from then until living nodes lead the log, or all logs, and none that is ill;
+    ``recovery``: from the reaction until the first of five good answers in a row; ``outage``: from
+    the fault until then, 0 when nothing asked within two seconds of it failed. ``gap``: the longest
+    time without a good answer since. ``failed`` of ``asked`` requests. None: it did not happen."""
 
     reaction: float | None
     repair: float | None
@@ -122,7 +123,8 @@ def _view(answer: bytes) -> dict[str, Any] | None:
     if not head.startswith(b"HTTP/1.1 200"):
         return None
     try:
-        return {n["name"]: [n["health"], n["roles"]] for n in json.loads(body)["nodes"]}
+        told = json.loads(body)["nodes"]
+        return {n["name"]: [n["health"], n["roles"], n.get("logs")] for n in told}
     except ValueError:  # it was cut off
         return None
 
@@ -170,8 +172,12 @@ def _outage(after: Sequence[Seen], since: float) -> float:
 
 
 def _led(told: dict[str, Any], victim: str) -> bool:
-    """Whether somebody else leads the log."""
-    return any("log-leader" in roles for name, (_, roles) in told.items() if name != victim)
+    """Whether others lead the log; where there are several, all."""
+    others = [(roles, *logs) for name, (_, roles, *logs) in told.items() if name != victim]
+    several = [logs[0] for _, *logs in others if logs and logs[0]]
+    if several:
+        return sum(one["leads"] for one in several) >= max(one["of"] for one in several)
+    return any("log-leader" in roles for roles, *_ in others)
 
 
 def median(numbers: Iterable[float | None]) -> float | None:

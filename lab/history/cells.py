@@ -18,22 +18,25 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
 from lab.history.asking import Refused
+from lab.history.names import one_of
 from lab.history.registers import Request, Told
 
 TIMEOUT_S = (2, 3)
 
 
 class CellClient:
-    """``request_cell(method=, key=, body=)`` asks once. ``table``: a name of its own."""
+    """``request_cell(method=, key=, body=)`` asks once. ``tables``: names of their own; of several
+    a row's key says in which it lies."""
 
-    def __init__(self, endpoint: str, key_id: str, secret: str, region: str, table: str) -> None:
-        self._at = f"{endpoint.rstrip('/')}/_pileus/kv/{table}"
+    def __init__(self, endpoint: str, key_id: str, secret: str, region: str, *tables: str) -> None:
+        self._at = [f"{endpoint.rstrip('/')}/_pileus/kv/{table}" for table in tables]
         self._auth = S3SigV4Auth(Credentials(key_id, secret), "pileus", region)
         self._session = URLLib3Session(timeout=TIMEOUT_S)
 
     def request_cell(self, method: str, key: str, body: bytes = b"") -> dict[str, Any]:
         """The answer's body; ``ClientError`` for a verdict."""
-        asked = AWSRequest(method, f"{self._at}/{quote(key, safe='')}/v", data=body)
+        at = f"{one_of(self._at, key)}/{quote(key, safe='')}/v"
+        asked = AWSRequest(method, at, data=body)
         self._auth.add_auth(asked)
         answer = self._session.send(asked.prepare())
         content = answer.content

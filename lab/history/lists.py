@@ -11,13 +11,14 @@ import random
 from typing import Any
 
 from lab.history.asking import Refused
+from lab.history.names import one_of
 from lab.history.registers import FOUND, Request
 
 Steps = tuple[tuple[Any, ...], ...]
 
 
 class Lists:
-    """Lists of numbers in a table whose only key is ``PK``.
+    """Lists of numbers in a table whose only key is ``PK``; of several tables a key says in which.
 
     ``kind``: ``read`` of one key (GetItem) or several (TransactGetItems), ``append`` to one
     (UpdateItem, which tells what the list was), ``transact`` for TransactWriteItems.
@@ -25,8 +26,8 @@ class Lists:
 
     service = "dynamodb"
 
-    def __init__(self, table: str) -> None:
-        self.table = table
+    def __init__(self, *tables: str) -> None:
+        self.tables = tables
 
     def request(self, kind: str, steps: Steps) -> Request:
         """The operation and its parameters."""
@@ -46,7 +47,7 @@ class Lists:
         return "TransactWriteItems", {"TransactItems": items}
 
     def _at(self, key: str) -> dict[str, Any]:
-        return {"TableName": self.table, "Key": {"PK": {"S": key}}}
+        return {"TableName": one_of(self.tables, key), "Key": {"PK": {"S": key}}}
 
     def _appending(self, key: str, value: int) -> dict[str, Any]:
         return {

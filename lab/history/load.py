@@ -26,6 +26,7 @@ from lab.history.asking import Refused, ask, patiently
 from lab.history.cells import CellClient, Cells
 from lab.history.check import anomalies
 from lab.history.lists import ListPlan, Lists, Steps
+from lab.history.names import Names
 from lab.history.records import Recorder
 from lab.history.registers import Items, Objects, RegisterPlan
 
@@ -44,16 +45,17 @@ def settings(tries: int) -> Config:
     return Config(retries=retries, connect_timeout=2, read_timeout=3)
 
 
-def prepare(make: Maker, name: str) -> None:
-    """The table and the bucket, both called ``name``."""
-    make("dynamodb", PATIENT).create_table(
-        TableName=name,
-        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    make("dynamodb", PATIENT).get_waiter("table_exists").wait(TableName=name)
-    make("s3", PATIENT).create_bucket(Bucket=name)
+def prepare(make: Maker, names: Names) -> None:
+    """The tables and the buckets; wide tables are there when they are written to."""
+    for name in names.tables:
+        make("dynamodb", PATIENT).create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        make("dynamodb", PATIENT).get_waiter("table_exists").wait(TableName=name)
+        make("s3", PATIENT).create_bucket(Bucket=name)
 
 
 class Load:
@@ -66,7 +68,7 @@ class Load:
     def __init__(
         self,
         makers: Sequence[Maker],
-        name: str,
+        names: Names,
         seed: int,
         each: int = 2,
         cells: Sequence[Callable[[], CellClient]] = (),
@@ -76,7 +78,7 @@ class Load:
     ) -> None:
         self.recorder = Recorder()
         self._pace_s, self._pause_s = pace_s, pause_s
-        self._name = name
+        self._names = names.tables
         self.failures: list[BaseException] = []
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -103,16 +105,16 @@ class Load:
         def chance() -> random.Random:
             return random.Random(rng.randrange(2**60))
 
-        name = self._name
+        names = self._names
         made: list[Callable[[], bool]] = []
         plans = [RegisterPlan(f"i{k}{number}", chance(), self._keys, self._counters) for k in "ab"]
         for plan in plans:
-            made.append(partial(self._register, clients, tries, Items(name), plan))
+            made.append(partial(self._register, clients, tries, Items(*names), plan))
         for kind in "ab":
             calling = ListPlan(f"t{kind}{number}", chance(), self._lists)
-            made.append(partial(self._list, clients, tries, Lists(name), calling))
+            made.append(partial(self._list, clients, tries, Lists(*names), calling))
         plan = RegisterPlan(f"o{number}", chance(), self._objects)
-        made.append(partial(self._register, clients, tries, Objects(name), plan))
+        made.append(partial(self._register, clients, tries, Objects(*names), plan))
         if "cells" in clients:
             plan = RegisterPlan(f"c{number}", chance(), self._cells)
             made.append(partial(self._register, clients, 1, Cells(), plan))
@@ -185,14 +187,14 @@ class Load:
         the history now. Raises ``AnswerLost`` where there is no answer for minutes."""
         clients = {s: make(s, PATIENT) for s in ("dynamodb", "s3")} | {"cells": cells}
         registers: list[tuple[Items | Objects | Cells, tuple[str, ...]]] = [
-            (Items(self._name), self._keys + self._counters),
-            (Objects(self._name), self._objects),
+            (Items(*self._names), self._keys + self._counters),
+            (Objects(*self._names), self._objects),
             *([(Cells(), self._cells)] if cells else []),
         ]
         for store, keys in registers:
             for key in keys:
                 self._read(clients, store, key)
-        lists = Lists(self._name)
+        lists = Lists(*self._names)
         for key in self._lists:
             steps: Steps = (("read", key, ()),)
             began = self.recorder.clock()
@@ -229,9 +231,9 @@ def main() -> int:
     def make(service: str, config: Config) -> Any:
         return boto3.client(service, config=config)
 
-    name = f"history-{uuid.uuid4().hex[:12]}"
-    prepare(make, name)
-    load = Load([make], name, seed=time.time_ns(), each=wish.clients)
+    names = Names(f"history-{uuid.uuid4().hex[:12]}")
+    prepare(make, names)
+    load = Load([make], names, seed=time.time_ns(), each=wish.clients)
     load.start()
     time.sleep(wish.seconds)
     load.stop()

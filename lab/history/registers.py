@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 from lab.history.asking import Refused
+from lab.history.names import one_of
 
 Request = tuple[str, dict[str, Any]]
 Told = tuple[Any, ...]
@@ -17,16 +18,18 @@ FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 class Items:
-    """Registers and counters in a table whose only key is ``PK``."""
+    """Registers and counters in a table whose only key is ``PK``; of several tables a key says in
+    which it lies."""
 
     service = "dynamodb"
 
-    def __init__(self, table: str) -> None:
-        self.table = table
+    def __init__(self, *tables: str) -> None:
+        self.tables = tables
 
     def request(self, kind: str, key: str, given: tuple[Any, ...]) -> Request:
         """The operation and its parameters."""
-        at = {"TableName": self.table, "Key": {"PK": {"S": key}}}
+        table = one_of(self.tables, key)
+        at = {"TableName": table, "Key": {"PK": {"S": key}}}
         if kind == "read":
             return "GetItem", {**at, "ConsistentRead": True}
         if kind == "add":
@@ -38,7 +41,7 @@ class Items:
             }
         if given[-1] is None:
             return "DeleteItem", {**at, "ReturnValues": "ALL_OLD"}
-        put = {"TableName": self.table, "Item": {"PK": {"S": key}, "v": {"S": given[-1]}}}
+        put = {"TableName": table, "Item": {"PK": {"S": key}, "v": {"S": given[-1]}}}
         if kind == "write":
             return "PutItem", {**put, "ReturnValues": "ALL_OLD"}
         if given[0] is None:
@@ -72,16 +75,17 @@ def value_of(item: Any) -> Any:
 
 
 class Objects:
-    """Registers that are objects of a bucket; a swap is a put with If-Match or If-None-Match."""
+    """Registers that are objects of a bucket, of several by their keys; a swap is a put with
+    If-Match or If-None-Match."""
 
     service = "s3"
 
-    def __init__(self, bucket: str) -> None:
-        self.bucket = bucket
+    def __init__(self, *buckets: str) -> None:
+        self.buckets = buckets
         self.tags: dict[str, str] = {}
 
     def request(self, kind: str, key: str, given: tuple[Any, ...]) -> Request:
-        at = {"Bucket": self.bucket, "Key": key}
+        at = {"Bucket": one_of(self.buckets, key), "Key": key}
         if kind == "read":
             return "GetObject", at
         if given[-1] is None:

@@ -56,3 +56,20 @@ def test_a_few_good_answers_between_failures_end_no_outage() -> None:
         *asked(12, 13, True),
     ]
     assert times(seen, "write", 10.0, "n1").outage == pytest.approx(2.01)
+
+
+def test_several_logs_are_repaired_when_others_lead_all_of_them() -> None:
+    def several(at: float, of: str, *leads: int) -> Seen:
+        told = {
+            name: ["alive" if number else of, ["log-leader"] if count else [], counts(count)]
+            for number, (name, count) in enumerate(zip(("n1", "n2", "n3"), leads, strict=True))
+        }
+        return Seen(NODES, at - 0.01, at, "n2", told)
+
+    def counts(leads: int) -> dict[str, int]:
+        return {"leads": leads, "copies": 8, "of": 8}
+
+    views = [several(9.5, "alive", 3, 3, 2), several(11.0, "down", 3, 3, 2)]
+    views += [several(12.0, "down", 3, 4, 3), several(14.0, "down", 3, 5, 3)]
+    found = times([*asked(9, 15, True), *views], "write", 10.0, "n1")
+    assert found.reaction == pytest.approx(1.0) and found.repair == pytest.approx(3.0)

@@ -23,6 +23,7 @@ from botocore.config import Config
 
 from lab.history.cells import CellClient
 from lab.history.load import Load, prepare
+from lab.history.names import Names
 from lab.history.records import Recorder
 from tests.conftest import Cloud, new_cloud
 from tests.soak.kill import fronts, kill_all, start_again
@@ -42,7 +43,7 @@ def opened(cloud: Cloud) -> Any:
 
 
 def begin(cloud: Cloud) -> None:
-    prepare(opened(cloud), NAME)
+    prepare(opened(cloud), Names(NAME))
 
 
 def one_round(
@@ -53,7 +54,7 @@ def one_round(
     rng = random.Random(seed)
     keys = (cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"])
     told = (cloud.endpoint, *keys, cloud.env["AWS_REGION"], NAME)
-    load = Load([opened(cloud)], NAME, seed, cells=[partial(CellClient, *told)])
+    load = Load([opened(cloud)], Names(NAME), seed, cells=[partial(CellClient, *told)])
     load.start()
     try:
         time.sleep(seconds * rng.uniform(0.3, 0.7))
