@@ -8,6 +8,7 @@ made here is taken away by ``close``, also after a failure.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -22,6 +23,7 @@ FREEZER_V1 = Path("/sys/fs/cgroup/freezer")
 COMMAND_S_MAX = 120.0
 FREEZE_S_MAX = 60.0  # a thread that waits for a slow disk freezes when it has been served
 MARK = "RIG_HOST"
+LOCK = Path(tempfile.gettempdir()) / "pileus-rigs.lock"
 
 
 def command(*words: str | Path, check: bool = True) -> str:
@@ -203,11 +205,13 @@ class Hosts:
             raise
 
     def _make_bridge(self) -> str:
-        taken = command("ip", "-o", "-4", "addr")
-        free = [n for n in range(1, 250) if f" 10.77.{n}." not in taken]
-        net = f"10.77.{random.choice(free)}"
-        command("ip", "link", "add", self._bridge, "type", "bridge")
-        command("ip", "addr", "add", f"{net}.1/24", "dev", self._bridge)
+        with LOCK.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # another's rig may look for a free network now
+            taken = command("ip", "-o", "-4", "addr")
+            free = [n for n in range(1, 250) if f" 10.77.{n}." not in taken]
+            net = f"10.77.{random.choice(free)}"
+            command("ip", "link", "add", self._bridge, "type", "bridge")
+            command("ip", "addr", "add", f"{net}.1/24", "dev", self._bridge)
         command("ip", "link", "set", self._bridge, "up")
         return net
 

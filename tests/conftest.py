@@ -20,7 +20,7 @@ from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
 from tests.ports import free_ports
-from tests.side_by_side import SideBySide, is_large
+from tests.side_by_side import SideBySide, is_large, on_nodes
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
@@ -43,15 +43,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The large tests first. Among them those that share three nodes come last, and last of all
-    those that take nodes away: so the nodes run no longer than they are used."""
+    """The tests on three nodes first, then the other large ones. Among the first those that share
+    nodes come last, and last of all those that take nodes away: so the nodes run no longer than
+    they are used."""
     items.sort(key=_order)
 
 
 def _order(item: pytest.Item) -> tuple[bool, ...]:
     names = getattr(item, "fixturenames", ())
     shared = "three_shards", "grown", "parting_nodes"
-    return not is_large(item.path), *(name in names for name in shared)
+    large = not on_nodes(item.path), not is_large(item.path)
+    return *large, *(name in names for name in shared)
 
 
 def pileus(*args: str, timeout: float = 180, **env: str) -> subprocess.CompletedProcess[str]:
