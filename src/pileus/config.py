@@ -53,7 +53,8 @@ class Config:
     backup_patience_days: int = 30  # how long the log is kept for a backup that does not run again
     root_key_file: str = ""  # where the root key lies; '': root.key in the home
     metrics_hours: int = 6  # how long metrics are kept by the second (by the minute: 15 days)
-    s3_legacy_defaults: bool = False  # new buckets as before April 2023: lists on, nothing blocked
+    # New buckets as before April 2023 (lists on, nothing blocked), owners' names as before 2026.
+    s3_legacy_defaults: bool = False
 
     def all_accounts(self) -> list[str]:
         """The first account and the further ones."""

@@ -9,8 +9,9 @@ and pytest-timeout in its ``.venv``, or here). Nothing of them
 is kept here; the counts go to docs/suites.json, which the compatibility page shows, with the
 reasons
 ``reasons.toml`` gives for what did not pass (``ONLY="s3-tests"``: one suite of them). S3's suite
-expects ACLs as they were before 2023 (object writers own their objects, nothing is blocked) and
-short days of lifecycle rules, so it runs with that configuration. Its reports are in ``var/``.
+expects ACLs as they were before 2023 (object writers own their objects, nothing is blocked),
+owners' names as before 2026 and short days of lifecycle rules, so it runs with that configuration.
+Its reports are in ``var/``.
 """
 
 from __future__ import annotations

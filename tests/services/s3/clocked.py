@@ -29,12 +29,12 @@ BUCKET = "clocked"
 class Clocked:
     """One bucket, the calls on it, and the chore that keeps its rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.rng = random.Random(5)
         self.clock = SteppedClock(self.rng)
         self.store = SimulatedStore(self.clock, s3.RULES)
         self.desk = Desk(self.store, SimulatedBlobs(), self.clock)
-        config = Config(home=Path("/nonexistent"))
+        config = Config(home=Path("/nonexistent"), **settings)
         self._parts = Parts(
             self.store, self.desk.blobs, self.clock, config, self.desk.dispatch, background=False
         )
@@ -43,8 +43,11 @@ class Clocked:
 
     def restarted(self) -> Lifecycle:
         """The chore as a process that has just started has it."""
-        self.chore = Lifecycle(Room(self._parts))
+        self.chore = Lifecycle(self.room())
         return self.chore
+
+    def room(self) -> Room:
+        return Room(self._parts)
 
     async def begin(self, versioning: str = "", **more: Any) -> None:
         await self.store.begin(SimulatedFile(self.rng), self.rng)

@@ -85,7 +85,7 @@ def test_lists_name_accounts_there_are(mine: Any, theirs: Any, bucket: str) -> N
     mine.put_object_acl(**get, GrantRead=f'id="{canonical_id(OTHER)}"')
     assert theirs.get_object(**get)["Body"].read() == b"x"
     grants = mine.get_object_acl(**get)["Grants"]
-    assert grants[0]["Grantee"]["DisplayName"] == OTHER
+    assert grants[0]["Grantee"]["ID"] == canonical_id(OTHER)
     error = refused(mine.put_object_acl, **get, GrantRead=f'id="{"0" * 64}"')
     assert (error["Code"], error["Message"]) == ("InvalidArgument", "Invalid id")
 

@@ -17,7 +17,9 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from pileus.policy.principals import canonical_id
 from tests.conftest import Cloud
+from tests.services.s3.clocked import Clocked
 from tests.services.s3.test_objects import refused
 
 HTTP = urllib3.PoolManager(retries=False)
@@ -233,3 +235,29 @@ def test_a_body_tells_its_length(cloud: Cloud, s3: Any, bucket: str) -> None:
         answer = spoken(cloud, f"PUT {path} HTTP/1.1")
         assert answer.startswith(b"HTTP/1.1 411 ") and b"MissingContentLength" in answer
         assert spoken(cloud, f"PUT {path} HTTP/1.1\r\nContent-Length: 0")[9:12] == b"200"
+
+
+def test_owners_have_no_names(s3: Any, bucket: str) -> None:
+    """Since November 2025 S3 tells owners and grantees by their canonical id alone (API reference,
+    Owner and Grantee); ``s3_legacy_defaults`` has their names told as before."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="k")
+    s3.delete_object(Bucket=bucket, Key="k")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    owner = s3.list_buckets()["Owner"]
+    assert set(owner) == {"ID"}
+    versions = s3.list_object_versions(Bucket=bucket)
+    acls = s3.get_bucket_acl(Bucket=bucket)
+    told = [
+        versions["Versions"][0]["Owner"],
+        versions["DeleteMarkers"][0]["Owner"],
+        s3.list_parts(Bucket=bucket, Key="k", UploadId=upload)["Owner"],
+        s3.list_multipart_uploads(Bucket=bucket)["Uploads"][0]["Owner"],
+        acls["Owner"],
+    ]
+    assert told == [owner] * len(told)
+    assert acls["Grants"][0]["Grantee"] == {"Type": "CanonicalUser", **owner}
+    account = "1" * 12
+    assert Clocked().room().owner_of(account) == {"ID": canonical_id(account)}
+    named = Clocked(s3_legacy_defaults=True).room().owner_of(account)
+    assert named == {"DisplayName": account, "ID": canonical_id(account)}

@@ -13,7 +13,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import faults
-from pileus.services.s3.names import canonical_id, owner_of
+from pileus.services.s3.names import canonical_id
 from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
@@ -200,19 +200,17 @@ def allows(grants: list[list[str]], call: Call, action: str, bucket: Bucket, obj
 # -- the four operations -----------------------------------------------------------------------
 
 
-def shown(grants: list[list[str]], owner: str, bucket: Bucket) -> dict[str, Any]:
+def shown(room: Room, grants: list[list[str]], owner: str, bucket: Bucket) -> dict[str, Any]:
     """A list as the API tells it."""
-    return {
-        "Owner": owner_of(owner),
-        "Grants": [{"Grantee": _shown_grantee(g, bucket), "Permission": p} for g, p in grants],
-    }
+    told = [{"Grantee": _shown_grantee(room, g, bucket), "Permission": p} for g, p in grants]
+    return {"Owner": room.owner_of(owner), "Grants": told}
 
 
-def _shown_grantee(grantee: str, bucket: Bucket) -> dict[str, str]:
+def _shown_grantee(room: Room, grantee: str, bucket: Bucket) -> dict[str, str]:
     if grantee in GROUPS:
         return {"Type": "Group", "URI": grantee}
     account = bucket.accounts.get(grantee)
-    told = owner_of(account) if account is not None else {"ID": grantee}
+    told = room.owner_of(account) if account is not None else {"ID": grantee}
     return {**told, "Type": "CanonicalUser"}
 
 
@@ -268,7 +266,7 @@ def _malformed() -> AwsError:
 
 def get_bucket_acl(room: Room, call: Call) -> dict[str, Any]:
     bucket = room.bucket(call.params["Bucket"])
-    return shown(bucket_grants(bucket), bucket.owner, bucket)
+    return shown(room, bucket_grants(bucket), bucket.owner, bucket)
 
 
 def bucket_grants(bucket: Bucket) -> list[list[str]]:
@@ -289,7 +287,7 @@ def get_object_acl(room: Room, call: Call) -> dict[str, Any]:
     bucket = room.bucket(params["Bucket"])
     _, _, meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
     owner = meta.owner or bucket.owner
-    return shown(grants_of(meta if bucket.acls else None, owner), owner, bucket)
+    return shown(room, grants_of(meta if bucket.acls else None, owner), owner, bucket)
 
 
 async def put_object_acl(room: Room, call: Call) -> dict[str, Any]:

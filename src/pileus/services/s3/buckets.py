@@ -16,7 +16,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import acl, faults, rows
 from pileus.services.s3.headers import moment
-from pileus.services.s3.names import bucket_arn, check_bucket, owner_of
+from pileus.services.s3.names import bucket_arn, check_bucket
 from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
 
@@ -166,7 +166,7 @@ def list_buckets(room: Room, call: Call) -> dict[str, Any]:
     found = found[:limit]
     answer: dict[str, Any] = {
         "Buckets": found,
-        "Owner": owner_of(call.account),
+        "Owner": room.owner_of(call.account),
         "Prefix": params.get("Prefix"),
     }
     if more:

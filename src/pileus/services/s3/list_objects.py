@@ -16,7 +16,6 @@ from pileus.services.call import Call
 from pileus.services.s3 import archive, faults, rows, storage_classes
 from pileus.services.s3.headers import moment
 from pileus.services.s3.listing import Merged, Page, has_current, list_keys, rolled_up
-from pileus.services.s3.names import owner_of
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta
 
@@ -60,18 +59,18 @@ def _items(room: Room, params: dict[str, Any], owner: str | None, encode: Encodi
             ",".join(asked),
         )
     if not asked:
-        return lambda key, meta: _item(key, meta, owner, encode)
+        return lambda key, meta: _item(room, key, meta, owner, encode)
     now_ms = room.clock.now_ms()
 
     def told(key: str, meta: Meta) -> dict[str, Any]:
         status = archive.member(meta, now_ms)
         more = {} if status is None else {"RestoreStatus": status}
-        return _item(key, meta, owner, encode) | more
+        return _item(room, key, meta, owner, encode) | more
 
     return told
 
 
-def _item(key: str, meta: Meta, owner: str | None, encode: Encoding) -> dict[str, Any]:
+def _item(room: Room, key: str, meta: Meta, owner: str | None, encode: Encoding) -> dict[str, Any]:
     out: dict[str, Any] = {
         "Key": encode(key),
         "LastModified": moment(meta.modified_ms),
@@ -83,7 +82,7 @@ def _item(key: str, meta: Meta, owner: str | None, encode: Encoding) -> dict[str
         out["ChecksumAlgorithm"] = list(meta.checks)
         out["ChecksumType"] = meta.check_type or "FULL_OBJECT"
     if owner is not None:
-        out["Owner"] = owner_of(meta.owner or owner)
+        out["Owner"] = room.owner_of(meta.owner or owner)
     return out
 
 
@@ -179,7 +178,7 @@ def list_object_versions(room: Room, call: Call) -> dict[str, Any]:
         "MaxKeys": limit,
         "IsTruncated": more is not None,
         "Versions": [_version(v, item) for v in versions],
-        "DeleteMarkers": [_marker(v, bucket.owner, encode) for v in markers],
+        "DeleteMarkers": [_marker(room, v, bucket.owner, encode) for v in markers],
         "CommonPrefixes": [{"Prefix": encode(p)} for p in prefixes],
         "EncodingType": encode.kind,
     }
@@ -258,12 +257,12 @@ def _version(found: Found, item: Item) -> dict[str, Any]:
     return {**item(key, meta), "VersionId": meta.version or "null", "IsLatest": latest}
 
 
-def _marker(found: Found, owner: str, encode: Encoding) -> dict[str, Any]:
+def _marker(room: Room, found: Found, owner: str, encode: Encoding) -> dict[str, Any]:
     key, meta, latest = found
     return {
         "Key": encode(key),
         "VersionId": meta.version or "null",
         "IsLatest": latest,
         "LastModified": moment(meta.modified_ms),
-        "Owner": owner_of(meta.owner or owner),
+        "Owner": room.owner_of(meta.owner or owner),
     }

@@ -27,7 +27,7 @@ from pileus.services.s3.layout import parts_of
 from pileus.services.s3.lifecycle import abort_members
 from pileus.services.s3.list_objects import Encoding, page_size
 from pileus.services.s3.listing import rolled_up
-from pileus.services.s3.names import check_key, initiator_of, owner_of
+from pileus.services.s3.names import check_key, initiator_of
 from pileus.services.s3.query import query_of
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta, Part
@@ -203,7 +203,7 @@ def list_parts(room: Room, call: Call) -> dict[str, Any]:
         "IsTruncated": len(found) > len(page),
         "Parts": [_part(number, part, bool(record["algorithm"])) for number, part in page],
         "Initiator": _initiator(record, meta),
-        "Owner": owner_of(meta.owner),
+        "Owner": room.owner_of(meta.owner),
         "StorageClass": storage_classes.of(meta),
         "NextPartNumberMarker": page[-1][0] if page else 0,
         **abort_members(room.bucket(params["Bucket"]), params["Key"], meta.modified_ms),
@@ -243,7 +243,7 @@ def list_uploads(room: Room, call: Call) -> dict[str, Any]:
         "Prefix": encode(prefix),
         "MaxUploads": limit,
         "IsTruncated": more,
-        "Uploads": [_upload(encode, *f) for f in found],
+        "Uploads": [_upload(room, encode, *f) for f in found],
         "CommonPrefixes": [{"Prefix": encode(p)} for p in prefixes],
         "EncodingType": encode.kind,
     }
@@ -293,14 +293,16 @@ def _collect(
     return out, prefixes, last, False
 
 
-def _upload(encode: Encoding, key: str, upload_id: str, record: dict[str, Any]) -> dict[str, Any]:
+def _upload(
+    room: Room, encode: Encoding, key: str, upload_id: str, record: dict[str, Any]
+) -> dict[str, Any]:
     meta = rows.unpack_meta(record["meta"])
     out = {
         "Key": encode(key),
         "UploadId": upload_id,
         "Initiated": moment(meta.modified_ms),
         "StorageClass": storage_classes.of(meta),
-        "Owner": owner_of(meta.owner),
+        "Owner": room.owner_of(meta.owner),
         "Initiator": _initiator(record, meta),
     }
     if record["algorithm"]:

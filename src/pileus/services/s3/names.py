@@ -56,15 +56,18 @@ def check_key(key: str) -> str:
     return key
 
 
-def owner_of(account: str) -> dict[str, str]:
-    """Who owns a thing, as answers tell it. The name shown is the account's number."""
-    return {"DisplayName": account, "ID": canonical_id(account)}
+def owner_of(account: str, named: bool) -> dict[str, str]:
+    """Who owns a thing, as answers tell it; ``named`` as S3 told it before November 2025. The name
+    shown is the account's number."""
+    name = {"DisplayName": account} if named else {}
+    return {**name, "ID": canonical_id(account)}
 
 
 def initiator_of(account: str, arn: str) -> dict[str, str]:
-    """Who began an upload: the account itself, or a user or session of it by its ARN."""
+    """Who began an upload: the account itself, or a user or session of it by its ARN. S3 goes on
+    telling its name."""
     if not arn or arn.endswith(":root") or not arn.startswith("arn:"):
-        return owner_of(account)
+        return owner_of(account, named=True)
     return {"DisplayName": arn.rpartition("/")[2], "ID": arn}
 
 

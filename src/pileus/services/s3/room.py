@@ -13,7 +13,7 @@ from pileus.services.call import Call, Parts
 from pileus.services.s3 import faults, rows
 from pileus.services.s3.datakeys import DataKeys
 from pileus.services.s3.kms_answers import KmsAnswers
-from pileus.services.s3.names import canonical_id, check_bucket
+from pileus.services.s3.names import canonical_id, check_bucket, owner_of
 from pileus.services.s3.publicness import is_public
 from pileus.services.s3.rows import Meta
 from pileus.services.s3.rules import locate
@@ -90,6 +90,10 @@ class Room:
                 "pileus_request", service="s3", operation=call.operation, **bucket.labels
             )
         call.request.meter = block
+
+    def owner_of(self, account: str) -> dict[str, str]:
+        """Who owns a thing, as answers tell it."""
+        return owner_of(account, self.config.s3_legacy_defaults)
 
     def bucket(self, name: str) -> Bucket:
         """The bucket, or ``NoSuchBucket`` / ``InvalidBucketName``."""
