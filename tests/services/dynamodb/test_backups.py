@@ -38,6 +38,7 @@ def test_a_backup_is_the_table_at_the_moment_it_was_asked_for() -> None:
             await put(desk, table, f"k{i}", f"{i}")
         made = (await desk.CreateBackup(TableName=table, BackupName="one"))["BackupDetails"]
         assert made["BackupStatus"] == "CREATING"
+        desk.clock.ahead_ms += 5000
         before = await scan(desk, table)
         refused = await desk.refused("DeleteBackup", BackupArn=made["BackupArn"])
         assert refused.code == "BackupInUseException"
@@ -68,6 +69,10 @@ def test_a_backup_is_the_table_at_the_moment_it_was_asked_for() -> None:
         told = (await desk.DescribeTable(TableName="back"))["Table"]
         assert told["TableStatus"] == "ACTIVE"
         assert told["RestoreSummary"]["SourceBackupArn"] == made["BackupArn"]
+        # Point in time or source backup time (API reference, RestoreSummary)
+        assert told["RestoreSummary"]["RestoreDateTime"] == made["BackupCreationDateTime"]
+        since = told["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"]
+        assert since == told["CreationDateTime"] > made["BackupCreationDateTime"]
         assert not told["RestoreSummary"]["RestoreInProgress"]
         assert len(await scan(desk, table)) == 450  # the source went on
 

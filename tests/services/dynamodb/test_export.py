@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pileus.services.dynamodb.copying import datafiles, records
+from pileus.services.dynamodb.copying import datafiles, ion, records
 from tests.services.dynamodb.desk import ROOT, Desk, at_desk
 from tests.services.dynamodb.shelf import Shelf
 from tests.services.dynamodb.test_backups import Items, put, scan
@@ -157,6 +157,56 @@ def test_an_incremental_export_tells_what_changed(seed: int) -> None:
     at_desk(test)
 
 
+def test_exports_of_ion_text() -> None:
+    async def test(desk: Desk) -> None:
+        shelf = desk.parts.dispatch = Shelf("shelf")  # type: ignore[assignment]
+        table = await desk.table("shop", "p:S")
+        desk.clock.fixed_ms = desk.clock.now_ms()
+        await recover(desk, table)
+        await put(desk, table, "kept", "1")
+        desk.clock.ahead_ms += MINUTE_MS
+        begin = desk.clock.now_ms() / 1000
+        desk.clock.ahead_ms += 20 * MINUTE_MS
+        at_ms = desk.clock.now_ms()
+        await put(desk, table, "new", "2")
+        desk.clock.ahead_ms += MINUTE_MS
+        spec = {"ExportFromTime": begin, "ExportToTime": desk.clock.now_ms() / 1000}
+        for more in (
+            {"ExportFormat": "ION"},
+            {
+                "ExportFormat": "ION",
+                "ExportType": "INCREMENTAL_EXPORT",
+                "IncrementalExportSpecification": spec,
+            },
+        ):
+            shelf.objects["shelf"].clear()
+            promised = await export(desk, table, **more)
+            await desk.chores.jobs.finish()
+            told = await described(desk, promised["ExportArn"])
+            assert (told["ExportStatus"], told["ExportFormat"]) == ("COMPLETED", "ION")
+            summary = orjson.loads(shelf.objects["shelf"][told["ExportManifest"]])
+            assert summary["outputFormat"] == "ION"
+            data = {k: v for k, v in shelf.objects["shelf"].items() if k.endswith(".ion.gz")}
+            found = b"".join(map(gzip.decompress, data.values())).splitlines()
+            if "ExportType" in more:
+                assert found == [
+                    b'$ion_1_0 {Record:{Keys:{p:"new"},Metadata:{WriteTimestampMicros:%s},'
+                    b'NewImage:{p:"new",g:"g2",v:"2"}}}' % micros(at_ms)
+                ]
+            else:
+                assert {i["p"]["S"]: i for i in map(ion.item, found) if i} == await scan(
+                    desk, table
+                )
+
+    at_desk(test)
+
+
+def micros(ms: int) -> bytes:
+    """A time in millionths of a second as an Ion decimal without trailing zeros."""
+    digits = str(ms).rstrip("0")
+    return f"{digits}d{len(str(ms)) - len(digits) + 3}".encode()
+
+
 def test_an_export_that_was_cut_off_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datafiles, "BLOCK_BYTES", 2000)
     monkeypatch.setattr(datafiles, "FILE_BYTES", 1)
@@ -204,7 +254,6 @@ def test_exports_that_cannot_be() -> None:
         assert await code(TableArn=arn + "s") == "TableNotFoundException"
         await recover(desk, table)
         assert await code(ExportTime=now - 9e5) == "InvalidExportTimeException"
-        assert await code(ExportFormat="ION") == "ValidationException"
         assert await code(ExportType="INCREMENTAL_EXPORT") == "ValidationException"
         refused = await desk.refused("DescribeExport", ExportArn=arn + "/export/none")
         assert refused.code == "ExportNotFoundException"

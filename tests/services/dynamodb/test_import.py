@@ -9,6 +9,7 @@ import orjson
 import pytest
 import zstandard
 
+from pileus.services.dynamodb.copying import ion
 from tests.services.dynamodb.desk import ROOT, Desk, at_desk, index
 from tests.services.dynamodb.shelf import Shelf
 from tests.services.dynamodb.test_backups import scan
@@ -80,6 +81,20 @@ def test_every_compression(compression: str, pack: Any) -> None:
         table = (await desk.DescribeTable(TableName="new"))["Table"]
         assert table["TableStatus"] == "ACTIVE"
         assert {p for _, _, p in shelf.calls} == {ROOT}
+
+    at_desk(test)
+
+
+def test_lines_of_ion_text() -> None:
+    good = [item("one", v="x"), {**item("two"), "n": {"N": "2000"}, "s": {"NS": ["1", "2.5"]}}]
+    text = ion.line({"Item": good[0]}) + b"{Item:{p:" + b"\n\n" + ion.line({"Item": good[1]})
+
+    async def test(desk: Desk) -> None:
+        shelf = desk.parts.dispatch = Shelf("shelf")  # type: ignore[assignment]
+        shelf.objects["shelf"]["in/a.ion.gz"] = gzip.compress(text + b"{Item:{q:1}}")
+        told = await imported(desk, InputFormat="ION", InputCompressionType="GZIP")
+        assert (told["ImportedItemCount"], told["ErrorCount"]) == (2, 2)
+        assert await scan(desk, "new") == {i["p"]["S"]: i for i in good}
 
     at_desk(test)
 
@@ -215,7 +230,6 @@ def test_imports_that_cannot_be() -> None:
         async def code(**more: Any) -> str:
             return (await desk.refused("ImportTable", **asked(**more))).code
 
-        assert await code(InputFormat="ION") == "ValidationException"
         assert await code(made={"KeySchema": []}) == "ValidationException"
         await desk.table("there", "p:S")
         assert await code(name="there") == "ResourceInUseException"

@@ -61,8 +61,6 @@ async def import_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
 
 
 def _check(p: dict[str, Any], made: dict[str, Any]) -> None:
-    if p["InputFormat"] == "ION":
-        raise invalid("InputFormat ION is not offered; use DYNAMODB_JSON or CSV")
     if "InputFormatOptions" in p and p["InputFormat"] != "CSV":
         raise invalid("InputFormatOptions are only for the InputFormat CSV")
     if made.get("VectorIndexes"):

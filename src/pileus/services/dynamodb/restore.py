@@ -32,8 +32,8 @@ async def restore_table_from_backup(room: Room, call: Call, p: dict[str, Any]) -
     """A new table with the items of a backup."""
     arn = p["BackupArn"]
     found, key = find_backup(room, call, arn), key_of_arn(call, arn)
-    at_ms = room.clock.now_ms()
-    summary = {"SourceBackupArn": arn, "RestoreDateTime": at_ms / 1000}
+    taken = found["details"]["BackupCreationDateTime"]
+    summary = {"SourceBackupArn": arn, "RestoreDateTime": taken}
     row = restored(room, call, found["table"], p, summary)
     scope = f"{call.account}/{call.region}"
 

@@ -108,8 +108,8 @@ def _override_billing(d: dict[str, Any], p: dict[str, Any], at_ms: int) -> None:
             raise bad_parameter(
                 "ProvisionedThroughput cannot be overridden when BillingMode is PAY_PER_REQUEST"
             )
+        set_on_demand(d, at_ms)
         if not on_demand:
-            set_on_demand(d, at_ms)
             for index in (d, *d.get("GlobalSecondaryIndexes", ())):
                 index["ProvisionedThroughput"] = throughput(None)
         if "OnDemandThroughputOverride" in p:

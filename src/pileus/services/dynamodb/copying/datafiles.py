@@ -23,6 +23,7 @@ BLOCK_BYTES = 1024 * 1024
 GZIP = 31  # zlib's word for a gzip head and tail
 FOLDER = "AWSDynamoDB"
 VERSIONS = {"FULL_EXPORT": "2020-06-30", "INCREMENTAL_EXPORT": "2023-08-01"}
+ENDINGS = {"DYNAMODB_JSON": "json", "ION": "ion"}
 SSE = {"AES256": "AES256", "KMS": "aws:kms"}
 
 
@@ -118,7 +119,8 @@ class DataFiles:
         digest = hashlib.sha256(f"{self.id}/{number}".encode()).digest()[:16]
         name = base64.b32encode(digest).decode().rstrip("=").lower()
         own = f"{self.id}/" if self._told["ExportType"] == "FULL_EXPORT" else ""
-        return f"{self._prefix}{FOLDER}/{own}data/{name}.json.gz"
+        ending = ENDINGS[self._told["ExportFormat"]]
+        return f"{self._prefix}{FOLDER}/{own}data/{name}.{ending}.gz"
 
     async def _put(self, key: str, data: bytes) -> str:
         more: dict[str, Any] = {"ServerSideEncryption": SSE[self._told["S3SseAlgorithm"]]}

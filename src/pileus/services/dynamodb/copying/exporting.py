@@ -13,6 +13,7 @@ import orjson
 
 from pileus.services.dynamodb import schema
 from pileus.services.dynamodb.catalog import meta_key
+from pileus.services.dynamodb.copying import ion
 from pileus.services.dynamodb.copying.bucket import Bucket
 from pileus.services.dynamodb.copying.changed import Changed, changed
 from pileus.services.dynamodb.copying.datafiles import DataFiles
@@ -43,7 +44,8 @@ class Exporting:
         files = DataFiles(bucket, told, lambda number: self._note(work, number + 1))
         await files.start()
         size = 0
-        source = self._items(work) if len(work["moments"]) == 1 else self._changes(work, told)
+        whole = told["ExportType"] == "FULL_EXPORT"
+        source = self._items(work, told) if whole else self._changes(work, told)
         async for lines, bytes_of_items in source:
             await files.add(lines)
             size += bytes_of_items
@@ -59,11 +61,12 @@ class Exporting:
         }
         await self._finish(work, key, done)
 
-    async def _items(self, work: dict[str, Any]) -> AsyncIterator[Lines]:
+    async def _items(self, work: dict[str, Any], told: dict[str, Any]) -> AsyncIterator[Lines]:
+        lines = _whole_in_ion if told["ExportFormat"] == "ION" else _whole
         walk = await walk_at(self._room, work, work["moments"][0])
         try:
             async for items in walk.items():
-                yield await asyncio.to_thread(_whole, items)
+                yield await asyncio.to_thread(lines, items)
         finally:
             walk.close()
 
@@ -76,7 +79,7 @@ class Exporting:
         table = schema.parse(key, self._room.store.get(key))
         both = told["IncrementalExportSpecification"]["ExportViewType"] == "NEW_AND_OLD_IMAGES"
         async for found in changed(self._room, rows, history, *places):
-            yield await asyncio.to_thread(_differences, table, found, both)
+            yield await asyncio.to_thread(_differences, table, found, both, told["ExportFormat"])
 
     async def _note(self, work: dict[str, Any], files: int) -> None:
         if files <= work.get("files", 0):
@@ -115,13 +118,22 @@ def _whole(items: Items) -> Lines:
     return [b'{"Item":' + text + b"}\n" for _, text in items], size
 
 
-def _differences(table: Table, found: list[Changed], both: bool) -> Lines:
+def _whole_in_ion(items: Items) -> Lines:
+    found = [orjson.loads(text) for _, text in items]
+    return [ion.line({"Item": item}) for item in found], sum(map(item_size, found))
+
+
+def _differences(table: Table, found: list[Changed], both: bool, form: str) -> Lines:
     lines, size = [], 0
     for one in found:
         texts = {"OldImage": one.old if both else None, "NewImage": one.new}
         shown = {name: orjson.loads(t) for name, t in texts.items() if t is not None}
         kept = table.key_image(orjson.loads(one.new or one.old or b"{}"))
         size += sum(item_size(image) for image in (kept, *shown.values()))
-        told = {"Metadata": {"WriteTimestampMicros": {"N": str(one.at_ms * 1000)}}, "Keys": kept}
-        lines.append(orjson.dumps({**told, **shown}) + b"\n")
+        metadata = {"WriteTimestampMicros": {"N": str(one.at_ms * 1000)}}
+        if form == "ION":
+            members = {"Keys": kept, "Metadata": metadata, **shown}
+            lines.append(ion.line({"Record": {n: {"M": m} for n, m in members.items()}}))
+        else:
+            lines.append(orjson.dumps({"Metadata": metadata, "Keys": kept, **shown}) + b"\n")
     return lines, size

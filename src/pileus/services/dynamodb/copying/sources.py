@@ -1,4 +1,5 @@
-"""Objects of an import as items: lines of DynamoDB JSON (``{"Item": …}``) or of CSV (RFC 4180).
+"""Objects of an import as items: lines of DynamoDB JSON (``{"Item": …}``), of Amazon Ion text
+(``ion``) or of CSV (RFC 4180).
 
 Developer Guide, "Amazon S3 import formats for DynamoDB". A line that is no item of the table is an
 error and left out; an object that cannot be read on is given up where that shows.
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from pileus.errors import AwsError
+from pileus.services.dynamodb.copying import ion
 from pileus.services.dynamodb.copying.snapshot import Items
 from pileus.services.dynamodb.copying.unpacking import UNPACKERS, Malformed
 from pileus.services.dynamodb.schema import Table
@@ -41,8 +43,10 @@ class Reader:
         self._table = table
         self._unpacker = UNPACKERS[told["InputCompressionType"]]()
         self._csv: Csv | None = None
+        self._item = _ion if told["InputFormat"] == "ION" else _json
         if told["InputFormat"] == "CSV":
             self._csv = Csv(table, told.get("InputFormatOptions", {}).get("Csv", {}))
+            self._item = self._csv.item
         self._left = b""
         self._first = True
         self._index = 0
@@ -70,7 +74,7 @@ class Reader:
         errors: list[tuple[int, str]] = []
         for line in lines:
             try:
-                item = self._csv.item(line) if self._csv is not None else _json(line)
+                item = self._item(line)
                 if item is None:
                     continue
                 items.append(_row(self._table, item))
@@ -91,6 +95,13 @@ def _json(line: bytes) -> Item | None:
         raise Wrong('The line is not of the form {"Item": {…}}')
     item: Item = found["Item"]
     return item
+
+
+def _ion(line: bytes) -> Item | None:
+    try:
+        return ion.item(line)
+    except ion.NotIon as error:
+        raise Wrong(str(error)) from None
 
 
 def _row(table: Table, item: Item) -> tuple[bytes, bytes]:
