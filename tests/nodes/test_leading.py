@@ -209,15 +209,38 @@ def test_a_fourth_node_gets_its_share_and_a_leaving_ones_copies_all_go_first(clo
     assert all(len(kept) == 3 for kept in cloud.servers.kept.values())
 
 
+def own_logs(cloud: Cloud, home: Path, name: str) -> OwnLogs:
+    """A node's part, by what the servers tell."""
+    cloud.members.name = name  # type: ignore[attr-defined]
+    shards: Any = [SimpleNamespace(log=SimpleNamespace(seen=str)) for _ in range(SHARDS)]
+    members: Any = cloud.members
+    no_client: Any = None
+    return OwnLogs(Config(home=home), members, shards, no_client, cloud.clock)
+
+
+def test_a_copy_that_was_whole_stays_whole_while_it_is_near(cloud: Cloud, tmp_path: Path) -> None:
+    own = own_logs(cloud, tmp_path, "n2")
+
+    def copies(current: bool, lag: int) -> tuple[int, int]:
+        peers = (Peer("n2", current, False, lag), Peer("n3", True, False, 0))
+        logs = {n: replace(cloud.servers.info(n), leader="n1", peers=peers) for n in range(SHARDS)}
+        asyncio.run(own.look(logs))
+        assert own.led is not None
+        return own.led[:2]
+
+    assert copies(False, 3) == (0, 0), "it was never whole"
+    assert copies(True, 0) == copies(False, 3) == (0, SHARDS)
+    assert copies(False, FAR) == copies(False, 3) == (0, 0)
+    assert own.roles == []
+
+
 def test_every_node_can_tell_who_leads_which_log(cloud: Cloud, tmp_path: Path) -> None:
     """By the servers' word, a beat, and ``/_pileus/nodes``."""
     cloud.turns(100)
-    names, members = ("n1", "n2", "n3"), cloud.members
+    names = ("n1", "n2", "n3")
     seen = {}
     for name in names:
-        members.name = name  # type: ignore[attr-defined]
-        shards: Any = [SimpleNamespace(log=SimpleNamespace(seen=str)) for _ in range(SHARDS)]
-        own = OwnLogs(Config(home=tmp_path), members, shards, None, cloud.clock)  # type: ignore[arg-type]
+        own = own_logs(cloud, tmp_path, name)
         asyncio.run(own.look({n: cloud.servers.info(n) for n in range(SHARDS)}))
         assert own.led is not None and own.led[0] == len(own.leading)
         told = Own(7, own.roles, logs=own.led, leading=own.leading)

@@ -22,7 +22,6 @@ from pileus.engine.cluster.streams import StreamInfo
 log = logging.getLogger("pileus.nodes.leading")
 SETTLED_S = 20.0  # whole for so long before anything is evened out
 STEP_S = 3.0
-NEAR = 200  # messages
 Logs = Mapping[int, StreamInfo]
 
 
@@ -45,10 +44,8 @@ def holders(found: StreamInfo) -> set[str]:
 
 
 def whole(found: StreamInfo) -> bool:
-    """Whether the log has a leader and every copy is current, or as good as that: while there are
-    writes, each is a message or two behind at most moments."""
-    near = (p.current or p.lag <= NEAR for p in found.peers if not p.offline)
-    return bool(found.leader) and sum(near) == len(found.peers)
+    """Whether the log has a leader and every copy is current, or as good as that."""
+    return bool(found.leader) and all(p.near for p in found.peers)
 
 
 def heir(logs: Logs, found: StreamInfo, able: Collection[str]) -> str:

@@ -42,6 +42,7 @@ class OwnLogs:
         self.roles: list[str] = []
         self.led: tuple[int, int, int] | None = None
         self.leading: tuple[int, ...] = ()
+        self._whole: set[int] = set()  # shards of whose logs it has a whole copy, and leads not
         self.told: Callable[[streams.StreamInfo], None] = lambda found: None  # each, each time
 
     @property
@@ -99,7 +100,9 @@ class OwnLogs:
             self.all[number].seen(found)
             self.told(found)
         leading = tuple(number for number, found in logs.items() if found.leader == name)
-        kept = sum(any(p.name == name and p.current for p in f.peers) for f in logs.values())
+        for number, found in logs.items():
+            self._note_copy(number, found)
+        kept = len(self._whole & logs.keys())
         if logs:
             self.roles = ["log-leader"] if leading else ["log"] if kept else []
         if len(self._shards) > 1:
@@ -109,6 +112,14 @@ class OwnLogs:
             remedy = self._own_copy.remedy(found)
             if remedy:
                 await self._heal(remedy, logs, found)
+
+    def _note_copy(self, number: int, found: streams.StreamInfo) -> None:
+        """A copy is whole once it was current, and stays so as long as it is near."""
+        own = next((p for p in found.peers if p.name == self._members.name), None)
+        if own is None or not own.near:
+            self._whole.discard(number)
+        elif own.current:
+            self._whole.add(number)
 
     async def _heal(self, remedy: str, logs: Logs, found: streams.StreamInfo) -> None:
         """Do something for a copy that stands still; the next look tells whether it helped."""

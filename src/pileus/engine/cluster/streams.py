@@ -26,18 +26,25 @@ REPLICAS = 3
 LOG_BYTES_MAX = 4 * 1024**3
 DUPLICATE_WINDOW_S = 60
 REQUEST_S = 5.0
+NEAR = 100  # messages
 NOT_FOUND = 10059  # JSStreamNotFoundErr
 NAME_IN_USE = 10058  # JSStreamNameExistErr
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server that holds a copy of a stream. ``lag``: messages it has not stored yet."""
+    """A server that holds a copy of a stream. ``lag``: messages it has not stored yet. ``near``:
+    current, or as good as that: while there are writes a copy is a few messages behind at most
+    moments."""
 
     name: str
     current: bool
     offline: bool
     lag: int
+
+    @property
+    def near(self) -> bool:
+        return not self.offline and (self.current or self.lag <= NEAR)
 
 
 @dataclass(frozen=True)
