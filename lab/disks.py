@@ -19,6 +19,7 @@ from lab.hosts import command
 
 THROTTLE = Path("/sys/fs/cgroup/blkio/blkio.throttle.write_iops_device")
 SIZE_MB = 1024
+INODES_MAX, BYTES_AN_INODE_MIN = 65_536, 16_384  # each is written when the disk is made
 COMMIT_S = 60  # the file system's own pace; longer, so that a cut finds more that is not synced
 UMOUNT_S_MAX = 60.0
 
@@ -50,7 +51,9 @@ class Disk:
         command("mount", "--make-shared", shelf)
         self.place.mkdir()
         try:
-            command("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image)
+            inodes = ("-i", str(max(BYTES_AN_INODE_MIN, size_mb * 1024 * 1024 // INODES_MAX)))
+            all_now = ("-E", "lazy_itable_init=0,lazy_journal_init=0")
+            command("mkfs.ext4", "-q", "-F", *inodes, *all_now, image)
             self.attach()
         except BaseException:
             self.close()

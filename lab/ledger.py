@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from botocore.config import Config
@@ -25,6 +26,7 @@ from lab.history.registers import Items
 
 OBJECT_BYTES = 300_000
 PACE_S = 0.05
+DELETED_MAX = 1000  # of one request
 ONCE = Config(
     retries={"total_max_attempts": 3, "mode": "standard"}, connect_timeout=1, read_timeout=4
 )
@@ -119,6 +121,16 @@ class Ledger:
     def _cell(self, door: Door, name: str, writer: int) -> None:
         door.cells().request_cell("PUT", name, name.encode())
         self.kept.cells.add(name)
+
+    def forget_objects(self) -> None:
+        """Delete them, once they were looked for: the disks of many rounds would be full. (Their
+        blobs go an hour later.)"""
+        s3 = self._doors[0].client("s3", PATIENT)
+        for bucket in self._names:
+            keys = [{"Key": name} for name in self.kept.objects if self._bucket(name) == bucket]
+            for at in range(0, len(keys), DELETED_MAX):
+                some = {"Objects": keys[at : at + DELETED_MAX], "Quiet": True}
+                patiently(partial(s3.delete_objects, Bucket=bucket, Delete=some))
 
     # -- afterwards ------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from lab.disks import Disk
+from lab.disks import SIZE_MB, Disk
 from lab.hosts import Host, Hosts
 
 START_S_MAX = 300.0  # a bound, not a promise: a test machine may be busy
@@ -156,6 +156,7 @@ class Rig:
         base: Path | None = None,
         namespaces: bool | None = None,
         disks: bool = False,
+        disk_mb: int = SIZE_MB,
     ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="rig-", dir=base))
         self._hosts = Hosts(count, namespaces)
@@ -164,15 +165,15 @@ class Rig:
         try:
             for number, host in enumerate(self._hosts.hosts, 1):
                 name = f"n{number}"
-                home, disk = self.base / name, self._disk(name) if disks else None
+                home, disk = self.base / name, self._disk(name, disk_mb) if disks else None
                 home = disk.place / "home" if disk else home
                 self.nodes.append(RigNode(name, host, home, words, env or {}, disk))
         except BaseException:
             self.close()
             raise
 
-    def _disk(self, name: str) -> Disk:
-        self._disks.append(Disk(self.base / f"{name}.img", self.base / name))
+    def _disk(self, name: str, size_mb: int) -> Disk:
+        self._disks.append(Disk(self.base / f"{name}.img", self.base / name, size_mb))
         return self._disks[-1]
 
     def __enter__(self) -> Rig:

@@ -16,6 +16,7 @@ from lab.cluster import Cluster
 from lab.history.lists import Lists
 from lab.history.names import Names, one_of
 from lab.history.registers import Items, Objects
+from lab.ledger import Ledger
 from lab.matrix import Round
 
 
@@ -155,3 +156,17 @@ def test_what_rots_is_where_it_is_known_to_be(tmp_path: Path, shard: str, kind: 
     with faults.rot_state(scene):
         changed = [file for file, content in before.items() if file.read_bytes() != content]
     assert changed == [rotten]
+
+
+def test_objects_that_were_looked_for_are_deleted_from_every_bucket() -> None:
+    names, gone = Names("load", 4), []
+
+    def delete_objects(Bucket: str, Delete: Any) -> None:
+        gone.extend((Bucket, one["Key"]) for one in Delete["Objects"])
+
+    s3 = SimpleNamespace(delete_objects=delete_objects)
+    door: Any = SimpleNamespace(client=lambda service, config: s3)
+    ledger = Ledger([door], names, "run", 1)
+    ledger.kept.objects = {f"run/{number}": "sha" for number in range(3000)}
+    ledger.forget_objects()
+    assert sorted(gone) == sorted((one_of(names.tables, key), key) for key in ledger.kept.objects)
