@@ -25,7 +25,7 @@ from pileus.services.call import (
     Watch,
 )
 from pileus.telemetry import Meters
-from pileus.wire import refusals, tables_address
+from pileus.wire import packing, refusals, tables_address
 from pileus.wire.answers import Answers, object_ids
 from pileus.wire.claims import invocation
 from pileus.wire.constraints import check_of
@@ -124,9 +124,10 @@ class Api:
         """The server's handler."""
         if type(request.head) is tuple:
             return self._again(request, *request.head)
-        router = self.router
+        router, coding = self.router, ""
         if request.method == "POST":
-            route = router.targets.get(request.headers.get("x-amz-target"))
+            coding = packing.wish(request)
+            route = None if coding else router.targets.get(request.headers.get("x-amz-target"))
             if route is not None and route.plan is not None and router.is_own(request):
                 evidence = self._verifier.proven(request, route.plan.signing)
                 if evidence is not None:
@@ -138,6 +139,8 @@ class Api:
         door = router.door(request)
         if door is not None:
             return door(request)
+        if coding:
+            return self._packed(request, coding)
         if request.stream is not None:
             return self._handle_stream(request)
         return self._handle_buffered(request)
@@ -246,6 +249,13 @@ class Api:
         if type(result) is Submission:
             return Pending(self, plan, route, request, call.request_id, result)
         return self._wait(result, plan, route, request, call.request_id)
+
+    async def _packed(self, request: HttpRequest, coding: str) -> HttpResponse:
+        """By the usual way, whose answers are not kept."""
+        long = request.stream is not None
+        result = self._handle_stream(request) if long else self._handle_buffered(request)
+        answer = result if isinstance(result, HttpResponse) else await result
+        return await packing.pack(answer, coding)
 
     async def _watched(self, request: HttpRequest, watch: Watch) -> HttpResponse:
         result = self._handle_buffered(request, watch)

@@ -7,6 +7,7 @@ import gzip
 import re
 import time
 import uuid
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,6 +23,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import Cloud
 
+UNPACKED = {"": bytes, "gzip": gzip.decompress, "deflate": zlib.decompress}
 ID = re.compile(r"[0-9A-Z]{52}\Z")
 
 
@@ -39,8 +41,8 @@ def name(cloud: Cloud) -> Iterator[str]:
     client.delete_table(TableName=made)
 
 
-def send(cloud: Cloud, operation: str, body: bytes, coding: str = "") -> Any:
-    """The door's answer to a signed request with these bytes."""
+def send(cloud: Cloud, operation: str, body: bytes, coding: str = "", takes: str = "") -> Any:
+    """The door's answer, as it came, to a signed request with these bytes."""
     env = cloud.env
     headers = {
         "X-Amz-Target": f"DynamoDB_20120810.{operation}",
@@ -48,11 +50,18 @@ def send(cloud: Cloud, operation: str, body: bytes, coding: str = "") -> Any:
     }
     if coding:
         headers["Content-Encoding"] = coding
+    if takes:
+        headers["Accept-Encoding"] = takes
     request = AWSRequest("POST", cloud.endpoint + "/", headers, body)
     keys = Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
     SigV4Auth(keys, "dynamodb", env["AWS_REGION"]).add_auth(request)
     return urllib3.request(
-        "POST", cloud.endpoint + "/", body=body, headers=dict(request.headers), retries=False
+        "POST",
+        cloud.endpoint + "/",
+        body=body,
+        headers=dict(request.headers),
+        retries=False,
+        decode_content=False,
     )
 
 
@@ -60,7 +69,7 @@ def check(answer: Any, status: int) -> Any:
     assert answer.status == status, answer.data
     assert ID.match(answer.headers["x-amzn-requestid"])
     assert answer.headers["x-amz-crc32"] == str(binascii.crc32(answer.data))
-    return orjson.loads(answer.data)
+    return orjson.loads(UNPACKED[answer.headers.get("content-encoding", "")](answer.data))
 
 
 def test_ids_and_checksums_of_answers_and_errors(cloud: Cloud, name: str) -> None:
@@ -99,6 +108,20 @@ def test_compressed_bodies_that_are_none_or_too_large(cloud: Cloud, name: str) -
     bomb = gzip.compress(b" " * (17 * 1024 * 1024) + asked)
     assert len(bomb) < 20_000
     assert send(cloud, "GetItem", bomb, "gzip").status == 413
+
+
+@pytest.mark.parametrize("takes", ["gzip", "deflate"])
+def test_long_answers_are_packed_for_who_takes_them_so(cloud: Cloud, name: str, takes: str) -> None:
+    for size, packed in ((3000, ""), (5000, takes), (300_000, takes)):
+        item = {"p": {"S": f"{takes}{size}"}, "v": {"S": "xy" * (size // 2)}}
+        check(send(cloud, "PutItem", orjson.dumps({"TableName": name, "Item": item})), 200)
+        asked = orjson.dumps({"TableName": name, "Key": {"p": item["p"]}})
+        for wanted in (takes, takes, "identity", takes):  # a head seen before is no short way
+            answer = send(cloud, "GetItem", asked, takes=wanted)
+            told = packed if wanted == takes else ""
+            assert answer.headers.get("content-encoding", "") == told
+            assert check(answer, 200) == {"Item": item}
+            assert not told or len(answer.data) < size / 5
 
 
 def test_one_budget_whichever_process_answers(cloud: Cloud) -> None:
