@@ -23,8 +23,12 @@ PLAIN = {"s3", "s3control", "iam", "sts", "cloudformation", "cloudfront", "sns",
 # DynamoDB answers every refusal of a caller with 400 (Developer Guide, "Error handling"), and so
 # does KMS (API reference, "Common errors").
 REFUSED_BY_400 = {"dynamodb", "dynamodbstreams", "kms"}
-# A bucket policy cannot lock the account's owner out of the policy itself (S3, "Bucket policies").
-OWNERS_OWN = {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}
+# A policy cannot lock the account's owner out of the policy itself (S3, "Bucket policies"; API
+# reference of DynamoDB, PutResourcePolicy).
+OWNERS_OWN = {
+    *("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"),
+    *("dynamodb:GetResourcePolicy", "dynamodb:PutResourcePolicy", "dynamodb:DeleteResourcePolicy"),
+}
 
 
 class Authorizer:

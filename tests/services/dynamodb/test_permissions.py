@@ -17,8 +17,9 @@ KEY = {"pk": {"S": "a"}, "sk": {"S": "1"}}
 
 def asked(desk: Desk, operation: str, params: dict[str, Any]) -> Sequence[Access]:
     request = HttpRequest("POST", "/", "", {}, orjson.dumps(params))
-    call = Call("dynamodb", operation, ROOT, "us-east-1", {}, request=request)
-    return desk.service.access(call)
+    service = desk.streams if operation in desk.streams.direct else desk.service
+    call = Call(service.name, operation, ROOT, "us-east-1", {}, request=request)
+    return service.access(call)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pileus.services.call import Access, Call
 from pileus.services.dynamodb.conditionkeys import Conditions
 from pileus.services.dynamodb.faults import unserializable
 from pileus.services.dynamodb.partiql.permissions import accesses
+from pileus.services.dynamodb.resource_policy import holder, table_of
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import SINGLE_ACTIONS
 
@@ -102,7 +103,7 @@ def access(room: Room, call: Call) -> list[Access]:
         return _targets(call, operation, params) or [Access("dynamodb:" + operation)]
     named = params.get(BY_ARN.get(operation, "ResourceArn"))
     arn = named if isinstance(named, str) else "*"
-    out = [Access("dynamodb:" + operation, arn, owner=owner_of(arn))]
+    out = [Access("dynamodb:" + operation, arn, policy_of(room, call, arn), owner_of(arn))]
     return out + _targets(call, operation, params)
 
 
@@ -122,6 +123,13 @@ def table_arn(call: Call, name: str) -> str:
     if name.startswith("arn:"):
         return name
     return f"arn:aws:dynamodb:{call.region}:{call.account}:table/{name}"
+
+
+def policy_of(room: Room, call: Call, arn: str) -> dict[str, Any] | None:
+    """The policy of its own that a table or a stream named by its ARN has."""
+    table = table_of(room, call, arn)
+    held = holder(table.description, arn) if table is not None else None
+    return held.get("policy") if held is not None else None
 
 
 def owner_of(arn: str) -> str:

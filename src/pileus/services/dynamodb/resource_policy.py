@@ -1,33 +1,61 @@
-"""PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy: a table's own policy.
+"""PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy: a table's own policy, or a stream's.
 
-The parsed document stands in the metadata row, where ``access`` finds it for every call.
+The parsed document stands in the table's metadata row, a stream's in what the row tells of the
+stream; ``access`` and ``streams`` find it there for every call.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from pileus.errors import AwsError
+from pileus.policy.decide import Caller, Policies, decide
+from pileus.policy.document import Malformed, Statement, compile_document
 from pileus.services.call import Call
 from pileus.services.dynamodb.faults import invalid, not_found
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 
 POLICY_BYTES_MAX = 20 * 1024
+PUT = "dynamodb:PutResourcePolicy"
 
 
-def _find(room: Room, call: Call, arn: str) -> Table:
-    table = room.tables.find(call.account, call.region, arn) if arn.startswith("arn:") else None
-    if table is None or arn != table.description["TableArn"]:
-        raise not_found(f"Requested resource not found: ResourceArn: {arn} not found")
-    return table
+def _missing(arn: str) -> AwsError:
+    return not_found(f"Requested resource not found: ResourceArn: {arn} not found")
 
 
 def _absent(arn: str) -> AwsError:
     return AwsError("PolicyNotFoundException", f"Resource-based policy not found for: {arn}")
+
+
+def table_of(room: Room, call: Call, arn: str) -> Table | None:
+    """The table whose ARN, or whose stream's, this is."""
+    named = arn.partition("/stream/")[0]
+    whole = named.startswith("arn:") and named.count("/") == 1
+    return room.tables.find(call.account, call.region, named) if whole else None
+
+
+def _key(room: Room, call: Call, arn: str) -> bytes:
+    """The metadata row that holds the policy of ``arn``."""
+    table = table_of(room, call, arn)
+    if table is None:
+        raise _missing(arn)
+    return table.meta_key
+
+
+def holder(row: dict[str, Any] | None, arn: str) -> dict[str, Any] | None:
+    """The part of a table's metadata row that has, or may have, the ``policy`` of an ARN: the whole
+    row, or a stream in it. None: the row is of no such resource."""
+    if row is None:
+        return None
+    if arn == row["TableArn"]:
+        return row
+    streams = row.get("streams", ())
+    return next((s for s in streams if arn == f"{row['TableArn']}/stream/{s['label']}"), None)
 
 
 def _revision(policy: dict[str, Any]) -> str:
@@ -44,51 +72,85 @@ def _check_expected(p: dict[str, Any], current: dict[str, Any] | None) -> None:
         raise _absent(p["ResourceArn"])
 
 
-async def put_resource_policy(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
-    """Attach or replace the policy."""
-    table = _find(room, call, p["ResourceArn"])
-    if len(p["Policy"].encode()) > POLICY_BYTES_MAX:
+def _parsed(text: str) -> tuple[dict[str, Any], tuple[Statement, ...]]:
+    if len(text.encode()) > POLICY_BYTES_MAX:
         raise invalid("Resource-based policy exceeds the maximum size of 20 KB")
     try:
-        policy = orjson.loads(p["Policy"])
+        policy = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise invalid("Invalid policy document: the policy is not valid JSON") from None
-    if not isinstance(policy, dict) or not isinstance(policy.get("Statement"), dict | list):
-        raise invalid("Invalid policy document: a policy needs a Statement")
+    try:
+        return policy, compile_document(policy, identity=False)
+    except Malformed as wrong:
+        raise invalid(f"Invalid policy document: {wrong}") from None
 
-    def change(draft: Any) -> None:
-        row = draft.get_json(table.meta_key)
-        if row is None:
-            raise not_found()
-        _check_expected(p, row.get("policy"))
-        draft.put_json(table.meta_key, {**row, "policy": policy})
 
-    await room.store.transact(change, call.invocation_id)
-    return {"RevisionId": _revision(policy)}
+def _check_lockout(call: Call, arn: str, statements: tuple[Statement, ...]) -> None:
+    """Who takes away his own leave to change the policy must say that he means it
+    (``ConfirmRemoveSelfResourceAccess``). The account's root always may (API reference)."""
+    who = call.principal
+    if who.kind == "root":
+        return
+    caller = Caller(who.kind, who.account, (who.arn,))
+    if decide(caller, Policies(), PUT, arn, {}, statements, who.account).denied:
+        raise invalid(
+            "The policy denies its author to change it in the future; confirm that by"
+            " ConfirmRemoveSelfResourceAccess"
+        )
+
+
+async def _change(
+    room: Room, call: Call, arn: str, change: Callable[[dict[str, Any]], str]
+) -> dict[str, Any]:
+    """Let ``change`` act on what holds the policy; answers the revision it answers, if any."""
+    key = _key(room, call, arn)
+
+    def commit(draft: Any) -> str:
+        row = draft.get_json(key)
+        held = holder(row, arn)
+        if held is None:
+            raise _missing(arn)
+        revision = change(held)
+        draft.put_json(key, row)
+        return revision
+
+    revision = await room.store.transact(commit, call.invocation_id)
+    return {"RevisionId": revision} if revision else {}
+
+
+async def put_resource_policy(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
+    """Attach or replace the policy."""
+    arn = p["ResourceArn"]
+    policy, statements = _parsed(p["Policy"])
+    if not p.get("ConfirmRemoveSelfResourceAccess"):
+        _check_lockout(call, arn, statements)
+
+    def put(held: dict[str, Any]) -> str:
+        _check_expected(p, held.get("policy"))
+        held["policy"] = policy
+        return _revision(policy)
+
+    return await _change(room, call, arn, put)
 
 
 def get_resource_policy(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """The policy's text and revision."""
-    policy = _find(room, call, p["ResourceArn"]).description.get("policy")
+    arn = p["ResourceArn"]
+    held = holder(room.store.get_json(_key(room, call, arn)), arn)
+    if held is None:
+        raise _missing(arn)
+    policy = held.get("policy")
     if not policy:
-        raise _absent(p["ResourceArn"])
+        raise _absent(arn)
     return {"Policy": orjson.dumps(policy).decode(), "RevisionId": _revision(policy)}
 
 
 async def delete_resource_policy(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Take the policy away; there being none is no error."""
-    table = _find(room, call, p["ResourceArn"])
 
-    def change(draft: Any) -> str:
-        row = draft.get_json(table.meta_key)
-        if row is None:
-            raise not_found()
-        policy = row.pop("policy", None)
+    def take(held: dict[str, Any]) -> str:
+        policy = held.pop("policy", None)
         _check_expected(p, policy)
-        if policy is None:
-            return ""
-        draft.put_json(table.meta_key, row)
-        return _revision(policy)
+        return _revision(policy) if policy else ""
 
-    revision = await room.store.transact(change, call.invocation_id)
-    return {"RevisionId": revision} if revision else {}
+    return await _change(room, call, p["ResourceArn"], take)

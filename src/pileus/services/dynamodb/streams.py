@@ -19,7 +19,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call, HttpResponse, Parts, Service
-from pileus.services.dynamodb.access import owner_of, read_body
+from pileus.services.dynamodb.access import owner_of, policy_of, read_body
 from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.faults import invalid, not_found
 from pileus.services.dynamodb.room import Room
@@ -52,7 +52,7 @@ def build(parts: Parts) -> Service:
         "GetRecords": get_records,
     }
     direct = {name: partial(_run, handler, room) for name, handler in operations.items()}
-    return Service("dynamodbstreams", {}, _access, direct)
+    return Service("dynamodbstreams", {}, partial(_access, room), direct)
 
 
 def _run(handler: Handler, room: Room, call: Call) -> HttpResponse:
@@ -60,15 +60,16 @@ def _run(handler: Handler, room: Room, call: Call) -> HttpResponse:
     return respond(call, orjson.dumps(handler(room, call, params)))
 
 
-def _access(call: Call) -> list[Access]:
-    """Permissions are on the stream's ARN (``…:table/NAME/stream/LABEL``)."""
+def _access(room: Room, call: Call) -> list[Access]:
+    """Permissions are on the stream's ARN (``…:table/NAME/stream/LABEL``), which may have a policy
+    of its own."""
     read_body(call)
     arn = call.params.get("StreamArn")
     if call.operation == "GetRecords":
         arn = str(call.params.get("ShardIterator", "")).partition("|")[0]
     action = f"dynamodb:{call.operation}"
     arn = arn if isinstance(arn, str) and arn else "*"
-    return [Access(action, arn, owner=owner_of(arn))]
+    return [Access(action, arn, policy_of(room, call, arn), owner_of(arn))]
 
 
 # -- finding ------------------------------------------------------------------------------------
