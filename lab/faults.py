@@ -26,9 +26,11 @@ SLOW_WRITES_A_SECOND = 30
 SKEW_S = 300
 FLIPS = 8  # of one file at a time
 STATES = ("state.db", "shards/*/state.db")
-FILES = {
-    "log": ("nats/**/*.blk",),
-    "blob": ("blobs/??/*",),
+# Where files of a kind are, and what the one to rot has most of: size, or youth (what is older may
+# be of an object that was deleted).
+FILES: dict[str, tuple[str, Callable[[os.stat_result], float]]] = {
+    "log": ("nats/**/*.blk", lambda about: about.st_size),
+    "blob": ("blobs/??/*", lambda about: about.st_mtime),
 }
 
 
@@ -170,13 +172,12 @@ def cut_power(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def rot(scene: Scene, kind: str) -> Iterator[None]:
-    """The node ends (``kill -9``), bits turn in the largest of its files of a kind, it starts
-    again."""
+    """The node ends (``kill -9``), bits turn in one of its files of a kind, it starts again."""
     scene.victim.kill()
     try:
-        home = scene.victim.home
-        files = [f for pattern in FILES[kind] for f in home.glob(pattern)]
-        file = max(files, key=lambda f: f.stat().st_size)
+        pattern, most = FILES[kind]
+        files = scene.victim.home.glob(pattern)
+        file = max(files, key=lambda f: most(f.stat()))
         for _ in range(FLIPS):
             _turn(scene, file, scene.rng.randrange(file.stat().st_size))
     finally:

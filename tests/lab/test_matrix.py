@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -170,3 +171,20 @@ def test_objects_that_were_looked_for_are_deleted_from_every_bucket() -> None:
     ledger.kept.objects = {f"run/{number}": "sha" for number in range(3000)}
     ledger.forget_objects()
     assert sorted(gone) == sorted((one_of(names.tables, key), key) for key in ledger.kept.objects)
+
+
+@pytest.mark.parametrize(("kind", "chosen"), [("log", "nats/x/1.blk"), ("blob", "blobs/aa/new")])
+def test_the_longest_log_rots_and_the_newest_blob(tmp_path: Path, kind: str, chosen: str) -> None:
+    files = {"nats/x/1.blk": (900, 5), "nats/y/1.blk": (90, 9)}
+    files |= {"blobs/aa/old": (900, 5), "blobs/aa/new": (90, 9)}
+    for name, (size, at) in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(size))
+        os.utime(file, (at, at))
+    victim: Any = SimpleNamespace(name="n1", home=tmp_path, kill=list, switch_on=list)
+    rig: Any = None
+    scene = faults.Scene(rig, [victim], victim, random.Random(1), log=lambda said: None)
+    with faults.rot(scene, kind):
+        changed = [name for name in files if any((tmp_path / name).read_bytes())]
+    assert changed == [chosen]
