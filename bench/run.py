@@ -14,11 +14,10 @@ import datetime
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,16 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from bench.disk import MEGABYTE, fsync_us, plain_us
 from bench.load import Result, as_sent, measure, signed
 from bench.peers import PEERS, Target
 
 ITEM = {"v": {"S": "x" * 220}, "n": {"N": "42"}, "t": {"S": "2026-11-21T00:00:00Z"}}
 ITEMS = 1000
+STREAMS = (1, 4, 16)  # that send objects of 1 MB
 BARS_US = {
     "GetItem": 32, "PutItem": 70, "Query of 10": 55, "GET 1 KB": 40, "edge hit, 10 KB": 20,
-    "UpdateItem": 75, "TransactWrite of 4": 250, "PUT 1 KB": 100,
+    "UpdateItem": 75, "TransactWrite of 4": 250, "PUT 1 KB": 100, "GET 1 MB": 300,
 }  # fmt: skip
 Operations = dict[str, list[bytes]]
 
@@ -137,11 +138,27 @@ def s3(target: Target) -> Operations:
     }
 
 
+def megabytes(target: Target) -> Operations:
+    """Objects of 1 MB, after ``s3``."""
+    host, body = f"127.0.0.1:{target.port}", os.urandom(MEGABYTE)
+
+    def one(method: str, i: int) -> bytes:
+        data = body if method == "PUT" else b""
+        path = f"/bench/large{i:04d}"
+        return signed(host, "s3", target.key, target.secret, method=method, path=path, body=data)
+
+    puts = [one("PUT", i) for i in range(16)]
+    streams = {f"PUT 1 MB, {n} stream{'s' * (n > 1)}": puts for n in STREAMS}
+    return streams | {"GET 1 MB": [one("GET", i) for i in range(16)]}
+
+
 def measured(target: Target, operations: Operations, rounds: int, seconds: float) -> Iterator[Any]:
     for name, requests in operations.items():
+        streams = re.search(r"1 MB, (\d+)", name)
+        many = int(streams[1]) if streams else 16 if "1 MB" in name else 32
         try:
             runs = [
-                measure(target.port, requests, connections=32, seconds=seconds, pid=target.pid)
+                measure(target.port, requests, connections=many, seconds=seconds, pid=target.pid)
                 for _ in range(rounds)
             ]
         except TimeoutError:
@@ -167,21 +184,6 @@ def row(target: Target, name: str, runs: list[Result]) -> dict[str, Any]:
     }
 
 
-def fsync_us() -> float:
-    """What one small synced write costs here, median: the floor of every durable answer."""
-    times = []
-    with tempfile.NamedTemporaryFile() as f:
-        f.write(bytes(4096))
-        for _ in range(200):
-            f.seek(0)
-            f.write(os.urandom(4096))
-            f.flush()
-            start = time.perf_counter()
-            os.fdatasync(f.fileno())
-            times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e6
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: one line per operation and target, with the bar and the ratio to Pileus."""
     ours = {r["operation"]: r["cpu_us"] for r in rows if r["target"] == "pileus"}
@@ -201,6 +203,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+OPERATIONS = (("dynamodb", dynamodb), ("s3", s3), ("s3", megabytes))
+
+
 def run_target(name: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """Everything that applies to one target."""
     from bench.functions import edge, functions
@@ -208,7 +213,7 @@ def run_target(name: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
     with PEERS[name]() as target:
         print(f"{name}: durable? {target.durable}", flush=True)
         rows: list[dict[str, Any]] = []
-        for service, prepare in (("dynamodb", dynamodb), ("s3", s3)):
+        for service, prepare in OPERATIONS:
             if service in target.services:
                 for r in measured(target, prepare(target), rounds, seconds):
                     rows.append(r)
@@ -227,7 +232,7 @@ def run_target(name: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
 def main() -> int:
     """Run, print the table, write it to var/bench."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--targets", default="pileus,dynalite,ministack,moto")
+    parser.add_argument("--targets", default="pileus,dynalite,ministack,moto,seaweedfs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--fronts", help="front processes of Pileus; 0: one per core")
@@ -235,6 +240,8 @@ def main() -> int:
     if wish.fronts is not None:
         os.environ["PILEUS_FRONT_PROCESSES"] = wish.fronts
     print(f"fdatasync of 4 KB here: {fsync_us():.0f} µs (median)", flush=True)
+    for n in STREAMS:
+        print(f"plain write, fsync and rename of 1 MB, streams {n}: {1e6 / plain_us(n):,.0f}/s")
     rows: list[dict[str, Any]] = []
     for name in wish.targets.split(","):
         try:
