@@ -52,7 +52,7 @@ WARM_MODULES = (
     "hashlib",
     "uuid",
 )
-WARM_CLIENTS = ("dynamodb", "s3", "sqs", "sns", "lambda", "events")
+WARM_CLIENTS = ("dynamodb", "s3", "lambda")  # of what can be called here
 
 
 class Zygote:
