@@ -67,11 +67,13 @@ class Desk:
         body: bytes = b"",
     ) -> tuple[int, dict[str, str], bytes]:
         """An S3 operation on bytes: status, headers, body."""
+        method = METHODS.get(operation, "GET")
+        length = {"content-length": str(len(body))} if method == "PUT" else {}
         request = HttpRequest(
-            METHODS.get(operation, "GET"),
+            method,
             f"/{bucket}/{quote(key)}",
             urlencode(query or {}),
-            {"host": "localhost", **(headers or {})},
+            {"host": "localhost", **length, **(headers or {})},
             body,
         )
         named = {"Bucket": bucket, "Key": key}
