@@ -17,6 +17,13 @@ from tests.services.dynamodb.test_permissions import asked
 
 USER = f"arn:aws:iam::{ACCOUNT}:user/u"
 VIEW = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+OTHER: dict[str, Any] = {
+    "TableName": "other",
+    "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+    "BillingMode": "PAY_PER_REQUEST",
+    "StreamSpecification": VIEW,
+}
 
 
 def policy(effect: str = "Allow", action: Any = "dynamodb:GetItem", **more: Any) -> dict[str, Any]:
@@ -82,6 +89,12 @@ def test_a_stream_has_a_policy_of_its_own() -> None:
             StreamArn=stream, ShardId=shards[0]["ShardId"], ShardIteratorType="LATEST"
         )
         assert policies("GetRecords", **at) == [of_stream]
+
+        shut = policy("Deny", "*")
+        again = (await desk.CreateTable(**OTHER))["TableDescription"]
+        await desk.PutResourcePolicy(ResourceArn=again["LatestStreamArn"], Policy=json.dumps(shut))
+        await desk.DeleteTable(TableName="other")  # its stream can be read for a day
+        assert policies("DescribeStream", StreamArn=again["LatestStreamArn"]) == [shut]
 
         gone = await desk.DeleteResourcePolicy(ResourceArn=stream)
         assert gone == put

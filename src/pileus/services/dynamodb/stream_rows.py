@@ -40,6 +40,7 @@ class Stream(NamedTuple):
     from_ms: int
     until_ms: int | None
     topic: str
+    policy: dict[str, Any] | None  # of its own
 
     @property
     def arn(self) -> str:
@@ -59,6 +60,7 @@ def _streams(row: dict[str, Any]) -> Iterator[Stream]:
             told["from_ms"],
             told.get("until_ms"),
             topic(row["id"], told),
+            told.get("policy"),
         )
 
 

@@ -19,7 +19,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.call import Access, Call, HttpResponse, Parts, Service
-from pileus.services.dynamodb.access import owner_of, policy_of, read_body
+from pileus.services.dynamodb.access import owner_of, read_body
 from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.faults import invalid, not_found
 from pileus.services.dynamodb.room import Room
@@ -69,7 +69,14 @@ def _access(room: Room, call: Call) -> list[Access]:
         arn = str(call.params.get("ShardIterator", "")).partition("|")[0]
     action = f"dynamodb:{call.operation}"
     arn = arn if isinstance(arn, str) and arn else "*"
-    return [Access(action, arn, policy_of(room, call, arn), owner_of(arn))]
+    return [Access(action, arn, _policy(room, arn), owner_of(arn))]
+
+
+def _policy(room: Room, arn: str) -> dict[str, Any] | None:
+    try:
+        return find(room, arn).policy
+    except AwsError:  # the operation says what is wrong
+        return None
 
 
 # -- finding ------------------------------------------------------------------------------------
