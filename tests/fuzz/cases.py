@@ -18,7 +18,7 @@ from tests.fuzz.sent import Key, Sent, visible
 from tests.wire.test_codecs import Maker, operations, request_of
 
 MODELLED = ("iam", "sts", "cloudformation", "lambda", "apigatewayv2", "cloudfront", "logs", "kms",
-            "s3control", "dynamodb", "dynamodbstreams", "s3", "cloudwatch")  # fmt: skip
+            "ssm", "s3control", "dynamodb", "dynamodbstreams", "s3", "cloudwatch")  # fmt: skip
 # They start machinery that is not there in this process.
 LEFT_OUT = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream", "StartLiveTail"})
 

@@ -41,7 +41,11 @@ def access(call: Call) -> Sequence[Access]:
         resource = name
     elif name:
         resource = f"arn:aws:cloudformation:{call.region}:{call.account}:stack/{name}/*"
-    return [Access(f"cloudformation:{call.operation}", resource)]
+    needed = [Access(f"cloudformation:{call.operation}", resource)]
+    if call.params.get("RoleARN"):
+        passed = {"iam:PassedToService": stacks.SERVICE}
+        needed.append(Access("iam:PassRole", call.params["RoleARN"], context=passed))
+    return needed
 
 
 def build(parts: Parts) -> Service:

@@ -29,6 +29,8 @@ async def create_change_set(parts: Parts, call: Call) -> Record:
     if kind not in ("CREATE", "UPDATE"):
         raise invalid(f"ChangeSetType {kind} is not offered by Pileus")
     fresh_id = rows.new_stack_id(call.region, call.account, p["StackName"])
+    store = await stacks.fetched(parts, call, given)
+    stacks.acting(parts, call, p.get("RoleARN", ""))
     answer: Record = {}
 
     def change(draft: Any) -> None:
@@ -42,7 +44,7 @@ async def create_change_set(parts: Parts, call: Call) -> Record:
             if not p.get("UsePreviousTemplate") or not stack["source"]:
                 raise invalid("Either Template URL or Template Body must be specified.")
             source = template.parse(stack["source"])
-        record = _record(call, draft, stack, source)
+        record = _record(call, draft, stack, source, store)
         draft.put_json(rows.change_set_key(stack["id"], record["name"]), record)
         answer.update({"Id": record["id"], "StackId": stack["id"]})
 
@@ -70,10 +72,10 @@ def _stack_for(draft: Any, call: Call, kind: str, fresh_id: str) -> Record:
     return stack
 
 
-def _record(call: Call, draft: Any, stack: Record, source: Record) -> Record:
+def _record(call: Call, draft: Any, stack: Record, source: Record, store: dict[str, str]) -> Record:
     p = call.params
-    expanded, values = stacks.prepared(call, source, stack["parameters"])
-    changes = _changes(stack, expanded, values)
+    ready = stacks.prepared(call, source, stack["parameters"], store)
+    changes = _changes(stack, ready)
     name = p["ChangeSetName"]
     region, account = call.region, call.account
     return {
@@ -85,8 +87,10 @@ def _record(call: Call, draft: Any, stack: Record, source: Record) -> Record:
         "reason": "" if changes else NO_CHANGES,
         "created": draft.now_ms,
         "source": p.get("TemplateBody") or rows.orjson.dumps(source).decode(),
-        "template": expanded,
-        "parameters": values,
+        "template": ready.expanded,
+        "parameters": ready.values,
+        "resolved": ready.resolved,
+        "role": p.get("RoleARN") or stack["role"],
         "changes": changes,
         "tags": p.get("Tags", stack["tags"]),
         "capabilities": p.get("Capabilities", []),
@@ -94,10 +98,12 @@ def _record(call: Call, draft: Any, stack: Record, source: Record) -> Record:
     }
 
 
-def _changes(stack: Record, expanded: Record, values: dict[str, str]) -> list[Record]:
+def _changes(stack: Record, ready: stacks.Prepared) -> list[Record]:
+    expanded = ready.expanded
     old, new = stack["template"]["Resources"], expanded["Resources"]
     review = stack["status"] == "REVIEW_IN_PROGRESS"
-    parameters = values != stack["parameters"]
+    known = (stack["parameters"], stack.get("resolved", {}))
+    parameters = (ready.values, ready.resolved) != known
     out = []
     for name in sorted({*old, *new}):
         if review or name not in old:
@@ -188,9 +194,7 @@ def _summary(stack: Record, record: Record) -> Record:
 def describe_change_set(parts: Parts, call: Call) -> Record:
     stack, record = _find(parts.store, call)
     return _summary(stack, record) | {
-        "Parameters": [
-            {"ParameterKey": k, "ParameterValue": v} for k, v in record["parameters"].items()
-        ],
+        "Parameters": rows.told_parameters(record),
         "Capabilities": record["capabilities"],
         "Tags": record["tags"],
         "Changes": record["changes"],
@@ -218,35 +222,37 @@ async def execute_change_set(parts: Parts, call: Call) -> Record:
             "Tags": record["tags"],
             "Capabilities": record["capabilities"],
             "StackName": stack["name"],
+            "RoleARN": record.get("role", ""),
         }
         source = template.parse(record["source"])
+        resolved = record.get("resolved", {})
+        ready = stacks.Prepared(record["template"], record["parameters"], resolved)
         if stack["status"] == "REVIEW_IN_PROGRESS":
             stack["status"] = "CREATE_IN_PROGRESS"
-            stacks.apply_template(stack, made, source, record["template"], record["parameters"])
+            stacks.apply_template(stack, made, source, ready)
             stacks.put_stack(draft, stacks.place(call), stack)
             rows.put_event(draft, stack["id"], rows.of_stack(stack))
-            work = stacks.work_record(call, "CREATE", stack["id"], keep=False)
+            work = stacks.work_record(parts, call, "CREATE", stack, keep=False)
             draft.put_json(rows.work_key(stack["id"]), work)
         else:
             stacks.check_changeable(stack)
-            stacks.start_update(
-                draft, call_with(call, made.params), stack, source, record["template"],
-                record["parameters"],
-            )  # fmt: skip
+            stacks.start_update(parts, draft, made, stack, source, ready)
         draft.delete(rows.change_set_key(stack["id"], record["name"]))
 
     await parts.store.transact(change, call.invocation_id)
     return {}
 
 
-def call_with(call: Call, params: Record) -> Call:
-    """The same caller with other parameters."""
-    return Call(call.service, call.operation, call.principal, call.region, params)
-
-
 async def delete_change_set(parts: Parts, call: Call) -> Record:
+    """That there is no such change set (any more) is success."""
+
     def change(draft: Any) -> None:
-        stack, record = _find(draft if call.params.get("StackName") else parts.store, call)
+        try:
+            stack, record = _find(draft if call.params.get("StackName") else parts.store, call)
+        except AwsError as error:
+            if error.code == "ChangeSetNotFound":
+                return
+            raise
         draft.delete(rows.change_set_key(stack["id"], record["name"]))
 
     await parts.store.transact(change, call.invocation_id)

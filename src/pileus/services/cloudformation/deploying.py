@@ -54,7 +54,7 @@ class Operation:
         try:
             if self.work.get("rollback"):
                 raise Failed(self.work["rollback"])
-            await self._bring_up(self.template, self.stack["parameters"])
+            await self._bring_up(self.template)
             await self._finish(f"{kind}_COMPLETE")
         except Failed as failure:
             await self._roll_back(kind, str(failure))
@@ -67,30 +67,23 @@ class Operation:
             if self.work.get("keep"):
                 await self._finish("CREATE_FAILED")
                 return
-            left = await self._remove(list(self.resources.values()))
+            left = await self._remove(list(self.resources.values()), undoing=True)
             await self._finish("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
             return
         await self._status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
         before = self.work["before"]
-        for key in ("template", "parameters", "tags"):
-            self.stack[key] = before[key]
+        self.stack |= before
         self.template = self.stack["template"]
         self.id = f"{self.work['id']}/back"
         try:
-            await self._bring_up(self.template, self.stack["parameters"])
+            await self._bring_up(self.template)
             await self._finish("UPDATE_ROLLBACK_COMPLETE")
         except Failed as failure:
             await self._finish("UPDATE_ROLLBACK_FAILED", str(failure))
 
     async def _delete_stack(self) -> None:
-        keep = self.template["Resources"]
-        wanted = [
-            r
-            for r in self.resources.values()
-            if keep.get(r["logical"], {}).get("DeletionPolicy", "Delete") != "Retain"
-            and r["logical"] not in self.work.get("retain", [])
-        ]
-        left = await self._remove(wanted)
+        retain = self.work.get("retain", [])
+        left = await self._remove([r for n, r in self.resources.items() if n not in retain])
         if left:
             reason = f"The following resource(s) failed to delete: [{', '.join(sorted(left))}]."
             await self._finish("DELETE_FAILED", reason)
@@ -99,8 +92,8 @@ class Operation:
 
     # -- bringing resources to the template
 
-    async def _bring_up(self, template: Record, parameters: dict[str, str]) -> None:
-        scope = self._scope(template, parameters)
+    async def _bring_up(self, template: Record) -> None:
+        scope = self._scope(template)
         wanted = {
             name: r
             for name, r in template["Resources"].items()
@@ -121,7 +114,7 @@ class Operation:
         ]
         if gone or replaced:
             await self._status(f"{self._word()}_COMPLETE_CLEANUP_IN_PROGRESS")
-        await self._remove([*replaced, *gone])
+        await self._remove([*replaced, *gone], undoing=bool(self.work.get("rollback")))
         for logical, record in self.resources.items():
             if record.pop("replaced", None):
                 await self._save_resource(logical, record)
@@ -129,7 +122,8 @@ class Operation:
     def _word(self) -> str:
         return "UPDATE_ROLLBACK" if self.work.get("rollback") else "UPDATE"
 
-    def _scope(self, template: Record, parameters: dict[str, str]) -> Scope:
+    def _scope(self, template: Record) -> Scope:
+        values = self.stack["parameters"] | self.stack.get("resolved", {})
         _, _, _, region, account, _ = self.stack_id.split(":", 5)
         pseudo = {
             "AWS::AccountId": account,
@@ -142,7 +136,7 @@ class Operation:
         }
         return Scope(
             pseudo,
-            typed(template, parameters),
+            typed(template, values),
             template.get("Mappings", {}),
             template.get("Conditions", {}),
             self._export,
@@ -190,7 +184,7 @@ class Operation:
             if kind is None:
                 raise invalid(f"Resource type {wanted['Type']} is not offered by Pileus")
             wish = scope.resolve(wanted.get("Properties", {}))
-            record = await self._make(logical, wanted["Type"], kind, have, wish)
+            record = await self._make(logical, wanted, kind, have, wish)
         except (AwsError, Unavailable) as e:
             reason = getattr(e, "message", "") or str(e)
             step = "UPDATE" if have else "CREATE"
@@ -204,14 +198,16 @@ class Operation:
         scope.resources[logical] = (record["physical"], record["attributes"])
 
     async def _make(
-        self, logical: str, type_: str, kind: Kind, have: Record | None, wish: Record
+        self, logical: str, wanted: Record, kind: Kind, have: Record | None, wish: Record
     ) -> Record:
-        site = self._site(logical)
-        record: Record = {"logical": logical, "type": type_, "properties": wish}
+        site, type_ = self._site(logical), wanted["Type"]
+        policy = wanted.get("DeletionPolicy", "Delete")
+        record: Record = {"logical": logical, "type": type_, "properties": wish, "policy": policy}
         if have is None or not have["physical"] or have["type"] != type_:
             step, old = "CREATE", None
         elif have["properties"] == wish:
             kept = have | {"operation": self.id, "status": _complete(have["status"])}
+            kept["policy"] = policy
             await self._save_resource(logical, kept)
             return kept
         else:
@@ -224,6 +220,7 @@ class Operation:
             if made.physical_id != old["physical"]:
                 names = ("type", "physical", "attributes", "properties")
                 record["replaced"] = {n: old[n] for n in names}
+                record["replaced"]["policy"] = wanted.get("UpdateReplacePolicy", "Delete")
         else:
             before = Made(old["physical"], old["attributes"])
             made = await kind.update(site, before, old["properties"], wish)
@@ -260,15 +257,25 @@ class Operation:
             self.stack.get("tags", []),
         )
 
-    async def _remove(self, records: list[Record]) -> set[str]:
-        """Delete resources, dependents first; the logical names that could not be deleted."""
+    def _spared(self, record: Record, undoing: bool) -> bool:
+        """Whether the resource outlives its place in the stack. ``undoing``: the operation that
+        made it is rolled back."""
+        told = self.template["Resources"].get(record["logical"], {}).get("DeletionPolicy")
+        policy = record.get("policy", told)  # resources of older stacks tell none
+        return policy == "Retain" or (policy == "RetainExceptOnCreate" and not undoing)
+
+    async def _remove(self, records: list[Record], undoing: bool = False) -> set[str]:
+        """Delete resources, dependents first, but for those whose policies keep them; the logical
+        names that could not be deleted."""
         left: set[str] = set()
         order = _removal_order(self.template, records)
         for record in order:
             logical, kind = record["logical"], KINDS.get(record["type"])
             is_current = self.resources.get(logical, {}).get("physical") == record["physical"]
-            if record["physical"] and kind is not None:
-                await self._event(record | {"status": "DELETE_IN_PROGRESS"})
+            made_whole = str(record.get("status", "_COMPLETE")).endswith("_COMPLETE")
+            spared = bool(record["physical"]) and made_whole and self._spared(record, undoing)
+            if record["physical"] and kind is not None and not spared:
+                await self._event(record | {"status": "DELETE_IN_PROGRESS", "reason": ""})
                 made = Made(record["physical"], record.get("attributes", {}))
                 try:
                     await kind.delete(self._site(logical), made, record.get("properties", {}))
@@ -279,7 +286,8 @@ class Operation:
                         await self._save_resource(logical, failed)
                     await self._event(failed)
                     continue
-            await self._event(record | {"status": "DELETE_COMPLETE"})
+            done = "DELETE_SKIPPED" if spared else "DELETE_COMPLETE"
+            await self._event(record | {"status": done, "reason": ""})
             if is_current:
                 self.resources.pop(logical)
                 await self.store.submit(

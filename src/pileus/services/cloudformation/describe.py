@@ -36,9 +36,7 @@ def _stack(record: Record) -> Record:
         "StackId": record["id"],
         "StackName": record["name"],
         "Description": record["description"],
-        "Parameters": [
-            {"ParameterKey": k, "ParameterValue": v} for k, v in record["parameters"].items()
-        ],
+        "Parameters": rows.told_parameters(record),
         "CreationTime": _moment(record["created"]),
         "StackStatus": record["status"],
         "DisableRollback": not record["rollback"],
@@ -55,6 +53,8 @@ def _stack(record: Record) -> Record:
             del out[name]
     if record["updated"]:
         out["LastUpdatedTime"] = _moment(record["updated"])
+    if record["role"]:
+        out["RoleARN"] = record["role"]
     if record["reason"]:
         out["StackStatusReason"] = record["reason"]
     if record.get("deleted"):

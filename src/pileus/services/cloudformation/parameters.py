@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-sectio
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from pileus.services.cloudformation.template import invalid
 
 PATTERNS_S = 0.1  # for all patterns of a template together
 PATTERN_CHARS_MAX = 4096
+STORED = re.compile(r"AWS::SSM::Parameter::Value<(.+)>\Z")
 
 
 def settle(
@@ -107,11 +109,19 @@ def _check_number(name: str, about: dict[str, Any], value: str) -> None:
         raise invalid(f"Parameter '{name}' must be a number not greater than {about['MaxValue']}")
 
 
+def stored(template: dict[str, Any], values: dict[str, str]) -> dict[str, str]:
+    """The parameters whose values are names in the Parameter Store: those names, by parameter."""
+    declared = template.get("Parameters", {})
+    return {n: v for n, v in values.items() if STORED.match(str(declared[n].get("Type")))}
+
+
 def typed(template: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     """Values as ``Ref`` gives them: lists for list types."""
     out: dict[str, Any] = {}
     for name, value in values.items():
         kind = str(template.get("Parameters", {}).get(name, {}).get("Type", "String"))
+        inner = STORED.match(kind)
+        kind = inner[1] if inner is not None else kind
         is_list = kind == "CommaDelimitedList" or kind.startswith("List<")
         out[name] = [v.strip() for v in value.split(",")] if is_list and value else value
     return out

@@ -75,6 +75,16 @@ def work_key(stack_id: str) -> bytes:
     return keys.key(WORK, "work", stack_id)
 
 
+def told_parameters(record: Record) -> list[Record]:
+    """The parameters of a stack or a change set as answers tell them."""
+    resolved = record.get("resolved", {})
+    return [
+        {"ParameterKey": k, "ParameterValue": v}
+        | ({"ResolvedValue": resolved[k]} if k in resolved else {})
+        for k, v in record["parameters"].items()
+    ]
+
+
 def export_key(place: str, name: str) -> bytes:
     return keys.key(TABLE, place, f"export/{name}")
 

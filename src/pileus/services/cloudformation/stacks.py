@@ -9,15 +9,19 @@ import dataclasses
 import json
 import re
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from pileus.errors import AwsError
-from pileus.services.call import Call, Parts
-from pileus.services.cloudformation import parameters, rows, template
+from pileus.errors import AwsError, Unavailable
+from pileus.services.call import Call, Parts, Principal
+from pileus.services.cloudformation import parameters, rows, rules, template
 from pileus.services.cloudformation.intrinsics import check_references, dependencies
 from pileus.services.cloudformation.resources import KINDS
 from pileus.services.cloudformation.template import invalid
+from pileus.services.sessions import session_principal
 
+SERVICE = "cloudformation.amazonaws.com"
+FETCHED_MAX = 10  # names in one GetParameters
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 BUSY = "_IN_PROGRESS"
 Record = dict[str, Any]
@@ -53,10 +57,63 @@ async def read_template(parts: Parts, call: Call) -> Record | None:
     return template.parse(data.decode("utf-8", "replace"))
 
 
-def prepared(call: Call, source: Record, previous: dict[str, str]) -> tuple[Record, dict[str, str]]:
-    """The expanded template and its parameter values, checked."""
+def acting(parts: Parts, call: Call, role: str) -> Principal:
+    """In whose name resources are made: the stack's role, where it has one, else the caller."""
+    if not role:
+        return call.principal
+    try:
+        trusted = parts.credentials.trusted(role, SERVICE, {"aws:principalisawsservice": "true"})
+    except AwsError as error:
+        raise invalid(f"Role {role} is invalid or cannot be assumed") from error
+    return session_principal(trusted, "AWSCloudFormation")
+
+
+async def fetched(parts: Parts, call: Call, source: Record | None) -> dict[str, str]:
+    """What the Parameter Store has under the names that parameters of its types give, by name."""
+    stack = rows.find(parts.store, place(call), call.params["StackName"]) or {}
+    if source is None:
+        if not stack.get("source"):
+            return {}
+        source = template.parse(stack["source"])
+    given, previous = call.params.get("Parameters", []), stack.get("parameters", {})
+    wanted = parameters.stored(source, parameters.settle(source, given, previous))
+    names = sorted(set(wanted.values()))
+    principal = acting(parts, call, call.params.get("RoleARN") or stack.get("role", ""))
+    out: dict[str, str] = {}
+    for at in range(0, len(names), FETCHED_MAX):
+        asked = {"Names": names[at : at + FETCHED_MAX]}
+        told = await parts.dispatch(
+            "ssm", "GetParameters", asked, principal=principal, region=call.region
+        )
+        out |= {p["Name"]: p["Value"] for p in told["Parameters"] if p["Type"] != "SecureString"}
+    if absent := [n for n in names if n not in out]:
+        raise invalid(
+            f"Unable to fetch parameters [{','.join(absent)}] from parameter store for this"
+            " account."
+        )
+    return out
+
+
+class Prepared(NamedTuple):
+    """A template made ready: expanded, its parameters' values as text, and of those that name
+    something in the Parameter Store what is there."""
+
+    expanded: Record
+    values: dict[str, str]
+    resolved: dict[str, str]
+
+
+def prepared(
+    call: Call, source: Record, previous: dict[str, str], store: Mapping[str, str]
+) -> Prepared:
+    """The template and its parameters, checked. ``store``: what was ``fetched`` for them."""
     values = parameters.settle(source, call.params.get("Parameters", []), previous)
-    expanded = template.expand(source, values, call.region)
+    try:
+        resolved = {n: store[told] for n, told in parameters.stored(source, values).items()}
+    except KeyError as error:  # the stack was changed since they were fetched
+        raise Unavailable("the stack's parameters have just been changed", "try again") from error
+    rules.check(source, parameters.typed(source, values | resolved))
+    expanded = template.expand(source, values | resolved, call.region)
     check_references(expanded)
     dependencies(expanded["Resources"])
     capabilities = set(call.params.get("Capabilities", []))
@@ -66,7 +123,7 @@ def prepared(call: Call, source: Record, previous: dict[str, str]) -> tuple[Reco
             "InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_AUTO_EXPAND]"
         )
     _check_capabilities(expanded, capabilities)
-    return expanded, values
+    return Prepared(expanded, values, resolved)
 
 
 def _check_capabilities(expanded: Record, capabilities: set[str]) -> None:
@@ -95,6 +152,7 @@ def new_record(call: Call, stack_id: str, now_ms: int, status: str) -> Record:
         "template": {"Resources": {}},
         "source": "",
         "parameters": {},
+        "resolved": {},
         "outputs": [],
         "tags": p.get("Tags", []),
         "capabilities": p.get("Capabilities", []),
@@ -105,15 +163,14 @@ def new_record(call: Call, stack_id: str, now_ms: int, status: str) -> Record:
     }
 
 
-def work_record(call: Call, kind: str, stack_id: str, **more: Any) -> Record:
+def work_record(parts: Parts, call: Call, kind: str, stack: Record, **more: Any) -> Record:
     """What the worker needs to carry an operation out, whoever asked for it."""
-    principal = dataclasses.asdict(call.principal)
     return {
         "id": str(uuid.uuid4()),
         "kind": kind,
-        "stack": stack_id,
+        "stack": stack["id"],
         "place": place(call),
-        "principal": principal,
+        "principal": dataclasses.asdict(acting(parts, call, stack["role"])),
         **more,
     }
 
@@ -132,18 +189,19 @@ async def create_stack(parts: Parts, call: Call) -> Record:
     source = await read_template(parts, call)
     if source is None:
         raise invalid("Either Template URL or Template Body must be specified.")
-    expanded, values = prepared(call, source, {})
+    ready = prepared(call, source, {}, await fetched(parts, call, source))
     stack_id = rows.new_stack_id(call.region, call.account, name)
 
     def change(draft: Any) -> None:
         if rows.find(draft, place(call), name) is not None:
             raise AwsError("AlreadyExistsException", f"Stack [{name}] already exists")
         record = new_record(call, stack_id, draft.now_ms, "CREATE_IN_PROGRESS")
-        apply_template(record, call, source, expanded, values)
+        apply_template(record, call, source, ready)
         keep = call.params.get("OnFailure") == "DO_NOTHING" or not record["rollback"]
         put_stack(draft, place(call), record)
         rows.put_event(draft, stack_id, rows.of_stack(record))
-        draft.put_json(rows.work_key(stack_id), work_record(call, "CREATE", stack_id, keep=keep))
+        work = work_record(parts, call, "CREATE", record, keep=keep)
+        draft.put_json(rows.work_key(stack_id), work)
 
     await parts.store.transact(change, call.invocation_id)
     return {"StackId": stack_id}
@@ -154,18 +212,19 @@ def put_stack(draft: Any, where: str, record: Record) -> None:
     draft.put_json(rows.stack_key(where, record["id"]), record)
 
 
-def apply_template(
-    record: Record, call: Call, source: Record, expanded: Record, values: dict[str, str]
-) -> None:
+def apply_template(record: Record, call: Call, source: Record, ready: Prepared) -> None:
     record |= {
-        "template": expanded,
+        "template": ready.expanded,
         "source": call.params.get("TemplateBody") or json.dumps(source),
-        "parameters": values,
+        "parameters": ready.values,
+        "resolved": ready.resolved,
         "description": str(source.get("Description", "")),
         "capabilities": call.params.get("Capabilities", []),
     }
     if "Tags" in call.params:
         record["tags"] = call.params["Tags"]
+    if call.params.get("RoleARN"):
+        record["role"] = call.params["RoleARN"]
 
 
 def check_changeable(stack: Record) -> None:
@@ -175,32 +234,39 @@ def check_changeable(stack: Record) -> None:
 
 
 def start_update(
-    draft: Any, call: Call, stack: Record, source: Record, expanded: Record, values: Any
+    parts: Parts, draft: Any, call: Call, stack: Record, source: Record, ready: Prepared
 ) -> None:
     """Record the update: the new template in the stack, the old one in the work row."""
     before = {k: stack[k] for k in ("template", "parameters", "tags")}
+    before["resolved"] = stack.get("resolved", {})
     stack |= {"status": "UPDATE_IN_PROGRESS", "reason": "", "updated": draft.now_ms}
-    apply_template(stack, call, source, expanded, values)
+    apply_template(stack, call, source, ready)
     put_stack(draft, place(call), stack)
     rows.put_event(draft, stack["id"], rows.of_stack(stack))
-    draft.put_json(
-        rows.work_key(stack["id"]), work_record(call, "UPDATE", stack["id"], before=before)
-    )
+    work = work_record(parts, call, "UPDATE", stack, before=before)
+    draft.put_json(rows.work_key(stack["id"]), work)
+
+
+def is_same(stack: Record, ready: Prepared) -> bool:
+    """Whether the stack has this template with these values."""
+    have = (stack["template"], stack["parameters"], stack.get("resolved", {}))
+    return have == tuple(ready)
 
 
 async def update_stack(parts: Parts, call: Call) -> Record:
     given = await read_template(parts, call)
+    store = await fetched(parts, call, given)
     answer: Record = {}
 
     def change(draft: Any) -> None:
         stack = rows.must_find(draft, place(call), call.params["StackName"])
         check_changeable(stack)
         source = given if given is not None else template.parse(stack["source"])
-        expanded, values = prepared(call, source, stack["parameters"])
+        ready = prepared(call, source, stack["parameters"], store)
         same_tags = call.params.get("Tags", stack["tags"]) == stack["tags"]
-        if expanded == stack["template"] and values == stack["parameters"] and same_tags:
+        if is_same(stack, ready) and same_tags:
             raise invalid("No updates are to be performed.")
-        start_update(draft, call, stack, source, expanded, values)
+        start_update(parts, draft, call, stack, source, ready)
         answer["StackId"] = stack["id"]
 
     await parts.store.transact(change, call.invocation_id)
@@ -221,10 +287,11 @@ async def delete_stack(parts: Parts, call: Call) -> Record:
                 return
             raise invalid(f"Stack [{stack['id']}] is in {stack['status']} and cannot be deleted")
         stack |= {"status": "DELETE_IN_PROGRESS", "deleted": draft.now_ms}
+        stack["role"] = call.params.get("RoleARN") or stack["role"]
         draft.put_json(rows.stack_key(place(call), stack["id"]), stack)
         rows.put_event(draft, stack["id"], rows.of_stack(stack))
         retain = call.params.get("RetainResources", [])
-        work = work_record(call, "DELETE", stack["id"], retain=retain)
+        work = work_record(parts, call, "DELETE", stack, retain=retain)
         draft.put_json(rows.work_key(stack["id"]), work)
 
     await parts.store.transact(change, call.invocation_id)

@@ -17,6 +17,10 @@ SERVICES = {
         "lambda",
         "Default key that protects my Lambda functions when no other key is defined",
     ),
+    "ssm": (
+        "ssm",
+        "Default key that protects my SSM parameters when no other key is defined",
+    ),
 }
 PREFIX = "alias/aws/"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -189,7 +188,7 @@ async def _swap(
         told = orjson.loads(await request.read(SWAP_BYTES_MAX))
         old = None if told["old"] is None else base64.b64decode(told["old"], validate=True)
         new = base64.b64decode(told["new"], validate=True)
-    except (orjson.JSONDecodeError, KeyError, TypeError, binascii.Error):
+    except (ValueError, KeyError, TypeError):
         raise AwsError(
             "ValidationException", 'The body is {"old": base64 or null, "new": base64}'
         ) from None

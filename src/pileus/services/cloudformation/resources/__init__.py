@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pileus.services.cloudformation.resources import (
     apigatewayv2,
+    cdk,
     cloudfront,
     cloudwatch,
     dynamodb,
@@ -15,6 +16,7 @@ from pileus.services.cloudformation.resources import (
     logs,
     longrunning,
     s3,
+    ssm,
 )
 from pileus.services.cloudformation.resources.kind import Kind
 
@@ -29,4 +31,6 @@ KINDS: Mapping[str, Kind] = {
     **logs.KINDS,
     **longrunning.KINDS,
     **kms.KINDS,
+    **cdk.KINDS,
+    **ssm.KINDS,
 }

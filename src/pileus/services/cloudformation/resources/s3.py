@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pileus.errors import AwsError
+from pileus.services.cloudformation.resources import s3_rules
 from pileus.services.cloudformation.resources.kind import (
     Made,
     Properties,
@@ -74,7 +76,34 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
         "",
         lambda v: {"VersioningConfiguration": v},
     ),
+    "ObjectLockConfiguration": (
+        "PutObjectLockConfiguration",
+        "",
+        lambda v: {"ObjectLockConfiguration": whole(v)},
+    ),
+    "LifecycleConfiguration": (
+        "PutBucketLifecycleConfiguration",
+        "DeleteBucketLifecycle",
+        s3_rules.lifecycle,
+    ),
+    "NotificationConfiguration": (
+        "PutBucketNotificationConfiguration",
+        "PutBucketNotificationConfiguration",
+        s3_rules.notification,
+    ),
+    "LoggingConfiguration": ("PutBucketLogging", "PutBucketLogging", s3_rules.logging),
+    "AccelerateConfiguration": (
+        "PutBucketAccelerateConfiguration",
+        "",
+        lambda v: {"AccelerateConfiguration": {"Status": v["AccelerationStatus"]}},
+    ),
 }
+# Better said than left out: a bucket without them is not what the template asks for.
+NOT_MADE = (
+    *("AnalyticsConfigurations", "IntelligentTieringConfigurations", "InventoryConfigurations"),
+    *("MetadataConfiguration", "MetadataTableConfiguration", "MetricsConfigurations"),
+    "ReplicationConfiguration",
+)
 
 
 class Bucket:
@@ -83,12 +112,21 @@ class Bucket:
     async def create(self, site: Site, wish: Properties) -> Made:
         name = wish.get("BucketName") or site.name(63, lower=True)
         where = None if site.region == "us-east-1" else {"LocationConstraint": site.region}
-        await site.call("s3", "CreateBucket", Bucket=name, CreateBucketConfiguration=where)
+        lock = True if whole(wish.get("ObjectLockEnabled")) else None
+        _check(wish)
+        await site.call(
+            "s3",
+            "CreateBucket",
+            Bucket=name,
+            CreateBucketConfiguration=where,
+            ObjectLockEnabledForBucket=lock,
+        )
         site.begun = Made(name)
         await self._settings(site, name, {}, wish)
         return self._made(site, name)
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        _check(wish)
         await self._settings(site, made.physical_id, old, wish)
         return self._made(site, made.physical_id)
 
@@ -103,7 +141,8 @@ class Bucket:
             if setting in wish:
                 await site.call("s3", put, Bucket=name, **params(wish[setting]))
             elif remove:
-                await site.gone("s3", remove, Bucket=name)
+                cleared = params({}) if remove == put else {}
+                await site.gone("s3", remove, Bucket=name, **cleared)
         tags = tag_list(wish, site)
         if tags and (not old or wish.get("Tags") != old.get("Tags")):
             await site.call("s3", "PutBucketTagging", Bucket=name, Tagging={"TagSet": tags})
@@ -121,6 +160,12 @@ class Bucket:
                 "WebsiteURL": f"http://{host}",
             },
         )
+
+
+def _check(wish: Properties) -> None:
+    for name in NOT_MADE:
+        if name in wish:
+            raise AwsError("ValidationError", f"{name} of a bucket is not offered by Pileus")
 
 
 class BucketPolicy:
