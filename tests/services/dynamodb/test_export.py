@@ -201,6 +201,74 @@ def test_exports_of_ion_text() -> None:
     at_desk(test)
 
 
+FILTERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"FilterExpression": "v > :v", "ExpressionAttributeValues": {":v": {"S": "5"}}},
+        {f"k{i}": {"p": {"S": f"k{i}"}, "g": {"S": f"g{i}"}, "v": {"S": f"{i}"}} for i in (6, 7)},
+    ),
+    (
+        {
+            "KeyConditionExpression": "#p = :p",
+            "ProjectionExpression": "#p, v",
+            "ExpressionAttributeNames": {"#p": "p"},
+            "ExpressionAttributeValues": {":p": {"S": "k3"}},
+        },
+        {"k3": {"p": {"S": "k3"}, "v": {"S": "3"}}},
+    ),
+    ({"FilterExpression": "attribute_exists(nothing)"}, {}),
+]
+
+
+@pytest.mark.parametrize(("spec", "wanted"), FILTERS)
+@pytest.mark.parametrize("form", ["DYNAMODB_JSON", "ION"])
+def test_an_export_of_chosen_items(form: str, spec: dict[str, Any], wanted: Any) -> None:
+    async def test(desk: Desk) -> None:
+        shelf = desk.parts.dispatch = Shelf("shelf")  # type: ignore[assignment]
+        table = await desk.table("shop", "p:S")
+        await recover(desk, table)
+        for i in range(8):
+            await put(desk, table, f"k{i}", f"{i}")
+        promised = await export(desk, table, ExportFormat=form, FilterSpecification=spec)
+        assert promised["FilterSpecification"] == spec
+        await desk.chores.jobs.finish()
+        told = await described(desk, promised["ExportArn"])
+        assert (told["ExportStatus"], told["ItemCount"]) == ("COMPLETED", len(wanted))
+        (data,) = (v for k, v in shelf.objects["shelf"].items() if "/data/" in k)
+        read = ion.item if form == "ION" else lambda line: orjson.loads(line)["Item"]
+        found = [read(line) for line in gzip.decompress(data).splitlines()]
+        assert {item["p"]["S"]: item for item in found} == wanted
+
+    at_desk(test)
+
+
+def test_filters_that_cannot_be() -> None:
+    async def test(desk: Desk) -> None:
+        desk.parts.dispatch = Shelf("shelf")  # type: ignore[assignment]
+        table = await desk.table("shop", "p:S")
+        await recover(desk, table)
+        arn = desk.service_table(table).arn
+        value = {"ExpressionAttributeValues": {":v": {"S": "x"}}}
+        for spec, words in (
+            ({"FilterExpression": "v > :v"}, "value used in expression is not defined"),
+            ({"FilterExpression": "v >"}, "Syntax error"),
+            ({"KeyConditionExpression": "v = :v", **value}, "missed key schema element: p"),
+            (
+                {"KeyConditionExpression": "p = :v", "FilterExpression": "p > :v", **value},
+                "can only contain non-primary key attributes",
+            ),
+            (value, "can only be specified when using expressions"),
+        ):
+            error = await desk.refused(
+                "ExportTableToPointInTime",
+                TableArn=arn,
+                S3Bucket="shelf",
+                FilterSpecification=spec,
+            )
+            assert error.code == "ValidationException" and words in error.message
+
+    at_desk(test)
+
+
 def micros(ms: int) -> bytes:
     """A time in millionths of a second as an Ion decimal without trailing zeros."""
     digits = str(ms).rstrip("0")

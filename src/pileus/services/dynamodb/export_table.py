@@ -14,6 +14,7 @@ from pileus.services.call import Call
 from pileus.services.dynamodb import history, transfers
 from pileus.services.dynamodb.backups import check_whole, find_source, new_id, source_not_found
 from pileus.services.dynamodb.continuous_backups import window
+from pileus.services.dynamodb.copying.chosen import Chosen
 from pileus.services.dynamodb.copying.jobs import promise
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.restore import check_recovery, source_scope
@@ -24,7 +25,7 @@ SHORTEST_MS = 15 * 60 * 1000
 LONGEST_MS = 24 * 3600 * 1000
 ASKED = (
     *("ClientToken", "S3Bucket", "S3BucketOwner", "S3Prefix", "S3SseAlgorithm", "S3SseKmsKeyId"),
-    "IncrementalExportSpecification",
+    *("IncrementalExportSpecification", "FilterSpecification"),
 )
 SUMMARY = ("ExportArn", "ExportStatus", "ExportType")
 
@@ -33,10 +34,12 @@ async def export_table_to_point_in_time(
     room: Room, call: Call, p: dict[str, Any]
 ) -> dict[str, Any]:
     """Promise an export of the table as of a moment, or of what changed between two."""
-    if "FilterSpecification" in p:
-        raise invalid("FilterSpecification is not offered")
     arn = p["TableArn"]
     table = find_source(room, call, arn)
+    if "FilterSpecification" in p:
+        if p.get("ExportType") == "INCREMENTAL_EXPORT":
+            raise invalid("FilterSpecification of an INCREMENTAL_EXPORT is not offered")
+        Chosen(table, p["FilterSpecification"])
     export_id, history_id = new_id(room), room.clock.random_bytes(3).hex()
     at_ms = room.clock.now_ms()
     scope = source_scope(table.arn)

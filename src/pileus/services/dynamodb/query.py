@@ -60,7 +60,7 @@ def query(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
             raise invalid(f"{BAD_START}: ExclusiveStartKey: {_told(start)}")
     if bound.projection is not None:
         check_nested(table, bound.projection.nested)
-    _check_filter_keys(asked, bound, params)
+    check_filter_keys(asked, bound, params)
     reading.whole = needs_items(table, index, params, projection)
     if bound.filter is not None:
         check_nested(table, bound.filter.nested)
@@ -161,7 +161,7 @@ def _check_within(asked: KeyQuery, start: Item) -> None:
             )
 
 
-def _check_filter_keys(asked: KeyQuery, bound: Bound, params: dict[str, Any]) -> None:
+def check_filter_keys(asked: KeyQuery, bound: Bound, params: dict[str, Any]) -> None:
     """A query's filter is for attributes that are no keys of what it reads."""
     if bound.filter is not None:
         heads, which = bound.filter.heads, "Filter Expression"

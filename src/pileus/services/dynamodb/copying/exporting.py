@@ -6,7 +6,8 @@ A run that dies is done again, to objects of the same names. The summary is writ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from pileus.services.dynamodb.catalog import meta_key
 from pileus.services.dynamodb.copying import ion
 from pileus.services.dynamodb.copying.bucket import Bucket
 from pileus.services.dynamodb.copying.changed import Changed, changed
+from pileus.services.dynamodb.copying.chosen import Chosen
 from pileus.services.dynamodb.copying.datafiles import DataFiles
 from pileus.services.dynamodb.copying.jobs import Failed, job_key
 from pileus.services.dynamodb.copying.records import place_at
@@ -62,8 +64,11 @@ class Exporting:
         await self._finish(work, key, done)
 
     async def _items(self, work: dict[str, Any], told: dict[str, Any]) -> AsyncIterator[Lines]:
-        lines = _whole_in_ion if told["ExportFormat"] == "ION" else _whole
         walk = await walk_at(self._room, work, work["moments"][0])
+        lines: Callable[[Items], Lines] = _whole
+        if told["ExportFormat"] == "ION" or "FilterSpecification" in told:
+            chosen = Chosen(self._table(work), told.get("FilterSpecification", {}))
+            lines = partial(_chosen, chosen, told["ExportFormat"])
         try:
             async for items in walk.items():
                 yield await asyncio.to_thread(lines, items)
@@ -74,12 +79,15 @@ class Exporting:
         rows, history, end = recorded(self._room, work)
         # From a moment on, until just before another (IncrementalExportSpecification).
         places = [await place_at(self._room, history, ms - 1, end) for ms in work["moments"]]
-        scope, name, _ = work["table"]
-        key = meta_key(scope, name)
-        table = schema.parse(key, self._room.store.get(key))
+        table = self._table(work)
         both = told["IncrementalExportSpecification"]["ExportViewType"] == "NEW_AND_OLD_IMAGES"
         async for found in changed(self._room, rows, history, *places):
             yield await asyncio.to_thread(_differences, table, found, both, told["ExportFormat"])
+
+    def _table(self, work: dict[str, Any]) -> Table:
+        scope, name, _ = work["table"]
+        key = meta_key(scope, name)
+        return schema.parse(key, self._room.store.get(key))
 
     async def _note(self, work: dict[str, Any], files: int) -> None:
         if files <= work.get("files", 0):
@@ -118,9 +126,15 @@ def _whole(items: Items) -> Lines:
     return [b'{"Item":' + text + b"}\n" for _, text in items], size
 
 
-def _whole_in_ion(items: Items) -> Lines:
-    found = [orjson.loads(text) for _, text in items]
-    return [ion.line({"Item": item}) for item in found], sum(map(item_size, found))
+def _chosen(chosen: Chosen, form: str, items: Items) -> Lines:
+    found = [chosen.of(orjson.loads(text)) for _, text in items]
+    left = [item for item in found if item is not None]
+    write = ion.line if form == "ION" else _json
+    return [write({"Item": item}) for item in left], sum(map(item_size, left))
+
+
+def _json(members: dict[str, Any]) -> bytes:
+    return orjson.dumps(members) + b"\n"
 
 
 def _differences(table: Table, found: list[Changed], both: bool, form: str) -> Lines:
@@ -135,5 +149,5 @@ def _differences(table: Table, found: list[Changed], both: bool, form: str) -> L
             members = {"Keys": kept, "Metadata": metadata, **shown}
             lines.append(ion.line({"Record": {n: {"M": m} for n, m in members.items()}}))
         else:
-            lines.append(orjson.dumps({"Metadata": metadata, "Keys": kept, **shown}) + b"\n")
+            lines.append(_json({"Metadata": metadata, "Keys": kept, **shown}))
     return lines, size
