@@ -13,8 +13,8 @@ OPENED_BY: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open
 
 class ModelFiles:
     """For botocore's ``Loader``, instead of its ``JSONFileLoader``: plain dicts, which keep their
-    order too and take half of an ``OrderedDict``'s memory, and no ``documentation`` texts. A path
-    is a file's without its extension.
+    order too and take half of an ``OrderedDict``'s memory, and empty ``documentation`` texts. A
+    path is a file's without its extension.
     https://botocore.amazonaws.com/v1/documentation/api/latest/reference/loaders.html
     """
 
@@ -34,8 +34,9 @@ class ModelFiles:
 
 
 def _without_texts(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A member or a shape may have that name as well: it is a dict then, and stays."""
+    """A member or a shape may have that name as well: it is a dict then, and stays. The text must
+    be there: botocore asks those of a client's parameters for it (S3's)."""
     made = dict(pairs)
     if isinstance(made.get("documentation"), str):
-        del made["documentation"]
+        made["documentation"] = ""
     return made
