@@ -218,20 +218,25 @@ def own_logs(cloud: Cloud, home: Path, name: str) -> OwnLogs:
     return OwnLogs(Config(home=home), members, shards, no_client, cloud.clock)
 
 
-def test_a_copy_that_was_whole_stays_whole_while_it_is_near(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_copy_that_was_whole_stays_whole_while_it_is_near_and_grows(
+    cloud: Cloud, tmp_path: Path
+) -> None:
     own = own_logs(cloud, tmp_path, "n2")
 
-    def copies(current: bool, lag: int) -> tuple[int, int]:
+    def copies(current: bool, lag: int, last: int) -> tuple[int, int]:
         peers = (Peer("n2", current, False, lag), Peer("n3", True, False, 0))
-        logs = {n: replace(cloud.servers.info(n), leader="n1", peers=peers) for n in range(SHARDS)}
+        told = {"leader": "n1", "peers": peers, "last": last}
+        logs = {n: replace(cloud.servers.info(n), **told) for n in range(SHARDS)}
         asyncio.run(own.look(logs))
         assert own.led is not None
         return own.led[:2]
 
-    assert copies(False, 3) == (0, 0), "it was never whole"
-    assert copies(True, 0) == copies(False, 3) == (0, SHARDS)
-    assert copies(False, FAR) == copies(False, 3) == (0, 0)
+    assert copies(False, 3, 10) == copies(False, 3, 20) == (0, 0), "it was never whole"
+    assert copies(True, 0, 30) == copies(False, 3, 40) == copies(False, 5, 50) == (0, SHARDS)
+    assert copies(False, 6, 51) == (0, 0), "it stands still"
     assert own.roles == []
+    assert copies(True, 0, 60) == (0, SHARDS)
+    assert copies(False, FAR, 60 + 2 * FAR) == (0, 0)
 
 
 def test_every_node_can_tell_who_leads_which_log(cloud: Cloud, tmp_path: Path) -> None:

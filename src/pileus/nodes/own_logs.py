@@ -43,6 +43,7 @@ class OwnLogs:
         self.led: tuple[int, int, int] | None = None
         self.leading: tuple[int, ...] = ()
         self._whole: set[int] = set()  # shards of whose logs it has a whole copy, and leads not
+        self._reached: dict[int, int] = {}  # of each copy: the message it had come to
         self.told: Callable[[streams.StreamInfo], None] = lambda found: None  # each, each time
 
     @property
@@ -114,12 +115,15 @@ class OwnLogs:
                 await self._heal(remedy, logs, found)
 
     def _note_copy(self, number: int, found: streams.StreamInfo) -> None:
-        """A copy is whole once it was current, and stays so as long as it is near."""
+        """A copy is whole once it was current, and stays so as long as it is near and grows."""
         own = next((p for p in found.peers if p.name == self._members.name), None)
-        if own is None or not own.near:
-            self._whole.discard(number)
-        elif own.current:
+        reached = found.last - own.lag if own else 0
+        grows = reached > self._reached.get(number, reached)
+        self._reached[number] = reached
+        if own is not None and own.current:
             self._whole.add(number)
+        elif own is None or not (own.near and grows):
+            self._whole.discard(number)
 
     async def _heal(self, remedy: str, logs: Logs, found: streams.StreamInfo) -> None:
         """Do something for a copy that stands still; the next look tells whether it helped."""
