@@ -261,3 +261,28 @@ def test_owners_have_no_names(s3: Any, bucket: str) -> None:
     assert Clocked().room().owner_of(account) == {"ID": canonical_id(account)}
     named = Clocked(s3_legacy_defaults=True).room().owner_of(account)
     assert named == {"DisplayName": account, "ID": canonical_id(account)}
+
+
+def test_a_completed_upload_tells_its_address(cloud: Cloud, s3: Any, bucket: str) -> None:
+    """Tools hand it on as a link (lib-storage's ``Location``); slashes come as %2F."""
+    key = "a folder/é+.txt"
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    place = {"Bucket": bucket, "Key": key, "UploadId": upload}
+    etag = s3.upload_part(**place, PartNumber=1, Body=b"all")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    location = s3.complete_multipart_upload(**place, MultipartUpload=parts)["Location"]
+    assert location == f"{cloud.endpoint}/{bucket}/a%20folder%2F%C3%A9%2B.txt"
+    url = signed(cloud, "GET", location.removeprefix(f"{cloud.endpoint}/"))
+    assert HTTP.request("GET", url).data == b"all"
+
+
+def test_who_signs_for_no_region_is_told_the_right_one(cloud: Cloud, s3: Any) -> None:
+    """s3cmd makes a bucket in "US", reads the region out of the refusal, and asks again."""
+    name = f"answers-{uuid.uuid4().hex[:12]}"
+    request = AWSRequest("PUT", f"{cloud.endpoint}/{name}")
+    keys = cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"]
+    S3SigV4QueryAuth(Credentials(*keys), "s3", "US").add_auth(request)
+    told = HTTP.request("PUT", str(request.url))
+    assert told.status == 400
+    assert b"<Code>AuthorizationHeaderMalformed</Code>" in told.data
+    assert b"<Region>us-east-1</Region>" in told.data

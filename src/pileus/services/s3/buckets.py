@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from pileus.state import keys
 
 BUCKETS_PAGE_MAX = 10_000
 PAGE = 500
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 _OLD_NAMES = {"EU": "eu-west-1"}  # location constraints that are no region
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
@@ -30,7 +32,7 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     """A bucket of the caller's account; public access blocked and lists off, as AWS since 2023."""
     params = call.params
     name = check_bucket(params["Bucket"])
-    region = _region(call)
+    region = _region(room, call)
     ownership = params.get("ObjectOwnership") or _usual_ownership(room, params.get("ACL"))
     if ownership not in OWNERSHIPS:
         raise faults.invalid_argument(
@@ -83,10 +85,17 @@ def _grants(
     return acl.of_headers(headers, fresh, call.account)
 
 
-def _region(call: Call) -> str:
+def _region(room: Room, call: Call) -> str:
     """The region asked for; it must be the one the request goes to."""
     told = (call.params.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
     if told is None:
+        if _REGION.fullmatch(call.region) is None and call.region != room.config.region:
+            raise AwsError(  # some tools sign with the location's old name, "US", and are told
+                "AuthorizationHeaderMalformed",
+                f"The authorization header is malformed; the region '{call.region}' is wrong;"
+                " expecting 'us-east-1'",
+                fields={"Region": "us-east-1"},
+            )
         if call.region != "us-east-1":
             raise AwsError(
                 "IllegalLocationConstraintException",

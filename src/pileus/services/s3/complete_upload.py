@@ -14,6 +14,7 @@ from pileus.services.call import Call
 from pileus.services.s3 import checksums, customer_keys, encryption, faults, rows
 from pileus.services.s3.lifecycle import expiration
 from pileus.services.s3.multipart import PART_MAX, checksum_of, given, upload_of
+from pileus.services.s3.names import location_of
 from pileus.services.s3.put_object import write_conditions
 from pileus.services.s3.room import Room, again
 from pileus.services.s3.rows import Part, Seal
@@ -38,7 +39,7 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     conditions = write_conditions(call.request.headers if call.request is not None else {})
     value = room.store.get(rows.upload(name, key, upload_id))
     if value is None:
-        return _repeated(room, name, key, upload_id)
+        return _repeated(room, call, upload_id)
     record = upload_of(room, name, key, upload_id)
     _check_conflict(room, name, key, conditions, rows.unpack_meta(record["meta"]).modified_ms)
     found = room.store.partition(rows.PARTS, upload_id, PART_MAX)
@@ -62,7 +63,7 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     packed = rows.pack_meta(meta)
     args = [name, key, upload_id, packed, conditions, token, digest, numbers]
     version = await room.submit("s3.complete_upload", args, call)
-    return _answer(room, name, key, meta, version)
+    return _answer(room, call, meta, version)
 
 
 def _check_conflict(
@@ -91,11 +92,10 @@ def _check_key(call: Call, seal: Seal | None, algorithm: str) -> None:
         encryption.check_upload_key(seal, customer, needed=bool(algorithm))
 
 
-def _answer(
-    room: Room, name: str, key: str, meta: rows.Meta, version: str | None
-) -> dict[str, Any]:
+def _answer(room: Room, call: Call, meta: rows.Meta, version: str | None) -> dict[str, Any]:
+    name, key = call.params["Bucket"], call.params["Key"]
     answer: dict[str, Any] = {
-        "Location": f"/{name}/{key}",
+        "Location": location_of(call, name, key),
         "Bucket": name,
         "Key": key,
         "ETag": f'"{meta.etag}"',
@@ -109,13 +109,13 @@ def _answer(
     return answer
 
 
-def _repeated(room: Room, name: str, key: str, upload_id: str) -> dict[str, Any]:
+def _repeated(room: Room, call: Call, upload_id: str) -> dict[str, Any]:
     """Completing once more what is complete answers the same, as S3 does for a while."""
-    value = room.store.get(rows.current(name, key))
+    value = room.store.get(rows.current(call.params["Bucket"], call.params["Key"]))
     meta = rows.describe(value) if value is not None else None
     if meta is None or meta.upload != upload_id:
         raise faults.no_such_upload(upload_id)
-    return _answer(room, name, key, meta, meta.version or None)
+    return _answer(room, call, meta, meta.version or None)
 
 
 def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Part]:

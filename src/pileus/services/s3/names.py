@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from pileus.errors import AwsError
 from pileus.policy.principals import canonical_id
+from pileus.services.call import Call
 
 KEY_BYTES_MAX = 1024
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "check_bucket",
     "check_key",
     "initiator_of",
+    "location_of",
     "object_arn",
     "owner_of",
 ]
@@ -77,3 +80,15 @@ def bucket_arn(name: str) -> str:
 
 def object_arn(name: str, key: str) -> str:
     return f"arn:aws:s3:::{name}/{key}"
+
+
+def location_of(call: Call, bucket: str, key: str) -> str:
+    """The object's URL at the address the request came to, in its style. S3 writes a key's slashes
+    as %2F here."""
+    told = quote(key, safe="")
+    request = call.request
+    host = request.headers.get("host", "") if request is not None else ""
+    if request is None or not host:
+        return f"https://{bucket}.s3.{call.region}.amazonaws.com/{told}"
+    path = told if host.startswith(f"{bucket}.") else f"{bucket}/{told}"
+    return f"{request.scheme}://{host}/{path}"

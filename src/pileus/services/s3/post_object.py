@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -16,7 +16,7 @@ from pileus.services.s3 import acl, checksums, encryption, faults, object_lock
 from pileus.services.s3.checksums import DEFAULT, algorithm_of
 from pileus.services.s3.headers import check_tags, kept
 from pileus.services.s3.ingest import OBJECT_BYTES_MAX, drain
-from pileus.services.s3.names import check_key
+from pileus.services.s3.names import check_key, location_of
 from pileus.services.s3.put_object import commit
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta
@@ -105,7 +105,7 @@ def _answer(
 ) -> HttpResponse:
     fields = call.params["Fields"]
     etag = f'"{meta.etag}"'
-    location = f"/{name}/{quote(key)}"
+    location = location_of(call, name, key)
     headers = [("etag", etag), ("location", location)]
     headers += checksums.answer_headers(meta.checks, "")
     headers += encryption.answer_headers(meta.seal, fields)
