@@ -44,7 +44,8 @@ def build(parts: Parts) -> Service:
     """The service; its sweep runs in the process that does the background work."""
     events = Events(parts.telemetry, parts.others.number)
     copies = parts.copies or Copies(parts.config.home)
-    room = Room(parts.store, parts.clock, events, Across(events, Everyone(parts.others, copies)))
+    across = Across(events, Everyone(parts.others, copies))
+    room = Room(parts.store, parts.clock, events, across, parts.dispatch)
     background = Background()
 
     async def start() -> None:

@@ -5,11 +5,12 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogE
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from itertools import pairwise
 from typing import Any
 
 from pileus.services.call import Call
-from pileus.services.logs import rows
+from pileus.services.logs import embedded, rows
 from pileus.services.logs.room import Room
 
 BATCH_EVENTS_MAX = 10_000
@@ -21,8 +22,9 @@ AGE_MS_MAX = 14 * DAY_MS
 SEQUENCE_TOKEN = "49039859627048070284"  # tokens are ignored by AWS since 2023, but answered
 
 
-def put_log_events(room: Room, call: Call) -> dict[str, Any]:
-    """Append events; those too new, too old or past the retention are told and dropped."""
+def put_log_events(room: Room, call: Call) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+    """Append events; those too new, too old or past the retention are told and dropped. Metrics
+    that events carry go to CloudWatch before the answer."""
     params = call.params
     events = [(int(e["timestamp"]), str(e["message"])) for e in params["logEvents"]]
     _check(events)
@@ -34,7 +36,16 @@ def put_log_events(room: Room, call: Call) -> dict[str, Any]:
     if accepted:
         room.events.append(group["id"], stream["id"], accepted, now_ms)
     answer: dict[str, Any] = {"nextSequenceToken": SEQUENCE_TOKEN}
-    return answer | ({"rejectedLogEventsInfo": rejected} if rejected else {})
+    answer |= {"rejectedLogEventsInfo": rejected} if rejected else {}
+    found = embedded.metrics(message for _, message in accepted)
+    return _with_metrics(room, call, found, answer) if found else answer
+
+
+async def _with_metrics(
+    room: Room, call: Call, found: list[tuple[str, list[embedded.Datum]]], answer: dict[str, Any]
+) -> dict[str, Any]:
+    await embedded.put(room.dispatch, call, found)
+    return answer
 
 
 def _check(events: list[tuple[int, str]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pileus.engine import Clock
-from pileus.services.call import Call
+from pileus.services.call import Call, Dispatch
 from pileus.services.logs import rows
 from pileus.services.logs.across import Across
 from pileus.services.logs.events import Events
@@ -25,6 +25,7 @@ class Room:
     clock: Clock
     events: Events
     across: Across
+    dispatch: Dispatch
     sweep_wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake_sweep(self) -> None:
