@@ -8,6 +8,7 @@ about three times the data as disk: 15 GB.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import hmac
 import json
@@ -25,7 +26,8 @@ from typing import Any
 import orjson
 import uvloop
 
-from bench.load import measure
+from bench.load import measure, process_tree
+from pileus.state.database import STATE_FILE
 from pileus.state.housekeeping import CHECKPOINT_ENTRIES
 from tests.conftest import Cloud, new_cloud
 from tests.soak.disk import composition
@@ -38,11 +40,13 @@ EMPTY_ITEMS = 1000
 CHUNK = 20_000
 BURST_SECONDS = 0.25
 BURSTS = 21
-Request = Callable[[], bytes]
+# Requests made for a burst: so few that most come again, so many that none does.
+AGAIN, ONCE = 400, 12_000
 
 
 class Signer:
-    """Requests as bytes, signed in a few microseconds; each with a retry id, as SDKs send."""
+    """Requests as bytes, signed in a few microseconds, with the headers and the retry id that SDKs
+    send."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._key, secret = cloud.env["AWS_ACCESS_KEY_ID"], cloud.env["AWS_SECRET_ACCESS_KEY"]
@@ -54,17 +58,17 @@ class Signer:
         self, service: str, method: str, path: str, body: bytes = b"", target: str = ""
     ) -> bytes:
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = {
-            "host": self._host,
-            "x-amz-content-sha256": "UNSIGNED-PAYLOAD",
-            "x-amz-date": now,
-        }
+        told = hashlib.sha256(body).hexdigest()
+        headers = {"host": self._host, "x-amz-date": now}
         if target:
-            headers["x-amz-content-sha256"] = hashlib.sha256(body).hexdigest()
+            headers = {"content-type": "application/x-amz-json-1.0", **headers}
             headers["x-amz-target"] = f"DynamoDB_20120810.{target}"
+        else:
+            headers["x-amz-content-sha256"] = told
+        headers = dict(sorted(headers.items()))
         names = ";".join(headers)
         lines = "".join(f"{n}:{v}\n" for n, v in headers.items())
-        canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{headers['x-amz-content-sha256']}"
+        canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{told}"
         scope = f"{now[:8]}/{self._region}/{service}/aws4_request"
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{digest}"
@@ -72,14 +76,17 @@ class Signer:
         for part in scope.split("/"):
             key = hmac.digest(key, part.encode(), "sha256")
         signature = hmac.digest(key, text.encode(), "sha256").hex()
-        told = "".join(f"{n}: {v}\r\n" for n, v in headers.items())
+        sent = "".join(f"{n}: {v}\r\n" for n, v in headers.items())
         head = (
-            f"{method} {path} HTTP/1.1\r\n{told}Content-Length: {len(body)}\r\n"
+            f"{method} {path} HTTP/1.1\r\n{sent}Content-Length: {len(body)}\r\n"
             f"amz-sdk-invocation-id: {uuid.uuid4()}\r\n"
             f"Authorization: AWS4-HMAC-SHA256 Credential={self._key}/{scope},"
             f" SignedHeaders={names}, Signature={signature}\r\n\r\n"
         )
         return head.encode() + body
+
+
+Operation = Callable[[Signer, int], bytes]
 
 
 def item(number: int) -> dict[str, Any]:
@@ -149,26 +156,47 @@ class Scale:
     # -- latency -------------------------------------------------------------------------------
 
     def latency(self) -> None:
-        """Median latency of each operation, both clouds in turns."""
-        print(f"  {'median latency, ms':<24} {'empty':>8} {'full':>8} {'ratio':>7}")
+        """Median latency of each operation, both clouds in turns; reads also where none is asked
+        again. Beside it what the full cloud brought from the disk for a request: a state that is
+        not in memory costs the disk's time."""
+        titles = f"{'empty':>8} {'full':>8} {'ratio':>7} {'from disk, KB':>14}"
+        print(f"  {'median latency, ms':<24} {titles}")
+        self._read_whole()
         ratios = {}
-        for name in OPERATIONS:
-            times: dict[str, list[float]] = {"empty": [], "full": []}
-            for _ in range(BURSTS):
-                for side, cloud, count in (
-                    ("empty", self.empty, EMPTY_ITEMS),
-                    ("full", self.full, self.items),
-                ):
-                    sign, rng = Signer(cloud), random.Random()
-                    asked = [OPERATIONS[name](sign, rng.randrange(count)) for _ in range(400)]
-                    result = measure(cloud.port, asked, connections=4, seconds=BURST_SECONDS)
-                    if result.errors:
-                        raise RuntimeError(f"{name}: {result}")
-                    times[side].append(result.p50_ms)
-            empty, full = (statistics.median(times[side]) for side in ("empty", "full"))
-            ratios[name] = full / empty
-            print(f"  {name:<24} {empty:8.3f} {full:8.3f} {full / empty:7.2f}", flush=True)
+        for name, operation in OPERATIONS.items():
+            for made, suffix in ((AGAIN, ""), (ONCE, ", each once")):
+                if made == AGAIN or name in READS:
+                    ratios[name + suffix] = self._compare(name + suffix, operation, made)
         self.note(latency=ratios)
+
+    def _read_whole(self) -> None:
+        """Bring the state into memory, as far as there is room: a cloud that has been up for long
+        stands like this, one just started or copied does not."""
+        with (self.full.home / STATE_FILE).open("rb") as file:
+            while file.read(1 << 20):
+                pass
+
+    def _compare(self, name: str, operation: Operation, made: int) -> float:
+        times: dict[str, list[float]] = {"empty": [], "full": []}
+        count = self.objects if operation in ON_OBJECTS else self.items
+        asked, read = 0, -_read_bytes(self.full)
+        for _ in range(BURSTS):
+            for side, cloud, numbers in (
+                ("empty", self.empty, EMPTY_ITEMS),
+                ("full", self.full, count),
+            ):
+                sign, rng = Signer(cloud), random.Random()
+                requests = [operation(sign, rng.randrange(numbers)) for _ in range(made)]
+                result = measure(cloud.port, requests, connections=4, seconds=BURST_SECONDS)
+                if result.errors:
+                    raise RuntimeError(f"{name}: {result}")
+                times[side].append(result.p50_ms)
+                asked += result.requests if cloud is self.full else 0
+        read += _read_bytes(self.full)
+        empty, full = (statistics.median(times[side]) for side in ("empty", "full"))
+        told = f"{empty:8.3f} {full:8.3f} {full / empty:7.2f} {read / asked / 1024:14.2f}"
+        print(f"  {name:<24} {told}", flush=True)
+        return full / empty
 
     def restarts(self, count: int = 5) -> None:
         """kill -9 of everything, then start; the write-ahead log holds fresh writes each time."""
@@ -239,7 +267,7 @@ def make(cloud: Cloud) -> None:
     cloud.client("s3").create_bucket(Bucket=BUCKET)
 
 
-def _table(operation: str, more: Callable[[int], dict[str, Any]]) -> Callable[[Signer, int], bytes]:
+def _table(operation: str, more: Callable[[int], dict[str, Any]]) -> Operation:
     def request(sign: Signer, number: int) -> bytes:
         told = orjson.dumps({"TableName": TABLE, **more(number)})
         return sign("dynamodb", "POST", "/", told, operation)
@@ -251,7 +279,21 @@ def _key(number: int) -> dict[str, Any]:
     return {name: value for name, value in item(number).items() if name != "v"}
 
 
-OPERATIONS: dict[str, Callable[[Signer, int], bytes]] = {
+def _get_object(sign: Signer, number: int) -> bytes:
+    return sign("s3", "GET", f"/{BUCKET}/{number:07}")
+
+
+def _read_bytes(cloud: Cloud) -> int:
+    """What a cloud's processes have brought from the disk."""
+    told = 0
+    for pid in process_tree(cloud.told["pid"]):
+        with contextlib.suppress(OSError):  # it ended
+            text = Path(f"/proc/{pid}/io").read_text()
+            told += int(text.partition("\nread_bytes: ")[2].partition("\n")[0])
+    return told
+
+
+OPERATIONS: dict[str, Operation] = {
     "GetItem 1 KB": _table("GetItem", lambda n: {"Key": _key(n)}),
     "Query of 10": _table(
         "Query",
@@ -269,9 +311,11 @@ OPERATIONS: dict[str, Callable[[Signer, int], bytes]] = {
             "ExpressionAttributeValues": {":one": {"N": "1"}},
         },
     ),
-    "GET 4 KB": lambda sign, n: sign("s3", "GET", f"/{BUCKET}/{n:07}"),
+    "GET 4 KB": _get_object,
     "PUT 4 KB": put_object,
 }
+READS = ("GetItem 1 KB", "Query of 10", "GET 4 KB")
+ON_OBJECTS = (_get_object, put_object)
 
 
 def main() -> int:

@@ -135,6 +135,21 @@ def test_what_is_kept_is_bounded() -> None:
     assert asked == [b"0", b"0"]
 
 
+def test_hundreds_of_pages_of_a_query_are_kept_together() -> None:
+    asked: list[bytes] = []
+
+    def tell(key: bytes) -> bytes:
+        asked.append(key)
+        return b"x" * 10_500  # ten items of a kilobyte
+
+    answers = KeptAnswers(Counters())  # type: ignore[arg-type]
+    form = answers.keeping(Reading(lambda body: (keys.under(PREFIX, body),), tell), lambda: 1)
+    for _ in range(3):
+        for number in range(600):
+            form(b"%d" % number)
+    assert len(asked) == 600  # each once
+
+
 def test_what_changes_while_it_is_read_is_read_again() -> None:
     stamp: list[int] = [1]
     counters = Counters()

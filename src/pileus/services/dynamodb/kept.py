@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pileus.state import keys
 from pileus.state.store import Store
 
-BYTES_MAX = 4 * 1024 * 1024  # of one process
+BYTES_MAX = 8 * 1024 * 1024  # of one process
 ANSWER_BYTES_MAX = 16 * 1024
 ENTRY_BYTES = 350  # what one costs beside its bytes
 Read = Callable[[bytes], "bytes | None"]
