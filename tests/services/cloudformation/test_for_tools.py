@@ -318,3 +318,79 @@ def test_what_the_cdk_needs_is_made_by_the_template_here(cloud: Cloud, cfn: Any,
     cfn.create_stack(StackName=f"{name}-app", TemplateBody=BUCKET % name, RoleARN=arn)
     settle(cfn, f"{name}-app", "create")
     assert buckets(cloud, name) == [name]
+
+
+def test_properties_may_name_what_is_stored(cloud: Cloud, cfn: Any, name: str) -> None:
+    ssm = cloud.client("ssm")
+    for value in ("first", "second"):
+        ssm.put_parameter(Name=f"/{name}/v", Value=value, Type="String", Overwrite=True)
+    ssm.put_parameter(Name=f"/{name}/secret", Value="hush", Type="SecureString")
+
+    def body(value: str) -> str:
+        made = {"Name": f"/{name}/made", "Type": "String", "Value": value}
+        return json.dumps({"Resources": {"P": {"Type": "AWS::SSM::Parameter", "Properties": made}}})
+
+    both = f"{{{{resolve:ssm:/{name}/v:1}}}} and {{{{resolve:ssm:/{name}/v}}}}"
+    create(cfn, name, body(both))
+    assert ssm.get_parameter(Name=f"/{name}/made")["Parameter"]["Value"] == "first and second"
+    for wrong in (f"ssm:/{name}/none", f"ssm:/{name}/secret", "secretsmanager:x"):
+        cfn.update_stack(StackName=name, TemplateBody=body(f"{{{{resolve:{wrong}}}}}"))
+        with pytest.raises(WaiterError):
+            settle(cfn, name, "update")
+    assert ssm.get_parameter(Name=f"/{name}/made")["Parameter"]["Value"] == "first and second"
+    cfn.delete_stack(StackName=name)
+
+
+def test_a_bucket_tells_the_function_of_its_stack(cloud: Cloud, cfn: Any, name: str) -> None:
+    """What SAM makes of an ``S3`` event."""
+    code = "def handler(event, context):\n    return None\n"
+    trust = json.loads(json.dumps(TRUST).replace("cloudformation", "lambda"))
+    arn = {"Fn::GetAtt": ["F", "Arn"]}
+    rules = [{"Name": "prefix", "Value": "in/"}]
+    told = {
+        "Event": "s3:ObjectCreated:*",
+        "Function": arn,
+        "Filter": {"S3Key": {"Rules": rules}},
+    }
+    resources: dict[str, Any] = {
+        "R": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}},
+        "F": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "Runtime": "python3.12",
+                "Handler": "index.handler",
+                "Role": {"Fn::GetAtt": ["R", "Arn"]},
+                "Code": {"ZipFile": code},
+            },
+        },
+        "P": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "FunctionName": {"Ref": "F"},
+                "Action": "lambda:InvokeFunction",
+                "Principal": "s3.amazonaws.com",
+                "SourceArn": f"arn:aws:s3:::{name}",
+            },
+        },
+        "B": {
+            "Type": "AWS::S3::Bucket",
+            "DependsOn": "P",
+            "Properties": {
+                "BucketName": name,
+                "NotificationConfiguration": {"LambdaConfigurations": [told]},
+            },
+        },
+    }
+    body = json.dumps({"Resources": resources})
+    create(cfn, name, body, Capabilities=["CAPABILITY_IAM"])
+    s3 = cloud.client("s3")
+    (made,) = s3.get_bucket_notification_configuration(Bucket=name)["LambdaFunctionConfigurations"]
+    assert made["Events"] == ["s3:ObjectCreated:*"]
+    assert [r["Value"] for r in made["Filter"]["Key"]["FilterRules"]] == ["in/"]
+    del resources["B"]["Properties"]["NotificationConfiguration"]
+    again = {"TemplateBody": json.dumps({"Resources": resources})}
+    cfn.update_stack(StackName=name, Capabilities=["CAPABILITY_IAM"], **again)
+    settle(cfn, name, "update")
+    told_now = s3.get_bucket_notification_configuration(Bucket=name)
+    assert "LambdaFunctionConfigurations" not in told_now
+    cfn.delete_stack(StackName=name)

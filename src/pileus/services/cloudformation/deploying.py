@@ -13,7 +13,7 @@ from typing import Any
 
 from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Parts, Principal
-from pileus.services.cloudformation import rows
+from pileus.services.cloudformation import dynamic, rows
 from pileus.services.cloudformation.intrinsics import Scope, dependencies
 from pileus.services.cloudformation.parameters import typed
 from pileus.services.cloudformation.resources import KINDS
@@ -148,6 +148,17 @@ class Operation:
             raise invalid(f"No export named {name} found.")
         return str(found["value"])
 
+    async def _stored(self, name: str) -> Record:
+        """The parameter of a name, ``NAME:VERSION`` too, as the stack's owner may read it."""
+        told = await self.parts.dispatch(
+            "ssm",
+            "GetParameter",
+            {"Name": name},
+            principal=self.principal,
+            region=self.stack_id.split(":")[3],
+        )
+        return dict(told["Parameter"])
+
     async def _in_order(
         self, needs: dict[str, set[str]], one: Callable[[str], Awaitable[None]]
     ) -> None:
@@ -184,6 +195,7 @@ class Operation:
             if kind is None:
                 raise invalid(f"Resource type {wanted['Type']} is not offered by Pileus")
             wish = scope.resolve(wanted.get("Properties", {}))
+            wish = await dynamic.resolved(wish, self._stored)
             record = await self._make(logical, wanted, kind, have, wish)
         except (AwsError, Unavailable) as e:
             reason = getattr(e, "message", "") or str(e)
