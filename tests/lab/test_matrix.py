@@ -188,3 +188,14 @@ def test_the_longest_log_rots_and_the_newest_blob(tmp_path: Path, kind: str, cho
     with faults.rot(scene, kind):
         changed = [name for name in files if any((tmp_path / name).read_bytes())]
     assert changed == [chosen]
+
+
+def test_the_map_tells_where_a_table_lies_and_of_one_shard_needs_not(eight: Any) -> None:
+    holds = ["everything else", "DynamoDB tables load, load-1", "DynamoDB tables load-7"]
+    eight._map = lambda: {"tablets": [{"shard": n, "holds": h} for n, h in enumerate(holds)]}
+    assert [eight._shard_of(name) for name in ("load", "load-1", "load-7")] == [1, 1, 2]
+    with pytest.raises(LookupError):
+        eight._shard_of("load-8")
+    eight.shards = 1
+    eight._map = lambda: {"tablets": [{"shard": 0, "holds": "everything else"}]}
+    assert eight._shard_of("load") == 0
