@@ -4,8 +4,8 @@ cloud.
 ``DIR/s3-tests`` is a checkout of ceph/s3-tests (its requirements and pytest-timeout in ``.venv``
 there, or here), ``DIR/dynalite`` and ``DIR/dynamodb-conformance`` are checkouts of
 architect/dynalite and nubo-db/dynamodb-conformance with their packages installed,
-``DIR/alternator`` one of scylladb/scylladb, of which ``test`` is enough (boto3, requests, pytest
-and pytest-timeout in its ``.venv``, or here). Nothing of them
+``DIR/alternator`` one of scylladb/scylladb, of which Python's files below ``test`` are enough
+(boto3, requests, pytest and pytest-timeout in its ``.venv``, or here). Nothing of them
 is kept here; the counts go to docs/suites.json, which the compatibility page shows, with the
 reasons
 ``reasons.toml`` gives for what did not pass (``ONLY="s3-tests"``: one suite of them). S3's suite

@@ -9,6 +9,7 @@ root of a checkout.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +48,12 @@ def pytest_load_initial_conftests() -> None:
     module("test.cqlpy.conftest", host=pytest.fixture(scope="session")(lambda: None))
     module("test.pylib.driver_utils", safe_driver_shutdown=None)
     told = importlib.import_module("test.alternator.util")
-    vars(told).update(is_aws=is_aws, scylla_config_read=scylla_config_read)
+    # Tables are named by the millisecond: slices that run at once would make one of the same name.
+    part = os.environ.get("SUITE_SLICE", "0/1").partition("/")[0]
+    prefix = f"{told.test_table_prefix}{part}_"
+    vars(told).update(
+        is_aws=is_aws, scylla_config_read=scylla_config_read, test_table_prefix=prefix
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
