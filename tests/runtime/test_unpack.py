@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,19 +102,75 @@ def test_damaged_and_encrypted(tmp_path: Path) -> None:
     assert "Could not unzip" in refused(tmp_path / "e", tmp_path / "out")
 
 
+def codes_of(tmp_path: Path, count: int) -> list[Code]:
+    files = [archive(tmp_path / f"z{n}", [("f", bytes(1000), FILE)]) for n in range(count)]
+    return [Code(str(n), str(path)) for n, path in enumerate(files)]
+
+
 def test_cache_keeps_by_digest_and_trims(tmp_path: Path) -> None:
-    cache = CodeCache(tmp_path / "cache", bytes_max=1500)
-    codes = [
-        Code(str(n), str(archive(tmp_path / f"z{n}", [("f", bytes(1000), FILE)]))) for n in range(3)
-    ]
+    later: list[Callable[[], None]] = []
+    cache = CodeCache(tmp_path / "cache", bytes_max=1500, later=later.append)
+    codes = codes_of(tmp_path, 3)
     assert cache.ready(codes[0], ()) is None
     names = [cache.ensure(code, ())[0] for code in codes]
     assert cache.ready(codes[0], ()) == (names[0], "")
     cache.trim({names[0]})
-    assert sorted(os.listdir(tmp_path / "cache")) == [names[0]]
+    for work in later:  # for trees that are gone, too
+        work()
+    assert sorted(os.listdir(tmp_path / "cache")) == [names[0], f"{names[0]}.whole"]
     assert cache.ensure(codes[2], (codes[0], codes[1]))[1].startswith("l-")
     again = CodeCache(tmp_path / "cache")
     assert again.ready(codes[0], ()) is not None
+
+
+def test_what_a_power_cut_may_have_emptied_is_unpacked_again(tmp_path: Path) -> None:
+    """The next process believes no tree that was not brought to the disk."""
+    [code] = codes_of(tmp_path, 1)
+    name = CodeCache(tmp_path / "cache", later=lambda work: None).ensure(code, ())[0]
+    (tmp_path / "cache" / name / "f").write_bytes(b"")  # as a cut leaves what was not synced
+    later: list[Callable[[], None]] = []
+    cache = CodeCache(tmp_path / "cache", later=later.append)
+    assert cache.ready(code, ()) is None
+    assert cache.ensure(code, ())[0] == name
+    assert (tmp_path / "cache" / name / "f").read_bytes() == bytes(1000)
+    later[0]()
+    assert CodeCache(tmp_path / "cache").ready(code, ()) is not None
+
+
+def test_a_tree_is_marked_only_after_its_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [code] = codes_of(tmp_path, 1)
+    later: list[Callable[[], None]] = []
+    cache = CodeCache(tmp_path / "cache", later=later.append)
+    mark = tmp_path / "cache" / f"{cache.ensure(code, ())[0]}.whole"
+    marked: list[bool] = []
+
+    def fails(path: Path) -> None:
+        marked.append(mark.exists())
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("pileus.runtime.unpack.sync_filesystem", fails)
+    later[0]()
+    assert marked == [False] and not mark.exists()
+
+
+def test_half_of_a_tree_that_was_dropped_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = codes_of(tmp_path, 2)
+    later: list[Callable[[], None]] = []
+    cache = CodeCache(tmp_path / "cache", bytes_max=1500, later=later.append)
+    for code in codes:
+        cache.ensure(code, ())
+    for work in later:
+        work()
+    with monkeypatch.context() as patched:  # killed while it removed
+        patched.setattr("shutil.rmtree", lambda *told, **more: None)
+        cache.trim(set())
+    again = CodeCache(tmp_path / "cache")
+    assert again.ready(codes[0], ()) is None and again.ready(codes[1], ()) is not None
+    assert len(os.listdir(tmp_path / "cache")) == 2
 
 
 def test_failed_unpacking_leaves_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import platform
 import socket
 import struct
+from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -36,6 +37,19 @@ SYSCALLS = {
     "x86_64": {"capset": 126, "pivot_root": 155, "landlock": 444},
     "aarch64": {"capset": 91, "pivot_root": 41, "landlock": 444},
 }
+
+
+def sync_filesystem(path: Path) -> None:
+    """Everything written to the file system that holds ``path`` is on its disk afterwards
+    (``syncfs(2)``)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(fd) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"syncfs: {os.strerror(code)}")
+    finally:
+        os.close(fd)
 
 
 class Kernel:

@@ -1,12 +1,14 @@
 """Code and layer zips, unpacked safely and kept by digest for the workers to mount read-only.
 
 Hostile input: names that climb out, links that point out, bombs, encrypted or damaged archives.
-The cache can be made again from the blobs at any time, so nothing here is synced.
+The cache can be made again from the blobs at any time, so nobody waits for its disk: a tree is used
+at once, and believed by the next process only if a mark says that all of it had reached the disk.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -14,12 +16,14 @@ import tempfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from pileus.errors import AwsError
 from pileus.runtime.function import UNZIPPED_BYTES_MAX, Code
+from pileus.runtime.kernel import sync_filesystem
 
+log = logging.getLogger("pileus.runtime.code")
 ENTRIES_MAX = 100_000
 NAME_BYTES_MAX = 4096
 DEPTH_MAX = 64
@@ -29,6 +33,7 @@ _BAD_ARCHIVE = (
     *(ValueError, NotImplementedError, RuntimeError),  # odd names, methods, encrypted entries
 )
 CACHE_BYTES_MAX = 8 * 1024**3
+TREES, WHOLE = ("c-", "l-"), ".whole"
 
 
 def invalid(message: str) -> AwsError:
@@ -168,22 +173,38 @@ def folder_names(code: Code, layers: Sequence[Code]) -> tuple[str, str]:
     return f"c-{code.digest}", layer_name
 
 
-class CodeCache:
-    """Unpacked trees under ``folder``: ``c-DIGEST`` for code, ``l-DIGEST`` for merged layers.
-    Safe to use from several threads."""
+def on_a_thread(work: Callable[[], None]) -> None:
+    """Do ``work`` beside what goes on."""
+    threading.Thread(target=work, name="code to disk", daemon=True).start()
 
-    def __init__(self, folder: Path, bytes_max: int = CACHE_BYTES_MAX) -> None:
+
+class CodeCache:
+    """Unpacked trees under ``folder``: ``c-DIGEST`` for code, ``l-DIGEST`` for merged layers, each
+    with an empty ``NAME.whole`` beside it once it is on the disk. ``later`` does that. Safe to use
+    from several threads."""
+
+    def __init__(
+        self,
+        folder: Path,
+        bytes_max: int = CACHE_BYTES_MAX,
+        later: Callable[[Callable[[], None]], None] = on_a_thread,
+    ) -> None:
         self._folder = folder
         self._max = bytes_max
+        self._later = later
         self._lock = threading.Lock()
         self._sizes: dict[str, int] = {}  # oldest use first
+        self._made: dict[str, object] = {}  # not on the disk yet, as far as is known
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
         for entry in sorted(folder.iterdir(), key=lambda p: p.lstat().st_mtime):
-            if entry.name.startswith(("c-", "l-")):
+            if entry.name.startswith(TREES) and self._mark(entry.name).exists():
                 self._sizes[entry.name] = _tree_bytes(entry)
-            else:
-                shutil.rmtree(entry, ignore_errors=True)
+            elif not (entry.name.endswith(WHOLE) and (folder / entry.stem).is_dir()):
+                _remove(entry)
+
+    def _mark(self, name: str) -> Path:
+        return self._folder / f"{name}{WHOLE}"
 
     def ensure(self, code: Code, layers: Sequence[Code]) -> tuple[str, str]:
         """Unpack what is missing; answer the folder names of the code and of the merged layers
@@ -220,11 +241,25 @@ class CodeCache:
             size = 0
             for archive in archives:
                 size += unpack(archive.path, building, limit - size)
+            self._mark(name).unlink(missing_ok=True)
             building.rename(self._folder / name)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
+        made = self._made[name] = object()
+        self._later(lambda: self._keep(name, made))
         return size
+
+    def _keep(self, name: str, made: object) -> None:
+        """Bring the tree to the disk, then say so. Without privileges or room it stays unsaid."""
+        try:
+            sync_filesystem(self._folder)
+            with self._lock:
+                if self._made.get(name) is made:
+                    del self._made[name]
+                    self._mark(name).touch()
+        except OSError as error:
+            log.info("code is unpacked again at the next start: %s", error)
 
     def trim(self, in_use: set[str]) -> None:
         """Drop the trees unused for longest until the cache is below its size."""
@@ -234,7 +269,18 @@ class CodeCache:
                 if total <= self._max:
                     return
                 total -= self._sizes.pop(name)
-                shutil.rmtree(self._folder / name, ignore_errors=True)
+                self._made.pop(name, None)
+                self._mark(name).unlink(missing_ok=True)
+                gone = Path(tempfile.mkdtemp(prefix="old-", dir=self._folder))
+                (self._folder / name).rename(gone)  # else half of it might be believed
+                shutil.rmtree(gone, ignore_errors=True)
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def _tree_bytes(folder: Path) -> int:
