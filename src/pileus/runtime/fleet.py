@@ -288,7 +288,8 @@ class Fleets:
     async def _fill_pool(self) -> None:
         while True:
             waiting = sum(f.starting for f in self._fleets.values())
-            if len(self._pool) >= max(POOL_SIZE, min(waiting, self.starts_max)):
+            least = POOL_SIZE if self.invocations else 1  # nothing was ever called: one is enough
+            if len(self._pool) >= max(least, min(waiting, self.starts_max)):
                 self._pool_wanted.clear()
                 await self._pool_wanted.wait()
                 continue

@@ -118,7 +118,14 @@ class Scratch(threading.local):
     """A thread's place for a batch of sealed bytes: fresh memory costs more than ciphers do."""
 
     def __init__(self) -> None:
-        self.sealed = memoryview(bytearray(BATCH * SEALED_BYTES))
+        self._place: memoryview | None = None
+
+    @property
+    def sealed(self) -> memoryview:
+        """Made when the thread first wants it."""
+        if self._place is None:
+            self._place = memoryview(bytearray(BATCH * SEALED_BYTES))
+        return self._place
 
 
 def opened(scratch: Scratch, fd: int, key: AESGCM, size: int, start: int, length: int) -> bytearray:
