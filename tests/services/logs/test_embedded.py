@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pileus.services.logs import embedded
 from tests.conftest import Cloud
 
 
@@ -79,3 +80,14 @@ def test_lines_that_only_look_like_it_stay_lines(cloud: Cloud, namespace: str) -
     assert sums(cloud, namespace, "Made", service="a") == (1, 5)
     names = cloud.client("cloudwatch").list_metrics(Namespace=namespace)["Metrics"]
     assert {m["MetricName"] for m in names} == {"Made"}
+
+
+def test_a_short_line_does_not_become_millions_of_data() -> None:
+    many: dict[str, Any] = {"Dimensions": [[]] * 3000, "Metrics": [{"Name": "m"}] * 3000}
+    told = {"Namespace": "n"} | many
+    message = json.dumps({"_aws": {"Timestamp": 1, "CloudWatchMetrics": [told]}, "m": 1})
+    assert len(message) < 256 * 1024 and embedded.metrics([message]) == []
+    told |= {"Dimensions": [[]], "Metrics": [{"Name": "m"}]}
+    message = json.dumps({"_aws": {"Timestamp": 1, "CloudWatchMetrics": [told]}, "m": 1})
+    [(namespace, data)] = embedded.metrics([message])
+    assert namespace == "n" and len(data) == 1

@@ -18,7 +18,7 @@ from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Call, Dispatch, Principal
 
 MARK = '"_aws"'
-DATA_MAX = 1000  # of one PutMetricData
+DATA_MAX = 1000  # of one PutMetricData, and of one line: each metric under each set of dimensions
 Datum = dict[str, Any]
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,22 @@ def metrics(messages: Iterable[str]) -> list[tuple[str, list[Datum]]]:
 def _of(line: dict[str, Any]) -> list[tuple[str, list[Datum]]]:
     about = line["_aws"]
     at_s = float(about["Timestamp"]) / 1000
+    directives = about["CloudWatchMetrics"]
+    if sum(len(_sets(each)) * len(each["Metrics"]) for each in directives) > DATA_MAX:
+        raise ValueError("a short line may not ask for millions of data")
     return [
         (str(directive["Namespace"]), list(_data(line, directive, at_s)))
-        for directive in about["CloudWatchMetrics"]
+        for directive in directives
     ]
 
 
+def _sets(directive: dict[str, Any]) -> list[list[str]]:
+    """The sets of dimensions each metric is told under: the empty one where none is named."""
+    return directive.get("Dimensions") or [[]]
+
+
 def _data(line: dict[str, Any], directive: dict[str, Any], at_s: float) -> Iterator[Datum]:
-    for names in directive.get("Dimensions") or [[]]:
+    for names in _sets(directive):
         if not all(isinstance(line.get(n), str) for n in names):
             continue
         dimensions = [{"Name": n, "Value": line[n]} for n in names]
