@@ -3,10 +3,11 @@
     python -m lab.matrix --rounds 5 --out var/faults -- .venv/bin/pileus
 
 forms three nodes with disks of their own and goes through the faults, each so often; resumable:
-``rounds.jsonl`` keeps every round with its seed. A round: load begins (``lab.history.load`` at each
-node, ``lab.ledger``, the probe), the fault is made, held, ended; the cluster must be whole again by
-itself; everything is read. Wrong is: an acknowledged write lost or doubled, a history that no order
-explains, a cluster that is not whole in time.
+``rounds.jsonl`` keeps every round with its seed, ``--record`` adds a line to those that the
+project keeps (``lab.recorded``), whose rounds count as made. A round: load begins
+(``lab.history.load`` at each node, ``lab.ledger``, the probe), the fault is made, held, ended; the
+cluster must be whole again by itself; everything is read. Wrong is: an acknowledged write lost or
+doubled, a history that no order explains, a cluster that is not whole in time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab import probe
+from lab import probe, recorded
 from lab.chores import LATE_S
 from lab.cluster import PATIENCE_S, Cluster
 from lab.faults import FAULTS, Fault, Scene, possible
@@ -252,17 +253,19 @@ def run(
     out: Path,
     say: Callable[[str], None],
     seconds_max: float = math.inf,
+    kept: Path | None = None,
 ) -> list[Round]:
-    """Until every fault has had its rounds; those recorded in ``out`` count. No round begins after
-    ``seconds_max``."""
+    """Until every fault has had its rounds; those recorded in ``out`` and in ``kept`` count. No
+    round begins after ``seconds_max``."""
     record = out / "rounds.jsonl"
     done = load_rounds(record)
+    made = {(r.fault, r.seed, r.shards) for r in done}
+    made |= {r.key for r in recorded.read(kept)} if kept else set()
     faults = list(faults)
     ends = time.monotonic() + seconds_max
     for seed in range(rounds):
         for fault in faults:
-            this = fault.name, seed, cluster.shards
-            if any((r.fault, r.seed, r.shards) == this for r in done):
+            if (fault.name, seed, cluster.shards) in made:
                 continue
             if time.monotonic() > ends:
                 return done
@@ -270,6 +273,8 @@ def run(
             done.append(one)
             with record.open("a") as file:
                 file.write(json.dumps(dataclasses.asdict(one)) + "\n")
+            if kept:
+                recorded.add(kept, summary(one))
             write = one.times["write"]
             say(
                 f"{one.fault} {one.seed} on {one.victim}{' (led)' if one.led else ''}:"
@@ -281,11 +286,33 @@ def run(
     return done
 
 
+def summary(one: Round) -> recorded.Recorded:
+    """What the project keeps of a round."""
+    return recorded.Recorded(
+        recorded.build(),
+        time.strftime("%Y-%m-%d", time.gmtime()),
+        one.fault,
+        one.seed,
+        one.shards,
+        one.led,
+        one.acknowledged,
+        one.operations,
+        one.chores,
+        len(one.lost),
+        len(one.doubled),
+        len(one.wrong),
+        round(one.whole_s, 1),
+        recorded.seconds(one.times.get("write"), "outage"),
+        recorded.seconds(one.times.get("read"), "outage"),
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--faults", default=",".join(f.name for f in FAULTS))
     parser.add_argument("--out", type=Path, default=Path("var/faults"))
+    parser.add_argument("--record", type=Path, help="add each round to this file, make none of it")
     parser.add_argument("--shards", type=int, help="of the cloud; else what a new cluster has")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no round later")
     parser.add_argument("words", nargs="+", help="the product's command, after --")
@@ -302,7 +329,7 @@ def main() -> int:
         wanted = [f for f in possible(rig.nodes) if f.name in wish.faults.split(",")]
         try:
             say = partial(print, flush=True)
-            done = run(cluster, wanted, wish.rounds, wish.out, say, wish.seconds)
+            done = run(cluster, wanted, wish.rounds, wish.out, say, wish.seconds, wish.record)
             problems = sum(cluster.chores.settled(LATE_S), verified(cluster))
         finally:
             for node in rig.nodes:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from lab import recorded
 from pileus.cli import main
 from pileus.config import Config
 
@@ -79,6 +80,11 @@ def test_compatibility_tells_what_is_offered() -> None:
         timeout=180,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_of_faults_is_made_of_the_record() -> None:
+    made = recorded.page(recorded.read())
+    assert recorded.PAGE.read_text() == made, "stale: run python -m lab.recorded"
 
 
 def test_files_the_ledger_names_exist() -> None:

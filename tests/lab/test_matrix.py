@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from lab import cluster, faults, matrix
+from lab import cluster, faults, matrix, recorded
 from lab.cluster import Cluster
 from lab.history.lists import Lists
 from lab.history.names import Names, one_of
 from lab.history.registers import Items, Objects
 from lab.ledger import Ledger
 from lab.matrix import Round
+from lab.probe import Times
 
 
 def test_rounds_of_before_shards_were_told_are_of_one(tmp_path: Path) -> None:
@@ -49,6 +50,35 @@ def test_a_round_on_one_shard_is_none_on_eight(
         on: Any = SimpleNamespace(shards=shards)
         matrix.run(on, [faults.FAULTS[0]], 2, tmp_path, lambda said: None)
     assert made == [1, 1, 8, 8]
+
+
+def test_a_recorded_round_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_round(on: Any, fault: Any, seed: int, keep: Path) -> Round:
+        told = Times(1.0, None, 2.0, 3.456, 4.0, 5, 600)
+        times = {"write": told, "read": dataclasses.replace(told, outage=0.0)}
+        done = Round(fault.name, seed, "n1", True, on.shards, acknowledged=20, operations=30)
+        return dataclasses.replace(done, times=times, lost=["a", "b"] if seed == 1 else [])
+
+    monkeypatch.setattr(matrix, "one_round", one_round)
+    on: Any = SimpleNamespace(shards=8)
+    kept = tmp_path / "kept.jsonl"
+    for name, rounds in (("first", 1), ("second", 3)):
+        (tmp_path / name).mkdir()
+        ran = matrix.run(
+            on, [faults.FAULTS[0]], rounds, tmp_path / name, lambda said: None, kept=kept
+        )
+        assert [one.seed for one in ran] == ([0] if rounds == 1 else [1, 2])
+    found = recorded.read(kept)
+    assert [(one.seed, one.lost, one.no_write_s) for one in found] == [
+        (0, 0, 3.46),
+        (1, 2, 3.46),
+        (2, 0, 3.46),
+    ]
+    page = recorded.page([*found, dataclasses.replace(found[0], shards=1)])
+    assert "3 rounds" in page and "60 acknowledged effects" in page
+    assert "**2 lost, doubled or wrong**" in page and "## On one shard" in page
 
 
 def test_a_loads_rows_lie_in_all_tables_and_each_in_one() -> None:
