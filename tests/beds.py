@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+from pileus.state.store import Store
+
 T = TypeVar("T")
 Body = Callable[[T], Coroutine[Any, Any, None]]
 Run = Callable[[Body[T]], None]
@@ -39,10 +41,12 @@ class StepClock:
 
 class TurnedClock(StepClock):
     """Time stands until ``advance`` moves it and wakes the sleepers whose time has come, in steps
-    of ``step_s``; real pauses between let commits on threads end."""
+    of ``step_s``. It stands, too, while ``store`` commits: on a slow disk a lease would else run
+    out, or a retry fall due, while its holder waits for one sync."""
 
     def __init__(self, step_s: float = 0.5, pause_s: float = 0.005) -> None:
         super().__init__()
+        self.store: Store | None = None
         self._step_ms, self._pause_s = int(step_s * 1000), pause_s
         self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -61,6 +65,15 @@ class TurnedClock(StepClock):
                     if not future.done():
                         future.set_result(None)
             await asyncio.sleep(self._pause_s)
+            await self._committed()
+
+    async def _committed(self) -> None:
+        """What was written until now is committed, and its writers know."""
+        if self.store is not None:
+            log: Any = self.store.log
+            for _ in range(2):  # a task goes before the group that waits with it
+                await log.run(int)
+            await asyncio.sleep(0)
 
 
 def over(opened: Callable[[], AbstractAsyncContextManager[T]]) -> Run[T]:

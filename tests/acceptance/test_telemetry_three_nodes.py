@@ -89,7 +89,7 @@ def _scraped(node: RigNode, keys: dict[str, str]) -> str:
 
 def _get(address: str, token: str) -> str:
     asked = urllib.request.Request(address, headers={"authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         return str(answer.read().decode())
 
 

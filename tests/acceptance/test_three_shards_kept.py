@@ -104,8 +104,16 @@ def refused(cloud: Cloud, node: RigNode) -> list[str]:
 
 
 def health(node: RigNode) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{node.endpoint}/_pileus/health", timeout=5) as answer:
-        return dict(json.loads(answer.read()))
+    """What a node says of itself; nothing while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{node.endpoint}/_pileus/health", timeout=60) as answer:
+            return dict(json.loads(answer.read()))
+    except OSError:
+        return {}
+
+
+def ready(node: RigNode) -> bool:
+    return health(node).get("status") == "ready"
 
 
 def test_every_node_has_every_shard_and_a_copy_of_every_log(cloud: Cloud) -> None:
@@ -116,7 +124,7 @@ def test_every_node_has_every_shard_and_a_copy_of_every_log(cloud: Cloud) -> Non
         assert len(states(node)) == SHARDS
     assert f"of {SHARDS} logs" in second.run("nodes")
     writes_go_on(cloud, [first, second, third], "whole")
-    assert health(second)["status"] == "ready"
+    until(lambda: ready(second), PATIENCE_S, "the second is ready")
 
 
 def test_a_state_that_differs_and_a_lost_copy_of_a_log_are_made_again(cloud: Cloud) -> None:
@@ -139,7 +147,8 @@ def test_a_state_that_differs_and_a_lost_copy_of_a_log_are_made_again(cloud: Clo
     assert not has_alien(third)
     assert list((third.home / "nats").glob("jetstream/*/streams/LOG_1/msgs/*"))
     writes_go_on(cloud, [third], "mended")
-    assert f"shard {DIVERGENT} equal on n1, n2, n3" in first.run("verify")
+    equal = f"shard {DIVERGENT} equal on n1, n2, n3"
+    until(lambda: equal in first.run("verify"), PATIENCE_S, "who was too busy is asked again")
 
 
 def test_a_log_that_is_gone_stops_its_shard_only_and_is_made_anew(cloud: Cloud) -> None:
@@ -155,7 +164,7 @@ def test_a_log_that_is_gone_stops_its_shard_only_and_is_made_anew(cloud: Cloud) 
     assert said.count(" now, ") == 1, said
     until(lambda: all_alive(first) and kept_by_all(third), PATIENCE_S, "three nodes that go on")
     writes_go_on(cloud, [first, second, third], "renewed")
-    assert health(third)["status"] == "ready"
+    until(lambda: ready(third), PATIENCE_S, "the third is ready")
     assert "no log is damaged" in third.run("renew-log", "--yes")
     told = third.run("renew-log")
     assert f"of LOG_{DIVERGENT}_1" in told and "of LOG_1\n" in told

@@ -42,7 +42,7 @@ class World:
             while not condition():
                 await self.clock.advance(0.5)
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
         for _ in range(int(seconds / 0.005)):
             if condition():
                 return
@@ -53,7 +53,7 @@ class World:
 @asynccontextmanager
 async def opened(home: Path) -> AsyncIterator[World]:
     clock = TurnedClock()
-    store = await Store.open(home, {}, clock)
+    store = clock.store = await Store.open(home, {}, clock)
     try:
         yield World(store, clock)
     finally:

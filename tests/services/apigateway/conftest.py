@@ -40,7 +40,7 @@ class Wall:
         return (self.stands_s or time.monotonic()) + self.ahead_s
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(seconds)
 
     def random_bytes(self, n: int) -> bytes:
         return os.urandom(n)

@@ -16,25 +16,16 @@ from pileus.services.kms import rotation
 from pileus.services.kms.room import DAY_MS, Room
 from pileus.services.vault import Vault
 from pileus.state.store import Store
+from tests.beds import StepClock
 
 ACCOUNT = "000000000000"
 OWNER = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", id=ACCOUNT)
 
 
-class Clock:
-    """Stands still until it is moved."""
+class Clock(StepClock):
+    """Its random bytes are counted, so that no two keys have the same name."""
 
-    def __init__(self) -> None:
-        self.at_ms, self.count = 1_700_000_000_000, 0
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-    def monotonic(self) -> float:
-        return self.at_ms / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
+    count = 0
 
     def random_bytes(self, n: int) -> bytes:
         self.count += 1
@@ -76,11 +67,11 @@ def test_a_key_is_gone_when_its_window_is_over(tmp_path: Path) -> None:
         key = (await desk("CreateKey"))["KeyMetadata"]["KeyId"]
         await desk("CreateAlias", AliasName="alias/a", TargetKeyId=key)
         await desk("ScheduleKeyDeletion", KeyId=key, PendingWindowInDays=7)
-        clock.at_ms += 7 * DAY_MS - 1
+        clock.ms += 7 * DAY_MS - 1
         await rotation.sweep(desk.room)
         told = (await desk("DescribeKey", KeyId=key))["KeyMetadata"]
         assert told["KeyState"] == "PendingDeletion"
-        clock.at_ms += 1
+        clock.ms += 1
         with pytest.raises(AwsError, match="does not exist"):  # at once, swept or not
             await desk("DescribeKey", KeyId=key)
         await rotation.sweep(desk.room)
@@ -93,7 +84,7 @@ def test_a_key_is_gone_when_its_window_is_over(tmp_path: Path) -> None:
 def test_a_repeated_call_has_one_effect_and_one_answer(tmp_path: Path) -> None:
     async def body(desk: Desk, clock: Clock, store: Store) -> None:
         first = await desk("CreateKey", b"1" * 16)
-        clock.at_ms += 5
+        clock.ms += 5
         assert await desk("CreateKey", b"1" * 16) == first
         key = first["KeyMetadata"]["KeyId"]
         assert [k["KeyId"] for k in (await desk("ListKeys"))["Keys"]] == [key]
@@ -104,7 +95,7 @@ def test_a_repeated_call_has_one_effect_and_one_answer(tmp_path: Path) -> None:
         await desk("RotateKeyOnDemand", b"3" * 16, KeyId=key)
         assert len((await desk("ListKeyRotations", KeyId=key))["Rotations"]) == 1
         going = await desk("ScheduleKeyDeletion", b"4" * 16, KeyId=key)
-        clock.at_ms += 5
+        clock.ms += 5
         assert await desk("ScheduleKeyDeletion", b"4" * 16, KeyId=key) == going
         with pytest.raises(AwsError, match="pending deletion"):
             await desk("ScheduleKeyDeletion", KeyId=key)
@@ -118,7 +109,7 @@ def test_a_key_rotates_when_its_period_is_over(tmp_path: Path) -> None:
         await desk("EnableKeyRotation", KeyId=key, RotationPeriodInDays=90)
         blob = (await desk("Encrypt", KeyId=key, Plaintext=b"p"))["CiphertextBlob"]
         for passed, count in ((90 * DAY_MS - 1, 0), (1, 1), (DAY_MS, 1), (89 * DAY_MS, 2)):
-            clock.at_ms += passed
+            clock.ms += passed
             await rotation.sweep(desk.room)
             done = (await desk("ListKeyRotations", KeyId=key))["Rotations"]
             assert len(done) == count

@@ -33,11 +33,11 @@ PUBLIC = Principal("user", "210987654321", "arn:aws:iam::210987654321:user/other
 
 
 def zipped(**files: str) -> bytes:
-    """A zip of ``name=text`` (``__`` stands for a dot)."""
+    """A zip of ``name=text`` (``__`` stands for a dot), the same at any time."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, text in files.items():
-            archive.writestr(name.replace("__", "."), text)
+            archive.writestr(zipfile.ZipInfo(name.replace("__", ".")), text)
     return out.getvalue()
 
 
@@ -104,7 +104,7 @@ class Cloud:
         self.sent: list[tuple[str, str, dict[str, Any]]] = []
 
     async def open(self, background: bool = True) -> None:
-        self.store = await Store.open(self.home, {}, self.clock)
+        self.store = self.clock.store = await Store.open(self.home, {}, self.clock)
         self.telemetry = Telemetry.open(self.home)
         self.blobs = FileBlobs(self.home / "blobs")
         self.minter = MinterDouble(self.clock)

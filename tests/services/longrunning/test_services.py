@@ -358,7 +358,7 @@ def test_websockets_pass_through(api: Services, name: str) -> None:
     ask = "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     ask += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     for port, path in ((api.cloud.port, f"/_service/{name}/"), (api.cloud.edge_port, f"/{name}/")):
-        with socket.create_connection(("127.0.0.1", port), 10) as s:
+        with socket.create_connection(("127.0.0.1", port), 60) as s:
             s.sendall(ask.format(path).encode())
             head = b""
             while b"\r\n\r\n" not in head:

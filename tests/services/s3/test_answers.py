@@ -3,6 +3,7 @@ conditions, and addresses that bring their headers in the query."""
 
 from __future__ import annotations
 
+import re
 import socket
 import uuid
 from collections.abc import Callable
@@ -207,11 +208,16 @@ def test_an_upload_completed_if_match_meets_no_other_write(s3: Any, bucket: str)
 
 
 def spoken(cloud: Cloud, lines: str) -> bytes:
-    """What the server says first to a request in these very bytes."""
+    """The server's first answer, all of it, to a request in these very bytes."""
     told = urlsplit(cloud.endpoint)
     with socket.create_connection((told.hostname, told.port), timeout=60) as sock:
         sock.sendall(f"{lines}\r\nHost: {told.netloc}\r\n\r\n".encode())
-        return sock.recv(65536)
+        with sock.makefile("rb") as answer:
+            head = b""
+            while (line := answer.readline()).strip():
+                head += line
+            length = re.search(rb"(?i)\ncontent-length: (\d+)", head)
+            return head + answer.read(int(length[1]) if length else 0)
 
 
 def test_who_shows_no_signature_is_refused_before_the_body(cloud: Cloud, bucket: str) -> None:
