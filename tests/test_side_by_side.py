@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.conftest import _order
+from tests.ports import FIRST, LAST, STRETCHES, stretch
 from tests.side_by_side import LARGE_ROOMS, ROOT, SideBySide
 
 SHARED = ("three_nodes:", "three_shards:", "parting_nodes:", "grown:", "from lab.rig import")
@@ -30,3 +31,9 @@ def test_two_groups_begin_and_all_other_files_are_for_whoever_is_free() -> None:
     order = list(dict.fromkeys(begun))
     assert order[:2] == ["nodes", "large"]
     assert begun == [group for name in order for group in begun if group == name]
+
+
+def test_workers_beside_each_other_take_other_ports() -> None:
+    taken = [set(stretch(f"gw{number}")) for number in range(STRETCHES)]
+    assert len(set().union(*taken)) == sum(map(len, taken)) > 10_000
+    assert min(map(min, taken)) >= FIRST and max(map(max, taken)) < LAST

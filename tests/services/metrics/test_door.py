@@ -94,7 +94,9 @@ def test_every_metric_told_is_in_the_documents(cloud: Cloud) -> None:
 
 def test_other_programs_tell_through_the_same_door(cloud: Cloud) -> None:
     bearer = _bearer(cloud)
-    status, text = _get(cloud, "/_pileus/metrics?part=caddy", bearer)
+    status, text = _until(
+        lambda: _get(cloud, "/_pileus/metrics?part=caddy", bearer), lambda told: told[0] == 200
+    )
     assert status == 200 and "caddy_reverse_proxy_upstreams_healthy" in text
     status, text = _get(cloud, "/_pileus/metrics?part=log", bearer)
     assert status == 400 and "no server of the log" in text
