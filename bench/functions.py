@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from bench.load import measure, signed
+from bench.load import measure, row, signed
 from bench.peers import Target
 from lab.policies import TRUST, public_read
 
@@ -117,9 +117,7 @@ def edge(target: Target, rounds: int, seconds: float) -> list[dict[str, Any]]:
         measure(target.port, [request.encode()], connections=32, seconds=seconds, pid=target.pid)
         for _ in range(rounds)
     ]
-    from bench.run import row
-
-    told = row(target, "edge hit, 10 KB", runs)
+    told = row(target.name, "edge hit, 10 KB", runs)
     print(f"  edge hit {told['cpu_us']:.1f} µs, {told['per_second']:,.0f}/s", flush=True)
     return [told]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -278,3 +279,16 @@ def measure(
 ) -> Result:
     """Run the load for ``seconds`` against 127.0.0.1:``port``; ``pid``: the server's process."""
     return uvloop.run(_measure(port, requests, connections, seconds, pid))
+
+
+def row(target: str, name: str, runs: list[Result]) -> dict[str, Any]:
+    """Medians over the rounds."""
+    return {
+        "target": target,
+        "operation": name,
+        "cpu_us": statistics.median(r.cpu_us for r in runs),
+        "per_second": statistics.median(r.per_second for r in runs),
+        "p50_ms": statistics.median(r.p50_ms for r in runs),
+        "p99_ms": statistics.median(r.p99_ms for r in runs),
+        "errors": sum(r.errors for r in runs),
+    }

@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +25,8 @@ import boto3
 from botocore.config import Config
 
 from bench.disk import MEGABYTE, fsync_us, plain_us
-from bench.load import Result, as_sent, measure, signed
+from bench.functions import edge, functions
+from bench.load import as_sent, measure, row, signed
 from bench.peers import PEERS, Target
 
 ITEM = {"v": {"S": "x" * 220}, "n": {"N": "42"}, "t": {"S": "2026-11-21T00:00:00Z"}}
@@ -168,20 +168,7 @@ def measured(target: Target, operations: Operations, rounds: int, seconds: float
         if 2 * refused > answered:  # a refusal is quick: it is no figure for the operation
             print(f"  {name:<12} refused: {refused:,} of {answered:,} requests", flush=True)
             continue
-        yield row(target, name, runs)
-
-
-def row(target: Target, name: str, runs: list[Result]) -> dict[str, Any]:
-    """Medians over the rounds."""
-    return {
-        "target": target.name,
-        "operation": name,
-        "cpu_us": statistics.median(r.cpu_us for r in runs),
-        "per_second": statistics.median(r.per_second for r in runs),
-        "p50_ms": statistics.median(r.p50_ms for r in runs),
-        "p99_ms": statistics.median(r.p99_ms for r in runs),
-        "errors": sum(r.errors for r in runs),
-    }
+        yield row(target.name, name, runs)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -208,8 +195,6 @@ OPERATIONS = (("dynamodb", dynamodb), ("s3", s3), ("s3", megabytes))
 
 def run_target(name: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """Everything that applies to one target."""
-    from bench.functions import edge, functions
-
     with PEERS[name]() as target:
         print(f"{name}: durable? {target.durable}", flush=True)
         rows: list[dict[str, Any]] = []
