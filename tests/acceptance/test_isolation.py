@@ -126,7 +126,7 @@ def test_memory_ends_at_its_size(cloud: Cloud, role: str) -> None:
 
 
 def test_tmp_ends_at_its_size(cloud: Cloud, role: str) -> None:
-    name = make_function(cloud, role, FILLER, MemorySize=1024, Timeout=20)
+    name = make_function(cloud, role, FILLER, MemorySize=1024, Timeout=60)
     answer, error = invoke(cloud, name)
     assert error == "Unhandled" and "No space left" in answer["errorMessage"]
 
@@ -244,7 +244,7 @@ def test_the_endpoint_is_reached_as_the_role_and_no_more(cloud: Cloud, hostile: 
         "boto3.client('s3').list_buckets()",
         "boto3.client('iam').list_users()",
         "boto3.client('lambda').list_functions()",
-        "urllib.request.urlopen(os.environ['AWS_ENDPOINT_URL'] + '/', timeout=3).read()",
+        "urllib.request.urlopen(os.environ['AWS_ENDPOINT_URL'] + '/', timeout=30).read()",
     ]
     tables, identity, *denied = tried(cloud, hostile, codes).values()
     assert tables == "True" and ":assumed-role/role-" in identity
