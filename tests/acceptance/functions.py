@@ -38,7 +38,7 @@ def make_function(cloud: Cloud, role: str, code: str, name: str = "", **settings
     """The name of a new function, ready to be invoked."""
     name = name or f"f-{uuid.uuid4().hex[:8]}"
     client = cloud.client("lambda")
-    wish = {"Timeout": 10, "MemorySize": 256, **settings}
+    wish = {"Timeout": 50, "MemorySize": 256, **settings}
     client.create_function(
         FunctionName=name, Runtime="python3.11", Role=role, Handler="app.handler",
         Code={"ZipFile": zipped(code)}, **wish,

@@ -68,7 +68,7 @@ class Stage:
         self.lambdas.create_function(
             FunctionName=self.name, Runtime="python3.11", Role=role, Handler="app.handler",
             Code={"ZipFile": zipped(CODE)}, Environment={"Variables": {"BUCKET": self.name}},
-            Timeout=20,
+            Timeout=60,
         )  # fmt: skip
         self.uuid = ""
 
