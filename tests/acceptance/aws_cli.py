@@ -55,7 +55,7 @@ def http(
     parts = urlsplit(url)
     host = parts.hostname or ""
     address = "127.0.0.1" if host.endswith("localhost") else host
-    connection = http_client.HTTPConnection(address, parts.port or 80, timeout=30)
+    connection = http_client.HTTPConnection(address, parts.port or 80, timeout=60)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, target, body, {"host": parts.netloc, **(headers or {})})

@@ -75,7 +75,7 @@ def test_the_same_signatures_as_botocore(host: str) -> None:
     ]  # fmt: skip
     done = subprocess.run(
         [programs.node(), str(HERE / "signing.mjs")],
-        input=json.dumps(asked), capture_output=True, text=True, timeout=30, check=True,
+        input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     from hashlib import sha256
 
@@ -93,7 +93,7 @@ def test_the_same_presigned_addresses_as_botocore(
              "date": AT, "keys": {**KEYS, "token": token}}  # fmt: skip
     done = subprocess.run(
         [programs.node(), str(HERE / "signing.mjs")],
-        input=json.dumps([asked]), capture_output=True, text=True, timeout=30, check=True,
+        input=json.dumps([asked]), capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     at = datetime.datetime(2026, 3, 1, 12, 34, 56, tzinfo=datetime.UTC)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: at)
