@@ -22,11 +22,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import chores_parts as parts
+from lab.faults import SKEW_S
 from lab.history.asking import patiently, shaped
 from lab.ledger import ONCE, PATIENT, Door
 
 PACE_S = 0.35
 LATE_S = 300.0  # an effect, or an end by TTL, that is missing for longer is lost
+EXPIRED_LATE_S = LATE_S + SKEW_S  # an object ends by the clock of who took it, which may be ahead
+LATEST_S = (LATE_S, LATE_S, EXPIRED_LATE_S)
 DAY_S_MAX = 60.0  # lifecycle is tried where a day is no longer
 LINES_LATE_S = 6.5  # on disk a second after the answer (spec L1), had a process not to wait
 SMALL_BYTES, PART_BYTES = 300_000, 5 * 1024 * 1024
@@ -195,16 +198,13 @@ class Chores:
             if not wait_s or time.monotonic() > deadline or not any(asked):
                 break
             time.sleep(2)
-        now, late_s = time.monotonic(), 0.0 if wait_s else LATE_S
+        now = time.monotonic()
         names = ("no effect of", "not ended:", "not expired:")
-        late = [
-            f"{name} {token}, {now - at:.0f} s after its answer"
-            for name, waiting in zip(names, asked, strict=True)
-            for token, at in sorted(waiting.items())
-            if now - at > late_s
-        ]
-        for waiting in asked:  # told once
-            for token in [t for t, at in waiting.items() if now - at > late_s]:
+        late = []
+        for name, waiting, most_s in zip(names, asked, LATEST_S, strict=True):
+            over = sorted(t for t, at in waiting.items() if wait_s or now - at > most_s)
+            late += [f"{name} {t}, {now - waiting[t]:.0f} s after its answer" for t in over]
+            for token in over:  # told once
                 del waiting[token]
         return late + sorted(f"gone: {t}" for t in self._gone), twice
 

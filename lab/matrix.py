@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import probe, recorded
-from lab.chores import LATE_S
+from lab.chores import EXPIRED_LATE_S
 from lab.cluster import PATIENCE_S, Cluster
 from lab.faults import FAULTS, Fault, Scene, possible
 from lab.history.linearizable import Undecided
@@ -330,7 +330,7 @@ def main() -> int:
         try:
             say = partial(print, flush=True)
             done = run(cluster, wanted, wish.rounds, wish.out, say, wish.seconds, wish.record)
-            problems = sum(cluster.chores.settled(LATE_S), verified(cluster))
+            problems = sum(cluster.chores.settled(EXPIRED_LATE_S), verified(cluster))
         finally:
             for node in rig.nodes:
                 (wish.out / f"{node.name}.log").write_text(node.log())

@@ -19,6 +19,7 @@ import pytest
 
 from pileus.services.s3 import inventory_run
 from pileus.services.s3.inventory_run import Inventories
+from pileus.services.s3.locks import DAY_MS
 from tests.conftest import new_cloud
 from tests.services.s3.clocked import BUCKET, Clocked, refused, timed
 
@@ -139,6 +140,20 @@ def test_reports_come_when_they_are_due(frequency: str, reports: int) -> None:
         await s3.bucket("DeleteBucketInventoryConfiguration", Id="all")
         await made.days(8)
         assert len(await made.names("manifest.json")) == reports
+
+    timed(work)
+
+
+def test_a_clock_that_was_ahead_puts_no_report_off() -> None:
+    async def work(s3: Clocked) -> None:
+        made = Reported(s3)
+        await made.begin(Schedule={"Frequency": "Daily"})
+        await made.days(400)
+        reports = len(await made.names("manifest.json"))
+        s3.clock.step(-400 * DAY_MS)
+        for more in (1, 2, 3):
+            await made.days(1)
+            assert len(await made.names("manifest.json")) == reports + more
 
     timed(work)
 

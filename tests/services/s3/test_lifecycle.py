@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pileus.errors import AwsError
+from pileus.services.s3.locks import DAY_MS
 from tests.services.s3.clocked import Clocked, refused, timed
 
 BIG = b"x" * 200_000
@@ -307,6 +308,23 @@ def test_a_run_goes_on_where_a_dead_process_left_it() -> None:
         assert 0 < len(left) < 450
         s3.restarted()
         await s3.work()
+        assert await s3.keys() == []
+
+    timed(work)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_was_ahead_puts_no_run_off(restarted: bool) -> None:
+    async def work(s3: Clocked) -> None:
+        await s3.rules({"Expiration": {"Days": 1}})
+        await s3.days(400.1)  # a run, then the clock is set right
+        s3.clock.step(-400 * DAY_MS)
+        if restarted:
+            s3.restarted()
+        await s3.put("a")
+        await s3.days(1)
+        assert await s3.keys() == ["a"]
+        await s3.days(1)
         assert await s3.keys() == []
 
     timed(work)

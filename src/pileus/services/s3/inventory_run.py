@@ -84,7 +84,8 @@ class Inventories:
         return self._names
 
     def _due(self, name: str, told: dict[str, Any], now_ms: int) -> bool:
-        """The first report comes at once; then one a day, or on the first day of each week."""
+        """The first report comes at once; then one a day, or on the first day of each week. A last
+        one further ahead than the next is of a clock that was ahead."""
         value = self._room.store.get(rows.inventory_run(name, told["Id"]))
         if value is None:
             return True
@@ -92,7 +93,7 @@ class Inventories:
         if told["Schedule"]["Frequency"] == "Weekly":
             shift = -SUNDAY if self._day_ms == DAY_MS else 0
             last, now = (last + shift) // WEEK_DAYS, (now + shift) // WEEK_DAYS
-        return now > last
+        return now > last or last > now + 1
 
     async def _put(self, report: Report) -> None:
         """Write a report; one that the destination refuses is given up until the next is due."""

@@ -161,8 +161,7 @@ class Lifecycle:
             value = self._room.store.get(rows.lifecycle_run(name))
             if value is not None:
                 walk = Walk(*msgspec.msgpack.decode(value))
-        fresh = walk is None or walk.rules != rules
-        if walk is None or fresh or (walk.finished and now_ms >= walk.next_ms):
+        if walk is None or walk.rules != rules or (walk.finished and self._is_due(walk, now_ms)):
             walk = Walk(rules, self._next_ms(now_ms))
         self._walks[name] = walk
         return walk
@@ -171,6 +170,11 @@ class Lifecycle:
         if self._day_ms == DAY_MS:
             return (now_ms // DAY_MS + 1) * DAY_MS
         return now_ms + self._day_ms // 8
+
+    def _is_due(self, walk: Walk, now_ms: int) -> bool:
+        """The last run may have been of a clock that was ahead: none lies further than the next
+        would now."""
+        return not now_ms < walk.next_ms <= self._next_ms(now_ms)
 
     async def _flush(self, walk: Walk, name: str) -> bool:
         """Submit what was found, with the position; False when the rules changed."""
