@@ -237,6 +237,38 @@ def test_deleting_a_change_set_that_is_not_there_succeeds(cfn: Any, name: str) -
     cfn.delete_stack(StackName=name)
 
 
+def test_a_buckets_canned_list_comes_with_it(cloud: Cloud, cfn: Any, name: str) -> None:
+    s3 = cloud.client("s3")
+
+    def groups() -> list[str]:
+        grants = s3.get_bucket_acl(Bucket=name)["Grants"]
+        return sorted(g["Grantee"]["URI"].rsplit("/")[-1] for g in grants if "URI" in g["Grantee"])
+
+    def template(canned: str | None, **more: Any) -> str:
+        told = {"BucketName": name, **more} | ({"AccessControl": canned} if canned else {})
+        return json.dumps({"Resources": {"B": {"Type": "AWS::S3::Bucket", "Properties": told}}})
+
+    create(cfn, name, template("Private"))  # lists are disabled, and this says nothing else
+    assert groups() == []
+    owned = {"OwnershipControls": {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}}
+    for canned, wanted in (
+        ("LogDeliveryWrite", ["LogDelivery", "LogDelivery"]),
+        ("AuthenticatedRead", ["AuthenticatedUsers"]),
+        (None, []),
+    ):
+        public = {"PublicAccessBlockConfiguration": {"BlockPublicAcls": False}}
+        cfn.update_stack(StackName=name, TemplateBody=template(canned, **owned, **public))
+        settle(cfn, name, "update")
+        assert groups() == wanted
+    cfn.delete_stack(StackName=name)
+    settle(cfn, name, "delete")
+    cfn.create_stack(StackName=name, TemplateBody=template("PublicRead"))
+    with pytest.raises(WaiterError):
+        settle(cfn, name, "create")
+    events = cfn.describe_stack_events(StackName=name)["StackEvents"]
+    assert any("ACL" in e.get("ResourceStatusReason", "") for e in events)
+
+
 def test_a_buckets_rules_and_notifications_come_with_it(cloud: Cloud, cfn: Any, name: str) -> None:
     rules: list[dict[str, Any]] = [
         {"Id": "old", "Status": "Enabled", "Prefix": "tmp/", "ExpirationInDays": 90},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from pileus.errors import AwsError
@@ -56,6 +57,13 @@ def _encryption(value: Any) -> dict[str, Any]:
     return {"ServerSideEncryptionConfiguration": {"Rules": rules}}
 
 
+def _canned(value: Any) -> dict[str, Any]:
+    """``PublicRead`` as S3 names it; nothing is private. Lists that speak of a bucket's owner are
+    an object's, and ignored (user guide, canned ACL)."""
+    name = "Private" if not value or str(value).startswith("BucketOwner") else str(value)
+    return {"ACL": re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()}
+
+
 # property -> (operation that sets it, operation that removes it, its parameters)
 SETTINGS: dict[str, tuple[str, str, Any]] = {
     "PublicAccessBlockConfiguration": (
@@ -68,6 +76,7 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
         "DeleteBucketOwnershipControls",
         lambda v: {"OwnershipControls": v},
     ),
+    "AccessControl": ("PutBucketAcl", "PutBucketAcl", _canned),
     "CorsConfiguration": ("PutBucketCors", "DeleteBucketCors", _cors),
     "WebsiteConfiguration": ("PutBucketWebsite", "DeleteBucketWebsite", _website),
     "BucketEncryption": ("PutBucketEncryption", "DeleteBucketEncryption", _encryption),
@@ -138,6 +147,8 @@ class Bucket:
         for setting, (put, remove, params) in SETTINGS.items():
             if wish.get(setting) == old.get(setting):
                 continue
+            if setting == "AccessControl" and params(wish.get(setting)) == params(old.get(setting)):
+                continue  # private as before, which may be said where lists are disabled, too
             if setting in wish:
                 await site.call("s3", put, Bucket=name, **params(wish[setting]))
             elif remove:
