@@ -29,6 +29,7 @@ from lab.ledger import ONCE, PATIENT, Door
 PACE_S = 0.35
 LATE_S = 300.0  # an effect, or an end by TTL, that is missing for longer is lost
 EXPIRED_LATE_S = LATE_S + SKEW_S  # an object ends by the clock of who took it, which may be ahead
+LATE = ("no effect of", "not ended:", "not expired:")
 LATEST_S = (LATE_S, LATE_S, EXPIRED_LATE_S)
 DAY_S_MAX = 60.0  # lifecycle is tried where a day is no longer
 LINES_LATE_S = 6.5  # on disk a second after the answer (spec L1), had a process not to wait
@@ -199,9 +200,8 @@ class Chores:
                 break
             time.sleep(2)
         now = time.monotonic()
-        names = ("no effect of", "not ended:", "not expired:")
         late = []
-        for name, waiting, most_s in zip(names, asked, LATEST_S, strict=True):
+        for name, waiting, most_s in zip(LATE, asked, LATEST_S, strict=True):
             over = sorted(t for t, at in waiting.items() if wait_s or now - at > most_s)
             late += [f"{name} {t}, {now - waiting[t]:.0f} s after its answer" for t in over]
             for token in over:  # told once

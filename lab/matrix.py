@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import probe, recorded
-from lab.chores import EXPIRED_LATE_S
+from lab.chores import EXPIRED_LATE_S, LATE
 from lab.cluster import PATIENCE_S, Cluster
 from lab.faults import FAULTS, Fault, Scene, possible
 from lab.history.linearizable import Undecided
@@ -288,6 +288,7 @@ def run(
 
 def summary(one: Round) -> recorded.Recorded:
     """What the project keeps of a round."""
+    late = sum(said.startswith(LATE) for said in one.lost)
     return recorded.Recorded(
         recorded.build(),
         time.strftime("%Y-%m-%d", time.gmtime()),
@@ -298,7 +299,8 @@ def summary(one: Round) -> recorded.Recorded:
         one.acknowledged,
         one.operations,
         one.chores,
-        len(one.lost),
+        len(one.lost) - late,
+        late,
         len(one.doubled),
         len(one.wrong),
         round(one.whole_s, 1),

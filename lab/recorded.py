@@ -32,7 +32,8 @@ and one fault after the other ([lab/DESIGN.md](../lab/DESIGN.md) says how each i
 every acknowledged effect is looked for through every node, repetitions by token, an order that
 explains the recorded history is searched (linearizable by row, serializable by transaction), and
 the cluster must be whole again by itself within two and a half minutes. *Lost*, *doubled* and
-*wrong* count what was not so.
+*wrong* count what was not so; *late* what was to happen by itself (a function called for later, an
+end by TTL or by lifecycle) and had not five minutes after it was due.
 
 *No write*, *no read*: from the fault until good answers again, for a client that asks every 20 ms
 over a new connection, first at the node that fails; median of the rounds, 0 where none was missed.
@@ -47,6 +48,7 @@ COLUMNS = (
     "rounds",
     "acknowledged",
     "lost",
+    "late",
     "doubled",
     "wrong",
     "no write, s",
@@ -57,7 +59,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Recorded:
-    """One round. ``build``: the commit. Times in seconds; None where the probe had nothing."""
+    """One round. ``build``: the commit. ``late``: what was to happen by itself and was still
+    missing when it was looked for the last time, not counted as lost. Times in seconds; None where
+    the probe had nothing."""
 
     build: str
     day: str
@@ -69,6 +73,7 @@ class Recorded:
     operations: int
     chores: int
     lost: int
+    late: int
     doubled: int
     wrong: int
     whole_s: float
@@ -118,12 +123,13 @@ def _section(shards: int, rounds: Sequence[Recorded]) -> str:
     days = sorted({r.day for r in rounds})
     over = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     bad, all_of = sum(r.lost + r.doubled + r.wrong for r in rounds), len(rounds)
+    late = sum(r.late for r in rounds)
     effects, operations = sum(r.acknowledged for r in rounds), sum(r.operations for r in rounds)
     lines = [
         f"## On {named}",
         "",
         f"{all_of} rounds, {over}: {effects:,} acknowledged effects, {operations:,} operations of"
-        f" checked histories, **{bad} lost, doubled or wrong**.",
+        f" checked histories, **{bad} lost, doubled or wrong**, {late} late.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
@@ -138,6 +144,7 @@ def _section(shards: int, rounds: Sequence[Recorded]) -> str:
             len(own),
             f"{sum(r.acknowledged for r in own):,}",
             sum(r.lost for r in own),
+            sum(r.late for r in own),
             sum(r.doubled for r in own),
             sum(r.wrong for r in own),
             _median(r.no_write_s for r in own),
