@@ -67,7 +67,7 @@ def test_http_api_events(cloud: Cloud) -> None:
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     cfn.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
     )
     told = cfn.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
     apis = {o["OutputKey"]: o["OutputValue"] for o in told}
@@ -88,7 +88,7 @@ def test_http_api_events(cloud: Cloud) -> None:
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     cfn.get_waiter("stack_update_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
     )
     assert call(cloud, apis["Own"], "/prod/orders/7", b"{}")[0] == 404
     assert call(cloud, apis["Own"], "/prod/goods/7", b"{}")[0] == 201
@@ -98,7 +98,7 @@ def test_http_api_events(cloud: Cloud) -> None:
     assert "/goods/{id}" in json.load(exported["body"])["paths"]
     cfn.delete_stack(StackName=name)
     cfn.get_waiter("stack_delete_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
     )
     left = cloud.client("apigatewayv2").get_domain_names()["Items"]
     assert f"{name}.example" not in [domain["DomainName"] for domain in left]

@@ -217,7 +217,7 @@ def test_a_stacks_end_and_an_undone_beginning_keep_what_they_should(
     stack_id = cfn.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
     cfn.delete_stack(StackName=name)
     cfn.get_waiter("stack_delete_complete").wait(
-        StackName=stack_id, WaiterConfig={"Delay": 1, "MaxAttempts": 90}
+        StackName=stack_id, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
     )
     assert buckets(cloud, name) == [f"{name}-also", f"{name}-kept"]
     template = json.loads(kept_template(f"{name}-n", Kept=RETAIN, Also=UNLESS_NEW))

@@ -51,7 +51,7 @@ def outputs(cfn: Any, name: str) -> dict[str, str]:
 
 def settle(cfn: Any, name: str, kind: str) -> None:
     cfn.get_waiter(f"stack_{kind}_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 90}
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
     )
 
 
