@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from pileus.state import keys, sharing
 from pileus.state.draft import Draft
 from pileus.state.opening import connect_store, open_store
 from pileus.state.placing import Placing
+from pileus.state.shard import Shard
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from pileus.state.tx import Tx
@@ -56,7 +58,13 @@ def placed(tx: Tx, args: list[bytes]) -> None:
         tx.put(key, str(tx.sequence).encode())
 
 
-RULES = {"test.give": give, "test.broken": broken, "test.placed": placed}
+def more(tx: Tx, args: list[bytes]) -> int:
+    for key in args:
+        tx.put(key, str(number(tx.get(key)) + 1).encode())
+    return number(tx.get(args[0]))
+
+
+RULES = {"test.more": more, "test.give": give, "test.broken": broken, "test.placed": placed}
 Body = Callable[[ShardedStore, Store], Awaitable[None]]
 
 
@@ -163,6 +171,39 @@ def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
         assert front.values(map(cell, "abc")) == [b"100"] * 3
 
     with_stores(tmp_path, body)
+
+
+def test_many_who_want_the_same_rows_of_all_shards_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each prepares in eight shards, whose logs are not equally quick: side by side they shut one
+    another out, and none gets all."""
+    chance, place = random.Random(1), Shard.place
+
+    async def late(self: Shard, *more: Any) -> Any:
+        await asyncio.sleep(chance.random() / 50)
+        return await place(self, *more)
+
+    monkeypatch.setattr(Shard, "place", late)
+    tables = "abcdefgh"
+    layout = [(b"", 0)]
+    for shard, table in enumerate(tables[1:], 1):
+        layout += [(table.encode() + b"\x00", shard), (table.encode() + b"\x01", 0)]
+    cells = [cell(t) for t in tables]
+
+    async def run() -> None:
+        clock = SystemClock()
+        writer = await open_store(tmp_path, RULES, clock, shards=8, layout=layout)
+        front = await connect_store(tmp_path, RULES, clock)
+        try:
+            both = [store.submit("test.more", cells) for store in (writer, front) * 25]
+            assert sorted(await asyncio.gather(*both)) == list(range(1, 51))
+            assert writer.values(cells) == [b"50"] * 8
+        finally:
+            await front.close()
+            await writer.close()
+
+    asyncio.run(run())
 
 
 def test_a_repeat_has_one_effect_and_the_first_answer(tmp_path: Path) -> None:

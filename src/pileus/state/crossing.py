@@ -30,6 +30,7 @@ log = logging.getLogger("pileus.state.crossing")
 LOCK_S = 10.0
 PAUSE_S, PAUSE_S_MAX = 0.0005, 0.05
 PAGE = 1000
+REFUSALS = Conflict, StaleEpoch
 
 
 class Ended(enum.Enum):
@@ -73,27 +74,20 @@ class Crossing:
         request_id: bytes,
         verdict: bytes,
         place: int = 0,
+        one_first: bool = False,
     ) -> bytes | Ended:
         """Commit ``change`` with ``verdict`` (a refusal: only what was read is checked). Answers
         the verdict that stands: the first one's, where the request was answered before. ``place``:
-        of what it writes, if its rule asked for one.
+        of what it writes, if its rule asked for one. ``one_first``: prepare in the shard with the
+        lowest number before the others, so that of many who want the same rows one gets them all.
         ``Unavailable``: its fate is unknown; it ends by itself, all or nothing."""
         txn = self._clock.random_bytes(16)
         numbers = change.shards(where)
         home, *others = (self._shards[n] for n in numbers)
-        prepared = await asyncio.gather(
-            *(
-                self._prepare(txn, n, numbers, change.part(where, n, numbers), place)
-                for n in numbers
-            ),
-            return_exceptions=True,
-        )
-        failed = [p for p in prepared if isinstance(p, BaseException)]
-        if failed:
-            await self._let_go(txn, (home, *others))
-            return _why(failed)
+        elsewhere = await self._prepared(txn, change, where, place, one_first)
+        if isinstance(elsewhere, Ended):
+            return elsewhere
         forget = self._finished.pop(home.number, [])
-        elsewhere = {n: cast(int, at) for n, at in zip(numbers, prepared, strict=True)}
         del elsewhere[home.number]
         args = {"id": txn, "rule": rule, "verdict": verdict, "forget": [f.txn for f in forget]}
         args = with_needs(args, later(elsewhere, *(f.needs for f in forget)))
@@ -113,6 +107,29 @@ class Crossing:
             self._not_forgotten(home, forget)
         await self._let_go(txn, (home, *others) if left else others)
         return Ended.HELD if told[1] in (codec.CONFLICT, codec.STALE) else told
+
+    async def _prepared(
+        self, txn: bytes, change: Footprint, where: TabletMap, place: int, one_first: bool
+    ) -> Needs | Ended:
+        """Prepare in all shards, or in none. Answers where it is prepared now."""
+        numbers = change.shards(where)
+        lowest = min(numbers)
+        steps = [[lowest], [n for n in numbers if n != lowest]] if one_first else [numbers]
+        done: Needs = {}
+        for step in steps:
+            parts = [(n, change.part(where, n, numbers)) for n in step]
+            told = await asyncio.gather(
+                *(self._prepare(txn, n, numbers, part, place) for n, part in parts),
+                return_exceptions=True,
+            )
+            failed = {n: e for n, e in zip(step, told, strict=True) if isinstance(e, BaseException)}
+            if failed:  # who refuses holds nothing
+                refused = {n for n, error in failed.items() if isinstance(error, REFUSALS)}
+                held = {*done, *step} - refused
+                await self._let_go(txn, [self._shards[n] for n in held])
+                return _why(list(failed.values()))
+            done |= {n: cast(int, at) for n, at in zip(step, told, strict=True)}
+        return done
 
     async def _prepare(
         self, txn: bytes, shard: int, numbers: list[int], part: dict[str, Any], place: int
@@ -203,7 +220,7 @@ def _held(shard: Shard) -> list[tuple[bytes, Held]]:
 
 def _why(failed: list[BaseException]) -> Ended:
     for error in failed:
-        if not isinstance(error, Conflict | StaleEpoch):
+        if not isinstance(error, REFUSALS):
             raise error
     changed = any(isinstance(e, Conflict) for e in failed)
     return Ended.CHANGED if changed else Ended.HELD

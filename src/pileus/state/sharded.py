@@ -27,6 +27,7 @@ from pileus.state.shard import Shard
 from pileus.state.sharded_opening import ShardedOpening
 from pileus.state.sharded_reader import ShardedReader
 from pileus.state.store import ATTEMPTS_MAX, plain
+from pileus.state.tablets import TabletMap
 from pileus.state.tx import Row
 
 log = logging.getLogger("pileus.state.sharded")
@@ -108,17 +109,29 @@ class ShardedStore(ShardedOpening):
         if self._rules(rule) is None:
             return codec.open_verdict(await self.shards[0].submit(rule, args, request_id))
         told: bytes | Ended = await self._guessed(rule, args, request_id)
-        if told is not Ended.HELD:
-            return codec.open_verdict(cast(bytes, told))
-        for attempt in range(ATTEMPTS_MAX):
-            trial, verdict = self._try(rule, args, request_id)
-            change = trial.footprint()
-            told = await self._commit(trial, rule, args, request_id, verdict)
-            if not isinstance(told, Ended):
-                self._learn(rule, args, change)
-                return codec.open_verdict(told)
+        if told is Ended.HELD:
+            told = await self._spread(rule, args, request_id, 0)
+        if isinstance(told, Ended):
+            async with self._contended:  # as in ``transact``
+                for attempt in range(1, ATTEMPTS_MAX):
+                    told = await self._spread(rule, args, request_id, attempt)
+                    if not isinstance(told, Ended):
+                        break
+        if isinstance(told, Ended):
+            raise Unavailable("too many want the same rows", "try again")
+        return codec.open_verdict(told)
+
+    async def _spread(self, rule: str, args: Any, request_id: bytes, attempt: int) -> bytes | Ended:
+        """Carry a rule out in the shards it touches; waits a little where it is to be tried
+        again."""
+        trial, verdict = self._try(rule, args, request_id)
+        change = trial.footprint()
+        told = await self._commit(trial, rule, args, request_id, verdict)
+        if isinstance(told, Ended):
             await self._again(change, attempt)
-        raise Unavailable("too many want the same rows", "try again")
+        else:
+            self._learn(rule, args, change)
+        return told
 
     async def _guessed(self, rule: str, args: Any, request_id: bytes) -> bytes | Ended:
         """The verdict of a rule that so far only touched the shard of one of its arguments: its
@@ -206,7 +219,23 @@ class ShardedStore(ShardedOpening):
             where, change = self.tablets, trial.footprint()
             if change.seen.highest >= place or verdict[1] == codec.CONFLICT:
                 return Ended.HELD  # somebody wrote meanwhile
-        return await self.crossing.commit(change, where, rule, request_id, verdict, place)
+        return await self._cross(change, where, rule, request_id, verdict, place)
+
+    async def _cross(
+        self,
+        change: Footprint,
+        where: TabletMap,
+        rule: str,
+        request_id: bytes,
+        verdict: bytes,
+        place: int = 0,
+    ) -> bytes | Ended:
+        """Commit across shards; where rows are contended, in an order of shards: those that
+        prepare in all of them at once shut one another out, and none gets all."""
+        contended = self._contended.locked()
+        return await self.crossing.commit(
+            change, where, rule, request_id, verdict, place, one_first=contended
+        )
 
     def submit_soon(
         self,
@@ -290,7 +319,7 @@ class ShardedStore(ShardedOpening):
             return first
         if others:
             verdict = codec.ok(answer)
-            told = await self.crossing.commit(foot, where, "transact", request_id, verdict)
+            told = await self._cross(foot, where, "transact", request_id, verdict)
         else:
             args = draft.args() | {"answer": answer}
             told = await self.shards[home].submit("transact", args, request_id, where.epoch)
@@ -315,9 +344,8 @@ class ShardedStore(ShardedOpening):
                 kept = codec.open_verdict(first)
                 return msgspec.msgpack.decode(kept) if isinstance(kept, bytes) else None
             if others:
-                told = await self.crossing.commit(
-                    foot, self.tablets, "transact", request_id, codec.refused(refusal)
-                )
+                verdict = codec.refused(refusal)
+                told = await self._cross(foot, self.tablets, "transact", request_id, verdict)
             else:
                 told = await self.shards[home].submit("transact", {"recall": True}, request_id)
             if told is Ended.HELD:
