@@ -177,6 +177,25 @@ def test_blobs_that_are_not_committed_do_not_exist(engine: Any) -> None:
     run(engine, body)
 
 
+def test_a_whole_blob_is_kept_only_when_its_check_passes(engine: Any) -> None:
+    data = os.urandom(100_000)
+
+    def refuse() -> None:
+        raise KeyError("not what was told")
+
+    async def body(e: Any) -> None:
+        with pytest.raises(KeyError):
+            await e.blobs.put(lambda: data, refuse)
+        assert e.blobs.list() == []
+        digest = await e.blobs.put(lambda: data, lambda: None)
+        assert digest == hashlib.sha256(data).hexdigest() and e.blobs.list() == [digest]
+        with pytest.raises(KeyError):
+            await e.blobs.put(data, refuse)
+        assert e.blobs.list() == [digest]  # what was there stays
+
+    run(engine, body)
+
+
 def test_an_empty_blob_and_one_hashed_by_its_caller(engine: Any) -> None:
     async def body(e: Any) -> None:
         empty = await e.blobs.put(b"")

@@ -171,9 +171,14 @@ class Blobs(Protocol):
     """Content-addressed bytes, named by SHA-256 (hex)."""
 
     def create(self, *, hashed: bool = True) -> BlobWriter: ...
-    async def put(self, data: bytes | Callable[[], bytes | memoryview]) -> str:
+    async def put(
+        self,
+        data: bytes | Callable[[], bytes | memoryview],
+        check: Callable[[], None] | None = None,
+    ) -> str:
         """Keep a whole blob; what makes its bytes runs on a thread, and may raise. They are used
-        before that thread makes more."""
+        before that thread makes more. ``check`` runs on a thread, perhaps while they are written:
+        where it raises, nothing was kept."""
         ...
 
     def open(self, digest: str) -> int:

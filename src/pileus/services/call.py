@@ -18,7 +18,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pileus.telemetry import Meters
 
@@ -39,14 +39,12 @@ class BodyStream(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
-@runtime_checkable
 class WholeStream(BodyStream, Protocol):
     """A stream that can be waited for as a whole, at less cost."""
 
     async def whole(self) -> bytes: ...
 
 
-@runtime_checkable
 class SignedStream(BodyStream, Protocol):
     """A stream that compares its SHA-256 with the signed one at its end, unless its reader wants
     to hash beside other work."""

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import random
+import threading
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from pileus.engine.embedded.blobs import FileBlobs
+from pileus.engine.embedded.blobs import FileBlobs, Files
 from pileus.errors import AwsError
-from pileus.services.s3.checksums import algorithm_of, kept_of
+from pileus.services.s3.checksums import Digest, algorithm_of, kept_of
 from pileus.services.s3.encryption import Sealer
 from pileus.services.s3.ingest import Body, drain
 from pileus.services.s3.rows import AES256, Seal
@@ -47,14 +48,19 @@ class Pieces:
 
 
 def drained(
-    home: Path, stream: Any, headers: dict[str, str], inline: bool = True, known: bool = False
+    home: Path,
+    stream: Any,
+    headers: dict[str, str],
+    inline: bool = True,
+    known: bool = False,
+    files: Files | None = None,
 ) -> Any:
     """The body, or the error; nothing may be left in the blobs' working directory. ``known``: its
     length was announced."""
     length = stream.length if known else -1
 
     async def run() -> Any:
-        blobs = FileBlobs(home / "blobs")
+        blobs = FileBlobs(home / "blobs", files)
         room: Any = SimpleNamespace(blobs=blobs, scratch=Scratch())
         try:
             body = await drain(
@@ -122,3 +128,32 @@ def test_what_is_not_as_told_gets_no_name(tmp_path: Path, size: int, known: bool
         gone = drained(tmp_path, Pieces(data, fails=True), {}, inline, known)
         assert isinstance(gone, ConnectionResetError)
     assert not list((tmp_path / "blobs").glob("??/*"))
+
+
+class Synced(Files):
+    """Tells when a file is being synced: it has its name by then."""
+
+    def __init__(self) -> None:
+        self.syncing = threading.Event()
+
+    def sync(self, fd: int) -> None:
+        self.syncing.set()
+        super().sync(fd)
+
+
+def test_only_who_tells_the_md5_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, files, update = os.urandom(300_000), Synced(), Digest.update_md5
+
+    def late(self: Digest, data: bytes) -> None:
+        assert files.syncing.wait(60), "the blob waits for its MD5"
+        update(self, data)
+
+    monkeypatch.setattr(Digest, "update_md5", late)
+    for name, value in digests(data).items():
+        files.syncing.clear()
+        if name == "content-md5":
+            files.syncing.set()
+        body = drained(tmp_path, Pieces(data), {name: value}, known=True, files=files)
+        assert isinstance(body, Body) and body.etag == hashlib.md5(data).hexdigest()

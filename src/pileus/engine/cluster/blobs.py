@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from pileus.engine.cluster.blobs_writer import ClusterBlobWriter
@@ -84,9 +84,12 @@ class ClusterBlobs:
     def create(self, *, hashed: bool = True) -> ClusterBlobWriter:
         return ClusterBlobWriter(self, self.local.create(hashed=hashed))
 
-    async def put(self, data: Made) -> str:
+    async def put(self, data: Made, check: Callable[[], None] | None = None) -> str:
+        body = await asyncio.to_thread(made, data) if callable(data) else data
+        if check is not None:
+            await asyncio.to_thread(check)
         writer = self.create()
-        await writer.write(await asyncio.to_thread(made, data) if callable(data) else data)
+        await writer.write(body)
         return await writer.commit()
 
     async def send(self, node: str, digest: str) -> None:

@@ -106,14 +106,14 @@ class FileBlobs:
     def _fresh(self) -> str:
         return f"{self._tmp}/{os.getpid()}-{secrets.token_hex(12)}"
 
-    async def put(self, data: Made) -> str:
+    async def put(self, data: Made, check: Callable[[], None] | None = None) -> str:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self.threads, self._put, data)
+            return await loop.run_in_executor(self.threads, self._put, data, check)
         except OSError as e:
             raise unavailable(e) from e
 
-    def _put(self, data: Made) -> str:
+    def _put(self, data: Made, check: Callable[[], None] | None) -> str:
         """A whole blob in one step. It has its name before it is synced, so that its sync and the
         directory's are one wait: nobody knows that name yet, and no other blob's is taken."""
         body = data() if callable(data) else data
@@ -122,6 +122,8 @@ class FileBlobs:
         fd = self.files.create(tmp)
         try:
             self.files.write(fd, body)
+            if check is not None:
+                check()
             self.files.link(tmp, target)
         except FileExistsError:  # it may be needed: it stays whole until this one is synced
             self.publish(tmp, fd, digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from pileus.engine.embedded.blobs import Made, made
 from pileus.errors import WrongDigest
@@ -22,9 +22,12 @@ class SimulatedBlobs:
     def create(self, *, hashed: bool = True) -> SimulatedBlobWriter:
         return SimulatedBlobWriter(self._content, hashed)
 
-    async def put(self, data: Made) -> str:
+    async def put(self, data: Made, check: Callable[[], None] | None = None) -> str:
+        body = await asyncio.to_thread(made, data) if callable(data) else data
+        if check is not None:
+            await asyncio.to_thread(check)
         writer = self.create()
-        await writer.write(await asyncio.to_thread(made, data) if callable(data) else data)
+        await writer.write(body)
         return await writer.commit()
 
     def _bytes(self, digest: str) -> bytes:

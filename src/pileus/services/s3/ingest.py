@@ -1,9 +1,9 @@
 """Bytes coming in: small ones stay in memory, the rest goes to a blob while it is hashed.
 
-Up to a megabyte is gathered and becomes a blob in one step; of what is longer,
-MD5 (the ETag needs it) and the checksum run on a thread beside the blob's own hash and write, on
-one block while the next one arrives. The blob's hash is the signed one, too. Where the client told
-no other digest the sync need not wait for them.
+Up to a megabyte is gathered and becomes a blob in one step, which waits for what the client told
+and not for MD5 (the ETag needs it). Of what is longer, MD5 and the checksum run on a thread beside
+the blob's own hash and write, on one block while the next one arrives; where the client told no
+other digest the sync need not wait for them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hashlib import md5, sha256
 from typing import Any
 
 from pileus.errors import AwsError, WrongDigest
-from pileus.services.call import HttpRequest, SignedStream, WholeStream
+from pileus.services.call import HttpRequest
 from pileus.services.s3.checksums import (
     DEFAULT,
     HEADERS,
@@ -157,33 +157,35 @@ async def _whole(
     told: str = "",
 ) -> Body:
     """A body that is here already becomes a blob in one step on one thread, while its digests are
-    computed on another. ``told``: the signed SHA-256, ``WrongDigest`` where it is another."""
+    computed on another: those it was told with first, since only what is as it was told gets a
+    name; MD5 may last until the blob is synced. ``told``: the signed SHA-256, ``WrongDigest`` where
+    it is another."""
     digest = Digest(*algorithms)
-    hashed: Future[None] = Future()
-    checked = not DIGEST_HEADERS.isdisjoint(headers)  # only what is as it was told gets a name
+    verdict: Future[None] = Future()
 
     def hash_all() -> None:
         try:
-            digest.update(data)
+            if told:
+                found = sha256(data).hexdigest()
+                if found != told:
+                    raise WrongDigest(found, told)
+            digest.update_more(data)
+            if "content-md5" in headers:
+                digest.update_md5(data)
+            verify(headers, digest)
         except BaseException as error:
-            hashed.set_exception(error)
-            raise
-        hashed.set_result(None)
+            verdict.set_exception(error)  # raised where the blob would have got its name
+            return
+        verdict.set_result(None)
+        if "content-md5" not in headers:
+            digest.update_md5(data)
 
     def make() -> bytes | memoryview:
-        if told:
-            found = sha256(data).hexdigest()
-            if found != told:
-                raise WrongDigest(found, told)
-        made = data if sealer is None else seal_whole(room.scratch, sealer.cipher(), data)
-        if checked:
-            hashed.result()
-            verify(headers, digest)
-        return made
+        return data if sealer is None else seal_whole(room.scratch, sealer.cipher(), data)
 
     hashing = asyncio.get_running_loop().run_in_executor(None, hash_all)
     try:
-        blob = await room.blobs.put(make)
+        blob = await room.blobs.put(make, verdict.result)
     finally:
         await hashing
     checks = verify(headers, digest)
@@ -204,9 +206,9 @@ async def _gathered(
 ) -> Body:
     """A stream that is short enough to wait for its last byte."""
     told, check = "", None
-    if isinstance(chunks, SignedStream):
+    if hasattr(chunks, "unchecked"):  # SignedStream
         chunks, told, check = chunks.unchecked()
-    if isinstance(chunks, WholeStream):
+    if hasattr(chunks, "whole"):  # WholeStream
         data = await chunks.whole()
     else:
         data = b"".join([chunk async for chunk in chunks])
@@ -270,7 +272,7 @@ async def drain(
     if INLINE_BYTES_MAX < length <= min(WHOLE_BYTES_MAX, limit):
         return await _gathered(room, chunks, headers, algorithms, sealer, length)
     digest, told, check = Digest(*algorithms), "", None
-    if isinstance(chunks, SignedStream):
+    if hasattr(chunks, "unchecked"):  # SignedStream
         chunks, told, check = chunks.unchecked()
     writer = _writer(room, sealer, signed=bool(told))
     intake = _Intake(writer, digest)
