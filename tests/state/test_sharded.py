@@ -13,7 +13,8 @@ import pytest
 
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import AwsError
-from pileus.state import keys, sharing
+from pileus.state import keys, sharing, spanning
+from pileus.state.crossing import Ended
 from pileus.state.draft import Draft
 from pileus.state.opening import connect_store, open_store
 from pileus.state.placing import Placing
@@ -204,6 +205,26 @@ def test_many_who_want_the_same_rows_of_all_shards_take_turns(
             await writer.close()
 
     asyncio.run(run())
+
+
+def test_who_prepares_in_one_shard_first_and_is_refused_asks_no_other(tmp_path: Path) -> None:
+    cells = [cell(t) for t in "abc"]
+
+    async def body(writer: ShardedStore, front: Store) -> None:
+        trial, verdict = writer._try("test.more", cells, b"")
+        change, where = trial.footprint(), writer.tablets
+        numbers = change.shards(where)
+        part = change.part(where, 0, numbers)
+        other = {"id": bytes(16), "home": 0, "shards": numbers, "place": 0, **part}
+        await writer.shards[0].place(spanning.PREPARE, other)
+        first, *rest = (s.replica.applied for s in writer.shards if s.replica)
+        told = await writer.crossing.commit(
+            change, where, "test.more", b"", verdict, one_first=True
+        )
+        assert told is Ended.HELD
+        assert [s.replica.applied for s in writer.shards if s.replica] == [first + 1, *rest]
+
+    with_stores(tmp_path, body)
 
 
 def test_a_repeat_has_one_effect_and_the_first_answer(tmp_path: Path) -> None:
