@@ -62,17 +62,16 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class SpreadCloud(Cloud):
-    """``home`` is the first node's; the others' are beside it."""
+    """``home`` is the first node's; the others' are beside it. It has the shards a cluster begins
+    with."""
 
     homes: tuple[Path, ...] = ()
-    shards = 1  # 0: as many as the product begins with
     _relay: Relay | None = None
 
     def up(self) -> Cloud:
         ports = [word for name in PORTS for word in (f"--{name}", "0")]
         here = ["--host", HOST, *ports]
-        shards = ["--shards", str(self.shards)] if self.shards else []
-        token = _told("init", "--home", str(self.home), *here, *shards).split()[-1]
+        token = _told("init", "--home", str(self.home), *here).split()[-1]
         _told("up", "--home", str(self.home), "--apps", "none", "--detach")
         self.homes = (self.home,)
         first = self.told["endpoint"].removeprefix("http://")

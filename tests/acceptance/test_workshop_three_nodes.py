@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif("CLUSTER_PROOF" not in os.environ, reason="make 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     made = SpreadCloud(tmp_path_factory.mktemp("workshop") / "home")
-    made.shards = 0
     try:
         yield made.up()
     finally:
