@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pileus.errors import AwsError
-from pileus.state import keys, moving
+from pileus.errors import AwsError, Conflict
+from pileus.state import keys, moving, owned
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from tests.state.test_sharded import cell, number, put, with_stores
@@ -111,6 +113,58 @@ def test_change_records_go_with_their_topic_and_keep_their_order(tmp_path: Path)
             await front.submit("test.give", [cell("b"), cell("c"), 2])
             assert [c[2] for c in front.changes("given", after=last[:2])] == [b"2"]
         assert [c[2] for c in front.changes("given")] == [b"1"] * 3 + [b"2"] * 3
+
+    with_stores(tmp_path, body)
+
+
+STEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "move.arrive": ("target", {"source": 1}),
+    "move.take": ("target", {"rows": [[cell("b"), b"old", 1]], "next": b"b\x01"}),
+    "move.adopt": ("target", {"above": 1, "shut": True}),
+    "move.open": ("target", {}),
+    "move.leave": ("source", {"target": 0}),
+    "move.freeze": ("source", {}),
+    "move.drop": ("source", {}),
+    "move.switch": ("first", {}),
+    "move.moved": ("first", {}),
+}
+
+
+@pytest.mark.parametrize("target", [0, 2])
+def test_a_mover_that_slept_through_the_next_moves_changes_nothing(
+    tmp_path: Path, target: int
+) -> None:
+    async def body(writer: ShardedStore, front: Store) -> None:
+        mover, shards = writer.mover, writer.shards
+        await front.submit("write", [[cell("b"), b"1"]])
+        await mover.plan(b"b\x00", b"b\x01", target)
+        (past,) = mover.plans
+        await mover.advance()
+        await mover.assign(b"b\x00", b"b\x01", 1)  # back to where it was
+        await mover.plan(b"b\x00", b"b\x01", 2)
+        (now,) = mover.plans
+        at = await shards[2].ask("move.arrive", mover._step(now, shards[2], source=1))
+        await shards[1].ask("move.leave", mover._step(now, shards[1], target=2))
+
+        def stands() -> Any:
+            ranges = [owned.load(shard.rows).ranges for shard in shards]
+            return ranges, mover.plans, list(writer.tablets.tablets), held(writer, "b")
+
+        before = stands()
+        for rule, (where, more) in STEPS.items():
+            shard = shards[{"first": 0, "source": 1, "target": target}[where]]
+            args = mover._step(past, shard, at=at, **({"target": target} | more))
+            with contextlib.suppress(Conflict):
+                await shard.ask(rule, args)
+            assert stands() == before, rule
+        with pytest.raises(Conflict):
+            await mover._carry_out(past)
+        assert stands() == before
+        await mover.advance()
+        with pytest.raises(Conflict):
+            await mover._carry_out(past)
+        assert held(writer, "b") == [0, 0, 1] and front.get(cell("b")) == b"1"
+        assert [owned.load(s.rows).find(cell("b")) is not None for s in shards] == [0, 0, 1]
 
     with_stores(tmp_path, body)
 

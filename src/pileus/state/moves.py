@@ -5,6 +5,11 @@ takes an empty range (*arriving*), the source notes what changes in its own (*le
 for each key written), rows are copied in chunks, then what is dirty, then the source freezes, the
 rest is copied; the map switches, the target serves. Each step is an entry and may be repeated; the
 rows say how far it is, so whoever finds a plan goes on with it (``moving.py``).
+
+A mover may have slept while others finished its plan and carried out the next ones of the same
+tablet. So each step names its plan (``made``: the version of the plan's row, which grows), shard 0
+takes it of no other plan than the one that stands, and a shard that has begun a later one refuses
+it (``tablets / fence / start``). Entries written under rules before version 3 name none.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ class Plan(NamedTuple):
     end: bytes
     source: int
     target: int
+    made: int  # the version of its row
 
 
 class Former(NamedTuple):
@@ -49,7 +55,7 @@ class Former(NamedTuple):
 def plans(reader: Reader) -> list[Plan]:
     """The moves under way, as shard 0's rows say."""
     rows = reader.range(MOVING, keys.after_prefix(MOVING), PLANS_MAX)
-    return [Plan(keys.split(r.key)[2], *_decode(r.value)) for r in rows]
+    return [Plan(keys.split(r.key)[2], *(*_decode(r.value), r.version)) for r in rows]
 
 
 def formers(reader: Reader) -> list[Former]:
@@ -64,6 +70,24 @@ def moving_key(start: bytes) -> bytes:
 def cursor_key(start: bytes) -> bytes:
     """In the target: from which key on the tablet is still to be copied."""
     return keys.key("tablets", "cursor", start)
+
+
+def fence_key(start: bytes) -> bytes:
+    """In a shard: which plan of the tablet it began last."""
+    return keys.key("tablets", "fence", start)
+
+
+def _fence(tx: Tx, args: dict[str, Any], *, begins: bool = False) -> None:
+    """``Conflict`` when this shard has begun a later plan of the tablet."""
+    made = args.get("made")
+    if made is None:
+        return
+    row = tx.row(fence_key(args["start"]))
+    last = 0 if row is None else _decode(row.value)
+    if last > made:
+        raise Conflict("the tablet went on since: this plan is of the past")
+    if begins and last < made:
+        tx.put(fence_key(args["start"]), _encode(made))
 
 
 # -- in shard 0 ------------------------------------------------------------------------------
@@ -84,11 +108,21 @@ def plan(tx: Tx, args: dict[str, Any]) -> list[Any]:
     return [start, tablet.end, tablet.shard, target]
 
 
+def _stands(tx: Tx, args: dict[str, Any]) -> bool:
+    """Whether the plan is under way."""
+    row = tx.row(moving_key(args["start"]))
+    return row is not None and args.get("made") in (None, row.version)
+
+
 def switch(tx: Tx, args: dict[str, Any]) -> None:
-    """``{start, target}``: from now on the map leads to the target."""
+    """``{start, target, made}``: from now on the map leads to the target. ``Conflict`` when the
+    plan is of the past."""
     current = tablets.load(tx)
     tablet = current.locate(args["start"])
-    if tx.row(moving_key(args["start"])) is None or tablet.shard == args["target"]:
+    stands = _stands(tx, args)
+    if not stands and "made" in args:
+        raise Conflict("another mover was faster")
+    if not stands or tablet.shard == args["target"]:
         return
     tablets.save(tx, tablet._replace(shard=args["target"], epoch=current.epoch + 1))
     tx.put(tablets.VERSION_KEY, _encode(current.epoch + 1))
@@ -103,17 +137,22 @@ def _place(former: Former) -> bytes:
     return former.at_ms.to_bytes(8, "big") + former.start
 
 
-def moved(tx: Tx, start: bytes) -> None:
-    """The source has let go of the last row."""
-    tx.delete(moving_key(start))
+def moved(tx: Tx, args: dict[str, Any] | bytes) -> None:
+    """``{start, made}`` (or, in older entries, the start alone): the source has let go of the last
+    row."""
+    told = {"start": args} if isinstance(args, bytes) else args
+    if _stands(tx, told):
+        tx.delete(moving_key(told["start"]))
 
 
 # -- in the target ---------------------------------------------------------------------------
 
 
 def arrive(tx: ShardTx, args: dict[str, Any]) -> list[Any]:
-    """``{start, end, source}``: make room. Answers where the copy stands: ``[key, count]``."""
+    """``{start, end, source, made}``: make room. Answers where the copy stands: ``[key,
+    count]``."""
     start, end = args["start"], args["end"]
+    _fence(tx, args, begins=True)
     cursor = tx.row(cursor_key(start))
     if cursor is not None:
         return list(_decode(cursor.value))
@@ -125,9 +164,10 @@ def arrive(tx: ShardTx, args: dict[str, Any]) -> list[Any]:
 
 
 def take(tx: ShardTx, args: dict[str, Any]) -> list[Any]:
-    """``{start, rows [[key, value or nil, version]], at, next}``: rows of the source. ``at``:
+    """``{start, rows [[key, value or nil, version]], at, next, made}``: rows of the source. ``at``:
     where the copy stood before they were read; ``Conflict`` when it stands elsewhere: another mover
     may have brought later ones. ``next``: the key it goes on from. Answers as ``arrive``."""
+    _fence(tx, args)
     cursor = tx.row(cursor_key(args["start"]))
     if cursor is None or _decode(cursor.value) != args["at"]:
         raise Conflict("another mover was here")
@@ -140,9 +180,10 @@ def take(tx: ShardTx, args: dict[str, Any]) -> list[Any]:
 
 
 def adopt(tx: ShardTx, args: dict[str, Any]) -> None:
-    """``{start, end, above, shut}``: the range is whole; its versions are to be greater than the
-    source's last, ``above``. It is served when it is opened (in older entries, without ``shut``, at
-    once)."""
+    """``{start, end, above, shut, made}``: the range is whole; its versions are to be greater than
+    the source's last, ``above``. It is served when it is opened (in older entries, without
+    ``shut``, at once)."""
+    _fence(tx, args)
     if tx.row(cursor_key(args["start"])) is None:
         return
     owned.carve(tx, args["start"], args["end"], ARRIVED if args.get("shut") else SERVING)
@@ -152,8 +193,9 @@ def adopt(tx: ShardTx, args: dict[str, Any]) -> None:
 
 
 def open_(tx: ShardTx, args: dict[str, Any]) -> None:
-    """``{start, end}``: the map leads here; serve it. So no entry of this log that touches the
-    range can reach a node before the map does (``gate.py``)."""
+    """``{start, end, made}``: the map leads here; serve it. So no entry of this log that touches
+    the range can reach a node before the map does (``gate.py``)."""
+    _fence(tx, args)
     found = _mine(tx, args["start"])
     if found is not None and found.state == ARRIVED:
         owned.carve(tx, args["start"], args["end"], SERVING)
@@ -167,7 +209,8 @@ def _mine(tx: ShardTx, start: bytes) -> Range | None:
 
 
 def leave(tx: ShardTx, args: dict[str, Any]) -> None:
-    """``{start, end, target}``: note from now on what is written."""
+    """``{start, end, target, made}``: note from now on what is written."""
+    _fence(tx, args, begins=True)
     found = _mine(tx, args["start"])
     if found is None or found.state != SERVING:
         return
@@ -183,8 +226,9 @@ def clean(tx: ShardTx, args: list[list[Any]]) -> None:
 
 
 def freeze(tx: ShardTx, args: dict[str, Any]) -> list[Any]:
-    """``{start, end}``: refuse what is new. Answers ``[whether transactions still hold something in
-    it, this shard's last version]``."""
+    """``{start, end, made}``: refuse what is new. Answers ``[whether transactions still hold
+    something in it, this shard's last version]``."""
+    _fence(tx, args)
     found = _mine(tx, args["start"])
     if found is not None and found.state == LEAVING:
         owned.carve(tx, args["start"], args["end"], FROZEN, found.peer)
@@ -193,7 +237,8 @@ def freeze(tx: ShardTx, args: dict[str, Any]) -> list[Any]:
 
 
 def drop(tx: ShardTx, args: dict[str, Any]) -> None:
-    """``{start, end}``: the map leads elsewhere."""
+    """``{start, end, made}``: the map leads elsewhere."""
+    _fence(tx, args)
     found = _mine(tx, args["start"])
     if found is not None and found.state == FROZEN:
         owned.carve(tx, args["start"], args["end"], None)

@@ -1,7 +1,7 @@
 """Moving tablets between shards: carries out the plans that shard 0's rows hold.
 
 Any process may run it, also two at once, also after one died in the middle: every step looks where
-things stand first.
+things stand first, and names the plan it is of. ``Conflict``: another mover was faster.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 from pileus.engine import Clock
 from pileus.errors import Unavailable
-from pileus.state import keys, moves, owned, tablets
+from pileus.state import keys, moves, owned, tablets, versions
 from pileus.state.crossing import Crossing
+from pileus.state.entry import RULES_VERSION
 from pileus.state.gate import Needs, with_needs
 from pileus.state.moves import Plan
 from pileus.state.owned import INFINITE
@@ -24,6 +25,7 @@ log = logging.getLogger("pileus.state.moving")
 CHUNK_ROWS, CHUNK_BYTES = 1000, 1024 * 1024
 FEW = 100  # dirty rows: worth a pause of writes
 ROUNDS_MAX = 50
+NAMED_SINCE = 3  # the version of rules from which on a step names its plan
 STILL_TRIES, STILL_S = 1000, 0.02
 Place = list[Any]  # where a copy stands: [key, count]
 
@@ -100,35 +102,40 @@ class Mover:
 
     async def _carry_out(self, plan: Plan) -> None:
         first, source, target = (self._shards[n] for n in (0, plan.source, plan.target))
-        span = {"start": plan.start, "end": plan.end}
         # What is removed somewhere is looked for elsewhere on every node: the map as it is, or as
         # it will be.
         mapped = {0: await first.log.barrier()}
         if tablets.load(first.rows).locate(plan.start).shard == plan.source:
             copied = await self._copy(plan, source, target, mapped)
-            told = {"start": plan.start, "target": plan.target}
+            told = self._step(plan, first, target=plan.target)
             mapped = {0: (await first.place("move.switch", with_needs(told, copied)))[1]}
-        await target.ask("move.open", with_needs(span, mapped))
-        await source.ask("move.drop", span)
-        await self._purge(source, span, mapped)
-        await first.ask("move.moved", plan.start)
+        await target.ask("move.open", with_needs(self._step(plan, target), mapped))
+        await source.ask("move.drop", self._step(plan, source))
+        await self._purge(source, plan, mapped)
+        done = self._step(plan, first)
+        await first.ask("move.moved", done if "made" in done else plan.start)
         log.info("a tablet has moved from shard %d to %d", plan.source, plan.target)
 
-    async def _purge(self, shard: Shard, span: dict[str, Any], mapped: Needs) -> None:
-        args = with_needs({**span, "limit": CHUNK_ROWS}, mapped)
+    def _step(self, plan: Plan, shard: Shard, **more: Any) -> dict[str, Any]:
+        """A step's arguments, as the rules in force in ``shard`` know them."""
+        version = versions.in_force(shard.rows) or RULES_VERSION
+        made = {"made": plan.made} if version >= NAMED_SINCE else {}
+        return {"start": plan.start, "end": plan.end, **made, **more}
+
+    async def _purge(self, shard: Shard, plan: Plan, mapped: Needs) -> None:
+        args = with_needs({"start": plan.start, "end": plan.end, "limit": CHUNK_ROWS}, mapped)
         while await shard.ask("move.purge", args) == CHUNK_ROWS:
             pass
 
     async def _copy(self, plan: Plan, source: Shard, target: Shard, mapped: Needs) -> Needs:
         """Until the target has the whole range. Answers which entry of its log says so, and the
         source's last that may have written in it: others of that shard's rows fit to it."""
-        span = {"start": plan.start, "end": plan.end}
         if target.rows.row(moves.cursor_key(plan.start)) is None:
             if self._adopted(plan, target):
                 return {s.number: await s.log.barrier() for s in (source, target)}
-            await self._purge(target, span, mapped)  # what an earlier stay may have left
-        at = await target.ask("move.arrive", {**span, "source": plan.source})
-        await source.ask("move.leave", {**span, "target": plan.target})
+            await self._purge(target, plan, mapped)  # what an earlier stay may have left
+        at = await target.ask("move.arrive", self._step(plan, target, source=plan.source))
+        await source.ask("move.leave", self._step(plan, source, target=plan.target))
         top = plan.end or INFINITE
         while at[0] < top:
             at = await self._chunk(plan, source, target, at, top)
@@ -136,10 +143,10 @@ class Mover:
             count, at = await self._catch_up(plan, source, target, at)
             if count <= FEW:
                 break
-        (above, still), count = await self._still(source, span), 1
+        (above, still), count = await self._still(source, plan), 1
         while count:
             count, at = await self._catch_up(plan, source, target, at)
-        told = {**span, "above": above, "shut": True}
+        told = self._step(plan, target, above=above, shut=True)
         return {source.number: still, target.number: (await target.place("move.adopt", told))[1]}
 
     def _adopted(self, plan: Plan, target: Shard) -> bool:
@@ -163,7 +170,7 @@ class Mover:
     async def _give(
         self, plan: Plan, target: Shard, rows: list[list[Any]], at: Place, after: bytes
     ) -> Place:
-        args = {"start": plan.start, "rows": rows, "at": at, "next": after}
+        args = self._step(plan, target, rows=rows, at=at, next=after)
         told: Place = await target.ask("move.take", args)
         self.moved_rows += len(rows)
         return told
@@ -190,11 +197,11 @@ class Mover:
         await source.ask("move.clean", [[m.key, m.version] for m in copied])
         return len(dirty), at
 
-    async def _still(self, source: Shard, span: dict[str, Any]) -> tuple[int, int]:
+    async def _still(self, source: Shard, plan: Plan) -> tuple[int, int]:
         """Freeze the range, and wait until no transaction holds anything in it; answers the
         source's last version, and its last entry."""
         for _ in range(STILL_TRIES):
-            (held, sequence), at = await source.place("move.freeze", span)
+            (held, sequence), at = await source.place("move.freeze", self._step(plan, source))
             if not held:
                 return int(sequence), at
             await self._clock.sleep(STILL_S)
