@@ -207,6 +207,25 @@ def test_many_who_want_the_same_rows_of_all_shards_take_turns(
     asyncio.run(run())
 
 
+def test_of_those_who_share_some_shards_each_gets_on(tmp_path: Path) -> None:
+    """Also those whose first shard two want, beside one who always comes at once."""
+    total, done = 600, dict.fromkeys(("ab", "bc", "ca"), 0)
+
+    async def body(writer: ShardedStore, front: Store) -> None:
+        for table in "abc":
+            await writer.transact(put(cell(table), str(total).encode()))
+
+        async def giver(source: str, to: str) -> None:
+            while sum(done.values()) < total:
+                await front.submit("test.give", [cell(source), cell(to), 1])
+                done[source + to] += 1
+
+        await asyncio.gather(*(giver(*pair) for pair in done))
+
+    with_stores(tmp_path, body)
+    assert min(done.values()) >= total // 20, done
+
+
 def test_who_prepares_in_one_shard_first_and_is_refused_asks_no_other(tmp_path: Path) -> None:
     cells = [cell(t) for t in "abc"]
 

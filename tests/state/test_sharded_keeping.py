@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.embedded.clock import SystemClock
-from pileus.errors import Unavailable
+from pileus.errors import AwsError, Unavailable
 from pileus.state import checkpoint, keys
 from pileus.state.backup import backup, restore
 from pileus.state.database import connect
@@ -102,7 +103,8 @@ def test_a_backup_taken_under_transfers_restores_whole_at_any_moment(tmp_path: P
 
         async def giver(source: str, to: str) -> None:
             while going:
-                await front.submit("test.give", [cell(source), cell(to), 1])
+                with contextlib.suppress(AwsError):  # it has nothing left to give
+                    await front.submit("test.give", [cell(source), cell(to), 1])
                 moments.append(SystemClock().now_ms())
 
         tasks = [asyncio.ensure_future(giver(*pair)) for pair in ("ab", "bc", "ca")]

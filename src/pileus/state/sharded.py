@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -27,10 +28,38 @@ from pileus.state.shard import Shard
 from pileus.state.sharded_opening import ShardedOpening
 from pileus.state.sharded_reader import ShardedReader
 from pileus.state.store import ATTEMPTS_MAX, plain
-from pileus.state.tablets import TabletMap
 from pileus.state.tx import Row
 
 log = logging.getLogger("pileus.state.sharded")
+Spread = frozenset[int]  # the shards a change touches
+
+
+class Turn:
+    """Who takes turns: ``async with`` it waits for one's own."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._many = 0
+
+    @property
+    def others(self) -> bool:
+        """Whether there is anybody but the one whose turn it is."""
+        return self._many > 1
+
+    async def __aenter__(self) -> Turn:
+        self._many += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._many -= 1
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._many -= 1
+        self._lock.release()
+
+
 T = TypeVar("T")
 MOVE_S = 1.0
 
@@ -52,6 +81,7 @@ class ShardedStore(ShardedOpening):
         self.stamp = lambda *tables: self._generations.stamp(*tables, "txn", "tablets")
         self.crossing = Crossing(self.shards, self._clock, self._lock_s)
         self.mover = Mover(self.shards, self.crossing, self._clock, self.placing.together)
+        self._turns: WeakValueDictionary[Spread, Turn] = WeakValueDictionary()
         self._formers: list[moves.Former] = []
         self._formers_seen = -1
         self._first_key: dict[str, Any] = {}  # by rule; None: it is not to be guessed
@@ -108,29 +138,33 @@ class ShardedStore(ShardedOpening):
             return await super().submit(rule, args, request_id)
         if self._rules(rule) is None:
             return codec.open_verdict(await self.shards[0].submit(rule, args, request_id))
-        told: bytes | Ended = await self._guessed(rule, args, request_id)
+        told: bytes | Ended | Spread = await self._guessed(rule, args, request_id)
         if told is Ended.HELD:
-            told = await self._spread(rule, args, request_id, 0)
-        if isinstance(told, Ended):
-            async with self._contended:  # as in ``transact``
+            told = await self._spread(rule, args, request_id)
+        if isinstance(told, frozenset):
+            # Of many who want the same few win. Those of this process who touch the same shards
+            # take turns; others are not kept waiting.
+            async with self._turns.setdefault(told, Turn()) as turn:
                 for attempt in range(1, ATTEMPTS_MAX):
-                    told = await self._spread(rule, args, request_id, attempt)
-                    if not isinstance(told, Ended):
+                    told = await self._spread(rule, args, request_id, attempt, turn.others)
+                    if not isinstance(told, frozenset):
                         break
-        if isinstance(told, Ended):
+        if isinstance(told, frozenset | Ended):
             raise Unavailable("too many want the same rows", "try again")
         return codec.open_verdict(told)
 
-    async def _spread(self, rule: str, args: Any, request_id: bytes, attempt: int) -> bytes | Ended:
-        """Carry a rule out in the shards it touches; waits a little where it is to be tried
-        again."""
+    async def _spread(
+        self, rule: str, args: Any, request_id: bytes, attempt: int = 0, crowded: bool = False
+    ) -> bytes | Spread:
+        """Carry a rule out in the shards it touches. Where it is to be tried again: those shards,
+        after a little while. ``crowded``: others of this process wait for the same."""
         trial, verdict = self._try(rule, args, request_id)
         change = trial.footprint()
-        told = await self._commit(trial, rule, args, request_id, verdict)
+        told = await self._commit(trial, rule, args, request_id, verdict, crowded)
         if isinstance(told, Ended):
             await self._again(change, attempt)
-        else:
-            self._learn(rule, args, change)
+            return frozenset(change.shards(self.tablets))
+        self._learn(rule, args, change)
         return told
 
     async def _guessed(self, rule: str, args: Any, request_id: bytes) -> bytes | Ended:
@@ -199,8 +233,17 @@ class ShardedStore(ShardedOpening):
         return None
 
     async def _commit(
-        self, trial: Trial, rule: str, args: Any, request_id: bytes, verdict: bytes
+        self,
+        trial: Trial,
+        rule: str,
+        args: Any,
+        request_id: bytes,
+        verdict: bytes,
+        crowded: bool = False,
     ) -> bytes | Ended:
+        """``crowded``: where many want the same shards, in the order of those; who prepare in all
+        of them at once shut one another out, and none gets all. (Of a few who share some shards,
+        those who begin with the same one would never get on.)"""
         where, change = self.tablets, trial.footprint()
         home, *others = change.shards(where)
         told = await self._recalled(change, home, rule, args, request_id)
@@ -219,22 +262,8 @@ class ShardedStore(ShardedOpening):
             where, change = self.tablets, trial.footprint()
             if change.seen.highest >= place or verdict[1] == codec.CONFLICT:
                 return Ended.HELD  # somebody wrote meanwhile
-        return await self._cross(change, where, rule, request_id, verdict, place)
-
-    async def _cross(
-        self,
-        change: Footprint,
-        where: TabletMap,
-        rule: str,
-        request_id: bytes,
-        verdict: bytes,
-        place: int = 0,
-    ) -> bytes | Ended:
-        """Commit across shards; where rows are contended, in an order of shards: those that
-        prepare in all of them at once shut one another out, and none gets all."""
-        contended = self._contended.locked()
         return await self.crossing.commit(
-            change, where, rule, request_id, verdict, place, one_first=contended
+            change, where, rule, request_id, verdict, place, one_first=crowded
         )
 
     def submit_soon(
@@ -319,7 +348,7 @@ class ShardedStore(ShardedOpening):
             return first
         if others:
             verdict = codec.ok(answer)
-            told = await self._cross(foot, where, "transact", request_id, verdict)
+            told = await self.crossing.commit(foot, where, "transact", request_id, verdict)
         else:
             args = draft.args() | {"answer": answer}
             told = await self.shards[home].submit("transact", args, request_id, where.epoch)
@@ -345,7 +374,9 @@ class ShardedStore(ShardedOpening):
                 return msgspec.msgpack.decode(kept) if isinstance(kept, bytes) else None
             if others:
                 verdict = codec.refused(refusal)
-                told = await self._cross(foot, self.tablets, "transact", request_id, verdict)
+                told = await self.crossing.commit(
+                    foot, self.tablets, "transact", request_id, verdict
+                )
             else:
                 told = await self.shards[home].submit("transact", {"recall": True}, request_id)
             if told is Ended.HELD:
