@@ -39,7 +39,9 @@ def older_source(into: Path) -> Path:
         print("the history has no", OLDER, "- the older release is this checkout")
         return SOURCE
     with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
-        archive.extractall(into, filter="data")
+        # Python before 3.11.4 knows no filters; the archive is this repository's own.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(into)
     return into / "src"
 
 
