@@ -14,7 +14,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.disks import disks_work
+from lab.disks import SIZE_MB, disks_work
 from lab.history.cells import CellClient
 from lab.rig import NodeFailed, Rig, RigNode
 from tests.conftest import SOURCE
@@ -28,7 +28,7 @@ PATIENT = Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=6
 
 
 @contextmanager
-def rigged(count: int, base: Path, **settings: str) -> Iterator[Rig]:
+def rigged(count: int, base: Path, disk_mb: int = SIZE_MB, **settings: str) -> Iterator[Rig]:
     """Hosts for ``count`` nodes of this checkout, with disks of their own where that can be; their
     logs are printed at the end. ``settings`` go to every node; one shard where they do not say
     how many ("": as many as the product begins with)."""
@@ -36,7 +36,8 @@ def rigged(count: int, base: Path, **settings: str) -> Iterator[Rig]:
     told = {"shards": "1"} | settings
     env = {f"PILEUS_{name.upper()}": value for name, value in told.items() if value}
     env["PYTHONPATH"] = str(SOURCE)
-    with Rig(count, words, env, base=base, disks=disks_work(base)) as made:
+    disks = disks_work(base)
+    with Rig(count, words, env, base=base, disks=disks, disk_mb=disk_mb) as made:
         try:
             yield made
         finally:

@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--part-mib", type=int, default=32)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="upload-") as base:
-        with rigged(3, Path(base)) as rig:
+        with rigged(3, Path(base), disk_mb=1024 + 3 * asked.mib) as rig:
             rig.form()
             cloud = Cloud(rig)
             first = rig.nodes[0]
