@@ -391,3 +391,79 @@ def test_streams_take_no_more_than_their_reference_says() -> None:
         assert error.code == "ResourceNotFoundException"
 
     at_desk(main)
+
+
+def empty(kind: str) -> dict[str, str]:
+    return {kind: ""}
+
+
+@pytest.mark.parametrize(("kind", "noun"), [("S", "string"), ("B", "binary")])
+def test_an_empty_key_ends_a_transaction_without_reasons(kind: str, noun: str) -> None:
+    async def main(desk: Desk) -> None:
+        indexes = [index("by-x", "x")]
+        await desk.table("tab", f"p:{kind}", also=(f"x:{kind}",), GlobalSecondaryIndexes=indexes)
+        key = {"TableName": "tab", "Key": {"p": empty(kind)}}
+        update = {"UpdateExpression": "SET v = :v", "ExpressionAttributeValues": {":v": NUMBER}}
+        check = {"ConditionExpression": "attribute_exists(p)"}
+        for operation in (
+            {"Update": key | update},
+            {"Delete": key},
+            {"ConditionCheck": key | check},
+            {"Put": {"TableName": "tab", "Item": key["Key"]}},
+            {"Put": {"TableName": "tab", "Item": {"p": {kind: "YQ=="}, "x": empty(kind)}}},
+        ):
+            error = await desk.refused("TransactWriteItems", TransactItems=[operation])
+            assert error.code == "ValidationException"
+            assert error.message.startswith("One or more parameter values are not valid. ")
+            assert f"cannot contain an empty {noun} value" in error.message
+        for alone in (
+            await desk.refused("TransactGetItems", TransactItems=[{"Get": key}]),
+            await desk.refused("GetItem", **key),
+            await desk.refused("DeleteItem", **key),
+            await desk.refused("UpdateItem", **key, **update),
+        ):
+            assert alone.code == "ValidationException"
+            assert alone.message == (
+                "One or more parameter values are not valid. The AttributeValue for a key attribute"
+                f" cannot contain an empty {noun} value. Key: p"
+            )
+        wrong = {"TableName": "tab", "Key": {"p": NUMBER}}
+        for operation, members in (("TransactWriteItems", "Delete"), ("TransactGetItems", "Get")):
+            error = await desk.refused(operation, TransactItems=[{members: wrong}])
+            assert error.code == "TransactionCanceledException"
+
+    at_desk(main)
+
+
+def test_select_against_what_is_to_be_shown() -> None:
+    only = "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"
+    choose = (
+        "Must specify the AttributesToGet or ProjectionExpression when choosing to get"
+        " SPECIFIC_ATTRIBUTES"
+    )
+    shown = "Cannot specify the ProjectionExpression when choosing to get"
+    listed = "Cannot specify the AttributesToGet when choosing to get"
+
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        equals = {"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "a"}]}
+        new = {
+            "KeyConditionExpression": "p = :p",
+            "ExpressionAttributeValues": {":p": {"S": "a"}},
+        }
+        old = {"KeyConditions": {"p": equals}}
+        for select, more, words in (
+            ("ALL_PROJECTED_ATTRIBUTES", {}, only),
+            ("SPECIFIC_ATTRIBUTES", {}, choose),
+            ("COUNT", {"ProjectionExpression": "v"}, f"{shown} only the Count"),
+            ("ALL_ATTRIBUTES", {"ProjectionExpression": "v"}, f"{shown} ALL_ATTRIBUTES"),
+            ("COUNT", {"AttributesToGet": ["v"]}, f"{listed} only the Count"),
+            ("ALL_ATTRIBUTES", {"AttributesToGet": ["v"]}, f"{listed} ALL_ATTRIBUTES"),
+        ):
+            asked: dict[str, Any] = {"TableName": "tab", "Select": select, **more}
+            assert (await desk.refused("Scan", **asked)).message == words
+            condition = old if "AttributesToGet" in more else new
+            refused = await desk.refused("Query", **asked, **condition)
+            assert refused.message == f"1 validation error detected: {words}"
+
+    at_desk(main)

@@ -107,6 +107,41 @@ def test_a_stream_has_a_policy_of_its_own() -> None:
     at_desk(main)
 
 
+def test_what_stands_is_told_to_who_expected_another_revision() -> None:
+    absent = "Resource-based policy not found for the provided ResourceArn: "
+
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        arn = desk.service_table("tab").arn
+        put = {"ResourceArn": arn, "Policy": json.dumps(policy())}
+
+        async def said(operation: str, **params: Any) -> str:
+            error = await desk.refused(operation, **params)
+            assert error.code == "PolicyNotFoundException"
+            return error.message.removeprefix(absent)
+
+        assert await said("GetResourcePolicy", ResourceArn=arn) == arn
+        assert await said("PutResourcePolicy", **put, ExpectedRevisionId="1") == arn
+        is_there = (await desk.PutResourcePolicy(**put, ExpectedRevisionId="NO_POLICY"))[
+            "RevisionId"
+        ]
+        named = {"ResourceArn": arn}
+        for operation, given in (("PutResourcePolicy", put), ("DeleteResourcePolicy", named)):
+            other = await said(operation, **given, ExpectedRevisionId="1")
+            assert other == (
+                "Requested update for policy with revision id 1, but the policy associated to"
+                f" target table tab has revision id {is_there}."
+            )
+        assert await said("PutResourcePolicy", **put, ExpectedRevisionId="NO_POLICY") == (
+            "Requested policy update expecting none to be present for table tab, but a policy"
+            f" exists with revision id {is_there}."
+        )
+        error = await desk.refused("GetResourcePolicy", ResourceArn=arn + "0")
+        assert error.message == "Requested resource not found: Table: tab0 not found"
+
+    at_desk(main)
+
+
 def test_shutting_oneself_out_must_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     user = dataclasses.replace(desks.ROOT, kind="user", arn=USER, name="u")
 

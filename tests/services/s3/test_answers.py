@@ -292,3 +292,8 @@ def test_who_signs_for_no_region_is_told_the_right_one(cloud: Cloud, s3: Any) ->
     assert told.status == 400
     assert b"<Code>AuthorizationHeaderMalformed</Code>" in told.data
     assert b"<Region>us-east-1</Region>" in told.data
+
+
+def test_the_head_of_a_bucket_tells_a_type(s3: Any, bucket: str) -> None:
+    told = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
+    assert (told["content-type"], told["content-length"]) == ("application/xml", "0")

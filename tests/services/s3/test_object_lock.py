@@ -66,6 +66,10 @@ def test_locking_needs_versions_and_a_configuration(s3: Any) -> None:
     on = {"ObjectLockEnabled": "Enabled"}
     error = refused(s3.put_object_lock_configuration, Bucket=name, ObjectLockConfiguration=on)
     assert error == ("InvalidBucketState", 409)
+    assert refused(s3.put_object_lock_configuration, Bucket=name) == (
+        "MissingRequestBodyError",
+        400,
+    )
     for call, more in (
         (s3.get_object_retention, {}),
         (s3.put_object_legal_hold, {"LegalHold": {"Status": "ON"}}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pileus.errors import AwsError
@@ -15,6 +17,17 @@ def invalid(message: str) -> AwsError:
 def bad_parameter(message: str) -> AwsError:
     """ValidationException with the opening most parameter checks share."""
     return invalid("One or more parameter values were invalid: " + message)
+
+
+@contextmanager
+def detected() -> Iterator[None]:
+    """A ValidationException within is told as one the request's own validation detected."""
+    try:
+        yield
+    except AwsError as error:
+        if error.code != "ValidationException":
+            raise
+        raise invalid(f"1 validation error detected: {error.message}") from None
 
 
 def unserializable(message: str = "") -> AwsError:

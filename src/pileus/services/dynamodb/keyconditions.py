@@ -9,7 +9,7 @@ from pileus.services.dynamodb.expressions.conditions import Condition
 from pileus.services.dynamodb.expressions.grammar import Node
 from pileus.services.dynamodb.faults import bad_parameter, invalid
 from pileus.services.dynamodb.legacy import Term
-from pileus.services.dynamodb.schema import MISMATCH, Index, Table, joined
+from pileus.services.dynamodb.schema import EMPTY, MISMATCH, Index, Table, joined
 from pileus.services.dynamodb.values import Item, Value
 from pileus.state import keys
 
@@ -133,7 +133,7 @@ class KeyQuery:
             if value[kind] == "":
                 noun = "string" if kind == "S" else "binary"
                 raise invalid(
-                    "One or more parameter values are not valid. The AttributeValue for a key"
+                    f"{EMPTY}The AttributeValue for a key"
                     f" attribute cannot contain an empty {noun} value. Key: {name}"
                 )
             data = key_bytes(kind, value[kind])

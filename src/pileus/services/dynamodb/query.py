@@ -9,7 +9,7 @@ from pileus.services.call import Call, HttpResponse
 from pileus.services.dynamodb import legacy
 from pileus.services.dynamodb.addresses import Span
 from pileus.services.dynamodb.expressions.binding import Bound, bind, check_mixture
-from pileus.services.dynamodb.faults import invalid
+from pileus.services.dynamodb.faults import detected, invalid
 from pileus.services.dynamodb.get_item import check_listed, check_nested
 from pileus.services.dynamodb.keyconditions import KeyQuery, expression_terms
 from pileus.services.dynamodb.reading import (
@@ -104,7 +104,8 @@ def _check(params: dict[str, Any]) -> tuple[Bound, list[legacy.Term], list[legac
     if params.get("AttributesToGet") is not None:
         check_listed(params["AttributesToGet"])
     check_start(params.get("ExclusiveStartKey"))
-    check_select(params)
+    with detected():
+        check_select(params)
     old = params.get("KeyConditions")
     if old is None and "KeyConditionExpression" not in params:
         raise invalid(

@@ -76,24 +76,24 @@ def find_index(table: Table, params: dict[str, Any]) -> Index | None:
 
 
 def check_select(params: dict[str, Any]) -> None:
-    """Select and the projection must say the same."""
+    """Select and the projection must say the same. These words have no opening (Query gives them
+    one of its own)."""
     select = params.get("Select")
     if select is None:
         return
     listed, text = params.get("AttributesToGet"), params.get("ProjectionExpression")
     if select == "SPECIFIC_ATTRIBUTES" and listed is None and text is None:
-        raise bad_parameter(
+        raise invalid(
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get"
             " SPECIFIC_ATTRIBUTES"
         )
     if select not in (None, "SPECIFIC_ATTRIBUTES"):
         which = "AttributesToGet" if listed is not None else "ProjectionExpression"
         if listed is not None or text is not None:
-            raise bad_parameter(f"Cannot specify the {which} when choosing to get {select}")
+            chosen = "only the Count" if select == "COUNT" else select
+            raise invalid(f"Cannot specify the {which} when choosing to get {chosen}")
     if select == "ALL_PROJECTED_ATTRIBUTES" and "IndexName" not in params:
-        raise bad_parameter(
-            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"
-        )
+        raise invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 
 
 def check_start(start: Item | None) -> None:

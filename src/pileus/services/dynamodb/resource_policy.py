@@ -16,20 +16,28 @@ from pileus.errors import AwsError
 from pileus.policy.decide import Caller, Policies, decide
 from pileus.policy.document import Malformed, Statement, compile_document
 from pileus.services.call import Call
-from pileus.services.dynamodb.faults import invalid, not_found
+from pileus.services.dynamodb.faults import invalid, not_found, table_not_found
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import Table
 
 POLICY_BYTES_MAX = 20 * 1024
 PUT = "dynamodb:PutResourcePolicy"
+NO_POLICY = "NO_POLICY"
 
 
 def _missing(arn: str) -> AwsError:
+    """A table is told by its name; what is none of a table, by its ARN."""
+    _, of_table, name = arn.partition(":table/")
+    if of_table and "/" not in name:
+        return table_not_found(name)
     return not_found(f"Requested resource not found: ResourceArn: {arn} not found")
 
 
-def _absent(arn: str) -> AwsError:
-    return AwsError("PolicyNotFoundException", f"Resource-based policy not found for: {arn}")
+def _absent(told: str) -> AwsError:
+    return AwsError(
+        "PolicyNotFoundException",
+        f"Resource-based policy not found for the provided ResourceArn: {told}",
+    )
 
 
 def table_of(room: Room, call: Call, arn: str) -> Table | None:
@@ -67,9 +75,22 @@ def _check_expected(p: dict[str, Any], current: dict[str, Any] | None) -> None:
     expected = p.get("ExpectedRevisionId")
     if expected is None:
         return
-    actual = _revision(current) if current else "NO_POLICY"
+    name = p["ResourceArn"].partition(":table/")[2]
+    if current is None:
+        if expected != NO_POLICY:
+            raise _absent(p["ResourceArn"])
+        return
+    actual = _revision(current)
+    if expected == NO_POLICY:
+        raise _absent(
+            f"Requested policy update expecting none to be present for table {name}, but a policy"
+            f" exists with revision id {actual}."
+        )
     if expected != actual:
-        raise _absent(p["ResourceArn"])
+        raise _absent(
+            f"Requested update for policy with revision id {expected}, but the policy associated to"
+            f" target table {name} has revision id {actual}."
+        )
 
 
 def _parsed(text: str) -> tuple[dict[str, Any], tuple[Statement, ...]]:

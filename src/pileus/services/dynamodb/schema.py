@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from pileus.errors import AwsError
 from pileus.services.dynamodb.addresses import index_sort, key_bytes
 from pileus.services.dynamodb.faults import bad_parameter, invalid
 from pileus.services.dynamodb.values import Item, size_of, type_of
@@ -35,6 +36,7 @@ SINGLE_ACTIONS = {
         "ConditionCheckItem",  # of a transaction
     )
 }
+EMPTY = "One or more parameter values are not valid. "
 MISMATCH = "The provided key element does not match the schema"
 
 
@@ -205,7 +207,7 @@ class Table:
                     f"Type mismatch for key {name} expected: {kind} actual: {type_of(value)}"
                 )
             if value[kind] == "":
-                raise _empty_key("not valid. ", name, kind)
+                raise _empty_key(name, kind)
             values.append(value)
         hash_bytes = self._hash(values[0])
         tail = self._range(values[1]) if self.range_name else b""
@@ -223,7 +225,7 @@ class Table:
     def _hash(self, value: dict[str, Any]) -> bytes:
         content = value[self.hash_type]
         if content == "":
-            raise _empty_key("invalid: ", self.hash_name, self.hash_type)
+            raise _empty_key(self.hash_name, self.hash_type)
         data = key_bytes(self.hash_type, content)
         if len(data) > HASH_BYTES_MAX and self.hash_type != "N":
             raise bad_parameter(HASH_LIMIT[1])
@@ -232,7 +234,7 @@ class Table:
     def _range(self, value: dict[str, Any]) -> bytes:
         content = value[self.range_type]
         if content == "":
-            raise _empty_key("invalid: ", self.range_name, self.range_type)
+            raise _empty_key(self.range_name, self.range_type)
         data = key_bytes(self.range_type, content)
         if len(data) > RANGE_BYTES_MAX and self.range_type != "N":
             raise bad_parameter(RANGE_LIMIT[1])
@@ -266,18 +268,25 @@ def check_index_key(name: str, kind: str, index: str, value: dict[str, Any]) -> 
     if value[kind] == "":
         noun = "string" if kind == "S" else "binary"
         raise invalid(
-            "One or more parameter values are not valid. A value specified for a secondary index"
-            f" key is not supported. The AttributeValue for a key attribute cannot contain an"
+            f"{EMPTY}A value specified for a secondary index"
+            " key is not supported. The AttributeValue for a key attribute cannot contain an"
             f" empty {noun} value. IndexName: {index}, IndexKey: {name}"
         )
 
 
-def _empty_key(verdict: str, name: str, kind: str) -> Exception:
+def _empty_key(name: str, kind: str) -> AwsError:
     noun = "string" if kind == "S" else "binary"
-    opening = "One or more parameter values " + ("were " if "invalid" in verdict else "are ")
     return invalid(
-        f"{opening}{verdict}The AttributeValue for a key attribute cannot contain an empty {noun}"
-        f" value. Key: {name}"
+        f"{EMPTY}The AttributeValue for a key attribute cannot contain an empty {noun} value."
+        f" Key: {name}"
+    )
+
+
+def ends_transaction(error: AwsError) -> bool:
+    """Is a mistake in one operation's key or item told as the whole request's? Observed: an empty
+    key is; a key of another type, or a missing one, is that operation's reason."""
+    return error.message.startswith(EMPTY) or not error.message.startswith(
+        ("The provided key", "One or more")
     )
 
 

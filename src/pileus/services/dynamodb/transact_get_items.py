@@ -16,7 +16,7 @@ from pileus.services.dynamodb.expressions.projections import Projection
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.room import Room
-from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.schema import Table, ends_transaction
 from pileus.services.dynamodb.throughput import reason
 from pileus.services.dynamodb.transacting import BYTES_MAX, canceled, check_payload
 from pileus.services.dynamodb.values import check_item, item_size
@@ -85,6 +85,8 @@ def _prepare(room: Room, call: Call, gets: list[dict[str, Any]]) -> list[Wanted]
             wanted.append((table, table.key_of(get["Key"]), projection))
             reasons.append(NONE)
         except AwsError as error:
+            if ends_transaction(error):
+                raise
             reasons.append({"Code": "ValidationError", "Message": error.message})
     if any(r is not NONE for r in reasons):
         raise canceled(reasons)

@@ -18,7 +18,7 @@ from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.item_collections import collection_metrics
 from pileus.services.dynamodb.put_item import guard_of
 from pileus.services.dynamodb.room import Room
-from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.schema import Table, ends_transaction
 from pileus.services.dynamodb.throughput import Price, reason
 from pileus.services.dynamodb.transacting import canceled, check_payload
 from pileus.services.dynamodb.update_item import check_targets, nested_of, spec_of
@@ -138,7 +138,7 @@ def _prepare_all(room: Room, call: Call, requests: list[Any]) -> list[tuple[Tabl
         try:
             operation, item = _prepare(table, kind, part)
         except AwsError as error:
-            if not error.message.startswith(("The provided key", "One or more")):
+            if ends_transaction(error):
                 raise
             # The first mistake ends the look: what comes after it has no reason of its own.
             reasons.append({"Code": "ValidationError", "Message": error.message})

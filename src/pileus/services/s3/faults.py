@@ -74,6 +74,11 @@ def malformed_xml() -> AwsError:
     )
 
 
+def missing_body() -> AwsError:
+    """Of a configuration that was not sent; one that was sent empty is malformed."""
+    return AwsError("MissingRequestBodyError", "Request Body is empty")
+
+
 def bad_digest(name: str) -> AwsError:
     return AwsError("BadDigest", f"The {name} you specified did not match the calculated checksum.")
 

@@ -44,7 +44,9 @@ def get_configuration(room: Room, call: Call) -> dict[str, Any]:
 
 async def put_configuration(room: Room, call: Call) -> None:
     """Switch locking on (for ever) and set or remove the default retention."""
-    told = call.params.get("ObjectLockConfiguration") or {}
+    told = call.params.get("ObjectLockConfiguration")
+    if told is None:
+        raise faults.missing_body()
     if told.get("ObjectLockEnabled") != "Enabled":
         raise faults.malformed_xml()
     rule = told.get("Rule")

@@ -140,6 +140,7 @@ class Rest:
                 in_body[name] = member
         write = self._answer_body(operation, payload, in_body)
         kind = self._answer_type(output, payload)
+        heads = operation.http["method"] == "HEAD"  # observed of HeadBucket: tells a type, no body
 
         def serialise(answer: dict[str, Any], request_id: str) -> HttpResponse:
             headers = self.request_headers(request_id)
@@ -149,7 +150,8 @@ class Rest:
                     put(value, headers)
             code = answer.get(status_member) or status if status_member else status
             body = write(answer)
-            if kind and body != b"" and not any(n.lower() == "content-type" for n, _ in headers):
+            typed = kind and (heads or body != b"")
+            if typed and not any(n.lower() == "content-type" for n, _ in headers):
                 headers.append(("content-type", kind))
             return HttpResponse(code, headers, body)
 

@@ -106,7 +106,8 @@ class Importing:
         source = told["S3BucketSource"]
         bucket = Bucket(self._room, work, source["S3Bucket"], source.get("S3BucketOwner", ""))
         objects = [key async for key, _ in bucket.objects(source.get("S3KeyPrefix", ""))]
-        _check_number(objects, bucket.name)
+        if len(objects) > OBJECTS_MAX:
+            raise Failed("LimitExceeded", f"An import reads up to {OBJECTS_MAX} objects")
         counts = dict(work.get("counts", ZERO))
         loader, journal = Loader(self._room, table), Journal(self._room, work, told)
         for key in objects:
@@ -193,13 +194,6 @@ class Importing:
             draft.delete(job_key("import", work["job"]))
 
         await self._room.store.transact(finish)
-
-
-def _check_number(objects: list[str], bucket: str) -> None:
-    if not objects:
-        raise Failed("S3NoSuchKey", f"The bucket {bucket} holds no object of that prefix")
-    if len(objects) > OBJECTS_MAX:
-        raise Failed("LimitExceeded", f"An import reads up to {OBJECTS_MAX} objects")
 
 
 def _count(counts: dict[str, int], batch: Batch) -> None:

@@ -8,7 +8,10 @@ error and left out; an object that cannot be read on is given up where that show
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +24,9 @@ from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import ITEM_BYTES_MAX, Item, Misshapen, check_item
 
 LINE_BYTES_MAX = 4 * 1024 * 1024
+_NEXT = re.compile(rb"\}[ \t\r]*\{")
+_BLANKS = re.compile(r"[ \t\r]*")
+_DECODER = json.JSONDecoder()
 BOM = b"\xef\xbb\xbf"
 
 
@@ -44,6 +50,7 @@ class Reader:
         self._unpacker = UNPACKERS[told["InputCompressionType"]]()
         self._csv: Csv | None = None
         self._item = _ion if told["InputFormat"] == "ION" else _json
+        self._split = _values if told["InputFormat"] == "DYNAMODB_JSON" else _whole
         if told["InputFormat"] == "CSV":
             self._csv = Csv(table, told.get("InputFormatOptions", {}).get("Csv", {}))
             self._item = self._csv.item
@@ -72,7 +79,7 @@ class Reader:
             raise Malformed(f"A line is longer than {LINE_BYTES_MAX} bytes")
         items: Items = []
         errors: list[tuple[int, str]] = []
-        for line in lines:
+        for line in chain.from_iterable(map(self._split, lines)):
             try:
                 item = self._item(line)
                 if item is None:
@@ -82,6 +89,33 @@ class Reader:
                 errors.append((self._index, str(wrong)))
             self._index += 1
         return Batch(items, errors, len(block))
+
+
+def _whole(line: bytes) -> list[bytes]:
+    return [line]
+
+
+def _values(line: bytes) -> Iterable[bytes]:
+    """The JSON values of a line: observed, an import also takes several with no break between them.
+    What follows the last whole one is told as it is."""
+    if _NEXT.search(line) is None:
+        return [line]
+    found: list[bytes] = []
+    try:
+        rest = line.decode().strip()
+    except UnicodeDecodeError:
+        return [line]
+    at = 0
+    try:
+        while at < len(rest):
+            end = _DECODER.raw_decode(rest, at)[1]
+            found.append(rest[at:end].encode())
+            blanks = _BLANKS.match(rest, end)
+            assert blanks is not None
+            at = blanks.end()
+    except (ValueError, RecursionError):
+        found.append(rest[at:].encode())
+    return found
 
 
 def _json(line: bytes) -> Item | None:
