@@ -359,10 +359,10 @@ def test_signed_chunks(step):
         (chunked_body((*SIGNATURES[:2], SIGNATURES[1])), "SignatureDoesNotMatch"),
         (chunked_body()[:-100], "IncompleteBody"),
         (chunked_body()[:65000], "IncompleteBody"),
-        (b"zz;chunk-signature=" + SIGNATURES[0] + b"\r\n", "InvalidRequest"),
+        (b"zz;chunk-signature=" + SIGNATURES[0] + b"\r\n", "IncompleteBody"),
         (b"ffffffffff;chunk-signature=" + SIGNATURES[0] + b"\r\n", "IncompleteBody"),
-        (b"10000\r\n" + b"a" * 65536 + b"\r\n0\r\n\r\n", "InvalidRequest"),
-        (b"a" * 2000, "InvalidRequest"),
+        (b"10000\r\n" + b"a" * 65536 + b"\r\n0\r\n\r\n", "IncompleteBody"),
+        (b"a" * 2000, "IncompleteBody"),
         (b"", "IncompleteBody"),
     ],
 )
@@ -413,25 +413,62 @@ def test_broken_trailer(trailer, code):
     assert e.value.code == code
 
 
-def test_unsigned_trailer_checks_its_checksum():
+def trailed(name: str, body: bytes, length: int) -> HttpRequest:
+    """A request of unsigned chunks that announces one trailer ('': none)."""
     headers = {
         "Content-Encoding": "gzip,aws-chunked",
-        "X-Amz-Trailer": "x-amz-checksum-sha1",
         "X-Amz-Content-SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-        "X-Amz-Decoded-Content-Length": "4",
+        "X-Amz-Decoded-Content-Length": str(length),
     }
+    request = sign_with(headers | ({"X-Amz-Trailer": name} if name else {}))
+    request.body = body
+    return request
+
+
+def test_unsigned_trailer_checks_its_checksum():
     digest = base64.b64encode(hashlib.sha1(b"body").digest())
-    request = sign_with(headers)
-    request.body = b"4\r\nbody\r\n0\r\nx-amz-checksum-sha1:" + digest + b"\r\n\r\n"
+    body = b"4\r\nbody\r\n0\r\nx-amz-checksum-sha1:%s\r\n\r\n"
+    request = trailed("x-amz-checksum-sha1", body % digest, 4)
     verify(request, "s3", "s3")
     assert request.body == b"body" and request.headers["content-encoding"] == "gzip"
     assert request.headers["x-amz-checksum-sha1"] == digest.decode()
     assert request.headers["content-length"] == "4"
-    request = sign_with(headers)
-    request.body = b"4\r\nbody\r\n0\r\nx-amz-checksum-sha1:AAAA\r\n\r\n"
+
+
+OTHER_SHA1 = base64.b64encode(hashlib.sha1(b"other").digest())
+
+
+@pytest.mark.parametrize(
+    ("name", "trailer", "code", "message"),
+    [
+        ("x-amz-checksum-sha1", b"x-amz-checksum-sha1:" + OTHER_SHA1, "BadDigest", "The SHA1 you"),
+        ("x-amz-checksum-sha1", b"x-amz-checksum-sha1:AAAA", "InvalidRequest", "trailing header"),
+        ("x-amz-checksum-sha1", b"", "MalformedTrailerError", "trailing data"),
+        ("x-amz-checksum-sha1", b"no colon", "MalformedTrailerError", "trailing data"),
+        ("x-amz-checksum-md6", b"x-amz-checksum-md6:AAAA", "InvalidRequest", "not supported"),
+        ("x-amz-meta-a", b"x-amz-meta-a:b", "InvalidRequest", "x-amz-trailer header"),
+        ("", b"x-amz-checksum-sha1:" + OTHER_SHA1, "MalformedTrailerError", "trailing data"),
+    ],
+)
+def test_a_trailer_that_is_not_what_was_announced(name, trailer, code, message):
+    with pytest.raises(AwsError) as e:
+        verify(trailed(name, b"4\r\nbody\r\n0\r\n" + trailer + b"\r\n\r\n", 4), "s3", "s3")
+    assert e.value.code == code and message in str(e.value)
+
+
+@pytest.mark.parametrize("sizes", [(8192, 1), (100,), (9000, 8192, 8191), (8192, 10, 100), (1, 1)])
+def test_only_the_last_chunk_may_be_small(sizes):
+    body = b"".join(b"%x\r\n%s\r\n" % (n, b"a" * n) for n in sizes) + b"0\r\n\r\n"
+    request = trailed("", body, sum(sizes))
+    small = [(at, n) for at, n in enumerate(sizes[:-1], 1) if n < 8192]
+    if not small:
+        verify(request, "s3", "s3")
+        assert len(request.body) == sum(sizes)
+        return
     with pytest.raises(AwsError) as e:
         verify(request, "s3", "s3")
-    assert e.value.code == "BadDigest"
+    assert e.value.code == "InvalidChunkSizeError"
+    assert (e.value.fields["Chunk"], e.value.fields["BadChunkSize"]) == small[0]
 
 
 class TrailerAuth(auth.S3SigV4Auth):

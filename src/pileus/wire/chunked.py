@@ -11,24 +11,35 @@ import re
 from hashlib import sha256
 
 from pileus.errors import AwsError
+from pileus.services.checksums import SIZES, Running, encoded, new, raw_of
 from pileus.wire import canonical
 from pileus.wire.canonical import SigningKey
-from pileus.wire.checksums import CHECKSUMS, Checksum, checksum_mismatch
 from pileus.wire.refusals import mismatch as signature_mismatch
 
 LINE_MAX = 512
+CHUNK_MIN = 8192  # bytes; S3 user guide: "at least 8 KB", but the last one
 TRAILER_MAX = 8 * 1024
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,12})(?:;chunk-signature=([0-9a-f]{64}))?\Z")
 
 
-def broken(message: str = "The chunked encoding of the body is malformed.") -> AwsError:
-    return AwsError("InvalidRequest", message)
-
-
 def incomplete() -> AwsError:
+    """Chunks that are malformed, or are not what the length says: S3 tells them all so."""
+    return AwsError("IncompleteBody", "The request body terminated unexpectedly")
+
+
+def too_small(number: int, size: int) -> AwsError:
     return AwsError(
-        "IncompleteBody",
-        "You did not provide the number of bytes specified by the Content-Length HTTP header",
+        "InvalidChunkSizeError",
+        f"Only the last chunk is allowed to have a size less than {CHUNK_MIN} bytes",
+        fields={"Chunk": number, "BadChunkSize": size},
+    )
+
+
+def bad_trailer() -> AwsError:
+    return AwsError(
+        "MalformedTrailerError",
+        "The request contained trailing data that was"
+        " not well-formed or did not conform to our published schema.",
     )
 
 
@@ -81,13 +92,16 @@ class ChunkDecoder:
         self._marked = marked
         self._trailer = trailer
         self._signed_trailer = signed_trailer
-        self._checksum: Checksum | None = None
-        name = trailer.removeprefix("x-amz-checksum-")
-        if trailer and name in CHECKSUMS:
-            self._checksum = CHECKSUMS[name]()
+        self._algorithm = trailer.removeprefix("x-amz-checksum-").upper()
+        if trailer and (self._algorithm not in SIZES or not trailer.startswith("x-amz-checksum-")):
+            raise AwsError(
+                "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
+            )
+        self._checksum: Running | None = new(self._algorithm) if trailer else None
         self._buffer = b""
         self._left = -1  # bytes left of this chunk, -1: at a size line, -2: in the trailers
         self._size = 0
+        self._chunks = self._chunk = 0  # how many, and the last one's bytes
         self._digest = sha256()
         self._signature = b""
         self._done = False
@@ -101,13 +115,13 @@ class ChunkDecoder:
             if self._left == -2:
                 self._buffer = buffer[at:]
                 if len(self._buffer) > TRAILER_MAX:
-                    raise broken()
+                    raise incomplete()
                 return out
             if self._left == -1:
                 end = buffer.find(b"\r\n", at)
                 if end < 0:
                     if len(buffer) - at > LINE_MAX:
-                        raise broken()
+                        raise incomplete()
                     break
                 self._start(buffer[at:end])
                 at = end + 2
@@ -123,7 +137,7 @@ class ChunkDecoder:
             if len(buffer) - at < 2:
                 break
             if buffer[at : at + 2] != b"\r\n":
-                raise broken()
+                raise incomplete()
             at += 2
             self._end_chunk()
             self._left = -1
@@ -133,7 +147,7 @@ class ChunkDecoder:
     def _start(self, line: bytes) -> None:
         found = _SIZE.match(line)
         if found is None or (self._marked and found[2] is None):
-            raise broken()
+            raise incomplete()
         self._signature = found[2] or b""
         self._left = int(found[1], 16)
         self._digest = sha256()
@@ -143,6 +157,10 @@ class ChunkDecoder:
         if self._left == 0:
             self._end_chunk()
             self._left = -2
+            return
+        if self._chunks and self._chunk < CHUNK_MIN:
+            raise too_small(self._chunks, self._chunk)
+        self._chunks, self._chunk = self._chunks + 1, self._left
 
     def _take(self, piece: bytes) -> None:
         self._left -= len(piece)
@@ -166,7 +184,7 @@ class ChunkDecoder:
             if not line:
                 continue
             if not mark:
-                raise broken()
+                raise bad_trailer()
             key = name.strip().lower()
             if key == b"x-amz-trailer-signature":
                 signature = value.strip()
@@ -178,20 +196,17 @@ class ChunkDecoder:
         self._check_trailers()
 
     def _check_trailers(self) -> None:
-        if set(self.trailers) - {self._trailer}:
-            raise AwsError(
-                "MalformedTrailerError",
-                "The request contained trailing data that was"
-                " not well-formed or did not conform to our published schema.",
-            )
-        if not self._trailer:
+        if set(self.trailers) != ({self._trailer} if self._trailer else set()):
+            raise bad_trailer()
+        if self._checksum is None:
             return
-        told = self.trailers.get(self._trailer)
-        if told is None:
+        told = self.trailers[self._trailer]
+        if raw_of(self._algorithm, told) is None:
             raise AwsError(
-                "MalformedTrailerError",
-                "The request contained trailing data that was"
-                " not well-formed or did not conform to our published schema.",
+                "InvalidRequest", f"Value for {self._trailer} trailing header is invalid."
             )
-        if self._checksum is not None and self._checksum.text() != told:
-            raise checksum_mismatch(self._trailer)
+        if encoded(self._checksum.digest()) != told:
+            raise AwsError(
+                "BadDigest",
+                f"The {self._algorithm} you specified did not match the calculated checksum.",
+            )

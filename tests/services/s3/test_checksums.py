@@ -127,6 +127,89 @@ def test_the_list_of_parts_is_of_the_uploads_kind(s3: Any, bucket: str) -> None:
     assert "missing for part 1" in error["Message"]
 
 
+# What the algorithms' own descriptions say of no bytes at all.
+OF_NOTHING = {
+    "MD5": "d41d8cd98f00b204e9800998ecf8427e",
+    "SHA512": "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"
+    "47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e",
+    "XXHASH64": "ef46db3751d8e999",
+    "XXHASH3": "2d06800538d394c2",
+    "XXHASH128": "99aa06d3014798d86001c324468d497f",
+}
+
+
+@pytest.mark.parametrize("algorithm", OF_NOTHING)
+@pytest.mark.parametrize("size", (0, 100, 100_000))
+def test_hashes_since_2026(s3: Any, bucket: str, algorithm: str, size: int) -> None:
+    data = os.urandom(size)
+    ((_, value),) = checksums.of(algorithm, data).items()
+    if not size:
+        assert base64.b64decode(value).hex() == OF_NOTHING[algorithm]
+    member = f"Checksum{algorithm}"
+    put: dict[str, Any] = {"Bucket": bucket, "Key": "k", "Body": data}
+    ((_, wrong),) = checksums.of(algorithm, data + b"more").items()
+    assert refused(s3.put_object, **put, **{member: wrong})["Code"] == "BadDigest"
+    assert refused(s3.put_object, **put, **{member: "AAAA"})["Code"] == "InvalidRequest"
+    assert s3.put_object(**put, **{member: value})[member] == value
+    assert told(s3, bucket, "k") == {member: value, "ChecksumType": "FULL_OBJECT"}
+    (listed,) = s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert listed["ChecksumAlgorithm"] == [algorithm]
+    s3.copy_object(Bucket=bucket, Key="other", CopySource=f"{bucket}/k", ChecksumAlgorithm="SHA1")
+    s3.copy_object(
+        Bucket=bucket, Key="k", CopySource=f"{bucket}/other", ChecksumAlgorithm=algorithm
+    )
+    assert told(s3, bucket, "k")[member] == value
+
+
+@pytest.mark.parametrize("algorithm", OF_NOTHING)
+def test_they_are_of_parts_only(s3: Any, bucket: str, algorithm: str) -> None:
+    how = {"ChecksumAlgorithm": algorithm}
+    at = {"Bucket": bucket, "Key": "m"}
+    error = refused(s3.create_multipart_upload, **at, **how, ChecksumType="FULL_OBJECT")
+    assert f"cannot be used with the {algorithm.lower()} checksum" in error["Message"]
+    at["UploadId"] = s3.create_multipart_upload(**at, **how)["UploadId"]
+    error = refused(s3.upload_part, **at, PartNumber=1, Body=b"part")
+    assert error["Message"].endswith("actual checksum Type: null")
+    member = f"Checksum{algorithm}"
+    value = checksums.of(algorithm, b"part")[algorithm]
+    sent = s3.upload_part(**at, PartNumber=1, Body=b"part", **{member: value})
+    part = {"PartNumber": 1, "ETag": sent["ETag"], member: sent[member]}
+    done = s3.complete_multipart_upload(**at, MultipartUpload={"Parts": [part]})
+    whole = checksums.of(algorithm, base64.b64decode(value))[algorithm]
+    assert (done[member], done["ChecksumType"]) == (f"{whole}-1", "COMPOSITE")
+
+
+def test_a_part_may_come_without_the_checksum_of_a_whole(s3: Any, bucket: str) -> None:
+    how = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
+    done = uploaded(s3, bucket, [b"part"], how, {})
+    answer = s3.complete_multipart_upload(**done)
+    assert answer["ChecksumCRC32"] == checksums.of("CRC32", b"part")["CRC32"]
+
+
+def test_what_the_list_of_parts_may_tell(s3: Any, bucket: str) -> None:
+    """By S3's answers: one checksum a part, in base64, and of another algorithm it is wrong."""
+    how = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"}
+    done = uploaded(s3, bucket, [b"part"], how, {})
+    (named,) = done["MultipartUpload"]["Parts"]
+
+    def answered(**more: str) -> tuple[str, str]:
+        listed = {"Parts": [{**named, **more}]}
+        error = refused(s3.complete_multipart_upload, **{**done, "MultipartUpload": listed})
+        return error["Code"], error["Message"]
+
+    crc32c, sha1 = (checksums.of(a, b"part")[a] for a in ("CRC32C", "SHA1"))
+    invalid = "Invalid Base64 or multiple checksums present in request"
+    both = {"ChecksumCRC32C": crc32c, "ChecksumSHA1": sha1}
+    assert answered(**both) == ("InvalidArgument", invalid)
+    assert answered(ChecksumCRC32C="no base64") == ("InvalidArgument", invalid)
+    told = "The sha1 you specified for part 1 did not match what we received."
+    assert answered(ChecksumSHA1=sha1) == ("BadDigest", told)
+    error = refused(s3.complete_multipart_upload, **done, ChecksumCRC32C="no base64")
+    assert error["Message"] == "Value for x-amz-checksum-crc32c header is invalid."
+    named["ChecksumCRC32C"] = crc32c
+    s3.complete_multipart_upload(**done)
+
+
 @pytest.mark.parametrize("algorithm", ("CRC32", "CRC32C", "CRC64NVME"))
 def test_the_crc_of_a_whole_comes_from_its_parts(algorithm: str) -> None:
     parts = [os.urandom(n) for n in (0, 1, 1000, 12345)]

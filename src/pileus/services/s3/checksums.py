@@ -14,54 +14,22 @@ import zlib
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
 
 from pileus.errors import AwsError
+from pileus.services.checksums import SIZES, encoded, native, new, raw_of
 from pileus.services.s3 import faults
 
-ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
+ALGORITHMS = tuple(SIZES)
 DEFAULT = "CRC64NVME"
-SIZES = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
 _EIGHT_BYTES = struct.Struct(">Q").pack
 HEADERS = {f"x-amz-checksum-{a.lower()}": a for a in ALGORITHMS}
 _NAMES = {a: h for h, a in HEADERS.items()}
 MEMBERS = {f"Checksum{a}": a for a in ALGORITHMS}
 
 
-class Crc:
-    """A CRC with hashlib's face. ``function``: (data, previous value) → value."""
-
-    def __init__(self, function: Callable[[Any, int], int], size: int) -> None:
-        self._function, self._size, self._value = function, size, 0
-
-    def update(self, data: bytes) -> None:
-        self._value = self._function(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._size, "big")
-
-
-def new(algorithm: str) -> Any:
-    """A running checksum (update, digest)."""
-    if algorithm == "CRC32":
-        return Crc(zlib.crc32, 4)
-    if algorithm in ("SHA1", "SHA256"):
-        return hashlib.new(algorithm.lower(), usedforsecurity=False)
-    if algorithm == "CRC32C":
-        return Crc(_native().crc32c, 4)
-    return Crc(_native().crc64nvme, 8)
-
-
-@cache
-def _native() -> Any:
-    from awscrt import checksums  # 6 MB of native code: only for those who use it
-
-    return checksums
-
-
 @cache
 def _crc64nvme() -> Callable[[bytes], int]:
-    found: Callable[[bytes], int] = _native().crc64nvme
+    found: Callable[[bytes], int] = native().crc64nvme
     return found
 
 
@@ -96,9 +64,9 @@ def text_of(algorithm: str) -> Callable[[bytes], bytes]:
 def combined(algorithm: str, parts: list[tuple[str, int]]) -> str:
     """The CRC of a whole from the CRCs (base64) and sizes of its parts."""
     combine = {
-        "CRC32": _native().combine_crc32,
-        "CRC32C": _native().combine_crc32c,
-        "CRC64NVME": _native().combine_crc64nvme,
+        "CRC32": native().combine_crc32,
+        "CRC32C": native().combine_crc32c,
+        "CRC64NVME": native().combine_crc64nvme,
     }[algorithm]
     whole = 0
     for told, size in parts:
@@ -135,21 +103,17 @@ class Digest:
         return {a: encoded(more.digest()) for a, more in self._more.items()}
 
 
-def encoded(raw: bytes) -> str:
-    return binascii.b2a_base64(raw, newline=False).decode()
-
-
 def algorithm_of(headers: Mapping[str, str]) -> str:
     """The checksum a request carries or asks for, '' for none. ``InvalidRequest`` for more than
     one or an unknown one."""
-    told = [a for h, a in HEADERS.items() if h in headers]
+    told = {a for h, a in HEADERS.items() if h in headers}
+    trailer = headers.get("x-amz-trailer", "").strip().lower()
+    if trailer in HEADERS:
+        told.add(HEADERS[trailer])
     if len(told) > 1:
         raise faults.invalid_request("Expecting a single x-amz-checksum- header")
     if told:
-        return told[0]
-    trailer = headers.get("x-amz-trailer", "").strip().lower()
-    if trailer in HEADERS:
-        return HEADERS[trailer]
+        return told.pop()
     asked = headers.get("x-amz-sdk-checksum-algorithm", "")
     return check_algorithm(asked) if asked else ""
 
@@ -163,7 +127,7 @@ def check_algorithm(asked: str) -> str:
     if asked.upper() not in ALGORITHMS:
         raise faults.invalid_request(
             "Checksum algorithm provided is unsupported. Please try again with any of the valid"
-            " types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]"
+            f" types: [{', '.join(ALGORITHMS)}]"
         )
     return asked.upper()
 
@@ -171,11 +135,7 @@ def check_algorithm(asked: str) -> str:
 def check_value(algorithm: str, told: str) -> str:
     """A base64 checksum of the right size, or ``InvalidRequest``."""
     header = f"x-amz-checksum-{algorithm.lower()}"
-    try:
-        raw = base64.b64decode(told.encode("latin-1"), validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != SIZES[algorithm]:
+    if raw_of(algorithm, told) is None:
         raise faults.invalid_request(f"Value for {header} header is invalid.")
     return told
 

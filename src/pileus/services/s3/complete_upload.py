@@ -126,6 +126,7 @@ def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Pa
         number, etag = item.get("PartNumber"), item.get("ETag")
         if number is None or etag is None:
             raise faults.malformed_xml()
+        _check_form(item)
         part = there.get(number)
         if part is None or part.etag != etag.strip().strip('"'):
             raise _invalid_part(number, etag, upload_id)
@@ -156,17 +157,36 @@ def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Pa
     return out
 
 
+def _check_form(item: Told) -> None:
+    """Of a part there may be one checksum, of its algorithm's size."""
+    told = {a: item[m] for m, a in checksums.MEMBERS.items() if item.get(m)}
+    if len(told) > 1 or any(checksums.raw_of(a, value) is None for a, value in told.items()):
+        listed = "".join(f"{a}:{value};" for a, value in told.items())
+        value = listed if len(told) > 1 else next(iter(told.values()))
+        raise faults.invalid_argument(
+            "Invalid Base64 or multiple checksums present in request", "Checksum", value
+        )
+
+
 def _check_parts_told(told: list[Told], algorithm: str, kind: str, upload_id: str) -> None:
     """Checksums of parts in the list, as S3 was seen to judge them: an upload begun without an
     algorithm has none, one for a composite checksum needs them all."""
     for item in told:
-        if not algorithm and any(item.get(m) for m in checksums.MEMBERS):
-            raise _invalid_part(item["PartNumber"], item["ETag"], upload_id)
+        number = item["PartNumber"]
+        others = [a for m, a in checksums.MEMBERS.items() if item.get(m) and a != algorithm]
+        if not algorithm and others:
+            raise _invalid_part(number, item["ETag"], upload_id)
+        if others:
+            raise AwsError(
+                "BadDigest",
+                f"The {others[0].lower()} you specified for part {number} did not match what we"
+                " received.",
+            )
         if kind == "COMPOSITE" and not item.get(f"Checksum{algorithm}"):
             raise faults.invalid_request(
                 f"The upload was created using a {algorithm.lower()} checksum. The complete request"
                 " must include the checksum for each part. It was missing for part"
-                f" {item['PartNumber']} in the request."
+                f" {number} in the request."
             )
 
 
@@ -202,11 +222,15 @@ def _checks(algorithm: str, kind: str, parts: list[Part]) -> dict[str, str]:
 
 def _check_told(params: Told, checks: dict[str, str], kind: str) -> None:
     """The whole object's checksum, where the caller tells it."""
-    for member, algorithm in checksums.MEMBERS.items():
-        told = params.get(member)
+    given = {a: params[m] for m, a in checksums.MEMBERS.items() if params.get(m) is not None}
+    if len(given) > 1:
+        raise faults.invalid_request("Expecting a single x-amz-checksum- header")
+    for algorithm, told in given.items():
         have = checks.get(algorithm)
-        if told is None or have is None:
+        if have is None:
             continue
+        value, mark, parts = told.partition("-")
+        checksums.check_value(algorithm, value if not mark or parts.isdigit() else "")
         if told != have and told != have.split("-")[0]:
             raise faults.bad_digest(algorithm.lower())
     if params.get("ChecksumType") not in (None, kind or None):

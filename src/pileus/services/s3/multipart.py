@@ -105,7 +105,11 @@ def given(params: dict[str, Any]) -> dict[str, str]:
 
 
 def _check_type(algorithm: str, told: str | None) -> str:
-    """COMPOSITE or FULL_OBJECT; what the algorithm allows."""
+    """COMPOSITE or FULL_OBJECT; what the algorithm allows: of a whole there are CRCs only (S3 user
+    guide, "Checking object integrity": full object and composite checksum types)."""
+    kind = (told or ("FULL_OBJECT" if algorithm == checksums.DEFAULT else "COMPOSITE")).upper()
+    if kind not in ("COMPOSITE", "FULL_OBJECT"):
+        raise faults.invalid_request("Value for x-amz-checksum-type header is invalid.")
     if not algorithm:
         if told:
             raise faults.invalid_request(
@@ -113,12 +117,11 @@ def _check_type(algorithm: str, told: str | None) -> str:
                 " header."
             )
         return ""
-    default = "FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE"
-    kind = told or default
-    wrong = (algorithm == "CRC64NVME" and kind == "COMPOSITE") or (
-        algorithm.startswith("SHA") and kind == "FULL_OBJECT"
-    )
-    if kind not in ("COMPOSITE", "FULL_OBJECT") or wrong:
+    if kind == "COMPOSITE":
+        wrong = algorithm == checksums.DEFAULT
+    else:
+        wrong = not algorithm.startswith("CRC")
+    if wrong:
         raise faults.invalid_request(
             f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum"
             " algorithm."
@@ -161,11 +164,7 @@ async def upload_part(room: Room, call: Call) -> HttpResponse:
     whole = rows.unpack_meta(record["meta"])
     sealer = await encryption.for_part(room, call, room.bucket(name), whole, request.headers)
     algorithm, told = record["algorithm"], checksums.algorithm_of(request.headers)
-    if algorithm and told not in ("", algorithm):
-        raise faults.invalid_request(
-            f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, actual"
-            f" checksum Type: {told.lower()}"
-        )
+    _check_part(algorithm, whole.check_type, told)
     more = checksum_of(algorithm, whole)
     body = await receive(room, request, sealer, inline=False, more=more)
     checks = body.checks or {}
@@ -176,6 +175,17 @@ async def upload_part(room: Room, call: Call) -> HttpResponse:
     answer += encryption.answer_headers(whole.seal, request.headers)
     answer += [(f"x-amz-checksum-{a.lower()}", checks[a]) for a in (algorithm or told,) if a]
     return HttpResponse(200, answer)
+
+
+def _check_part(algorithm: str, kind: str, told: str) -> None:
+    """Is a part's checksum the upload's? It may be left out where the whole is to have one; a
+    composite one is made of what was told."""
+    if not algorithm or told == algorithm or (not told and kind == "FULL_OBJECT"):
+        return
+    raise faults.invalid_request(
+        f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, actual"
+        f" checksum Type: {told.lower() or 'null'}"
+    )
 
 
 async def abort_upload(room: Room, call: Call) -> None:
