@@ -426,3 +426,51 @@ def test_a_bucket_tells_the_function_of_its_stack(cloud: Cloud, cfn: Any, name: 
     told_now = s3.get_bucket_notification_configuration(Bucket=name)
     assert "LambdaFunctionConfigurations" not in told_now
     cfn.delete_stack(StackName=name)
+
+
+WITH_PROFILE = """
+Parameters: {Holder: {Type: String}, Colour: {Type: String}}
+Resources:
+  Profile: {Type: AWS::IAM::InstanceProfile, Properties: {Roles: [!Ref Holder]}}
+  Log: {Type: AWS::Logs::LogGroup, Properties: {Tags: [{Key: !Ref Colour, Value: x}]}}
+Outputs:
+  Profile: {Value: !GetAtt Profile.Arn}
+  Log: {Value: !Ref Log}
+"""
+
+
+def test_a_profiles_role_and_a_log_groups_tags_follow_the_template(
+    cloud: Cloud, cfn: Any, name: str
+) -> None:
+    iam, logs = cloud.client("iam"), cloud.client("logs")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"
+    }]})  # fmt: skip
+    for role in (f"{name}-a", f"{name}-b"):
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)
+
+    def given(role: str, colour: str) -> dict[str, Any]:
+        values = {"Holder": role, "Colour": colour}
+        told = [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()]
+        return {"Parameters": told, "Capabilities": ["CAPABILITY_IAM"]}
+
+    def made() -> tuple[list[str], dict[str, str]]:
+        told = outputs(cfn, name)
+        profile = told["Profile"].rpartition("/")[2]
+        roles = iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+        tags = logs.list_tags_log_group(logGroupName=told["Log"])["tags"]
+        return [r["RoleName"] for r in roles], tags
+
+    create(cfn, name, WITH_PROFILE, **given(f"{name}-a", "red"))
+    assert made() == ([f"{name}-a"], {"red": "x"})
+    cfn.update_stack(StackName=name, UsePreviousTemplate=True, **given(f"{name}-b", "blue"))
+    settle(cfn, name, "update")
+    assert made() == ([f"{name}-b"], {"blue": "x"})
+    kept = [{"ParameterKey": "Holder", "UsePreviousValue": True, "ParameterValue": "x"}]
+    with pytest.raises(ClientError, match="Cannot specify usePreviousValue as true and non empty"):
+        cfn.update_stack(StackName=name, UsePreviousTemplate=True, Parameters=kept)
+    cfn.delete_stack(StackName=name)
+    settle(cfn, name, "delete")
+    for role in (f"{name}-a", f"{name}-b"):
+        assert iam.list_instance_profiles_for_role(RoleName=role)["InstanceProfiles"] == []
+        iam.delete_role(RoleName=role)

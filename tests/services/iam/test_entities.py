@@ -83,6 +83,21 @@ def test_renamed_user_keeps_keys_and_policies(run: Any) -> None:
     run(body)
 
 
+def test_what_is_told_of_a_policy_depends_on_who_asks(run: Any) -> None:
+    async def body(cloud: Cloud) -> None:
+        given = {"PolicyDocument": text(allow("s3:*")), "Description": "d", "Path": "/told/"}
+        for name, tags in (("bare", []), ("tagged", [{"Key": "k", "Value": "v"}])):
+            made = (await cloud("CreatePolicy", PolicyName=name, Tags=tags, **given))["Policy"]
+            assert "Description" not in made
+            assert made.get("Tags", []) == tags and ("Tags" in made) == bool(tags)
+            got = (await cloud("GetPolicy", PolicyArn=made["Arn"]))["Policy"]
+            assert (got["Description"], got["Tags"]) == ("d", tags)
+        for listed in (await cloud("ListPolicies", PathPrefix="/told/"))["Policies"]:
+            assert not {"Description", "Tags"} & listed.keys()
+
+    run(body)
+
+
 def test_policy_versions(run: Any) -> None:
     async def body(cloud: Cloud) -> None:
         document = text(allow("s3:*"))

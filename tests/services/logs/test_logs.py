@@ -189,6 +189,19 @@ def test_retention_sweeps_old_events(run: Any) -> None:
     run(body)
 
 
+def test_a_group_is_named_by_its_arn_without_an_asterisk(run: Any) -> None:
+    async def body(logs: Any) -> None:
+        await logs("CreateLogGroup", logGroupName="g")
+        await logs("CreateLogStream", logGroupName="g", logStreamName="s")
+        (group,) = (await logs("DescribeLogGroups"))["logGroups"]
+        asked = {"logStreamName": "s", "logGroupIdentifier": group["logGroupArn"]}
+        assert (await logs("GetLogEvents", **asked))["events"] == []
+        with pytest.raises(AwsError, match=r"regular expression pattern: \[\\w#\+=/:,\.@-\]\*"):
+            await logs("GetLogEvents", **asked | {"logGroupIdentifier": group["arn"]})
+
+    run(body)
+
+
 def test_tags_by_both_apis(run: Any) -> None:
     async def body(logs: Any) -> None:
         await logs("CreateLogGroup", logGroupName="g", tags={"a": "1"})

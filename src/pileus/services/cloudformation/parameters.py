@@ -33,6 +33,11 @@ def settle(
     end_s = time.monotonic() + PATTERNS_S
     for name, about in declared.items():
         wish = named.get(name, {})
+        if wish.get("UsePreviousValue") and wish.get("ParameterValue"):
+            raise invalid(
+                f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true"
+                " and non empty value for a parameter"
+            )
         if wish.get("UsePreviousValue") and name in previous:
             values[name] = previous[name]
         elif "ParameterValue" in wish:

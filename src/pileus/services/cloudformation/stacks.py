@@ -127,7 +127,10 @@ def prepared(
 
 
 def _check_capabilities(expanded: Record, capabilities: set[str]) -> None:
-    naming = ("RoleName", "UserName", "GroupName", "ManagedPolicyName")
+    naming = (
+        *("RoleName", "UserName", "GroupName", "ManagedPolicyName"),
+        "InstanceProfileName",
+    )
     needed = ""
     for resource in expanded["Resources"].values():
         if resource["Type"].startswith("AWS::IAM::"):

@@ -177,7 +177,11 @@ async def create_policy(parts: Parts, call: Call) -> Record:
         return policy
 
     policy = await parts.store.transact(change, call.invocation_id)
-    return {"Policy": _shape(parts, call, policy)}
+    told = _shape(parts, call, policy)
+    told.pop("Description", None)  # told by GetPolicy alone (API reference, Policy)
+    if not told["Tags"]:
+        del told["Tags"]
+    return {"Policy": told}
 
 
 def get_policy(parts: Parts, call: Call) -> Record:

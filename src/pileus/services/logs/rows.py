@@ -16,6 +16,7 @@ from pileus.errors import AwsError
 from pileus.state import keys
 
 GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
+IDENTIFIER = re.compile(r"[\w#+=/:,.@-]*", re.ASCII)
 STREAM_NAME = re.compile(r"[^:*]{1,512}")
 
 
@@ -40,15 +41,25 @@ def new_id(clock: Clock) -> int:
 
 
 def group_name(params: dict[str, Any], required: bool = True) -> str:
-    """``logGroupName``, or the name within ``logGroupIdentifier`` (a name or an ARN)."""
+    """``logGroupName``, or the name within ``logGroupIdentifier`` (a name or an ARN, without the
+    ``:*`` that ``arn`` ends in and ``logGroupArn`` does not)."""
     name = params.get("logGroupName") or ""
     identifier = params.get("logGroupIdentifier") or ""
     if name and identifier:
         raise invalid("LogGroup name and LogGroup ARN are mutually exclusive parameters.")
+    check_identifier(identifier)
     name = name or name_of_arn(identifier)
     if required and not name:
         raise invalid("At least one of logGroupName or logGroupIdentifier must be specified.")
     return name
+
+
+def check_identifier(identifier: str) -> None:
+    if not IDENTIFIER.fullmatch(identifier):
+        raise invalid(
+            "1 validation error detected: Value at 'logGroupIdentifier' failed to satisfy"
+            " constraint: Member must satisfy regular expression pattern: [\\w#+=/:,.@-]*"
+        )
 
 
 def name_of_arn(identifier: str) -> str:

@@ -1,4 +1,4 @@
-"""AWS::IAM::Role, Policy, ManagedPolicy, User, Group, AccessKey."""
+"""AWS::IAM::Role, Policy, ManagedPolicy, User, Group, AccessKey, InstanceProfile."""
 
 from __future__ import annotations
 
@@ -261,6 +261,34 @@ class AccessKey:
         )
 
 
+class InstanceProfile:
+    """A name under which a machine gets a role."""
+
+    replacing = frozenset({"InstanceProfileName", "Path"})
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        need(wish, "Roles")
+        name = wish.get("InstanceProfileName") or site.name(128)
+        made = await site.call(
+            "iam", "CreateInstanceProfile", InstanceProfileName=name, Path=wish.get("Path")
+        )
+        site.begun = Made(name, {"Arn": made["InstanceProfile"]["Arn"]})
+        return await self.update(site, site.begun, {}, wish)
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        before, after = set(old.get("Roles", [])), set(wish.get("Roles", []))
+        named = {"InstanceProfileName": made.physical_id}
+        for role in sorted(before - after):
+            await site.gone("iam", "RemoveRoleFromInstanceProfile", RoleName=role, **named)
+        for role in sorted(after - before):
+            await site.call("iam", "AddRoleToInstanceProfile", RoleName=role, **named)
+        return made
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        await self.update(site, made, had, {})
+        await site.gone("iam", "DeleteInstanceProfile", InstanceProfileName=made.physical_id)
+
+
 KINDS: dict[str, Any] = {
     "AWS::IAM::Role": Role(),
     "AWS::IAM::User": User(),
@@ -268,4 +296,5 @@ KINDS: dict[str, Any] = {
     "AWS::IAM::Policy": Policy(),
     "AWS::IAM::ManagedPolicy": ManagedPolicy(),
     "AWS::IAM::AccessKey": AccessKey(),
+    "AWS::IAM::InstanceProfile": InstanceProfile(),
 }
