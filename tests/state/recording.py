@@ -1,6 +1,7 @@
 """Golden logs: what the rules of this version gave for entries they met, kept to ask later builds.
 
-    python -m pytest -p tests.state.recording tests/services      every replica's log, to var/golden
+    python -m pytest -p tests.state.recording tests/services tests/state tests/cluster
+                                                                  every replica's log, to var/golden
     python -m tests.state.recording                               keep few that use every rule
 
 A recorded log is ``zlib(msgpack([[entries of a group, running hash after it], …]))``, from the
@@ -21,13 +22,13 @@ from typing import Any
 import msgspec
 
 from pileus.assembly import RULES
-from pileus.state import entry
-from pileus.state.replica import SqliteReplica
+from pileus.state import entry, marks
+from pileus.state.replica import BUILT_IN, SqliteReplica
 
 GOLDEN = Path(__file__).with_name("golden")
 RECORDED = Path("var/golden")
 ENTRIES_MAX = 3000
-PLATFORM = set(RULES.at(entry.RULES_VERSION))
+PLATFORM = set(RULES.at(entry.RULES_VERSION)) | set(BUILT_IN)
 COPIES = 3  # how often each rule should be met, at least
 
 Groups = list[tuple[list[bytes], bytes]]
@@ -77,8 +78,7 @@ def pytest_configure(config: Any) -> None:
 
 def _keep(log: Groups) -> None:
     rules = used(log)
-    known = PLATFORM | {"transact", "write", "purge", "rules.switch", "mark", "tablet.split"}
-    if rules and rules.total() <= ENTRIES_MAX and not set(rules) - known:
+    if rules and rules.total() <= ENTRIES_MAX and not set(rules) - PLATFORM - {marks.RULE}:
         packed = zlib.compress(msgspec.msgpack.encode(log), 9)
         (RECORDED / hashlib.sha256(packed).hexdigest()[:16]).write_bytes(packed)
 

@@ -9,7 +9,7 @@ rows say how far it is, so whoever finds a plan goes on with it (``moving.py``).
 A mover may have slept while others finished its plan and carried out the next ones of the same
 tablet. So each step names its plan (``made``: the version of the plan's row, which grows), shard 0
 takes it of no other plan than the one that stands, and a shard that has begun a later one refuses
-it (``tablets / fence / start``). Entries written under rules before version 3 name none.
+it (``tablets / fence / start``). Entries written under rules before version 4 may name none.
 """
 
 from __future__ import annotations

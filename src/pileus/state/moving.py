@@ -25,7 +25,7 @@ log = logging.getLogger("pileus.state.moving")
 CHUNK_ROWS, CHUNK_BYTES = 1000, 1024 * 1024
 FEW = 100  # dirty rows: worth a pause of writes
 ROUNDS_MAX = 50
-NAMED_SINCE = 3  # the version of rules from which on a step names its plan
+NAMED_SINCE = 4  # the version of rules from which on a step names its plan
 STILL_TRIES, STILL_S = 1000, 0.02
 Place = list[Any]  # where a copy stands: [key, count]
 

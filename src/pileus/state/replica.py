@@ -40,6 +40,16 @@ RECENT_BYTES_MAX = 16 * 1024
 JOURNAL = "INSERT INTO log(first, last, log_ms, chain, results, entries) VALUES(?,?,?,?,?,?)"
 VALUE_OF = itemgetter(Row._fields.index("value"))
 OPERATING = (apsw.Error, OSError, MemoryError, Unavailable, Corrupt)
+# The rules that every state has, whoever keeps it; a replica adds its own (`marks`).
+BUILT_IN: dict[str, Rule] = {
+    **STATE_RULES,
+    **tablets.RULES,
+    **versions.RULES,
+    **owned.RULES,
+    **tablets.SHARD_RULES,
+    **spanning.RULES,
+    **moves.RULES,
+}
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_results = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, int, int]]).decode
@@ -91,16 +101,7 @@ class SqliteReplica:
         self.marks = marks.Marks(self._c)
         own: dict[str, Rule] = {marks.RULE: self.marks.compare}
         self.book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
-        self._own: dict[str, Rule] = {
-            **STATE_RULES,
-            **tablets.RULES,
-            **versions.RULES,
-            **owned.RULES,
-            **tablets.SHARD_RULES,
-            **spanning.RULES,
-            **moves.RULES,
-            **own,
-        }
+        self._own: dict[str, Rule] = BUILT_IN | own
         self._cursor = self._c.cursor()
         self._pending: dict[bytes, Row | None] = {}
         # Rows read lately, as they stand: nobody else writes this file. Rules ask for the same few
