@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.engine import Behind, LogEntry, LostEnd, Outcome, Removed, Renewed, Replica
+from pileus.engine import Behind, LogEntry, LostEnd, Removed, Renewed, Replica
 from pileus.engine.cluster import log_messages, streams
 from pileus.engine.cluster.log_apply import Applied, Applier, Gate
 from pileus.engine.cluster.log_asking import Asking, Reaching
@@ -24,7 +24,7 @@ from pileus.engine.cluster.log_messages import Position
 from pileus.engine.cluster.log_publish import Publisher
 from pileus.engine.cluster.nats import TlsFiles
 from pileus.engine.cluster.nats_client import Client
-from pileus.engine.embedded.log import Waiting, settling
+from pileus.engine.replies import Appending, Waiting
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.log")
@@ -55,7 +55,7 @@ class LogSettings:
     near: str = ""
 
 
-class ClusterLog:
+class ClusterLog(Appending):
     """See ``pileus.engine.Log``. ``committed(replica)`` runs on the applying thread after each
     commit, before anyone is answered; ``failed(error)`` on the loop when this replica can never
     go on (``Behind``, ``LostEnd``, damaged or parted from the others): it must stop serving.
@@ -204,11 +204,6 @@ class ClusterLog:
         self._publisher.give_up(why)
 
     # -- the log's face ----------------------------------------------------------------------
-
-    def append(self, entry: bytes) -> Awaitable[Outcome]:
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self.append_many([(entry, settling(future))])
-        return future
 
     def append_many(self, items: Sequence[Waiting]) -> None:
         """Queue entries; each ``reply`` is called on the loop with its outcome or error."""

@@ -18,7 +18,7 @@ import apsw
 from pileus.engine import Replica
 from pileus.engine.cluster.log_messages import Message, Position, unpack
 from pileus.engine.damage import damaged
-from pileus.engine.embedded.log import fail, fulfil
+from pileus.engine.replies import run_for
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.apply")
@@ -145,7 +145,7 @@ class Applier:
         with self._lock:
             tasks, self._tasks = self._tasks, []
         for task, future in tasks:
-            self._run_task(task, future)
+            run_for(self._loop, task, future)
         messages = self._take()
         if not messages:
             return bool(tasks)
@@ -237,11 +237,3 @@ class Applier:
             Applied(m, first + at, verdicts[at : at + len(m.entries)], fresh)
             for m, at, fresh in found
         ]
-
-    def _run_task(self, task: Callable[[], Any], future: asyncio.Future[Any]) -> None:
-        try:
-            result = task()
-        except Exception as e:
-            self._loop.call_soon_threadsafe(fail, future, e)
-        else:
-            self._loop.call_soon_threadsafe(fulfil, future, result)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from pileus.engine.embedded.log import Waiting
+from pileus.engine.replies import Waiting
 
 ENOUGH, ENOUGH_BYTES = 8, 64 * 1024  # so many entries are worth a message beside others
 RETURN_S = 0.002  # those who were just answered have so long to write again

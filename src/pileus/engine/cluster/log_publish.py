@@ -19,7 +19,7 @@ from pileus.engine.cluster import log_messages
 from pileus.engine.cluster.log_apply import Applied
 from pileus.engine.cluster.log_gathering import Gathering
 from pileus.engine.cluster.nats_client import Client, Msg
-from pileus.engine.embedded.log import Waiting
+from pileus.engine.replies import Waiting
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.publish")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from pileus.engine.embedded.frames import (
     Peer,
     socket_address,
 )
-from pileus.engine.embedded.log import Reply, Waiting, settling
 from pileus.engine.embedded.watches import Watches
+from pileus.engine.replies import Appending, Reply, Waiting, settling
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.front")
@@ -30,7 +30,7 @@ CONNECT_S_MAX = 30.0
 HOLD_S_MAX = 5.0
 
 
-class FrontLog:
+class FrontLog(Appending):
     """Appends through the writer. When the writer dies, what was sent fails with ``Unavailable``
     (its fate is unknown), what was not waits up to 5 s for the next one. ``reconnected`` and
     ``parted`` are called when a next writer answers and when the writer is gone."""
@@ -82,11 +82,6 @@ class FrontLog:
         for kind, row in self._held.values():
             peer.send(kind, row)
         self._held = {}
-
-    def append(self, entry: bytes) -> Awaitable[Outcome]:
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self.append_many([(entry, settling(future))])
-        return future
 
     def append_many(self, items: Sequence[Waiting]) -> None:
         """Send entries; each ``reply`` is called on the loop with its outcome or error."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from operator import itemgetter
 from queue import SimpleQueue
@@ -19,13 +19,12 @@ from typing import Any
 import apsw
 
 from pileus.engine import LogEntry, Outcome, Replica, as_outcome
+from pileus.engine.replies import Appending, Waiting, run_for
 from pileus.errors import Unavailable
 
 log = logging.getLogger("pileus.engine.log")
 GROUP_ENTRIES_MAX = 512
 GROUP_BYTES_MAX = 16 * 1024 * 1024
-Reply = Callable[[Outcome | Exception], None]
-Waiting = tuple[bytes, Reply]
 ENTRY_OF = itemgetter(0)
 
 
@@ -43,21 +42,7 @@ def unavailable(error: BaseException) -> Unavailable:
     )
 
 
-def settling(future: asyncio.Future[Outcome]) -> Reply:
-    """A reply that settles ``future``, unless its caller went away."""
-
-    def reply(outcome: Outcome | Exception) -> None:
-        if future.done():
-            return
-        if isinstance(outcome, Outcome):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)
-
-    return reply
-
-
-class EmbeddedLog:
+class EmbeddedLog(Appending):
     """The writer of one shard. ``committed(replica)`` runs on the writer thread after each commit,
     before anyone is answered; ``met(error)`` there too, when a group could not be committed: it
     answers what to raise."""
@@ -84,11 +69,6 @@ class EmbeddedLog:
         self._thread.start()
 
     # -- on the loop -----------------------------------------------------------------------
-
-    def append(self, entry: bytes) -> Awaitable[Outcome]:
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self.append_many([(entry, settling(future))])
-        return future
 
     def append_many(self, items: Sequence[Waiting]) -> None:
         """Queue entries; each ``reply`` is called on the loop with its outcome or error."""
@@ -159,7 +139,7 @@ class EmbeddedLog:
                     self._awake = False
                     self._awake = bool(self._waiting or self._tasks)
                 for task, future in tasks:
-                    self._run_task(task, future)
+                    run_for(self._loop, task, future)
                 if batch:
                     outcomes = self._commit(batch)
                     self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
@@ -200,21 +180,3 @@ class EmbeddedLog:
             self.failures += 1
             return e
         return list(map(as_outcome, zip(count(first), verdicts)))
-
-    def _run_task(self, task: Callable[[], Any], future: asyncio.Future[Any]) -> None:
-        try:
-            result = task()
-        except Exception as e:
-            self._loop.call_soon_threadsafe(fail, future, e)
-        else:
-            self._loop.call_soon_threadsafe(fulfil, future, result)
-
-
-def fulfil(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def fail(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -26,25 +26,13 @@ def shape(group: Record) -> Record:
 
 async def create_group(parts: Parts, call: Call) -> Record:
     name = rows.check_name(call.params["GroupName"], "groupName", 128)
-    path = rows.check_path(call.params.get("Path", "/"))
     group = {
-        "name": name,
-        "path": path,
-        "id": rows.unique_id("AGPA", parts.clock.random_bytes(24)),
-        "arn": f"arn:aws:iam::{call.account}:group{path}{name}",
-        "created": parts.clock.now_ms(),
+        **rows.fresh(parts, call, "group", name, "AGPA"),
         "inline": {},
         "attached": [],
     }
 
-    def change(draft: Any) -> Record:
-        if draft.get(rows.record_key(call.account, "group", name)) is not None:
-            raise rows.exists("Group", name)
-        rows.put(draft, call.account, "group", group)
-        return group
-
-    group = await parts.store.transact(change, call.invocation_id)
-    return {"Group": shape(group)}
+    return {"Group": shape(await rows.create(parts, call, "Group", group))}
 
 
 def _members(reader: Any, account: str, name: str) -> list[Record]:
@@ -60,9 +48,7 @@ def get_group(parts: Parts, call: Call) -> Record:
 
 
 def list_groups(parts: Parts, call: Call) -> Record:
-    prefix = call.params.get("PathPrefix", "/")
-    found = rows.listing(parts.store, call.account, "group")
-    groups = [shape(g) for g in found if g["path"].startswith(prefix)]
+    groups = [shape(group) for group in rows.by_path(parts, call, "group")]
     return rows.page(call.params, groups, "Groups")
 
 

@@ -100,6 +100,16 @@ def must_exist(reader: Any, account: str, arn: str) -> None:
     raise AwsError("NoSuchEntity", f"Policy {arn} does not exist or is not attachable.", 404)
 
 
+def bounded(account: str, record: Record) -> rows.Check:
+    """The check of a new user or role: its permissions boundary must exist."""
+
+    def check(reader: Any) -> None:
+        if record["boundary"]:
+            must_exist(reader, account, record["boundary"])
+
+    return check
+
+
 async def attach_policy(noun: str, parts: Parts, call: Call) -> Record:
     arn = call.params["PolicyArn"]
 

@@ -44,13 +44,8 @@ def shape(reader: Any, account: str, profile: Record) -> Record:
 async def create_instance_profile(parts: Parts, call: Call) -> Record:
     p = call.params
     name = rows.check_name(p["InstanceProfileName"], "instanceProfileName", 128)
-    path = rows.check_path(p.get("Path", "/"))
     profile = {
-        "name": name,
-        "path": path,
-        "id": rows.unique_id("AIPA", parts.clock.random_bytes(24)),
-        "arn": f"arn:aws:iam::{call.account}:instance-profile{path}{name}",
-        "created": parts.clock.now_ms(),
+        **rows.fresh(parts, call, "instance-profile", name, "AIPA"),
         "roles": [],
         "tags": rows.check_tags(p.get("Tags", [])),
     }
@@ -70,9 +65,7 @@ def get_instance_profile(parts: Parts, call: Call) -> Record:
 
 
 def list_instance_profiles(parts: Parts, call: Call) -> Record:
-    prefix = call.params.get("PathPrefix", "/")
-    found = [p for p in rows.listing(parts.store, call.account, KIND)
-             if p["path"].startswith(prefix)]  # fmt: skip
+    found = rows.by_path(parts, call, KIND)
     shapes = [shape(parts.store, call.account, p) for p in found]
     return rows.page(call.params, shapes, "InstanceProfiles")
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pileus.errors import AwsError
 from pileus.services.call import Call, Parts
 from pileus.services.iam import rows, users
-from pileus.services.iam.held_policies import must_exist
+from pileus.services.iam.held_policies import bounded
 
 Record = dict[str, Any]
 SESSION_SECONDS = (3600, 43200)
@@ -49,13 +49,8 @@ def _session(seconds: int) -> int:
 async def create_role(parts: Parts, call: Call) -> Record:
     p = call.params
     name = rows.check_name(p["RoleName"], "roleName")
-    path = rows.check_path(p.get("Path", "/"))
     role = {
-        "name": name,
-        "path": path,
-        "id": rows.unique_id("AROA", parts.clock.random_bytes(24)),
-        "arn": f"arn:aws:iam::{call.account}:role{path}{name}",
-        "created": parts.clock.now_ms(),
+        **rows.fresh(parts, call, "role", name, "AROA"),
         "trust": rows.check_policy(p["AssumeRolePolicyDocument"], trust=True),
         "description": p.get("Description", ""),
         "session_s": _session(p.get("MaxSessionDuration", SESSION_SECONDS[0])),
@@ -65,15 +60,7 @@ async def create_role(parts: Parts, call: Call) -> Record:
         "boundary": p.get("PermissionsBoundary", ""),
     }
 
-    def change(draft: Any) -> Record:
-        if draft.get(rows.record_key(call.account, "role", name)) is not None:
-            raise rows.exists("Role", name)
-        if role["boundary"]:
-            must_exist(draft, call.account, role["boundary"])
-        rows.put(draft, call.account, "role", role)
-        return role
-
-    made = shape(await parts.store.transact(change, call.invocation_id))
+    made = shape(await rows.create(parts, call, "Role", role, bounded(call.account, role)))
     del made["RoleLastUsed"]  # CreateRole tells what is the role's own only
     if "MaxSessionDuration" not in p:
         del made["MaxSessionDuration"]
@@ -85,9 +72,7 @@ def get_role(parts: Parts, call: Call) -> Record:
 
 
 def list_roles(parts: Parts, call: Call) -> Record:
-    prefix = call.params.get("PathPrefix", "/")
-    found = rows.listing(parts.store, call.account, "role")
-    roles = [shape(r, full=False) for r in found if r["path"].startswith(prefix)]
+    roles = [shape(role, full=False) for role in rows.by_path(parts, call, "role")]
     return rows.page(call.params, roles, "Roles")
 
 

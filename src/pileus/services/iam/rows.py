@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.policy import document
+from pileus.services.call import Call, Parts
 from pileus.state import keys
 
 TABLE = "iam"
@@ -28,6 +29,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 NAME = re.compile(r"[\w+=,.@-]{1,128}")
 PATH = re.compile(r"/|/[\x21-\x7e]{1,510}/")
 Record = dict[str, Any]
+Check = Callable[[Any], None]
 
 
 def record_key(account: str, kind: str, name: str) -> bytes:
@@ -74,6 +76,43 @@ def find(reader: Any, account: str, kind: str, name: str) -> Record:
 
 def put(draft: Any, account: str, kind: str, record: Record) -> None:
     draft.put_json(record_key(account, kind.lower(), record["name"]), record)
+
+
+def fresh(parts: Parts, call: Call, noun: str, name: str, prefix: str) -> Record:
+    """What every new record says of itself: ``noun`` as ARNs name its kind, ``prefix`` of its
+    id. ``ValidationError`` for a path that is none."""
+    path = check_path(call.params.get("Path", "/"))
+    return {
+        "name": name,
+        "path": path,
+        "id": unique_id(prefix, parts.clock.random_bytes(24)),
+        "arn": f"arn:aws:iam::{call.account}:{noun}{path}{name}",
+        "created": parts.clock.now_ms(),
+    }
+
+
+async def create(
+    parts: Parts, call: Call, kind: str, record: Record, check: Check | None = None
+) -> Record:
+    """Keep a new user, group or role, after ``check`` in the same transaction. Answers it;
+    ``EntityAlreadyExists``."""
+
+    def change(draft: Any) -> Record:
+        if draft.get(record_key(call.account, kind.lower(), record["name"])) is not None:
+            raise exists(kind, record["name"])
+        if check is not None:
+            check(draft)
+        put(draft, call.account, kind, record)
+        return record
+
+    return dict(await parts.store.transact(change, call.invocation_id))
+
+
+def by_path(parts: Parts, call: Call, kind: str) -> list[Record]:
+    """The records of a kind whose path begins as a list operation asks."""
+    prefix = call.params.get("PathPrefix", "/")
+    found = listing(parts.store, call.account, kind)
+    return [record for record in found if record["path"].startswith(prefix)]
 
 
 def check_changeable(role: Record) -> None:

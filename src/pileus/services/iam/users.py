@@ -10,7 +10,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call, Parts
 from pileus.services.iam import rows
-from pileus.services.iam.held_policies import must_exist
+from pileus.services.iam.held_policies import bounded
 
 Record = dict[str, Any]
 
@@ -38,13 +38,8 @@ def boundary(record: Record) -> Record:
 async def create_user(parts: Parts, call: Call) -> Record:
     p = call.params
     name = rows.check_name(p["UserName"], "userName")
-    path = rows.check_path(p.get("Path", "/"))
     user = {
-        "name": name,
-        "path": path,
-        "id": rows.unique_id("AIDA", parts.clock.random_bytes(24)),
-        "arn": f"arn:aws:iam::{call.account}:user{path}{name}",
-        "created": parts.clock.now_ms(),
+        **rows.fresh(parts, call, "user", name, "AIDA"),
         "tags": rows.check_tags(p.get("Tags", [])),
         "groups": [],
         "inline": {},
@@ -52,16 +47,8 @@ async def create_user(parts: Parts, call: Call) -> Record:
         "boundary": p.get("PermissionsBoundary", ""),
     }
 
-    def change(draft: Any) -> Record:
-        if draft.get(rows.record_key(call.account, "user", name)) is not None:
-            raise rows.exists("User", name)
-        if user["boundary"]:
-            must_exist(draft, call.account, user["boundary"])
-        rows.put(draft, call.account, "user", user)
-        return user
-
-    user = await parts.store.transact(change, call.invocation_id)
-    return {"User": shape(user)}
+    made = await rows.create(parts, call, "User", user, bounded(call.account, user))
+    return {"User": shape(made)}
 
 
 def get_user(parts: Parts, call: Call) -> Record:
@@ -77,9 +64,7 @@ def get_user(parts: Parts, call: Call) -> Record:
 
 
 def list_users(parts: Parts, call: Call) -> Record:
-    prefix = call.params.get("PathPrefix", "/")
-    found = rows.listing(parts.store, call.account, "user")
-    users = [shape(u, full=False) for u in found if u["path"].startswith(prefix)]
+    users = [shape(user, full=False) for user in rows.by_path(parts, call, "user")]
     return rows.page(call.params, users, "Users")
 
 

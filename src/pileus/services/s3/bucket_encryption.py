@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import faults
 from pileus.services.s3.room import Room
@@ -27,16 +26,15 @@ USUAL = {
 
 
 def get_encryption(room: Room, call: Call) -> dict[str, Any]:
-    name = call.params["Bucket"]
-    told = room.bucket(name).settings.get(KIND)
-    if told is None and room.config.s3_legacy_defaults:
-        raise AwsError(
+    if not room.config.s3_legacy_defaults:
+        told = room.bucket(call.params["Bucket"]).settings.get(KIND, USUAL)
+    else:
+        absent = (
             "ServerSideEncryptionConfigurationNotFoundError",
             "The server side encryption configuration was not found",
-            404,
-            fields={"BucketName": name},
         )
-    return {"ServerSideEncryptionConfiguration": told or USUAL}
+        told = room.setting(call, KIND, *absent)
+    return {"ServerSideEncryptionConfiguration": told}
 
 
 async def put_encryption(room: Room, call: Call) -> None:

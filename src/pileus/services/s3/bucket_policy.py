@@ -91,20 +91,8 @@ def _own(resource: str, name: str) -> bool:
 
 
 def get_policy(room: Room, call: Call) -> dict[str, Any]:
-    return {"Policy": _policy(room, call)["text"]}
-
-
-def _policy(room: Room, call: Call) -> dict[str, Any]:
-    name = call.params["Bucket"]
-    told = room.bucket(name).settings.get("policy")
-    if told is None:
-        raise AwsError(
-            "NoSuchBucketPolicy",
-            "The bucket policy does not exist",
-            404,
-            fields={"BucketName": name},
-        )
-    return dict(told)
+    absent = ("NoSuchBucketPolicy", "The bucket policy does not exist")
+    return {"Policy": room.setting(call, "policy", *absent)["text"]}
 
 
 async def delete_policy(room: Room, call: Call) -> None:
@@ -124,15 +112,11 @@ def get_policy_status(room: Room, call: Call) -> dict[str, Any]:
 
 
 def get_block(room: Room, call: Call) -> dict[str, Any]:
-    name = call.params["Bucket"]
-    told = room.bucket(name).settings.get("public-access-block")
-    if told is None:
-        raise AwsError(
-            "NoSuchPublicAccessBlockConfiguration",
-            "The public access block configuration was not found",
-            404,
-            fields={"BucketName": name},
-        )
+    absent = (
+        "NoSuchPublicAccessBlockConfiguration",
+        "The public access block configuration was not found",
+    )
+    told = room.setting(call, "public-access-block", *absent)
     return {"PublicAccessBlockConfiguration": told}
 
 
@@ -152,16 +136,8 @@ async def delete_block(room: Room, call: Call) -> None:
 
 
 def get_ownership(room: Room, call: Call) -> dict[str, Any]:
-    name = call.params["Bucket"]
-    told = room.bucket(name).settings.get("ownership")
-    if told is None:
-        raise AwsError(
-            "OwnershipControlsNotFoundError",
-            "The bucket ownership controls were not found",
-            404,
-            fields={"BucketName": name},
-        )
-    return {"OwnershipControls": told}
+    absent = ("OwnershipControlsNotFoundError", "The bucket ownership controls were not found")
+    return {"OwnershipControls": room.setting(call, "ownership", *absent)}
 
 
 async def put_ownership(room: Room, call: Call) -> None:

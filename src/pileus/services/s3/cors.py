@@ -110,15 +110,8 @@ def _forbidden(message: str, method: str, kind: str = "OBJECT") -> AwsError:
 
 
 def get_cors(room: Room, call: Call) -> dict[str, Any]:
-    found = room.bucket(call.params["Bucket"]).settings.get("cors")
-    if not found:
-        raise AwsError(
-            "NoSuchCORSConfiguration",
-            "The CORS configuration does not exist",
-            404,
-            fields={"BucketName": call.params["Bucket"]},
-        )
-    return dict(found)
+    absent = ("NoSuchCORSConfiguration", "The CORS configuration does not exist")
+    return dict(room.setting(call, "cors", *absent))
 
 
 async def put_cors(room: Room, call: Call) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from pileus.errors import AwsError
 from pileus.services.call import Call, Headers
 from pileus.services.s3 import faults, storage_classes
 from pileus.services.s3.headers import http_date
@@ -33,15 +32,8 @@ Rule = dict[str, Any]
 
 
 def get_lifecycle(room: Room, call: Call) -> dict[str, Any]:
-    name = call.params["Bucket"]
-    setting = room.bucket(name).settings.get(KIND)
-    if setting is None:
-        raise AwsError(
-            "NoSuchLifecycleConfiguration",
-            "The lifecycle configuration does not exist",
-            404,
-            fields={"BucketName": name},
-        )
+    absent = ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist")
+    setting = room.setting(call, KIND, *absent)
     rules = [_shown(rule) for rule in setting["rules"]]
     return {"Rules": rules, "TransitionDefaultMinimumObjectSize": setting["least"]}
 

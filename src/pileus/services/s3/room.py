@@ -106,6 +106,14 @@ class Room:
             found = self._buckets[name] = self._read(name)
         return found
 
+    def setting(self, call: Call, kind: str, code: str, message: str) -> Any:
+        """A setting of the bucket that ``call`` names; 404 ``code`` where it has none."""
+        name = call.params["Bucket"]
+        told = self.bucket(name).settings.get(kind)
+        if not told:
+            raise AwsError(code, message, 404, fields={"BucketName": name})
+        return told
+
     def _read(self, name: str) -> Bucket:
         record = self.store.get_json(rows.bucket(name))
         if record is None:

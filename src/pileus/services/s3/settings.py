@@ -17,10 +17,6 @@ from pileus.services.s3.rows import Meta
 BUCKET_TAGS_MAX = 50
 
 
-def _missing(code: str, message: str, name: str) -> AwsError:
-    return AwsError(code, message, 404, fields={"BucketName": name})
-
-
 # -- versioning --------------------------------------------------------------------------------
 
 
@@ -65,11 +61,7 @@ def _tag_set(tags: dict[str, str]) -> dict[str, Any]:
 
 
 def get_bucket_tagging(room: Room, call: Call) -> dict[str, Any]:
-    name = call.params["Bucket"]
-    tags = room.bucket(name).settings.get("tagging")
-    if not tags:
-        raise _missing("NoSuchTagSet", "The TagSet does not exist", name)
-    return _tag_set(tags)
+    return _tag_set(room.setting(call, "tagging", "NoSuchTagSet", "The TagSet does not exist"))
 
 
 async def put_bucket_tagging(room: Room, call: Call) -> HttpResponse:
@@ -127,15 +119,11 @@ async def _retag(room: Room, call: Call, tags: dict[str, str]) -> dict[str, Any]
 
 
 def get_website(room: Room, call: Call) -> dict[str, Any]:
-    name = call.params["Bucket"]
-    told = room.bucket(name).settings.get("website")
-    if told is None:
-        raise _missing(
-            "NoSuchWebsiteConfiguration",
-            "The specified bucket does not have a website configuration",
-            name,
-        )
-    return dict(told)
+    absent = (
+        "NoSuchWebsiteConfiguration",
+        "The specified bucket does not have a website configuration",
+    )
+    return dict(room.setting(call, "website", *absent))
 
 
 async def put_website(room: Room, call: Call) -> None:
