@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import xml.etree.ElementTree as xml
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import Cloud
-from tests.suites.s3 import ERROR_MAX, PLUGINS, SLICES, interpreter
+from tests.suites.reports import counts
+from tests.suites.s3 import PLUGINS, SLICES, interpreter
 
 NAME = "alternator"
 TESTS = "test/alternator"
@@ -33,31 +33,7 @@ def run(directory: Path, made: Cloud, words: list[str], out: Path) -> dict[str, 
     ]
     for process in runs:
         process.wait()
-    told: dict[str, str] = {}
-    errors: dict[str, str] = {}
-    for report in reports:
-        for case in xml.parse(report).getroot().iter("testcase"):
-            name = f"{str(case.get('classname')).rpartition('.')[2]}::{case.get('name')}"
-            wrong = [child for child in case if child.tag in ("failure", "error")]
-            if wrong:
-                errors[name] = str(wrong[0].get("message")).partition("\n")[0][:ERROR_MAX]
-                told[name] = "failed"
-            elif told.get(name) != "failed":
-                told[name] = "passed" if case.find("skipped") is None else "skipped"
-    groups: dict[str, list[str]] = {}
-    for name, how in told.items():
-        groups.setdefault(name.partition("::")[0].removeprefix("test_"), []).append(how)
-    return {
-        **tally(list(told.values())),
-        "groups": {group: tally(found) for group, found in sorted(groups.items())},
-        "not_passed": dict(sorted(errors.items())),
-    }
-
-
-def tally(told: list[str]) -> dict[str, int]:
-    """What was skipped is not of the tests: nearly all of it is Scylla's own."""
-    counts = {how: told.count(how) for how in ("passed", "failed", "skipped")}
-    return {"of": len(told) - counts["skipped"], **counts}
+    return counts(reports, lambda module: module.rpartition(".")[2].removeprefix("test_"))
 
 
 def _start(

@@ -5,8 +5,9 @@ cloud.
 there, or here), ``DIR/dynalite`` and ``DIR/dynamodb-conformance`` are checkouts of
 architect/dynalite and nubo-db/dynamodb-conformance with their packages installed,
 ``DIR/alternator`` one of scylladb/scylladb, of which Python's files below ``test`` are enough
-(boto3, requests, pytest and pytest-timeout in its ``.venv``, or here). Nothing of them
-is kept here; the counts go to docs/suites.json, which the compatibility page shows, with the
+(boto3, requests, pytest and pytest-timeout in its ``.venv``, or here), ``DIR/moto`` one of
+getmoto/moto with ``moto[all]``, pytest, pytest-timeout and freezegun in its ``.venv``. Nothing of
+them is kept here; the counts go to docs/suites.json, which the compatibility page shows, with the
 reasons
 ``reasons.toml`` gives for what did not pass (``ONLY="s3-tests"``: one suite of them). S3's suite
 expects ACLs as they were before 2023 (object writers own their objects, nothing is blocked),
@@ -34,14 +35,15 @@ from typing import Any
 from pileus.nodes.entering import SHARDS
 from tests.conftest import Cloud, new_cloud
 from tests.spread import SpreadCloud
-from tests.suites import alternator, conformance, dynalite, s3
+from tests.suites import alternator, conformance, dynalite, moto, s3
 
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "suites.json"
 REASONS = Path(__file__).with_name("reasons.toml")
 NODE = {"dynalite": dynalite.run, conformance.NAME: conformance.run}
 THREE = "three nodes"
 COUNTS = ("of", "passed", "commit", "date", "note")
-SUITES = (*s3.HALVES, *NODE, alternator.NAME)
+PYTEST = {alternator.NAME: alternator.run, moto.NAME: moto.run}
+SUITES = (*s3.HALVES, *NODE, *PYTEST)
 SETTINGS = {
     "PILEUS_S3_LEGACY_DEFAULTS": "true",
     "PILEUS_S3_DAY_S": str(s3.DAY_S),
@@ -52,18 +54,21 @@ SETTINGS = {
 
 
 @contextmanager
-def cloud(nodes: int = 1) -> Iterator[Cloud]:
-    """A cloud to run against, of one machine or of three nodes, in turn connection by connection,
-    with the shards a cluster begins with."""
+def cloud(nodes: int, suite: str) -> Iterator[Cloud]:
+    """A cloud for ``suite`` to run against, of one machine or of three nodes, in turn connection by
+    connection, with the shards a cluster begins with."""
     place = Path(tempfile.mkdtemp(prefix="pileus-suites-"))
     home = place / "home"
     os.environ["PILEUS_ACCOUNTS"] = ",".join(s3.ACCOUNTS)
-    os.environ |= SETTINGS
+    settings = moto.SETTINGS if suite == moto.NAME else SETTINGS
+    os.environ |= settings
     made = new_cloud(home) if nodes == 1 else SpreadCloud(home)
     try:
         yield made.up()
     finally:
         made.down()
+        for name in settings:
+            del os.environ[name]
         Path("var/suites-cloud.log").write_text(made.log())
         shutil.rmtree(place, ignore_errors=True)
 
@@ -77,13 +82,13 @@ def run(directory: Path, only: str, words: list[str], nodes: int) -> dict[str, d
         place = directory / ("s3-tests" if suite in s3.HALVES else suite)
         if only not in ("", suite) or not _is_set_up(suite, place):
             continue
-        with cloud(nodes) as made:  # of its own: suites count the tables they see
+        with cloud(nodes, suite) as made:  # of its own: suites count the tables they see
             if suite in s3.HALVES:
                 found[suite] = s3.run(place, made, suite, words, out)
             elif suite in NODE:
                 found[suite] = NODE[suite](place, made)
             else:
-                found[suite] = alternator.run(place, made, words, out)
+                found[suite] = PYTEST[suite](place, made, words, out)
         found[suite] |= {"commit": commit(place), "date": date.today().isoformat()}
         shown = {k: v for k, v in found[suite].items() if k != "not_passed"}
         print(f"{suite}: {shown}", flush=True)
@@ -91,7 +96,8 @@ def run(directory: Path, only: str, words: list[str], nodes: int) -> dict[str, d
 
 
 def _is_set_up(suite: str, place: Path) -> bool:
-    needed = {alternator.NAME: alternator.TESTS} | dict.fromkeys(NODE, "node_modules")
+    needed = {alternator.NAME: alternator.TESTS, moto.NAME: moto.TESTS}
+    needed |= dict.fromkeys(NODE, "node_modules")
     return (place / needed.get(suite, ".")).exists()
 
 

@@ -180,7 +180,7 @@ class Account:
         by_index: dict[str, float] = {}
         for _, used in prices:
             for name, n in used.items():
-                by_index[name] = by_index.get(name, 0.0) + doubled * n
+                by_index[name] = by_index.get(name, 0.0) + n
         base = doubled * sum(b for b, _ in prices)
         assert answer["ConsumedCapacity"] == [shown(base, by_index, extra)]
 

@@ -197,7 +197,7 @@ def test_prices_come_by_statement() -> None:
             TransactStatements=members(change, plain), ReturnConsumedCapacity="TOTAL"
         )
         units = [c["CapacityUnits"] for c in answer["ConsumedCapacity"]]
-        assert answer["Responses"] == [] and units == [6.0, 2.0]
+        assert answer["Responses"] == [] and units == [4.0, 2.0]
         answer = await desk.BatchExecuteStatement(
             Statements=[{"Statement": READ, "ConsistentRead": True}, {"Statement": OTHER}],
             ReturnConsumedCapacity="TOTAL",
@@ -214,7 +214,7 @@ def test_each_statement_of_a_batch_succeeds_or_fails_alone() -> None:
             desk,
             "SLECT * FROM tab WHERE pk = 'o'",
             "INSERT INTO tab VALUE {'pk': 'o', 'sk': '1'}",
-            "UPDATE tab SET x = 1 WHERE pk = 'o' AND sk = '1' AND n = 9",
+            "UPDATE tab SET x = 1 WHERE pk = 'o' AND sk = '3' AND n = 9",
             "UPDATE nobody SET x = 1 WHERE pk = 'o' AND sk = '1'",
             "DELETE FROM tab WHERE pk = 'p' AND sk = '1' RETURNING ALL OLD *",
             "UPDATE tab REMOVE n WHERE pk = 'o' AND sk = '2' RETURNING MODIFIED NEW *",
@@ -245,13 +245,22 @@ def test_reads_of_a_batch_are_by_key() -> None:
         )
         assert found[:2] == [{"TableName": "tab", "Item": {"n": {"N": "1"}}}, {"TableName": "tab"}]
         for slot in found[2:]:
+            assert "TableName" not in slot  # nothing was carried out there
             assert slot["Error"] == {
                 "Code": "ValidationError",
                 "Message": "Select statements within BatchExecuteStatement must specify the"
                 " primary key in the where clause.",
             }
         mixed = await desk.refused("BatchExecuteStatement", Statements=members(READ, WRITE))
-        assert mixed.message.startswith("BatchExecuteStatement API does not support both")
+        assert mixed.message == (
+            "Read and write requests together in the same batch is not supported."
+        )
+        for twice in (READ, "DELETE FROM tab WHERE pk = 'o' AND sk = '1'"):
+            error = await desk.refused(
+                "BatchExecuteStatement", Statements=members(twice, "SLECT", twice)
+            )
+            assert error.message == "Provided list of item keys contains duplicates"
+        assert await stored(desk, "o") is not None
         many = await desk.refused("BatchExecuteStatement", Statements=members(*[READ] * 26))
         assert "less than or equal to 25" in many.message
 

@@ -412,3 +412,34 @@ def test_what_was_used_is_counted_for_the_metrics() -> None:
         assert (read, write) == (1.5, 2)
 
     at_desk(main)
+
+
+def test_a_transaction_writes_its_indexes_once() -> None:
+    async def main(desk: Desk) -> None:
+        still(desk)
+        gsi = index("gee", "g", projection="KEYS_ONLY") | {"ProvisionedThroughput": units(9, 9)}
+        t = await provisioned(desk, "twice", 9, 9, also=("g:S",), GlobalSecondaryIndexes=[gsi])
+        put = {"Put": {"TableName": t, "Item": item("a", g={"S": "g"})}}
+        answer = await desk.TransactWriteItems(
+            TransactItems=[put], ReturnConsumedCapacity="INDEXES"
+        )
+        (told,) = answer["ConsumedCapacity"]
+        shown = told["Table"], told["GlobalSecondaryIndexes"]["gee"], told
+        assert [s["WriteCapacityUnits"] for s in shown] == [2.0, 1.0, 3.0]
+        insert = f"INSERT INTO {t} VALUE {{'p': 'b', 'g': 'g'}}"
+        statement = {"TransactStatements": [{"Statement": insert}], "ClientRequestToken": "same"}
+        prices = [
+            (await desk.ExecuteTransaction(**statement, ReturnConsumedCapacity="INDEXES"))
+            for _ in range(2)
+        ]
+        first, again = (p["ConsumedCapacity"][0] for p in prices)
+        assert (first["CapacityUnits"], first["WriteCapacityUnits"]) == (3.0, 3.0)
+        assert (again["CapacityUnits"], again["ReadCapacityUnits"]) == (2.0, 2.0)
+        meters, labels = desk.parts.meters, {"account": ACCOUNT, "region": "us-east-1", "table": t}
+        counters = [
+            meters.counter("pileus_table_write_units_total", index=name, **labels)
+            for name in ("", "gee")
+        ]
+        assert [meters.cells[c] for c in counters] == [4.0, 2.0]
+
+    at_desk(main)

@@ -24,7 +24,7 @@ from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.schema import MISMATCH, Table
 from pileus.services.dynamodb.transact_get_items import admit as admit_reads
 from pileus.services.dynamodb.transact_get_items import snapshot
-from pileus.services.dynamodb.transact_write_items import admit, charge, token_of
+from pileus.services.dynamodb.transact_write_items import READ_PER_WRITE, admit, charge, token_of
 from pileus.services.dynamodb.transacting import canceled, check_payload
 from pileus.services.dynamodb.values import Item, Value, item_size
 
@@ -231,13 +231,15 @@ def _in_our_words(error: AwsError, writes: list[Write]) -> AwsError:
 
 
 def _report(writes: list[Write], result: Any, asked: str) -> list[dict[str, Any]]:
-    """A price for each statement: twice a plain write; a repeat by token is charged as reads."""
+    """A price for each statement: twice a plain write, but for its indexes; a repeat by token is
+    charged as reads of the items."""
     repeated = isinstance(result, dict)
     prices = (result["repeat"] if repeated else result) or [None] * len(writes)
     kind = "Read" if repeated else "Write"
     out = []
     for write, price in zip(writes, prices, strict=True):
         base, indexes = price or (1.0, {})
-        used = {name: 2 * units for name, units in indexes.items()}
-        out.append(capacity.report(write.table, asked, 2 * base, used, kind))
+        if repeated:
+            base, indexes = -(-base // READ_PER_WRITE), {}
+        out.append(capacity.report(write.table, asked, 2 * base, indexes, kind))
     return out

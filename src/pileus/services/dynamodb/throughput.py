@@ -101,10 +101,12 @@ class Throughput:
 
     def charge_write(self, table: Table, price: Price, times: int = 1) -> None:
         """Take the units of a write from its table and its global indexes. Local indexes use their
-        table's. A transaction costs ``times`` 2."""
+        table's. ``times``: of a transaction 2 for the item, which is prepared and committed; its
+        indexes are written once (observed)."""
+        price = [times * price[0], price[1]]
         for allowance, units in _shares(table, price):
-            self._use(allowance, "Write", times * units)
-        self._count_write(table, price, times)
+            self._use(allowance, "Write", units)
+        self._count_write(table, price)
 
     def reserve(self, table: Table) -> None:
         """Take the least an item of a batch costs, before the next one asks."""
@@ -116,7 +118,7 @@ class Throughput:
         for allowance, units in _shares(table, price):
             taken = 1.0 if allowance is table.allowance else 0.0
             self._use(allowance, "Write", _bounded(units, allowance.write) - taken)
-        self._count_write(table, price, 1)
+        self._count_write(table, price)
 
     def meter(
         self, table: Table, key: bytes, new: Item | None, heads: Iterable[str] | None = None
@@ -130,15 +132,15 @@ class Throughput:
 
     # -- counting -----------------------------------------------------------------------------
 
-    def _count_write(self, table: Table, price: Price, times: int) -> None:
+    def _count_write(self, table: Table, price: Price) -> None:
         own, indexes = price
         for name, used in indexes.items():
             index = table.by_name.get(name)
             if index is None or index.local:
                 own += used
             else:
-                self._count(table, "Write", times * used, name)
-        self._count(table, "Write", times * own, "")
+                self._count(table, "Write", used, name)
+        self._count(table, "Write", own, "")
 
     def _count(self, table: Table, kind: str, units: float, index: str) -> None:
         """Add to what was consumed of a table, or of a global index of it."""

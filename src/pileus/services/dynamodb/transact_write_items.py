@@ -187,15 +187,15 @@ def token_of(
 def _report(
     tables: list[Table], prices: list[Any], asked: str, repeated: bool
 ) -> list[dict[str, Any]]:
-    """A transaction costs twice a plain write; a repeat by token is charged as reads of its items
-    (Developer Guide, "Capacity management for transactions")."""
+    """A transaction costs twice a plain write, but for its indexes (observed); a repeat by token is
+    charged as reads of its items (Developer Guide, "Capacity management for transactions")."""
     sums: dict[str, tuple[Table, float, dict[str, float]]] = {}
     for table, (base, indexes) in zip(tables, prices or [[1.0, {}]] * len(tables), strict=True):
         if repeated:
             base, indexes = -(-base // READ_PER_WRITE), {}
         _, total, by_index = sums.get(table.name, (table, 0.0, {}))
         for name, units in indexes.items():
-            by_index[name] = by_index.get(name, 0.0) + 2 * units
+            by_index[name] = by_index.get(name, 0.0) + units
         sums[table.name] = (table, total + 2 * base, by_index)
     kind = "Read" if repeated else "Write"
     return [capacity.report(t, asked, n, by_index, kind) for t, n, by_index in sums.values()]
