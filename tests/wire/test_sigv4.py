@@ -8,7 +8,7 @@ import calendar
 import datetime as dt
 import hashlib
 from unittest import mock
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from botocore import auth
@@ -224,6 +224,86 @@ def test_malformed(text, kind, code):
     with pytest.raises(AwsError) as e:
         verify(request, kind, "s3" if kind == "s3" else "dynamodb")
     assert e.value.code == code
+
+
+S3_CREDENTIAL = f"{KEY}/20261121/us-east-1/s3/aws4_request"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("nonsense", "InvalidArgument", "one and only one ' ' (space) required"),
+        ("Bearer token", "InvalidArgument", "Unsupported Authorization Type"),
+        ("Credential=a/b", "Malformed", "requires three components"),
+        ("Credential=a,SignedHeaders-b,Signature=c", "Malformed", 'component "SignedHeaders-b"'),
+        ("Credential=,SignedHeaders=b,Signature=c", "Malformed", "missing Credential."),
+        ("Credential=a,SignedHeaders=,Signature=c", "Malformed", "missing SignedHeaders."),
+        ("Credential=a,SignedHeaders=b,hello=c", "Malformed", "missing Signature."),
+        ("Credential=a,SignedHeaders=b,Signature=c", "Malformed", "the Credential is mal-formed"),
+        ("a/20261121/r/s3/aws5_request", "Malformed", 'incorrect terminal "aws5_request"'),
+        ("a/21-11-2026/r/s3/aws4_request", "Malformed", 'incorrect date format "21-11-2026"'),
+        (S3_CREDENTIAL.replace("s3", "iam"), "Malformed", 'incorrect service "iam"'),
+        (S3_CREDENTIAL.replace("1121", "1120"), "Malformed", "Invalid credential date"),
+    ],
+)
+def test_what_s3_says_of_a_malformed_header(text, code, message):
+    if text.endswith("_request"):
+        text = f"Credential={text},SignedHeaders=host;x-amz-date,Signature=c"
+    if "=" in text:
+        text = f"AWS4-HMAC-SHA256 {text}"
+    headers = {"host": "h", "authorization": text, "x-amz-date": "20261121T050000Z"}
+    with pytest.raises(AwsError) as e:
+        verify(HttpRequest("GET", "/", "", headers), "s3", "s3")
+    assert e.value.code == code.replace("Malformed", "AuthorizationHeaderMalformed")
+    assert message in e.value.message
+
+
+@pytest.mark.parametrize("date", ["", "03032006"])
+def test_what_s3_says_without_a_time(date):
+    request = sign(auth.S3SigV4Auth, service="s3")
+    request.headers["x-amz-date"] = date
+    if date:
+        text = request.headers["authorization"]
+        request.headers["authorization"] = text.replace("/20261121/", "/03032006/")
+    with pytest.raises(AwsError) as e:
+        verify(request, "s3", "s3")
+    assert (e.value.code, e.value.status) == ("AccessDenied", 403)
+    assert e.value.message == "AWS authentication requires a valid Date or x-amz-date header"
+
+
+def test_s3_says_of_a_body_hash_what_it_may_be_before_it_compares():
+    request = sign(auth.S3SigV4Auth, service="s3")
+    request.headers["x-amz-content-sha256"] = "no hash"
+    with pytest.raises(AwsError) as e:
+        verify(request, "s3", "s3")
+    assert e.value.code == "InvalidArgument"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("Algorithm", "AWS4-HMAC-MD5", "X-Amz-Algorithm only supports"),
+        ("Credential", "a/b", "Error parsing the X-Amz-Credential parameter; the Credential is"),
+        ("Credential", "a/20261121/r/s3/aws", 'incorrect terminal "aws"'),
+        ("Credential", "a/today/r/s3/aws4_request", 'incorrect date format "today"'),
+        ("Credential", S3_CREDENTIAL.replace("s3", "iam"), 'incorrect service "iam"'),
+        ("Credential", S3_CREDENTIAL.replace("1121", "1120"), 'date "20261120". This date is not'),
+        ("Expires", "-1", "X-Amz-Expires must be non-negative"),
+    ],
+)
+def test_what_s3_says_of_a_malformed_address(name, value, message):
+    told = {
+        "Algorithm": "AWS4-HMAC-SHA256",
+        "Credential": S3_CREDENTIAL,
+        "Date": "20261121T050000Z",
+        "Expires": "60",
+        "SignedHeaders": "host",
+        "Signature": "0" * 64,
+    }
+    query = "&".join(f"X-Amz-{n}={quote(v, '')}" for n, v in {**told, name: value}.items())
+    with pytest.raises(AwsError) as e:
+        verify(HttpRequest("GET", "/b/k", query, {"host": "h"}), "s3", "s3")
+    assert e.value.code == "AuthorizationQueryParametersError" and message in e.value.message
 
 
 def test_unsigned_amz_headers_are_refused():

@@ -47,21 +47,17 @@ class Claim:
         self.values = itemgetter(*self.signed)
 
 
-def claim_of(credential: str, signed: str, kind: str) -> Claim:
+def claim_of(credential: str, signed: str, kind: str, in_query: bool = False) -> Claim:
     """What a credential and its list of signed headers say. Raises ``AwsError``."""
     parts = credential.rsplit("/", 4)
-    if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
-        if kind == "s3":
-            message = (
-                "The authorization header is malformed; the Credential is mal-formed; expecting"
-                ' "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
-            )
-        else:
-            message = (
-                "Credential must have exactly 5 slash-delimited elements, e.g."
-                f" keyid/date/region/service/term, got '{credential[:256]}'"
-            )
-        raise refusals.incomplete(kind, message)
+    if kind == "s3":
+        _check_credential(parts, in_query)
+    elif len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
+        raise refusals.incomplete(
+            kind,
+            "Credential must have exactly 5 slash-delimited elements, e.g."
+            f" keyid/date/region/service/term, got '{credential[:256]}'",
+        )
     names = tuple(signed.lower().split(";"))
     if "host" not in names:
         raise refusals.incomplete(
@@ -73,8 +69,40 @@ def claim_of(credential: str, signed: str, kind: str) -> Claim:
     return Claim(key_id, date, region, service, names, ";".join(names), "/".join(parts[1:]))
 
 
-def out_of_scope(claim: Claim, date: str, kind: str, service: str) -> AwsError:
+def _check_credential(parts: list[str], in_query: bool) -> None:
+    """What S3 says of one that is not as it should be, part by part."""
+    if len(parts) != 5 or not parts[0]:
+        raise refusals.malformed(
+            "the Credential is mal-formed; expecting"
+            ' "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
+            in_query,
+        )
+    _, date, _, _, terminal = parts
+    if terminal != "aws4_request":
+        message = f'incorrect terminal "{terminal[:64]}". This endpoint uses "aws4_request".'
+        raise refusals.malformed(message, in_query)
+    if len(date) != 8 or not (date.isascii() and date.isdigit()):
+        raise refusals.malformed(
+            f'incorrect date format "{date[:64]}". This date in the credential must be in the'
+            ' format "yyyyMMdd".',
+            in_query,
+        )
+
+
+def out_of_scope(
+    claim: Claim, date: str, kind: str, service: str, in_query: bool = False
+) -> AwsError:
     """A credential for another service or day."""
+    if kind == "s3" and claim.service != service:
+        return refusals.malformed(
+            f'incorrect service "{claim.service[:64]}". This endpoint belongs to "s3".', in_query
+        )
+    if kind == "s3" and in_query:
+        return query_error(
+            kind,
+            f'Invalid credential date "{claim.date}". This date is not the same as X-Amz-Date:'
+            f' "{date[:8]}".',
+        )
     if claim.service != service:
         message = f"Credential should be scoped to correct service: '{service}'."
     elif kind == "s3":
@@ -138,8 +166,18 @@ def query_error(kind: str, message: str) -> AwsError:
     return refusals.incomplete(kind, message)
 
 
-def only_v4(kind: str, algorithm: str = "") -> AwsError:
+def only_v4(kind: str, algorithm: str = "", in_query: bool = False) -> AwsError:
     """Another kind of signature than the one we verify."""
+    if kind == "s3" and algorithm and not algorithm.startswith("AWS4-ECDSA"):
+        if in_query:
+            return query_error(
+                kind, 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"'
+            )
+        return AwsError(
+            "InvalidArgument",
+            "Unsupported Authorization Type",
+            fields={"ArgumentName": "Authorization", "ArgumentValue": algorithm[:256]},
+        )
     message = (
         "The authorization mechanism you have provided is not supported."
         " Please use AWS4-HMAC-SHA256."

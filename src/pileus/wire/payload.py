@@ -37,6 +37,25 @@ def mismatch(told: str, found: str) -> AwsError:
     )
 
 
+def check_form(value: str) -> None:
+    """Can x-amz-content-sha256 be what it must be? ``AwsError`` where it cannot."""
+    if len(value) == 64 or value == UNSIGNED or value in _STREAMING:
+        return
+    if value.startswith("STREAMING-"):
+        raise AwsError(
+            "NotImplemented",
+            f"{value[:64]} is not offered by Pileus; use {_SIGNED_CHUNKS}.",
+            501,
+        )
+    raise AwsError(
+        "InvalidArgument",
+        "x-amz-content-sha256 must be UNSIGNED-PAYLOAD,"
+        " STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD,"
+        " STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+        fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": value[:256]},
+    )
+
+
 def check_payload(
     request: HttpRequest,
     told: str | None,
@@ -50,23 +69,10 @@ def check_payload(
     value = told if told is not None else request.headers.get("x-amz-content-sha256", "")
     if value == UNSIGNED or value == "":
         return
+    check_form(value)
     if value.startswith("STREAMING-"):
-        if value not in _STREAMING:
-            raise AwsError(
-                "NotImplemented",
-                f"{value[:64]} is not offered by Pileus; use {_SIGNED_CHUNKS}.",
-                501,
-            )
         _unwrap(request, value, signature, key, date, scope)
         return
-    if len(value) != 64:
-        raise AwsError(
-            "InvalidArgument",
-            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD,"
-            " STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD,"
-            " STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
-            fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": value[:256]},
-        )
     if request.stream is not None:
         request.stream = HashedStream(request.stream, value)
         return

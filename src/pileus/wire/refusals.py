@@ -72,6 +72,48 @@ def incomplete(kind: str, message: str) -> AwsError:
     return _error(kind, 1, message)
 
 
+def malformed(message: str, in_query: bool) -> AwsError:
+    """What S3 says of a credential, by where it stands."""
+    if in_query:
+        head = "Error parsing the X-Amz-Credential parameter; "
+        return AwsError("AuthorizationQueryParametersError", head + message)
+    return incomplete("s3", f"The authorization header is malformed; {message}")
+
+
+def no_blank(text: str) -> AwsError:
+    """S3's word for an Authorization header of one word."""
+    return AwsError(
+        "InvalidArgument",
+        "Authorization header is invalid -- one and only one ' ' (space) required",
+        fields={"ArgumentName": "Authorization", "ArgumentValue": text[:256]},
+    )
+
+
+def undated() -> AwsError:
+    """S3's word for a signature without a time, or with none that can be read."""
+    message = "AWS authentication requires a valid Date or x-amz-date header"
+    return AwsError("AccessDenied", message, 403)
+
+
+def check_parts(told: list[str], has_signature: bool) -> None:
+    """What S3 says of an Authorization header's parts, ``Signature`` taken from them already."""
+    if len(told) + has_signature != 3:
+        raise malformed(
+            "the authorization header requires three components: Credential, SignedHeaders, and"
+            " Signature.",
+            False,
+        )
+    for part in told:
+        if "=" not in part:
+            raise malformed(f'the authorization component "{part[:256]}" is malformed.', False)
+    given = {name for name, _, value in (part.partition("=") for part in told) if value}
+    for name in ("Credential", "SignedHeaders"):
+        if name not in given:
+            raise malformed(f"missing {name}.", False)
+    if not has_signature:
+        raise malformed("missing Signature.", False)
+
+
 def check_header(text: str, headers: Mapping[str, str], query: str) -> None:
     """What AWS's services (not S3) say of an Authorization header before they look at its parts'
     worth; returns when nothing is lacking."""

@@ -28,7 +28,7 @@ from pileus.wire.claims import (
     take_hoisted,
 )
 from pileus.wire.hosts import bucket_of_host
-from pileus.wire.payload import check_payload
+from pileus.wire.payload import check_form, check_payload
 
 CACHE_MAX = 4096
 PROOFS_MAX = 32
@@ -172,6 +172,8 @@ class Verifier:
             claim = self._claim(prefix if mark else text, bool(mark), kind)
         headers = request.headers
         date = headers.get("x-amz-date") or _http_date(headers.get("date", ""))
+        if not date and kind == "s3":
+            raise refusals.undated()
         if not date:
             raise refusals.incomplete(
                 kind,
@@ -205,17 +207,20 @@ class Verifier:
                 request, claim, key, date, sha256(request.body).hexdigest(), signature, kind
             )
         else:
+            check_form(told)
             self._compare(request, claim, key, date, told, signature, kind)
             check_payload(request, told, signature, key, date, claim.scope)
         return Caller(held.principal, claim.region, key)
 
     def _claim(self, prefix: str, has_signature: bool, kind: str) -> Claim:
-        algorithm, _, rest = prefix.strip().partition(" ")
+        algorithm, blank, rest = prefix.strip().partition(" ")
         if algorithm != ALGORITHM:
-            raise only_v4(kind, algorithm)
+            raise only_v4(kind, algorithm) if blank or kind != "s3" else refusals.no_blank(prefix)
         # Between the parts stand commas, blanks or both.
-        pairs = (part.partition("=") for part in rest.replace(",", " ").split())
-        parts = {name: value for name, _, value in pairs}
+        told = rest.replace(",", " ").split()
+        parts = {name: value for name, _, value in (part.partition("=") for part in told)}
+        if kind == "s3":
+            refusals.check_parts(told, has_signature)
         found = {"Signature"} if has_signature else set()
         found.update(n for n, value in parts.items() if value)
         lacking = [n for n in ("Credential", "Signature", "SignedHeaders") if n not in found]
@@ -242,8 +247,8 @@ class Verifier:
                     " X-Amz-Expires parameters.",
                 )
         if parts["X-Amz-Algorithm"] != ALGORITHM:
-            raise only_v4(kind, parts["X-Amz-Algorithm"])
-        claim = claim_of(parts["X-Amz-Credential"], parts["X-Amz-SignedHeaders"], kind)
+            raise only_v4(kind, parts["X-Amz-Algorithm"], in_query=True)
+        claim = claim_of(parts["X-Amz-Credential"], parts["X-Amz-SignedHeaders"], kind, True)
         check_signed(list(request.headers), claim.signed, kind)
         date = parts["X-Amz-Date"]
         token = parts.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
@@ -252,7 +257,7 @@ class Verifier:
             return self._stranger(request, claim, kind)
         key = self._key(claim, held, kind)
         if claim.service != service or date[:8] != claim.date:
-            raise out_of_scope(claim, date, kind, service)
+            raise out_of_scope(claim, date, kind, service, in_query=True)
         self._check_expiry(date, parts.get("X-Amz-Expires", "900"), kind)
         told = request.headers.get("x-amz-content-sha256") or parts.get("X-Amz-Content-Sha256")
         if told is None:
@@ -265,6 +270,8 @@ class Verifier:
         return Caller(held.principal, claim.region, key)
 
     def _check_expiry(self, date: str, expires: str, kind: str) -> None:
+        if expires.startswith("-") and expires[1:].isdigit():
+            raise query_error(kind, "X-Amz-Expires must be non-negative")
         if not expires.isascii() or not expires.isdigit() or len(expires) > 9:
             raise query_error(kind, "X-Amz-Expires should be a number")
         if int(expires) > EXPIRES_MAX_S:
@@ -374,6 +381,8 @@ class Verifier:
             try:
                 at = calendar.timegm(time.strptime(date, "%Y%m%dT%H%M%SZ"))
             except ValueError:
+                if kind == "s3":
+                    raise refusals.undated() from None
                 raise refusals.incomplete(
                     kind,
                     "Date must be in ISO-8601 'basic format'. Got"

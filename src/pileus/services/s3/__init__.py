@@ -32,6 +32,7 @@ from pileus.services.s3 import (
 from pileus.services.s3.access import access
 from pileus.services.s3.access_log import Journal
 from pileus.services.s3.datakeys import rewrapped
+from pileus.services.s3.documents import checked
 from pileus.services.s3.events import Teller, noting, told
 from pileus.services.s3.get_object import get_object, head_object
 from pileus.services.s3.inventory_run import Inventories
@@ -147,7 +148,9 @@ def build(parts: Parts) -> Service:
     journal = Journal(room)
     chores = (Lifecycle(room), Inventories(room))
     teller = Teller(parts, parts.owner)
-    operations: dict[str, Operation] = {n: partial(f, room) for n, f in OPERATIONS.items()}
+    operations: dict[str, Operation] = {
+        n: partial(checked(n, f), room) for n, f in OPERATIONS.items()
+    }
 
     async def start() -> None:
         journal.start()

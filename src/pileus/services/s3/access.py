@@ -292,6 +292,8 @@ def _create_bucket(call: Call) -> list[Access]:
     if where:
         context["s3:locationconstraint"] = where
     out = [Access("s3:CreateBucket", resource, context=context)]
+    if (call.params.get("CreateBucketConfiguration") or {}).get("Tags"):
+        out.append(Access("s3:TagResource", resource))
     if acl.asks(headers):
         out.append(Access("s3:PutBucketAcl", resource, context=context))
     if "x-amz-object-ownership" in headers:

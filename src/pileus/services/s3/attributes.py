@@ -24,7 +24,12 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     asked = params.get("ObjectAttributes") or []
     asked = [a.strip() for told in asked for a in str(told).split(",")]
-    if not asked or any(a not in KNOWN for a in asked):
+    if not any(asked):
+        raise faults.invalid_request(
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either"
+            " missing or empty"
+        )
+    if any(a not in KNOWN for a in asked):
         raise faults.invalid_argument(
             "Invalid attribute name specified.", "x-amz-object-attributes", ",".join(asked)
         )

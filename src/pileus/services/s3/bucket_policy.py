@@ -69,6 +69,9 @@ def _checked(text: str, name: str) -> dict[str, Any]:
 def _check_statement(statement: dict[str, Any], name: str) -> None:
     if "Principal" not in statement and "NotPrincipal" not in statement:
         raise _malformed("Missing required field Principal")
+    named = statement.get("Principal", statement.get("NotPrincipal"))
+    if isinstance(named, dict) and not all(v and all(listed(v)) for v in named.values()):
+        raise _malformed("Invalid principal in policy")
     if "NotPrincipal" in statement and statement.get("Effect") == "Allow":
         raise _malformed("Allow with NotPrincipal is not allowed.")
     if "Action" not in statement and "NotAction" not in statement:

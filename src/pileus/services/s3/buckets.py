@@ -16,7 +16,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import acl, faults, rows
-from pileus.services.s3.headers import moment
+from pileus.services.s3.headers import BUCKET_TAGS_MAX, check_tags, moment
 from pileus.services.s3.names import bucket_arn, check_bucket
 from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
@@ -42,6 +42,10 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
         "ownership": {"Rules": [{"ObjectOwnership": ownership}]},
         "public-access-block": dict.fromkeys(BLOCKS, not room.config.s3_legacy_defaults),
     }
+    tags = (params.get("CreateBucketConfiguration") or {}).get("Tags") or []
+    if tags:
+        pairs = [(t["Key"], t["Value"]) for t in tags]
+        settings["tagging"] = check_tags(pairs, BUCKET_TAGS_MAX)
     headers = call.request.headers if call.request is not None else {}
     if params.get("ACL"):
         headers = {**headers, "x-amz-acl": params["ACL"]}
@@ -80,7 +84,9 @@ def _grants(
             "InvalidBucketAclWithObjectOwnership",
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
         )
-    block = {} if ownership == "BucketOwnerEnforced" else settings["public-access-block"]
+    if ownership == "BucketOwnerEnforced":  # the private list is what such a bucket has anyway
+        return None
+    block = settings["public-access-block"]
     fresh = Bucket(name, call.account, "", 0, "", settings, blocks=block, accounts=room.accounts)
     return acl.of_headers(headers, fresh, call.account)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
+from pileus.errors import AwsError
 from pileus.services.s3 import faults
+
+_BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")  # those of before 2018 were freer than today's
 
 
 def parse_source(told: Any) -> tuple[str, str, str | None]:
@@ -13,9 +18,15 @@ def parse_source(told: Any) -> tuple[str, str, str | None]:
     if isinstance(told, dict):
         return told["Bucket"], told["Key"], told.get("VersionId")
     path, _, query = str(told).partition("?versionId=")
+    if _BROKEN.search(path):
+        raise _invalid("encoding", str(told))
     name, _, key = unquote(path.removeprefix("/")).partition("/")
     if not name or not key:
-        raise faults.invalid_argument(
-            "Invalid copy source object key", "x-amz-copy-source", "x-amz-copy-source"
-        )
+        raise _invalid("object key", key)
+    if not _BUCKET.fullmatch(name):
+        raise _invalid("bucket name", str(told))
     return name, key, query or None
+
+
+def _invalid(what: str, told: str) -> AwsError:
+    return faults.invalid_argument(f"Invalid copy source {what}", "x-amz-copy-source", told)

@@ -16,6 +16,7 @@ from pileus.services.s3.room import Bucket, Room
 
 METHODS = frozenset({"GET", "PUT", "HEAD", "POST", "DELETE"})
 RULES_MAX = 100
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token (RFC 9110, 5.6.2)
 
 
 def _fits(pattern: str, value: str) -> bool:
@@ -138,6 +139,12 @@ def _check(rule: dict[str, Any]) -> None:
                 name = kind.removesuffix("s")
                 raise faults.invalid_request(
                     f'{name} "{value}" can not have more than one wildcard.'
+                )
+    for kind in ("AllowedHeaders", "ExposeHeaders"):
+        for value in rule.get(kind) or []:
+            if not _HEADER.fullmatch(value):
+                raise faults.invalid_request(
+                    f'{kind.removesuffix("s")} "{value}" contains invalid character.'
                 )
     for value in rule.get("ExposeHeaders") or []:
         if "*" in value:

@@ -181,9 +181,8 @@ def _bytes(
         if span is not None:
             start, length = span
             status = 206
-    if status == 206:
-        last = start + length - 1
-        headers.append(("content-range", f"bytes {start}-{max(last, 0)}/{meta.size}"))
+    if status == 206 and length:  # the one part of what is empty has no bytes to name
+        headers.append(("content-range", f"bytes {start}-{start + length - 1}/{meta.size}"))
     asked = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
     if asked and number is not None and meta.upload:
         # "You can get an individual part's checksum by ... specifying a part number" (user guide)

@@ -25,6 +25,7 @@ _MONTHS = (
     *["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
 )
 _TAG_KEY_MAX, _TAG_VALUE_MAX, _TAGS_MAX = 128, 256, 10
+BUCKET_TAGS_MAX = 50
 _TAG = re.compile(r"[\w\s+\-=._:/@]*\Z", re.UNICODE)
 
 
@@ -131,7 +132,7 @@ def check_tags(pairs: list[tuple[str, str]], limit: int = _TAGS_MAX) -> dict[str
     """Tags as a dictionary, or ``InvalidTag`` / ``BadRequest``."""
     if len(pairs) > limit:
         raise AwsError(
-            "BadRequest" if limit == _TAGS_MAX else "InvalidTag",
+            "BadRequest",
             f"Object tags cannot be greater than {limit}"
             if limit == _TAGS_MAX
             else f"Bucket tag count cannot be greater than {limit}",

@@ -89,10 +89,23 @@ def get_legal_hold(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _lock(room: Room, call: Call) -> Lock | None:
-    params = call.params
-    if room.bucket(params["Bucket"]).lock is None:
+    if room.bucket(call.params["Bucket"]).lock is None:
         raise locks.no_configuration()
-    return room.find(params["Bucket"], params["Key"], params.get("VersionId"))[2].lock
+    return _version(room, call, "GET").lock
+
+
+def _version(room: Room, call: Call, method: str) -> Meta:
+    """The version meant; a delete marker cannot be locked."""
+    params = call.params
+    try:
+        meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))[2]
+    except AwsError as error:
+        if ("x-amz-delete-marker", "true") in error.headers:
+            raise faults.marker_in_the_way(method) from error
+        raise
+    if meta.marker:
+        raise faults.marker_in_the_way(method)
+    return meta
 
 
 def _unlocked() -> AwsError:
@@ -125,6 +138,8 @@ async def put_legal_hold(room: Room, call: Call) -> dict[str, Any]:
 
 async def _change(room: Room, call: Call, told: dict[str, Any], bypass: bool) -> dict[str, Any]:
     params = call.params
+    if room.bucket(params["Bucket"]).lock is not None:
+        _version(room, call, "PUT")
     args = [params["Bucket"], params["Key"], params.get("VersionId"), told, bypass]
     await room.submit("s3.lock_version", args, call)
     return {}
@@ -146,21 +161,27 @@ def of_headers(headers: Mapping[str, str], bucket: Bucket, now_ms: int) -> Lock 
     """The lock a write asks for."""
     if not asked(headers):
         return None
-    if bucket.lock is None:
-        raise locks.no_configuration()
     mode, until, hold = headers.get(MODE), headers.get(UNTIL), headers.get(HOLD)
     if (mode is None) != (until is None):
         raise faults.invalid_argument(f"{UNTIL} and {MODE} must both be supplied")
     if hold not in (None, "ON", "OFF"):
         raise faults.invalid_argument("Legal Hold must be either of 'ON' or 'OFF'", HOLD, hold)
-    if mode is None or until is None:
-        return Lock(hold=hold or "")
+    lock = (
+        Lock(hold=hold or "") if mode is None or until is None else _retained(mode, until, now_ms)
+    )
+    if bucket.lock is None:  # said last, as S3 does: the headers are wrong anywhere
+        raise locks.no_configuration()
+    lock.hold = hold or ""
+    return lock
+
+
+def _retained(mode: str, until: str, now_ms: int) -> Lock:
     if mode not in locks.MODES:
         raise faults.invalid_argument("Unknown wormMode directive.", MODE, mode)
     until_ms = _moment_ms(until)
     if until_ms <= now_ms:
         raise _past(until)
-    return Lock(mode, until_ms, hold or "")
+    return Lock(mode, until_ms)
 
 
 def _moment_ms(told: str) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import faults
-from pileus.services.s3.headers import check_tags
+from pileus.services.s3.headers import BUCKET_TAGS_MAX, check_tags
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta
 
-BUCKET_TAGS_MAX = 50
+ROUTING_RULES_MAX = 50
 
 
 # -- versioning --------------------------------------------------------------------------------
@@ -150,7 +150,13 @@ async def put_website(room: Room, call: Call) -> None:
             )
         if "ErrorDocument" in told and not told["ErrorDocument"].get("Key"):
             raise faults.malformed_xml()
-        for rule in told.get("RoutingRules") or []:
+        rules = told.get("RoutingRules") or []
+        if len(rules) > ROUTING_RULES_MAX:
+            raise faults.invalid_request(
+                f"{len(rules)} routing rules provided, the number of routing rules in a website"
+                f" configuration is limited to {ROUTING_RULES_MAX}."
+            )
+        for rule in rules:
             _check_rule(rule)
     await room.configure(call, call.params["Bucket"], "website", told)
 
@@ -169,13 +175,16 @@ def _check_rule(rule: dict[str, Any]) -> None:
             "You can only define ReplaceKeyPrefix or ReplaceKey but not both."
         )
     _check_protocol(redirect.get("Protocol"))
+    condition = rule.get("Condition")
+    if condition is not None and not condition:
+        raise faults.malformed_xml()
     code = redirect.get("HttpRedirectCode")
     if code is not None and not (code.isdigit() and 301 <= int(code) <= 399):
         raise faults.invalid_request(
             f"The provided HTTP redirect code ({code}) is not valid. Valid codes are 3XX except"
             " 300."
         )
-    error = (rule.get("Condition") or {}).get("HttpErrorCodeReturnedEquals")
+    error = (condition or {}).get("HttpErrorCodeReturnedEquals")
     if error is not None and not (error.isdigit() and 400 <= int(error) <= 599):
         raise faults.invalid_request(
             f"The provided HTTP error code ({error}) is not valid. Valid codes are 4XX or 5XX."
