@@ -195,6 +195,42 @@ def test_an_account_blocks_the_public_everywhere(two: Cloud, mine: Any, bucket: 
     assert HTTP.request("GET", url).status == 200
 
 
+def test_a_buckets_tags_change_one_by_one(two: Cloud, mine: Any, bucket: str) -> None:
+    account = two.env.get("AWS_ACCOUNT_ID", "000000000000")
+    control = two.client("s3control")
+    control.meta.events.register("before-send.s3-control", _by_name)
+    of = {"AccountId": account, "ResourceArn": f"arn:aws:s3:::{bucket}"}
+
+    def tags() -> dict[str, str]:
+        return {t["Key"]: t["Value"] for t in control.list_tags_for_resource(**of)["Tags"]}
+
+    assert tags() == {}
+    mine.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": "1"}]})
+    more = [{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "3"}]
+    done = control.tag_resource(**of, Tags=more)
+    assert done["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert tags() == {"a": "3", "b": "2"}
+    told = mine.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    assert {t["Key"]: t["Value"] for t in told} == tags()
+    control.untag_resource(**of, TagKeys=["a", "not there"])
+    assert tags() == {"b": "2"}
+    many = [{"Key": f"k{i}", "Value": ""} for i in range(50)]
+    assert refused(control.tag_resource, **of, Tags=many)["Code"] == "InvalidTag"
+    control.untag_resource(**of, TagKeys=["b"])
+    assert refused(mine.get_bucket_tagging, Bucket=bucket)["Code"] == "NoSuchTagSet"
+    object_ = {**of, "ResourceArn": of["ResourceArn"] + "/k"}
+    assert refused(control.tag_resource, **object_, Tags=more)["Code"] == "InvalidRequest"
+    missing = {**of, "ResourceArn": "arn:aws:s3:::none-of-these-buckets"}
+    assert refused(control.list_tags_for_resource, **missing)["Code"] == "NoSuchBucket"
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:TagResource"}
+    statement["Resource"] = of["ResourceArn"]
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    assert refused(control.tag_resource, **of, Tags=more)["Code"] == "AccessDenied"
+    assert tags() == {}
+    mine.delete_bucket_policy(Bucket=bucket)
+
+
 def _by_name(request: Any, **_: Any) -> None:
     """The SDK puts the account before the host; not every machine resolves such a name."""
     url = request.url
