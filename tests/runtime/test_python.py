@@ -189,6 +189,18 @@ def test_layers_and_own_packages_win(rt: Functions) -> None:
     assert rt.answer(spec) == [1, 2, "new", True]
 
 
+def test_programs_in_layers_find_python_where_aws_has_it(rt: Functions) -> None:
+    """As the AWS CLI of the CDK's layer does."""
+    script = "#!/var/lang/bin/python\nimport sys, boto3\nprint(boto3.__name__, sys.argv[1])\n"
+    layer = make_zip(rt.scratch, {"tool/say": script})
+    spec = rt.spec(
+        "import subprocess\ndef handler(e, c):\n"
+        "    return subprocess.check_output(['/opt/tool/say', 'it'], text=True)",
+        layers=(layer,),
+    )
+    assert rt.answer(spec) == "boto3 it\n"
+
+
 def test_boto3_is_there_and_nothing_of_ours(rt: Functions) -> None:
     spec = rt.spec(
         code("""

@@ -24,6 +24,7 @@ from typing import Any
 import uvloop
 
 from pileus.errors import Unavailable
+from pileus.runtime import authority
 from pileus.runtime.cgroups import Cgroups
 from pileus.runtime.egress import Allowed
 from pileus.runtime.fleet import IDLE_S, WORKERS_MAX, Fleets
@@ -142,8 +143,13 @@ class Process:
 
     async def _try(self, weak: bool) -> str:
         """Start zygote and pool; answer '' or why that cannot be."""
+        try:
+            vouched = None if weak else await authority.make()
+        except Unavailable as e:
+            return str(e)
         options = {
-            "weak": weak, "code": str(self._code), "root": str(self._jail_root),
+            "authority": vouched.pem if vouched else "", "weak": weak,
+            "code": str(self._code), "root": str(self._jail_root),
             "node": self._node, "node_modules": self._node_modules, "client": self._client,
         }  # fmt: skip
         launcher = Launcher(options, self._cgroups, self._zygote_ended)
@@ -151,6 +157,7 @@ class Process:
         setting = Setting(
             (host, int(port)), self._code, weak, self._node, self._client, self._node_modules,
             Allowed.parse(self._arguments.egress_allow), self._arguments.init_timeout,
+            vouched.context if vouched else None,
         )  # fmt: skip
         fleets = Fleets(
             launcher, self._cache, setting, self._arguments.workers_max, self._arguments.idle

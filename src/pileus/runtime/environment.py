@@ -19,6 +19,7 @@ from pileus.runtime.function import FunctionSpec
 from pileus.runtime.log import now_ms
 
 TASK, LAYERS = "/var/task", "/opt"
+CERTIFICATES = "/var/runtime/certificates"  # of ``root``
 NODE, NODE_CLIENT = "/var/lang/bin/node", "/var/runtime/client/client.mjs"
 PYTHON = re.compile(r"python\d+\.\d+")
 NODEJS = re.compile(r"nodejs(\d*)(\.x|\.\d+)?")
@@ -37,6 +38,7 @@ class Places:
     api: str = f"http://127.0.0.1:{jail.API_PORT}"
     proxy: str = f"http://127.0.0.1:{jail.PROXY_PORT}"
     runtime_api: str = f"127.0.0.1:{jail.RUNTIME_API_PORT}"
+    certificates: str = CERTIFICATES
 
 
 def language(runtime: str) -> str:
@@ -77,7 +79,21 @@ def variables(spec: FunctionSpec, places: Places, stream: str) -> dict[str, str]
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
         settable |= dict.fromkeys(names, places.proxy)
         settable["NODE_USE_ENV_PROXY"] = "1"
+    settable |= trusting(places.certificates)
     return settable | dict(spec.environment) | _reserved(spec, places, stream)
+
+
+def trusting(certificates: str) -> dict[str, str]:
+    """Whom programs trust: the world's authorities, and the one of TLS at our own door
+    (``authority``). Node.js adds to its own list, the others need both in one file."""
+    if not certificates:
+        return {}
+    everyone = f"{certificates}/all.pem"
+    return {
+        "NODE_EXTRA_CA_CERTS": f"{certificates}/ours.pem",
+        "SSL_CERT_FILE": everyone,
+        "REQUESTS_CA_BUNDLE": everyone,
+    }
 
 
 def _reserved(spec: FunctionSpec, places: Places, stream: str) -> dict[str, str]:

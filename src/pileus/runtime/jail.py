@@ -35,7 +35,7 @@ from pileus.runtime.kernel import (
 NAMESPACES = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
 PROCESSES_MAX = 1024  # AWS: execution processes and threads
 FILES_MAX = 1024  # AWS: file descriptors
-API_PORT, PROXY_PORT, RUNTIME_API_PORT = 4566, 3128, 9001
+API_PORT, PROXY_PORT, TLS_PORT, RUNTIME_API_PORT = 4566, 3128, 443, 9001
 CODE_FOLDER = "/mnt/code"
 
 
@@ -53,8 +53,9 @@ class Confinement:
 
 
 def enclose(kernel: Kernel, privileged: bool, cgroup_fds: Sequence[int]) -> list[socket.socket]:
-    """Join the cgroups, enter new namespaces; answer three listening sockets of the new network:
-    AWS endpoint, proxy, Runtime API. The caller forks next: the child is process 1."""
+    """Join the cgroups, enter new namespaces; answer four listening sockets of the new network:
+    AWS endpoint, proxy, AWS endpoint by TLS, Runtime API. The caller forks next: the child is
+    process 1."""
     for fd in cgroup_fds:
         os.write(fd, b"0")
     uid, gid = os.getuid(), os.getgid()
@@ -62,7 +63,7 @@ def enclose(kernel: Kernel, privileged: bool, cgroup_fds: Sequence[int]) -> list
     if not privileged:
         map_ids(uid, gid)
     kernel.loopback_up()
-    return listeners((API_PORT, PROXY_PORT, RUNTIME_API_PORT))
+    return listeners((API_PORT, PROXY_PORT, TLS_PORT, RUNTIME_API_PORT))
 
 
 def map_ids(uid: int, gid: int) -> None:

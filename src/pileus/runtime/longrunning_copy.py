@@ -131,8 +131,10 @@ class Copy:
             relay, proxy = Relay(setting.api), Proxy(setting.egress_allowed)
             proxy.neighbours = self._platform.neighbours(self.spec)
             await relay.start(enclosure.doors[0])
+            secure = Relay(setting.api, setting.tls)
             await proxy.start(enclosure.doors[1])
-            self._doors = [relay, proxy]
+            await secure.start(enclosure.doors[2])
+            self._doors = [relay, proxy, secure]
         credentials = CredentialsDoor(token, lambda: self.spec.credentials)
         await credentials.start(enclosure.doors[-1])
         self._doors.append(credentials)
@@ -149,6 +151,7 @@ class Copy:
             around = Surroundings(
                 str(setting.code / folder), setting.node, setting.node_modules,
                 f"http://{host}:{port}", "", f"http://127.0.0.1:{enclosure.port}{CREDENTIALS_PATH}",
+                "",
             )  # fmt: skip
             if self.port:
                 self.port = _free_port()

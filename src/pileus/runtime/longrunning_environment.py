@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 
 from pileus.runtime import jail
-from pileus.runtime.environment import NODE, TASK
+from pileus.runtime.environment import CERTIFICATES, NODE, TASK, trusting
 from pileus.runtime.longrunning import ServiceSpec
 
 CREDENTIALS_PATH = "/credentials"
@@ -27,6 +27,7 @@ class Surroundings:
     api: str = f"http://127.0.0.1:{jail.API_PORT}"
     proxy: str = f"http://127.0.0.1:{jail.PROXY_PORT}"
     credentials: str = f"http://127.0.0.1:{jail.RUNTIME_API_PORT}{CREDENTIALS_PATH}"
+    certificates: str = CERTIFICATES
 
 
 def variables(
@@ -52,6 +53,7 @@ def variables(
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
         values |= dict.fromkeys(names, around.proxy)
         values["NODE_USE_ENV_PROXY"] = "1"
+    values |= trusting(around.certificates)
     values |= dict(spec.environment)
     values |= {
         "AWS_REGION": spec.region,

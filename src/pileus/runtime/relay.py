@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -19,11 +20,14 @@ class Half(asyncio.Protocol):
         self.peer: Half | None = None
         self.early: list[bytes] = []
         self.ended = False
+        self.on_made: Callable[[], None] | None = None
         self.on_closed: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        if self.on_made is not None:
+            self.on_made()
 
     def data_received(self, data: bytes) -> None:
         if self.peer is not None and self.peer.transport is not None:
@@ -36,8 +40,11 @@ class Half(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.ended = True
         if self.peer is not None and self.peer.transport is not None:
-            self.peer.transport.write_eof()
-        return True
+            if self.peer.transport.can_write_eof():
+                self.peer.transport.write_eof()
+            else:  # TLS ends both ways at once
+                self.peer.transport.close()
+        return self.transport is not None and self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         if self.peer is not None and self.peer.transport is not None:
@@ -72,26 +79,31 @@ def join(near: Half, far: Half) -> None:
 
 
 class Relay:
-    """Serves one worker's endpoint socket. ``address`` is (host, port) of the API."""
+    """Serves one worker's endpoint socket. ``address`` is (host, port) of the API; ``tls``: what
+    workers speak there, None: what the API does."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self._address = address
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[Half] = set()
 
     async def start(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=listener)
+        self._server = await loop.create_server(self._accept, sock=listener, ssl=self._tls)
 
     def _accept(self) -> Half:
         near = Half()
-        self._open.add(near)
         near.on_closed = lambda: self._open.discard(near)
+        near.on_made = lambda: self._begin(near)  # by TLS: once the client has agreed to it
+        return near
+
+    def _begin(self, near: Half) -> None:
+        self._open.add(near)
         task = asyncio.get_running_loop().create_task(self._connect(near))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return near
 
     async def _connect(self, near: Half) -> None:
         far = Half()

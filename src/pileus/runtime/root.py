@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import site
+import ssl
 import stat
 import sys
 from collections.abc import Iterable
@@ -34,7 +35,8 @@ PACKAGES = (
 )  # fmt: skip
 DIRECTORIES = (
     "dev", "etc", "proc", "tmp", "opt", "home", "run", "mnt/code",
-    "var/task", "var/lang/bin", "var/runtime/node_modules", "var/runtime/client", "var/tmp",
+    "var/task", "var/lang/bin", "var/runtime/node_modules", "var/runtime/client",
+    "var/runtime/certificates", "var/tmp",
 )  # fmt: skip
 COVERED = ("/tmp", "/opt")  # what a worker mounts over; binds below must be made visible again
 
@@ -42,12 +44,14 @@ COVERED = ("/tmp", "/opt")  # what a worker mounts over; binds below must be mad
 @dataclass(frozen=True)
 class Contents:
     """What the root is made of. ``node`` is a Node.js binary or '', ``node_modules`` the
-    directory of the AWS SDK's packages or ''."""
+    directory of the AWS SDK's packages or ''; ``authority`` the PEM text of who vouches for TLS at
+    the worker's own door."""
 
     code: Path
     node: str = ""
     node_modules: str = ""
     client: str = ""
+    authority: str = ""
 
 
 def build(kernel: Kernel, root: Path, contents: Contents) -> None:
@@ -62,7 +66,9 @@ def build(kernel: Kernel, root: Path, contents: Contents) -> None:
     for path in sorted(python_paths()):
         _bind_at_same_place(kernel, root, path)
     kernel.bind_read_only(str(contents.code), str(root / "mnt/code"), MS_NODEV)
+    _interpreter(root)
     _node(kernel, root, contents)
+    _certificates(root, contents.authority)
     kernel.mount("/proc", str(root / "proc"), None, MS_BIND | MS_REC)
     _enter(kernel, root)
 
@@ -114,6 +120,13 @@ def _devices(kernel: Kernel, root: Path) -> None:
         (root / "dev" / name).symlink_to(f"/proc/self/{goal}")
 
 
+def _interpreter(root: Path) -> None:
+    """Python where AWS's runtimes have it, for programs in layers that name it (``#!``)."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    for name in ("python", "python3", f"python{version}"):
+        (root / "var/lang/bin" / name).symlink_to(sys.executable)
+
+
 def _node(kernel: Kernel, root: Path, contents: Contents) -> None:
     if contents.node:
         (root / "var/lang/bin/node").touch()
@@ -125,6 +138,21 @@ def _node(kernel: Kernel, root: Path, contents: Contents) -> None:
         kernel.bind_read_only(contents.node_modules, modules, MS_NODEV)
     # import statements (ESM) ignore NODE_PATH and look in the parents of /var/task.
     (root / "node_modules").symlink_to("/var/runtime/node_modules")
+
+
+def _certificates(root: Path, authority: str) -> None:
+    """Whom to trust, alone and beside those this machine trusts."""
+    folder = root / "var/runtime/certificates"
+    known = next((p for p in _authorities() if p and os.path.isfile(p)), "")
+    (folder / "ours.pem").write_text(authority)
+    world = Path(known).read_text(errors="replace") if known else ""
+    (folder / "all.pem").write_text(f"{world}\n{authority}")
+
+
+def _authorities() -> Iterable[str | None]:
+    yield ssl.get_default_verify_paths().cafile
+    yield from ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+    yield from (f"{folder}/botocore/cacert.pem" for folder in sorted(_site_folders()))
 
 
 def python_paths() -> set[str]:

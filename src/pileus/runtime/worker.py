@@ -10,6 +10,7 @@ import asyncio
 import datetime
 import json
 import math
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -53,6 +54,7 @@ class Setting:
     node_modules: str = ""
     egress_allowed: Allowed = NOTHING
     init_timeout_s: float = 10.0  # or the function's own, if that is longer
+    tls: ssl.SSLContext | None = None  # of the second door to the endpoint; None without a jail
 
 
 class Worker:
@@ -77,6 +79,7 @@ class Worker:
         self._status: int | None = None
         self._output = log.LogReader(enclosure.log_fd)
         self._relay = Relay(setting.api)
+        self._secure = Relay(setting.api, setting.tls)
         self._proxy = Proxy(setting.egress_allowed)
         self._api = RuntimeApi(self)
         self._timer: asyncio.TimerHandle | None = None
@@ -91,6 +94,7 @@ class Worker:
         if not self._setting.weak:
             await self._relay.start(self.enclosure.doors[0])
             await self._proxy.start(self.enclosure.doors[1])
+            await self._secure.start(self.enclosure.doors[2])
         await self._api.start(self.enclosure.doors[-1])
 
     def _on_flood(self) -> None:
@@ -111,6 +115,7 @@ class Worker:
             api=f"http://{host}:{port}",
             proxy="",
             runtime_api=f"127.0.0.1:{self.enclosure.port}",
+            certificates="",
         )
 
     async def specialise(self, spec: FunctionSpec, code: str, layers: str) -> None:
@@ -328,7 +333,7 @@ class Worker:
         self.enclosure.kill()
 
     def _close(self) -> None:
-        for door in (self._relay, self._proxy, self._api):
+        for door in (self._relay, self._proxy, self._secure, self._api):
             door.close()
         self._output.close(self._loop)
         self._frames.abort()

@@ -82,7 +82,8 @@ class Zygote:
             jail.map_ids(uid, gid)
         paths = self._options
         contents = root.Contents(
-            Path(paths["code"]), paths["node"], paths["node_modules"], paths["client"]
+            *(Path(paths["code"]), paths["node"], paths["node_modules"], paths["client"]),
+            paths["authority"],
         )
         root.build(self._kernel, Path(paths["root"]), contents)
 
