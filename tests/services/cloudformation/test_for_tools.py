@@ -334,10 +334,59 @@ def test_a_buckets_rules_and_notifications_come_with_it(cloud: Cloud, cfn: Any, 
     cfn.delete_stack(StackName=name)
 
 
+def test_a_buckets_inventories_come_with_it(cloud: Cloud, cfn: Any, name: str) -> None:
+    """Each by its id: one stays as it is, one changes, one goes, one comes."""
+
+    def body(*inventories: dict[str, Any]) -> str:
+        lists = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": f"{name}-lists"}}
+        place = {"BucketArn": {"Fn::GetAtt": ["Lists", "Arn"]}, "Format": "CSV", "Prefix": "l"}
+        each = {"Destination": place, "IncludedObjectVersions": "Current", "Enabled": "true"}
+        told = [each | {"ScheduleFrequency": "Daily"} | i for i in inventories]
+        properties = {"BucketName": name, "InventoryConfigurations": told}
+        bucket = {"Type": "AWS::S3::Bucket", "Properties": properties}
+        return json.dumps({"Resources": {"Lists": lists, "Bucket": bucket}})
+
+    def found() -> dict[str, Any]:
+        told = cloud.client("s3").list_bucket_inventory_configurations(Bucket=name)
+        return {i["Id"]: i for i in told.get("InventoryConfigurationList", [])}
+
+    stays = {"Id": "stays", "Prefix": "in/", "OptionalFields": ["Size", "ETag"]}
+    create(cfn, name, body(stays, {"Id": "changes"}, {"Id": "goes", "Enabled": False}))
+    first = found()
+    assert first["stays"] == {
+        "Destination": {
+            "S3BucketDestination": {
+                "Bucket": f"arn:aws:s3:::{name}-lists",
+                "Format": "CSV",
+                "Prefix": "l",
+            }
+        },
+        "IsEnabled": True,
+        "Filter": {"Prefix": "in/"},
+        "Id": "stays",
+        "IncludedObjectVersions": "Current",
+        "OptionalFields": ["Size", "ETag"],
+        "Schedule": {"Frequency": "Daily"},
+    }
+    assert not first["goes"]["IsEnabled"]
+    weekly = {"Id": "changes", "ScheduleFrequency": "Weekly"}
+    cfn.update_stack(StackName=name, TemplateBody=body(stays, weekly, {"Id": "comes"}))
+    settle(cfn, name, "update")
+    second = found()
+    assert sorted(second) == ["changes", "comes", "stays"]
+    assert second["changes"]["Schedule"] == {"Frequency": "Weekly"}
+    cfn.update_stack(StackName=name, TemplateBody=body(stays, {"Id": "bad id"}))
+    with pytest.raises(WaiterError):
+        settle(cfn, name, "update")
+    cfn.delete_stack(StackName=name)
+    settle(cfn, name, "delete")
+
+
 def test_what_the_cdk_needs_is_made_by_the_template_here(cloud: Cloud, cfn: Any, name: str) -> None:
     """``cdk bootstrap --template`` gives these parameters; ``cdk deploy`` asks for the version."""
     body = (Path(__file__).parents[3] / "deploy" / "cdk" / "bootstrap.yaml").read_text()
     given = {"Qualifier": name[:10], "PublicAccessBlockConfiguration": "true"}
+    given["FileAssetsBucketKmsKeyId"] = "AWS_MANAGED_KEY"
     told = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
     create(cfn, name, body, Parameters=told, Capabilities=["CAPABILITY_NAMED_IAM"])
     made = outputs(cfn, name)

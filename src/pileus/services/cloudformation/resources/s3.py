@@ -107,11 +107,11 @@ SETTINGS: dict[str, tuple[str, str, Any]] = {
         lambda v: {"AccelerateConfiguration": {"Status": v["AccelerationStatus"]}},
     ),
 }
+INVENTORIES = "InventoryConfigurations"
 # Better said than left out: a bucket without them is not what the template asks for.
 NOT_MADE = (
-    *("AnalyticsConfigurations", "IntelligentTieringConfigurations", "InventoryConfigurations"),
-    *("MetadataConfiguration", "MetadataTableConfiguration", "MetricsConfigurations"),
-    "ReplicationConfiguration",
+    *("AnalyticsConfigurations", "IntelligentTieringConfigurations", "MetadataConfiguration"),
+    *("MetadataTableConfiguration", "MetricsConfigurations", "ReplicationConfiguration"),
 )
 
 
@@ -154,6 +154,7 @@ class Bucket:
             elif remove:
                 cleared = params({}) if remove == put else {}
                 await site.gone("s3", remove, Bucket=name, **cleared)
+        await _inventories(site, name, old, wish)
         tags = tag_list(wish, site)
         if tags and (not old or wish.get("Tags") != old.get("Tags")):
             await site.call("s3", "PutBucketTagging", Bucket=name, Tagging={"TagSet": tags})
@@ -171,6 +172,17 @@ class Bucket:
                 "WebsiteURL": f"http://{host}",
             },
         )
+
+
+async def _inventories(site: Site, name: str, old: Properties, wish: Properties) -> None:
+    """Each by its id: what is new or other is put, what is no longer told removed."""
+    had, has = ({str(i["Id"]): i for i in p.get(INVENTORIES, [])} for p in (old, wish))
+    for number, told in has.items():
+        if told != had.get(number):
+            given = s3_rules.inventory(told)
+            await site.call("s3", "PutBucketInventoryConfiguration", Bucket=name, **given)
+    for number in had.keys() - has.keys():
+        await site.gone("s3", "DeleteBucketInventoryConfiguration", Bucket=name, Id=number)
 
 
 def _check(wish: Properties) -> None:

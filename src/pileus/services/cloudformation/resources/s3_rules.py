@@ -1,4 +1,4 @@
-"""A bucket's lifecycle rules, notifications and access log in S3's words.
+"""A bucket's lifecycle rules, notifications, access log and inventories in S3's words.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-s3-bucket-rule.html
 """
@@ -119,3 +119,26 @@ def logging(value: Told) -> Told:
     if "TargetObjectKeyFormat" in value:
         log["TargetObjectKeyFormat"] = value["TargetObjectKeyFormat"]
     return {"BucketLoggingStatus": {"LoggingEnabled": log}}
+
+
+def inventory(told: Told) -> Told:
+    """Parameters of PutBucketInventoryConfiguration, without the bucket."""
+    number, place = str(told.get("Id", "")), told.get("Destination", {})
+    target = {
+        "Bucket": place.get("BucketArn"),
+        "Format": place.get("Format"),
+        "Prefix": place.get("Prefix"),
+        "AccountId": place.get("BucketAccountId"),
+    }
+    made: Told = {
+        "Id": number,
+        "IsEnabled": whole(told.get("Enabled")),
+        "Destination": {"S3BucketDestination": {k: v for k, v in target.items() if v is not None}},
+        "IncludedObjectVersions": told.get("IncludedObjectVersions"),
+        "Schedule": {"Frequency": told.get("ScheduleFrequency")},
+    }
+    if "Prefix" in told:
+        made["Filter"] = {"Prefix": str(told["Prefix"])}
+    if "OptionalFields" in told:
+        made["OptionalFields"] = told["OptionalFields"]
+    return {"Id": number, "InventoryConfiguration": made}
