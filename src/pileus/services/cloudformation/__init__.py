@@ -8,7 +8,10 @@ from typing import Any
 
 from pileus.services.call import Access, Call, Parts, Service
 from pileus.services.cloudformation import changesets, describe, stacks
+from pileus.services.cloudformation.answers import PREFIX, Answers
 from pileus.services.cloudformation.worker import Worker
+
+__all__ = ["PREFIX", "Answers", "build"]
 
 OPERATIONS: dict[str, Callable[[Parts, Call], Any]] = {
     "CreateStack": stacks.create_stack,

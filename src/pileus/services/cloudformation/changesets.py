@@ -12,7 +12,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call, Parts
 from pileus.services.cloudformation import rows, stacks, template
-from pileus.services.cloudformation.resources import KINDS
+from pileus.services.cloudformation.resources import kind_of
 from pileus.services.cloudformation.template import invalid
 
 Record = dict[str, Any]
@@ -143,7 +143,7 @@ def _outputs_only(stack: Record) -> Record:
 
 def _replacement(type_: str, old: Record, new: Record) -> str:
     before, after = old.get("Properties", {}), new.get("Properties", {})
-    kind = KINDS.get(type_)
+    kind = kind_of(type_)
     if old["Type"] != new["Type"] or kind is None:
         return "True"
     if any(before.get(p) != after.get(p) for p in kind.replacing):

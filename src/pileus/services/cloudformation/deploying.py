@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Parts, Principal
 from pileus.services.cloudformation import dynamic, rows
+from pileus.services.cloudformation.answers import Answers
 from pileus.services.cloudformation.intrinsics import Scope, dependencies
+from pileus.services.cloudformation.ordering import in_order, removal_order
 from pileus.services.cloudformation.parameters import typed
-from pileus.services.cloudformation.resources import KINDS
-from pileus.services.cloudformation.resources.kind import Kind, Made, Site
+from pileus.services.cloudformation.resources import kind_of
+from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unfinished
 from pileus.services.cloudformation.template import invalid
 
 log = logging.getLogger("pileus.cloudformation")
@@ -42,6 +43,9 @@ class Operation:
         self.stack: Record = self.store.get_json(rows.stack_key(self.place, self.stack_id))
         self.resources = rows.resources(self.store, self.stack_id)
         self.template: Record = self.stack["template"]
+        self.answers = Answers(parts)
+        self.needs: dict[str, set[str]] = {}
+        self.given_up = asyncio.Event()
 
     # -- the three operations
 
@@ -62,6 +66,7 @@ class Operation:
     async def _roll_back(self, kind: str, reason: str) -> None:
         self.work["rollback"] = reason
         await self._save_work()
+        self.given_up = asyncio.Event()
         if kind == "CREATE":
             await self._status("ROLLBACK_IN_PROGRESS", reason)
             if self.work.get("keep"):
@@ -100,9 +105,11 @@ class Operation:
             if "Condition" not in r or scope.holds(r["Condition"])
         }
         needs = dependencies(template["Resources"])
-        await self._in_order(
-            {n: needs[n] & wanted.keys() for n in wanted},
+        self.needs = {n: needs[n] & wanted.keys() for n in wanted}
+        await in_order(
+            self.needs,
             lambda name: self._bring_one(name, wanted[name], scope),
+            self.given_up,
         )
         try:
             await self._outputs(template, scope)
@@ -159,38 +166,14 @@ class Operation:
         )
         return dict(told["Parameter"])
 
-    async def _in_order(
-        self, needs: dict[str, set[str]], one: Callable[[str], Awaitable[None]]
-    ) -> None:
-        """Run ``one`` for every name as soon as what it needs is done; the first failure stops new
-        ones."""
-        done: set[str] = set()
-        running: dict[asyncio.Task[None], str] = {}
-        failure: BaseException | None = None
-        while len(done) < len(needs):
-            if failure is None:
-                busy = set(running.values())
-                for name in needs:
-                    if name not in done and name not in busy and needs[name] <= done:
-                        running[asyncio.ensure_future(one(name))] = name
-            if not running:
-                break
-            finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in finished:
-                name = running.pop(task)
-                error = task.exception()
-                failure = failure or error
-                if error is None:
-                    done.add(name)
-        if failure is not None:
-            raise failure
-
     async def _bring_one(self, logical: str, wanted: Record, scope: Scope) -> None:
         have = self.resources.get(logical)
-        if have and have.get("operation") == self.id and have["status"].endswith("_COMPLETE"):
+        if have and have.get("operation") == self.id:  # before a crash
+            if have["status"].endswith("_FAILED"):
+                raise _failed(have)
             scope.resources[logical] = (have["physical"], have["attributes"])
             return
-        kind = KINDS.get(wanted["Type"])
+        kind, wish = kind_of(wanted["Type"]), {}
         try:
             if kind is None:
                 raise invalid(f"Resource type {wanted['Type']} is not offered by Pileus")
@@ -201,41 +184,47 @@ class Operation:
             reason = getattr(e, "message", "") or str(e)
             step = "UPDATE" if have else "CREATE"
             kept = have or {"logical": logical, "type": wanted["Type"], "physical": ""}
-            failed = kept | {"status": f"{step}_FAILED", "reason": reason}
+            failed = kept | {"status": f"{step}_FAILED", "reason": reason, "operation": self.id}
+            if isinstance(e, Unfinished):
+                undo = {"physical": e.made.physical_id, "attributes": {}, "properties": wish}
+                undo["needs"] = sorted(self.needs[logical])
+                failed |= {"tried": wish} if have else undo
             await self._save_resource(logical, failed)
             await self._event(failed)
-            raise Failed(
-                f"The following resource(s) failed to {step.lower()}: [{logical}]. {reason}"
-            ) from e
+            raise _failed(failed) from e
         scope.resources[logical] = (record["physical"], record["attributes"])
 
     async def _make(
         self, logical: str, wanted: Record, kind: Kind, have: Record | None, wish: Record
     ) -> Record:
-        site, type_ = self._site(logical), wanted["Type"]
+        type_ = wanted["Type"]
+        site = self._site(logical, type_)
         policy = wanted.get("DeletionPolicy", "Delete")
         record: Record = {"logical": logical, "type": type_, "properties": wish, "policy": policy}
+        record["needs"] = sorted(self.needs[logical])
         if have is None or not have["physical"] or have["type"] != type_:
             step, old = "CREATE", None
-        elif have["properties"] == wish:
+        elif have["properties"] == wish and "tried" not in have:
             kept = have | {"operation": self.id, "status": _complete(have["status"])}
-            kept["policy"] = policy
+            kept |= {"policy": policy, "needs": record["needs"]}
             await self._save_resource(logical, kept)
             return kept
         else:
-            step, old = "UPDATE", have
+            step, old = "UPDATE", have | {"properties": have.get("tried", have["properties"])}
         await self._begin(step, logical, type_, have, record)
         if old is None:
             made = await _created(kind, site, wish)
+        elif self._undone(old, wish):
+            made = Made(old["replaced"]["physical"], old["replaced"]["attributes"])
         elif any(old["properties"].get(p) != wish.get(p) for p in kind.replacing):
             made = await _created(kind, site, wish)
-            if made.physical_id != old["physical"]:
-                names = ("type", "physical", "attributes", "properties")
-                record["replaced"] = {n: old[n] for n in names}
-                record["replaced"]["policy"] = wanted.get("UpdateReplacePolicy", "Delete")
         else:
             before = Made(old["physical"], old["attributes"])
             made = await kind.update(site, before, old["properties"], wish)
+        if old is not None and made.physical_id != old["physical"]:
+            names = ("type", "physical", "attributes", "properties", "needs")
+            record["replaced"] = {n: old[n] for n in names if n in old}
+            record["replaced"]["policy"] = wanted.get("UpdateReplacePolicy", "Delete")
         record |= {
             "physical": made.physical_id,
             "attributes": dict(made.attributes),
@@ -246,6 +235,11 @@ class Operation:
         await self._event(record)
         return record
 
+    def _undone(self, have: Record, wish: Record) -> bool:
+        """Whether a replacement is taken back: what was replaced is there until the clean-up."""
+        undoing = bool(self.work.get("rollback"))
+        return undoing and have.get("replaced", {}).get("properties") == wish
+
     async def _begin(
         self, step: str, logical: str, type_: str, have: Record | None, record: Record
     ) -> None:
@@ -254,7 +248,7 @@ class Operation:
             await self._save_resource(logical, record | status | {"attributes": {}})
         await self._event(record | status)
 
-    def _site(self, logical: str) -> Site:
+    def _site(self, logical: str, type_: str) -> Site:
         _, _, _, region, account, _ = self.stack_id.split(":", 5)
         return Site(
             self.parts.dispatch,
@@ -264,8 +258,11 @@ class Operation:
             self.stack["name"],
             self.stack_id,
             logical,
+            type_,
             self.id,
             self.parts.config,
+            self.answers,
+            self.given_up,
             self.stack.get("tags", []),
         )
 
@@ -280,9 +277,9 @@ class Operation:
         """Delete resources, dependents first, but for those whose policies keep them; the logical
         names that could not be deleted."""
         left: set[str] = set()
-        order = _removal_order(self.template, records)
+        order = removal_order(self.template, records)
         for record in order:
-            logical, kind = record["logical"], KINDS.get(record["type"])
+            logical, kind = record["logical"], kind_of(record["type"])
             is_current = self.resources.get(logical, {}).get("physical") == record["physical"]
             made_whole = str(record.get("status", "_COMPLETE")).endswith("_COMPLETE")
             spared = bool(record["physical"]) and made_whole and self._spared(record, undoing)
@@ -290,7 +287,8 @@ class Operation:
                 await self._event(record | {"status": "DELETE_IN_PROGRESS", "reason": ""})
                 made = Made(record["physical"], record.get("attributes", {}))
                 try:
-                    await kind.delete(self._site(logical), made, record.get("properties", {}))
+                    site = self._site(logical, record["type"])
+                    await kind.delete(site, made, record.get("properties", {}))
                 except (AwsError, Unavailable) as e:
                     left.add(logical)
                     failed = record | {"status": "DELETE_FAILED", "reason": str(e)}
@@ -371,6 +369,7 @@ class Operation:
 
         def change(draft: Any) -> None:
             draft.delete(rows.work_key(self.stack_id))
+            rows.drop_answers(self.store, draft, self.stack_id)
             if status == "DELETE_COMPLETE":
                 draft.delete(rows.name_key(self.place, self.stack["name"]))
                 for output in self.stack.get("outputs", []):
@@ -393,18 +392,11 @@ async def _created(kind: Kind, site: Site, wish: Record) -> Made:
         raise
 
 
+def _failed(record: Record) -> Failed:
+    step = record["status"].removesuffix("_FAILED").lower()
+    told = f"The following resource(s) failed to {step}: [{record['logical']}]."
+    return Failed(f"{told} {record['reason']}")
+
+
 def _complete(status: str) -> str:
     return status if status.endswith("_COMPLETE") else "UPDATE_COMPLETE"
-
-
-def _removal_order(template: Record, records: list[Record]) -> list[Record]:
-    """Dependents before what they depend on, as far as the template still tells."""
-    needs = dependencies(template["Resources"])
-    depth: dict[str, int] = {}
-
-    def measure(name: str) -> int:
-        if name not in depth:
-            depth[name] = 1 + max((measure(n) for n in needs.get(name, ())), default=0)
-        return depth[name]
-
-    return sorted(records, key=lambda r: measure(r["logical"]), reverse=True)

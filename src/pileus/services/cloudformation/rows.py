@@ -2,7 +2,8 @@
 
 Table ``cfn``. Partition ``account/region``: ``name/NAME`` names the live stack, ``stack/ID`` holds
 its record.
-Partition ``ID`` (the stack's ARN): ``resource/LOGICAL``, ``event/N``, ``changeset/NAME``.
+Partition ``ID`` (the stack's ARN): ``resource/LOGICAL``, ``event/N``, ``changeset/NAME``,
+``answer/REQUEST`` (of a custom resource, while its operation lasts).
 Table ``cfnwork``: one row per stack that has an operation under way; the worker takes it up again
 after a crash.
 """
@@ -36,6 +37,22 @@ def resource_key(stack_id: str, logical: str) -> bytes:
 
 def event_key(stack_id: str, number: int) -> bytes:
     return keys.key(TABLE, stack_id, f"event/{number:010d}")
+
+
+def answer_key(stack_id: str, request_id: str) -> bytes:
+    return keys.key(TABLE, stack_id, f"answer/{request_id}")
+
+
+def drop_answers(store: Any, draft: Any, stack_id: str) -> None:
+    """An operation's end: nothing it asked is waited for any more."""
+    start = keys.partition_prefix(TABLE, stack_id) + b"answer/"
+    for row in store.range(start, keys.after_prefix(start)):
+        draft.delete(row.key)
+
+
+def secret_key() -> bytes:
+    """What addresses for answers are signed with (see ``console.rows.SECRET``)."""
+    return keys.key(TABLE, "keys", "answers")
 
 
 def put_event(draft: Any, stack_id: str, record: Record) -> None:

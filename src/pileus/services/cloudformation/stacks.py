@@ -16,7 +16,6 @@ from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Call, Parts, Principal
 from pileus.services.cloudformation import parameters, rows, rules, template
 from pileus.services.cloudformation.intrinsics import check_references, dependencies
-from pileus.services.cloudformation.resources import KINDS
 from pileus.services.cloudformation.template import invalid
 from pileus.services.sessions import session_principal
 
@@ -312,8 +311,3 @@ async def update_termination_protection(parts: Parts, call: Call) -> Record:
 
     await parts.store.transact(change, call.invocation_id)
     return answer
-
-
-def unsupported(expanded: Record) -> list[str]:
-    """Resource types of a template that Pileus does not make."""
-    return sorted({r["Type"] for r in expanded["Resources"].values()} - KINDS.keys())

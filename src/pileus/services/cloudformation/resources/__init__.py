@@ -9,6 +9,7 @@ from pileus.services.cloudformation.resources import (
     cdk,
     cloudfront,
     cloudwatch,
+    custom,
     dynamodb,
     iam,
     kms,
@@ -33,4 +34,11 @@ KINDS: Mapping[str, Kind] = {
     **kms.KINDS,
     **cdk.KINDS,
     **ssm.KINDS,
+    **custom.KINDS,
 }
+CUSTOM = "Custom::"
+
+
+def kind_of(type_: str) -> Kind | None:
+    """What makes resources of this type; None: nobody does."""
+    return KINDS.get(custom.TYPE if type_.startswith(CUSTOM) else type_)

@@ -7,6 +7,7 @@ ran before a crash and runs again has one effect.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,15 @@ class Made(NamedTuple):
     attributes: Mapping[str, Any] = {}
 
 
+class Unfinished(AwsError):
+    """A step that failed, and may have changed something: it is kept as ``made`` for the rollback
+    to undo, by a deletion or an update back."""
+
+    def __init__(self, made: Made, reason: str) -> None:
+        super().__init__("NotStabilized", reason)
+        self.made = made
+
+
 @dataclass
 class Site:
     """Where a resource is being made: the stack, the logical name, the caller's permissions."""
@@ -37,8 +47,11 @@ class Site:
     stack: str
     stack_id: str
     logical: str
+    type: str
     step: str  # unique per operation and resource
     config: Any
+    answers: Any  # cloudformation.answers.Answers
+    given_up: asyncio.Event  # set when the operation fails elsewhere
     tags: list[dict[str, str]] = field(default_factory=list)
     begun: Made | None = None  # what ``create`` has made, while it still sets it up
     _calls: int = 0

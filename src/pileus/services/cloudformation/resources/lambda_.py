@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from typing import Any
 
+from pileus.services.cloudformation.resources.inline_code import zipped
 from pileus.services.cloudformation.resources.kind import (
     Made,
     Properties,
@@ -21,31 +20,26 @@ CONFIGURED = (
 )  # fmt: skip
 
 
-def _code(code: Properties) -> dict[str, Any]:
+def _code(wish: Properties) -> dict[str, Any]:
     """Code as the API takes it; ``ZipFile`` in a template is source text of ``index``."""
+    code = wish["Code"]
     if "ZipFile" not in code:
         return {k: v for k, v in code.items() if k in ("S3Bucket", "S3Key", "S3ObjectVersion")}
-    source = code["ZipFile"]
-    name = "index.mjs" if "import " in source and "export " in source else "index.js"
-    name = "index.py" if "def " in source else name
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as z:
-        z.writestr(zipfile.ZipInfo(name), source)
-    return {"ZipFile": buffer.getvalue()}
+    return {"ZipFile": zipped(code["ZipFile"], str(wish.get("Runtime", "")))}
 
 
 class Function:
     replacing = frozenset({"FunctionName", "PackageType"})
 
     async def create(self, site: Site, wish: Properties) -> Made:
-        code, _ = need(wish, "Code", "Role")
+        need(wish, "Code", "Role")
         name = wish.get("FunctionName") or site.name(64)
         settings = {k: whole(wish[k]) for k in CONFIGURED if k in wish and k != "Environment"}
         made = await site.call(
             "lambda",
             "CreateFunction",
             FunctionName=name,
-            Code=_code(code),
+            Code=_code(wish),
             Environment=self._environment(wish),
             Architectures=wish.get("Architectures"),
             Tags=tag_map(wish, site) or None,
@@ -63,7 +57,7 @@ class Function:
                 "UpdateFunctionCode",
                 FunctionName=name,
                 Architectures=wish.get("Architectures"),
-                **_code(wish["Code"]),
+                **_code(wish),
             )
         settings = {k: whole(wish[k]) for k in CONFIGURED if k in wish and k != "Environment"}
         await site.call(
