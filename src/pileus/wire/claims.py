@@ -15,6 +15,7 @@ from pileus.wire import refusals
 from pileus.wire.canonical import Proof, SigningKey
 
 _HOISTED = frozenset({"if-match", "if-none-match"})
+SIGNED_BY_V2 = frozenset({"content-type", "content-md5"})
 _SIGNING = tuple(
     f"x-amz-{name}"
     for name in (
@@ -149,13 +150,14 @@ def query_parts(query: str) -> dict[str, Any]:
     return out
 
 
-def take_hoisted(request: HttpRequest) -> None:
+def take_hoisted(request: HttpRequest, beside: frozenset[str] = _HOISTED) -> None:
     """Headers that a presigned address brings in its query, signed with it (the JavaScript and
-    Java SDKs write them so): they count as headers. Checksums there are signed and else ignored."""
+    Java SDKs write them so, and boto3 in version 2): they count as headers. ``beside``: those that
+    are not Amazon's. Checksums there are signed and else ignored."""
     for part in request.query.split("&"):
         name, _, value = part.partition("=")
         lower = unquote(name).lower()
-        if lower in _HOISTED or (lower.startswith("x-amz-") and not lower.startswith(_SIGNING)):
+        if lower in beside or (lower.startswith("x-amz-") and not lower.startswith(_SIGNING)):
             request.headers.setdefault(lower, unquote(value))
 
 

@@ -18,6 +18,7 @@ from pileus.services.call import ANONYMOUS, Credential, Directory, HttpRequest, 
 from pileus.wire import canonical, refusals, sigv2
 from pileus.wire.canonical import Proof, SigningKey
 from pileus.wire.claims import (
+    SIGNED_BY_V2,
     Claim,
     check_signed,
     claim_of,
@@ -151,6 +152,7 @@ class Verifier:
                 held = self._older.header(request, text, bucket)
             else:
                 held = self._older.presigned(request, bucket)
+                take_hoisted(request, SIGNED_BY_V2)
             principal = held.principal
         except AwsError as error:
             if self._owner is None or error.code != "InvalidAccessKeyId":

@@ -260,6 +260,22 @@ def test_links_signed_the_old_way(two: Cloud, mine: Any, bucket: str) -> None:
     assert HTTP.request("GET", url.replace("text%2Fplain", "text%2Fhtml")).status == 403
 
 
+def test_a_link_signed_the_old_way_brings_headers(two: Cloud, mine: Any, bucket: str) -> None:
+    older = two.client("s3", config=Config(signature_version="s3"))
+    told = {"ContentType": "text/x-own", "Metadata": {"one": "1"}, "Tagging": "a=b"}
+    at = {"Bucket": bucket, "Key": "brought"}
+    url = older.generate_presigned_url("put_object", at | told, 600)
+    assert HTTP.request("PUT", url.replace("one=1", "one=2"), body=b"x").status == 403
+    assert HTTP.request("PUT", url, body=b"x", headers={"Content-Type": "a/b"}).status == 403
+    assert HTTP.request("PUT", url + "&If-None-Match=*", body=b"x").status == 200
+    assert HTTP.request("PUT", url + "&If-None-Match=*", body=b"x").status == 200  # not signed
+    head = mine.head_object(**at)
+    assert (head["ContentType"], head["Metadata"], head["TagCount"]) == (
+        *("text/x-own", {"one": "1"}),
+        1,
+    )
+
+
 def test_cross_origin_answers_errors_too(two: Cloud, mine: Any, bucket: str) -> None:
     rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://app.test"]}
     mine.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})

@@ -294,6 +294,16 @@ def test_a_copy_is_encrypted_as_its_own_bucket_says(s3: Any, bucket: str, key: s
     assert body(s3, other, "k") == data
 
 
+def test_a_copy_onto_itself_may_change_the_encryption(s3: Any, bucket: str, key: str) -> None:
+    at = {"Bucket": bucket, "Key": "k"}
+    onto = {**at, "CopySource": f"{bucket}/k"}
+    s3.put_object(**at, Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    assert s3.copy_object(**onto)["ServerSideEncryption"] == "AES256"
+    assert "without changing" in refused(s3.copy_object, **onto)["Message"]
+    default(s3, bucket, USUAL)
+    assert s3.copy_object(**onto)["ServerSideEncryption"] == "AES256"
+
+
 def test_policies_ask_for_encryption(s3: Any, bucket: str, key: str) -> None:
     def deny(condition: dict[str, Any]) -> dict[str, Any]:
         resource = f"arn:aws:s3:::{bucket}/*"

@@ -34,7 +34,7 @@ from pileus.services.s3.lifecycle import expiration
 from pileus.services.s3.multipart import checksum_of, given, part_number, upload_of
 from pileus.services.s3.names import check_key
 from pileus.services.s3.put_object import commit, write_conditions
-from pileus.services.s3.room import Room, again
+from pileus.services.s3.room import Bucket, Room, again
 from pileus.services.s3.rows import Meta, Part
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)\Z")
@@ -90,7 +90,7 @@ async def _copy(room: Room, call: Call) -> dict[str, Any]:
     conditions = write_conditions(headers)
     bucket = room.bucket(name)
     meta = _described(source, params, headers)
-    _refuse_noop(source, name, key, params, headers)
+    _refuse_noop(source, bucket, key, params, headers)
     meta.owner, meta.grants = acl.of_write(headers, bucket, call.account)
     meta.lock = object_lock.of_headers(headers, bucket, room.clock.now_ms())
     meta.modified_ms = room.clock.now_ms()
@@ -141,11 +141,13 @@ def _directive(params: dict[str, Any], name: str, wire: str) -> str:
 
 
 def _refuse_noop(
-    source: Source, name: str, key: str, params: dict[str, Any], headers: dict[str, str]
+    source: Source, bucket: Bucket, key: str, params: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    """Copying an object onto itself must change something."""
-    if (source.name, source.key) != (name, key) or source.version is not None:
+    """Copying an object onto itself must change something. Observed: it may where the bucket's
+    encryption was set, whatever it is, and where the copy will be encrypted another way."""
+    if (source.name, source.key) != (bucket.name, key) or source.version is not None:
         return
+    seal = source.meta.seal
     changes = (
         params.get("MetadataDirective") == "REPLACE"
         or params.get("TaggingDirective") == "REPLACE"
@@ -153,6 +155,8 @@ def _refuse_noop(
         or "x-amz-website-redirect-location" in headers
         or encryption.METHOD in headers
         or customer_keys.told(headers)
+        or "encryption" in bucket.settings
+        or (seal is not None and seal.kind != encryption.default_of(bucket).kind)
     )
     if not changes:
         raise faults.invalid_request(
