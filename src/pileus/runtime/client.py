@@ -18,10 +18,11 @@ from pileus.errors import Unavailable
 from pileus.runtime.frames import FrameProtocol
 from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
 from pileus.runtime.longrunning import Report, Wish
+from pileus.runtime.streaming import StreamedAnswer
 
-REGISTER, INVOKE, FORGET, STATS, PROVISION, WISH, REPORT = range(1, 8)
-OUTCOME, REFUSED_THROTTLED, REFUSED_UNAVAILABLE, VALUE = range(1, 5)
-IDS = struct.Struct("<II")  # call id, spec number
+REGISTER, INVOKE, FORGET, STATS, PROVISION, WISH, REPORT, STREAM, TAKEN = range(1, 10)
+OUTCOME, REFUSED_THROTTLED, REFUSED_UNAVAILABLE, VALUE, BEGUN, PART = range(1, 7)
+IDS = struct.Struct("<II")  # call id, spec number (TAKEN: bytes)
 CALL = struct.Struct("<I")
 SPECS_KEPT = 4096
 
@@ -34,6 +35,7 @@ class Runtime:
         self._protocol: FrameProtocol | None = None
         self._connecting: asyncio.Lock = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._streams: dict[int, StreamedAnswer] = {}
         self._specs: OrderedDict[int, tuple[FunctionSpec, int]] = OrderedDict()
         self._next_call = 0
         self._next_spec = 0
@@ -62,6 +64,30 @@ class Runtime:
         number = self._number(spec, protocol)
         head = (request_id, client_context, identity, trace_id, invoked_arn, payload)
         return await self._ask(protocol, INVOKE, number, self._encode(head))
+
+    async def stream(
+        self,
+        spec: FunctionSpec,
+        payload: bytes,
+        *,
+        request_id: str,
+        client_context: str | None = None,
+        identity: str | None = None,
+        trace_id: str = "",
+        invoked_arn: str = "",
+    ) -> StreamedAnswer:
+        """Run the function once; its answer can be read while it writes. What ``invoke`` raises is
+        raised by reading, or by ``begun``."""
+        protocol = self._protocol or await self._connect()
+        number = self._number(spec, protocol)
+        head = (request_id, client_context, identity, trace_id, invoked_arn, payload)
+        outcome = self._ask(protocol, STREAM, number, self._encode(head))
+        call = self._next_call
+        self._streams[call] = answer = StreamedAnswer(
+            outcome, lambda size: protocol.send(TAKEN, IDS.pack(call, size))
+        )
+        outcome.add_done_callback(lambda _: self._streams.pop(call, None))
+        return answer
 
     async def forget(self, arn: str) -> None:
         """Code or configuration of ``arn`` changed, or it was deleted: end its idle workers now,
@@ -134,7 +160,16 @@ class Runtime:
             return protocol
 
     def _on_frame(self, kind: int, body: memoryview) -> None:
-        future = self._waiting.pop(CALL.unpack_from(body)[0], None)
+        call = CALL.unpack_from(body)[0]
+        if kind in (BEGUN, PART):
+            stream = self._streams.get(call)
+            data = bytes(body[CALL.size :])
+            if stream is not None and kind == PART:
+                stream.part(data)
+            elif stream is not None:
+                stream.begin(data.decode())
+            return
+        future = self._waiting.pop(call, None)
         if future is None or future.done():
             return
         value = self._decode_outcome(body[CALL.size :])

@@ -21,8 +21,13 @@ def exit_error(request_id: str, status: int) -> bytes:
     return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": text}).encode()
 
 
-def too_large_error() -> bytes:
-    text = (
-        f"Response payload size exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes)."
-    )
+def too_large_error(most: int = ANSWER_BYTES_MAX) -> bytes:
+    text = f"Response payload size exceeded maximum allowed payload size ({most} bytes)."
     return json.dumps({"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"}).encode()
+
+
+def truncated_error(request_id: str) -> bytes:
+    """The worker closed its connection before its answer was complete."""
+    text = f"RequestId: {request_id} Error: the response stream was closed before its end"
+    error = {"errorType": "Runtime.TruncatedResponse", "errorMessage": text}
+    return json.dumps(error).encode()

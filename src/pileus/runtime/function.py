@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 PAYLOAD_BYTES_MAX = 6 * 1024 * 1024  # of a synchronous request and of its answer
+STREAMED_BYTES_MAX = 200 * 1024 * 1024  # of an answer that is read while it is written
 UNZIPPED_BYTES_MAX = 250 * 1024 * 1024  # code and layers together
 LOG_TAIL_BYTES = 4096
 
@@ -114,7 +115,7 @@ class InvokeOutcome:
     ``function_error`` (``Handled`` or ``Unhandled``, Lambda's X-Amz-Function-Error) is set.
     ``log`` holds (milliseconds since 1970, line) from START to REPORT, lines without newline at
     their end; ``log_stream`` names the stream they belong to. ``cold``: a worker was started for
-    it.
+    it. ``streamed_bytes`` of the answer went out in parts before.
     """
 
     payload: bytes
@@ -125,6 +126,7 @@ class InvokeOutcome:
     duration_ms: float = 0.0
     billed_ms: int = 0
     max_memory_mb: int = 0
+    streamed_bytes: int = 0
 
     @property
     def log_tail(self) -> bytes:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 from pileus.errors import Unavailable
 from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.streaming import Outlet
 
 Verdict = InvokeOutcome | Throttled | Unavailable
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """``done(verdict)`` is called exactly once. Times are of the loop's clock, in seconds."""
+    """``done(verdict)`` is called exactly once. Times are of the loop's clock, in seconds.
+    ``outlet``: where the answer goes while it is written; None: all of it goes with ``done``."""
 
     spec: FunctionSpec
     payload: bytes
@@ -23,6 +25,8 @@ class Job:
     trace_id: str
     invoked_arn: str
     done: Callable[[Verdict], None]
+    outlet: Outlet | None = None
+    streamed_bytes: int = 0
     asked: float = 0.0
     started: float = 0.0
     deadline_ms: int = 0

@@ -7,17 +7,25 @@ its own listening socket in its own network, so a connection tells who speaks.
 from __future__ import annotations
 
 import asyncio
+import binascii
 import json
 import socket
+from base64 import b64decode
 from typing import Protocol, cast
 
 import httptools
 
+from pileus.runtime.faults import too_large_error
 from pileus.runtime.job import Job
+from pileus.runtime.streaming import Source
 
 PREFIX = b"/2018-06-01/runtime/"
 BODY_BYTES_MAX = 16 * 1024 * 1024
+UNREAD_BYTES_MAX = 512 * 1024  # of heads, trailers and chunk sizes, between two pieces of a body
 CONNECTIONS_MAX = 16
+ERROR_TYPE = b"lambda-runtime-function-error-type"
+ERROR_BODY = b"lambda-runtime-function-error-body"
+OCTETS = "application/octet-stream"
 REASONS = {200: b"OK", 202: b"Accepted", 400: b"Bad Request", 403: b"Forbidden",
            404: b"Not Found", 413: b"Payload Too Large"}  # fmt: skip
 
@@ -29,6 +37,9 @@ class Events(Protocol):
     def answered(self, request_id: str, payload: bytes, content_type: str) -> bool: ...
     def failed(self, request_id: str, payload: bytes) -> bool: ...
     def init_failed(self, payload: bytes) -> None: ...
+    def streams(self, request_id: str, content_type: str, source: Source) -> bool: ...
+    def streamed(self, request_id: str, data: bytes) -> bool: ...
+    def stream_broken(self, request_id: str) -> None: ...
 
 
 class RuntimeApi:
@@ -58,6 +69,27 @@ class RuntimeApi:
             return
         polling, self._polling = self._polling, None
         polling.respond(200, job.payload or b"{}", event_headers(job))
+
+    def begun(self, connection: Connection, method: bytes, path: bytes) -> str:
+        """A request whose head is here: the id of the invocation whose answer it streams, or ''."""
+        if connection.header(b"lambda-runtime-function-response-mode").lower() != "streaming":
+            return ""
+        request_id = answered_id(method, path)
+        content_type = connection.header(b"content-type") or OCTETS
+        taken = request_id and self._events.streams(request_id, content_type, connection)
+        return request_id if taken else ""
+
+    def streamed(self, request_id: str, data: bytes) -> bool:
+        return self._events.streamed(request_id, data)
+
+    def broken(self, request_id: str) -> None:
+        self._events.stream_broken(request_id)
+
+    def too_large(self, method: bytes, path: bytes) -> None:
+        """A body nobody will read to its end: a buffered answer over every limit."""
+        request_id = answered_id(method, path)
+        if request_id:
+            self._events.failed(request_id, too_large_error())
 
     def joined(self, connection: Connection) -> bool:
         self._connections.add(connection)
@@ -90,10 +122,11 @@ class RuntimeApi:
             self.deliver(job)
 
     def _result(self, connection: Connection, request_id: str, verb: bytes, body: bytes) -> None:
-        if verb == b"response" and connection.trailer_error:
-            taken = self._events.failed(request_id, error_body(b"", connection.trailer_error))
+        failure = connection.trailer_error()
+        if verb == b"response" and failure:
+            taken = self._events.failed(request_id, failure)
         elif verb == b"response":
-            kind = connection.header(b"content-type")
+            kind = "" if connection.streaming else connection.header(b"content-type")
             taken = self._events.answered(request_id, body, kind)
         elif verb == b"error":
             error = error_body(body, connection.header(b"error-type"))
@@ -105,6 +138,15 @@ class RuntimeApi:
             connection.accept()
         else:
             connection.refuse(400, "InvalidRequestID", "Invalid request ID")
+
+
+def answered_id(method: bytes, path: bytes) -> str:
+    """The invocation that a POST answers; '' for another request."""
+    parts = path.partition(b"?")[0].removeprefix(PREFIX).split(b"/")
+    ours = method == b"POST" and path.startswith(PREFIX) and len(parts) == 3
+    if not ours or (parts[0], parts[2]) != (b"invocation", b"response"):
+        return ""
+    return parts[1].decode("latin-1")
 
 
 def event_headers(job: Job) -> list[tuple[str, str]]:
@@ -142,6 +184,8 @@ class Connection(asyncio.Protocol):
         self._api = api
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
+        self.streaming = ""  # the invocation whose answer comes in parts
+        self._unread = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -149,7 +193,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._size = 0
-        self.trailer_error = ""
+        self._trailers: dict[bytes, bytes] = {}
         self._in_body = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -160,16 +204,30 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._api.left(self)
+        if self.streaming:
+            self._api.broken(self.streaming)
+
+    def pause(self) -> None:
+        """Read no more for now: the function waits in its write."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self.refuse(400, "InvalidRequest", "malformed HTTP")
+            self.abort()
+        if self._unread > UNREAD_BYTES_MAX:
             self.abort()
 
     def on_message_begin(self) -> None:
@@ -180,8 +238,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body:  # a trailer of a streamed response that failed midway
-            if name.lower() == b"lambda-runtime-function-error-type":
-                self.trailer_error = value.decode("latin-1")
+            if name.lower() in (ERROR_TYPE, ERROR_BODY):
+                self._trailers[name.lower()] = value
         elif len(self._headers) < 100:
             self._headers[name.lower()] = value
 
@@ -189,23 +247,47 @@ class Connection(asyncio.Protocol):
         self._in_body = True
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.streaming = self._api.begun(self, self._parser.get_method(), self._path)
 
     def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        if self.streaming:
+            if not self._api.streamed(self.streaming, body):
+                self.streaming = ""
+                self._too_large()
+            return
         self._size += len(body)
         if self._size <= BODY_BYTES_MAX:
             self._body.append(body)
+        elif self._transport is not None and not self._transport.is_closing():
+            self._api.too_large(self._parser.get_method(), self._path)
+            self._too_large()
+
+    def _too_large(self) -> None:
+        self.refuse(413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size")
+        self.abort()
 
     def on_message_complete(self) -> None:
-        if self._size > BODY_BYTES_MAX:
-            self.refuse(413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size")
-            self.abort()
-            return
+        self._unread = 0
+        if self._transport is None or self._transport.is_closing():
+            return  # cut: what it said is not believed
         body = b"".join(self._body)
         self._api.request(self, self._parser.get_method(), self._path, body)
+        self.streaming = ""
+
+    def trailer_error(self) -> bytes:
+        """The error object of an answer that failed after it was begun; b"" where it did not."""
+        if ERROR_TYPE not in self._trailers:
+            return b""
+        try:
+            told = b64decode(self._trailers.get(ERROR_BODY, b""), validate=True)
+        except binascii.Error:
+            told = b""
+        return error_body(told, self._trailers[ERROR_TYPE].decode("latin-1"))
 
     def header(self, name: bytes) -> str:
         """A request header; ``error-type`` is short for Lambda-Runtime-Function-Error-Type."""
-        full = b"lambda-runtime-function-error-type" if name == b"error-type" else name
+        full = ERROR_TYPE if name == b"error-type" else name
         return self._headers.get(full, b"").decode("latin-1")
 
     def accept(self) -> None:

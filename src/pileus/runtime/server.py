@@ -12,17 +12,21 @@ import msgspec
 
 from pileus.errors import Unavailable
 from pileus.runtime.client import (
+    BEGUN,
     CALL,
     FORGET,
     IDS,
     INVOKE,
     OUTCOME,
+    PART,
     PROVISION,
     REFUSED_THROTTLED,
     REFUSED_UNAVAILABLE,
     REGISTER,
     REPORT,
     STATS,
+    STREAM,
+    TAKEN,
     VALUE,
     WISH,
 )
@@ -32,6 +36,7 @@ from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
 from pileus.runtime.job import Job, Verdict
 from pileus.runtime.longrunning import Wish
 from pileus.runtime.longrunning_services import Services
+from pileus.runtime.streaming import ALL, Outlet
 
 InvokeBody = tuple[str, str | None, str | None, str, str, bytes]
 
@@ -43,16 +48,25 @@ class Caller:
         self._server = server
         self._specs: dict[int, FunctionSpec] = {}
         self._fleets: dict[int, Fleet] = {}
+        self._outlets: dict[int, Outlet] = {}
         self.protocol = FrameProtocol(self._on_frame, self._on_lost)
 
     def _on_lost(self, exc: Exception | None) -> None:
         self._server.callers.discard(self)
+        for outlet in self._outlets.values():
+            outlet.taken(ALL)
 
     def _on_frame(self, kind: int, frame: memoryview) -> None:
         call, number = IDS.unpack_from(frame)
         body = frame[IDS.size :]
         if kind == INVOKE:
             self._invoke(call, number, body)
+        elif kind == STREAM:
+            self._outlets[call] = outlet = self._outlet(call)
+            self._invoke(call, number, body, outlet)
+        elif kind == TAKEN:
+            if call in self._outlets:
+                self._outlets[call].taken(number)
         elif kind == REGISTER:
             self._specs.pop(call, None)
             self._fleets.pop(call, None)
@@ -121,12 +135,20 @@ class Caller:
         fleet.scale()
         self._value(call, None)
 
-    def _invoke(self, call: int, number: int, body: memoryview) -> None:
+    def _outlet(self, call: int) -> Outlet:
+        return Outlet(
+            lambda content_type: self._send(BEGUN, call, content_type.encode()),
+            lambda data: self._send(PART, call, data),
+        )
+
+    def _invoke(
+        self, call: int, number: int, body: memoryview, outlet: Outlet | None = None
+    ) -> None:
         request_id, client_context, identity, trace_id, arn, payload = self._server.decode(body)
         spec = self._specs[number]
         job = Job(
             spec, payload, request_id, client_context, identity, trace_id, arn or spec.arn,
-            lambda verdict: self._answer(call, verdict),
+            lambda verdict: self._answer(call, verdict), outlet,
         )  # fmt: skip
         self._server.when_ready(lambda: self._start(call, number, job))
 
@@ -134,14 +156,18 @@ class Caller:
         try:
             self._server.running().invoke(job, self._fleet(number))
         except Unavailable as e:
+            self._outlets.pop(call, None)
             self._refuse(call, e)
 
     def _answer(self, call: int, verdict: Verdict) -> None:
+        outlet = self._outlets.pop(call, None)
+        if outlet is not None:
+            outlet.taken(ALL)  # what the worker still writes is read and dropped
         if isinstance(verdict, InvokeOutcome):
             v = verdict
             body = (
                 v.payload, v.function_error, v.log, v.log_stream, v.cold,
-                v.duration_ms, v.billed_ms, v.max_memory_mb,
+                v.duration_ms, v.billed_ms, v.max_memory_mb, v.streamed_bytes,
             )  # fmt: skip
             self._send(OUTCOME, call, self._server.encode(body))
         elif isinstance(verdict, Throttled):

@@ -23,9 +23,14 @@ from pileus.errors import Unavailable
 from pileus.runtime import environment, jail, log
 from pileus.runtime.egress import NOTHING, Allowed
 from pileus.runtime.environment import Places
-from pileus.runtime.faults import ANSWER_BYTES_MAX, exit_error, too_large_error
+from pileus.runtime.faults import (
+    ANSWER_BYTES_MAX,
+    exit_error,
+    too_large_error,
+    truncated_error,
+)
 from pileus.runtime.frames import FrameProtocol
-from pileus.runtime.function import FunctionSpec, InvokeOutcome
+from pileus.runtime.function import STREAMED_BYTES_MAX, FunctionSpec, InvokeOutcome
 from pileus.runtime.job import Job
 from pileus.runtime.launcher import Enclosure
 from pileus.runtime.memory import exceeds, resident_bytes
@@ -33,6 +38,7 @@ from pileus.runtime.proxy import Proxy
 from pileus.runtime.python_worker import ANSWER, ERROR, INIT_ERROR, INVOKE, READY, SPECIALISE
 from pileus.runtime.relay import Relay
 from pileus.runtime.runtime_api import RuntimeApi
+from pileus.runtime.streaming import Source
 
 LAST_WORDS_S = 0.5
 FRAME_BYTES_MAX = 48 * 1024 * 1024
@@ -222,8 +228,38 @@ class Worker:
     def answered(self, request_id: str, payload: bytes, content_type: str) -> bool:
         if self.job is None or self.job.request_id != request_id:
             return False
+        if self.job.outlet is not None and content_type:
+            self.job.outlet.begin(content_type)
         self._finish(payload, "", "")
         return True
+
+    def streams(self, request_id: str, content_type: str, source: Source) -> bool:
+        """Will the answer be taken as it comes? Else it is collected, and ``answered``."""
+        if self.job is None or self.job.request_id != request_id or self.job.outlet is None:
+            return False
+        self.job.outlet.begin(content_type, source)
+        return True
+
+    def streamed(self, request_id: str, data: bytes) -> bool:
+        """A part of the answer; False: nobody wants more of it."""
+        job = self.job
+        if job is None or job.request_id != request_id or job.outlet is None:
+            return False
+        if job.streamed_bytes + len(data) > STREAMED_BYTES_MAX:
+            self._finish(too_large_error(STREAMED_BYTES_MAX), "Unhandled", "")
+            return False
+        job.streamed_bytes += len(data)
+        job.outlet.part(data)
+        return True
+
+    def stream_broken(self, request_id: str) -> None:
+        """Its connection was closed amid the answer. If it exited, that is told instead."""
+        if self.job is not None and self.job.request_id == request_id:
+            self._loop.call_later(LAST_WORDS_S, self._truncated, self.job)
+
+    def _truncated(self, job: Job) -> None:
+        if self.job is job:
+            self._finish(truncated_error(job.request_id), "Unhandled", "")
 
     def failed(self, request_id: str, payload: bytes) -> bool:
         if self.job is None or self.job.request_id != request_id:
@@ -306,8 +342,9 @@ class Worker:
         ):
             lines.append((now, text))
         outcome = InvokeOutcome(
-            payload, function_error, lines, self.stream, job.cold, duration, billed, used_mb
-        )
+            payload, function_error, lines, self.stream, job.cold, duration, billed, used_mb,
+            job.streamed_bytes,
+        )  # fmt: skip
         job.done(outcome)
         if self._framed:
             self._free()
