@@ -385,7 +385,7 @@ def _mount(front: Front) -> None:
     router.mount(ROWS, rows)
     tablets = front.api.signed(TabletsDoor(parts), "pileus").serve
     router.mount(TABLETS, tablets)
-    functions = lambda_.Door(parts)
+    functions = lambda_.Door(parts, lambda request: front.api.signer(request, "lambda"))
     router.mount("/_lambda/", functions.serve)
     router.mount(cloudformation.PREFIX, cloudformation.Answers(parts).serve)
     doors = Doors()  # the edge's: host forms alone, each an origin of its own

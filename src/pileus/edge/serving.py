@@ -281,7 +281,7 @@ class Serving:
                 size += len(chunk)
                 if size > ENTRY_BYTES_MAX:
                     return chain(chunks, got.body)
-        except (Unavailable, TimeoutError) as e:
+        except (Unavailable, TimeoutError, ConnectionError) as e:
             raise OriginDown(f"it broke off: {e}", timeout=isinstance(e, TimeoutError)) from e
         return b"".join(chunks)
 

@@ -113,11 +113,16 @@ class Api:
     def admit(self, request: HttpRequest, service: str, region: str, access: Access) -> Principal:
         """Who signed ``request`` for ``service`` (a signing name), if they may do what ``access``
         names; raises ``AwsError``. For doors that guard single paths. The body must be read."""
+        principal = self.signer(request, service)
+        call = Call(service, "Invoke", principal, region, {}, request=request)
+        self.authorizer.check(call, [access])
+        return principal
+
+    def signer(self, request: HttpRequest, service: str) -> Principal:
+        """Who signed ``request`` for ``service``; raises ``AwsError``. The body must be read."""
         caller = self._verifier.verify(request, "json", service)
         if caller.principal is ANONYMOUS:
             raise refusals.missing("json")
-        call = Call(service, "Invoke", caller.principal, region, {}, request=request)
-        self.authorizer.check(call, [access])
         return caller.principal
 
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:

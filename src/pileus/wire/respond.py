@@ -280,8 +280,8 @@ async def _iterate(
             raise BrokenBody("body is shorter than announced")
         if chunked:
             out.transport.write(b"0\r\n\r\n")
-    except (asyncio.CancelledError, BrokenBody):
-        raise
+    except (asyncio.CancelledError, BrokenBody, ConnectionError):
+        raise  # the body's own maker gave it up, or the client left
     except Exception as e:
         LOG.exception("a response body failed after its head was sent")
         raise BrokenBody(str(e)) from e

@@ -19,6 +19,7 @@ from pileus.config import Config
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.errors import AwsError
 from pileus.runtime.function import FunctionSpec, InvokeOutcome
+from pileus.runtime.streaming import StreamedAnswer
 from pileus.services import lambda_, logs
 from pileus.services.call import Access, Call, HttpRequest, HttpResponse, Parts, Principal
 from pileus.state.store import Store
@@ -49,6 +50,8 @@ class RuntimeDouble:
     invoked: list[tuple[FunctionSpec, bytes, str]] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     provisioned: dict[str, int] = field(default_factory=dict)
+    streams: list[StreamedAnswer] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
     clock: Any = None
 
     async def invoke(
@@ -59,6 +62,26 @@ class RuntimeDouble:
         lines = [f"START RequestId: {request_id}", "hello", f"REPORT RequestId: {request_id}"]
         log = [(self.clock.now_ms(), line) for line in lines]
         return InvokeOutcome(answer, error, log, f"2023/11/14/[{spec.version}]abc", False)
+
+    async def stream(
+        self, spec: FunctionSpec, payload: bytes, *, request_id: str, **more: Any
+    ) -> StreamedAnswer:
+        """``respond`` may answer bytes, as ``invoke``, or (content type, parts)."""
+        self.invoked.append((spec, payload, request_id))
+        told, error = self.respond(spec, payload)
+        answer = StreamedAnswer(asyncio.get_running_loop().create_future(), self.taken.append)
+        if isinstance(told, tuple):
+            content_type, parts = told
+            answer.begin(content_type)
+            for part in parts:
+                answer.part(part)
+            told = b""
+        if error is not None:  # None: it goes on
+            log = [(self.clock.now_ms(), f"START RequestId: {request_id}")]
+            stream = f"2023/11/14/[{spec.version}]abc"
+            answer.outcome.set_result(InvokeOutcome(told, error, log, stream, False))
+        self.streams.append(answer)
+        return answer
 
     async def forget(self, arn: str) -> None:
         self.forgotten.append(arn)
@@ -112,7 +135,8 @@ class Cloud:
             self.store, self.blobs, self.clock, Config(home=self.home), self.dispatch,
             self.telemetry, self.runtime, self.minter, background=background,
         )  # fmt: skip
-        self.door = lambda_.Door(parts)
+        self.signed_by = PUBLIC
+        self.door = lambda_.Door(parts, lambda request: self.signed_by)
         self.services = {"lambda": lambda_.build(parts), "logs": logs.build(parts)}
         for service in self.services.values():
             assert service.start

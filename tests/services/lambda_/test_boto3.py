@@ -29,10 +29,10 @@ def handler(event, context):
 """
 
 
-def zipped(text: str = CODE) -> bytes:
+def zipped(text: str = CODE, name: str = "app.py") -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("app.py", text)
+        archive.writestr(name, text)
     return out.getvalue()
 
 
@@ -249,6 +249,10 @@ def test_a_function_url_is_open_once_the_policy_says_so(cloud: Any, function: st
     client.add_permission(
         FunctionName=function, StatementId="all", Action="lambda:InvokeFunctionUrl",
         Principal="*", FunctionUrlAuthType="NONE",
+    )  # fmt: skip
+    client.add_permission(
+        FunctionName=function, StatementId="too", Action="lambda:InvokeFunction",
+        Principal="*", InvokedViaFunctionUrl=True,
     )  # fmt: skip
     with urllib.request.urlopen(address, timeout=60) as answer:
         event = json.load(answer)["event"]

@@ -58,6 +58,9 @@ def test_a_request_becomes_an_event_and_its_answer_http(run: Any) -> None:
     [
         (b'"plain"', "", 200, b'"plain"'),
         (b'{"errorMessage":"x"}', "Unhandled", 502, b'{"Message":"Internal Server Error"}'),
+        (b'{"statusCode":101}', "", 502, b'{"Message":"Internal Server Error"}'),
+        (b'{"statusCode":200,"headers":[1]}', "", 502, b'{"Message":"Internal Server Error"}'),
+        (b'{"statusCode":200,"cookies":"a"}', "", 502, b'{"Message":"Internal Server Error"}'),
         (b'{"statusCode":"x"}', "", 502, b'{"Message":"Internal Server Error"}'),
         (b'{"statusCode":200,"headers":{"a":"b\\r\\nc: d"}}', "", 502,
          b'{"Message":"Internal Server Error"}'),
@@ -105,10 +108,14 @@ def test_url_access_asks_the_policy_as_everyone(run: Any) -> None:
             "AddPermission", FunctionName="f", StatementId="all", Principal="*",
             Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE",
         )  # fmt: skip
-        (wanted,) = cloud.access("InvokeFunctionUrl", FunctionName="f")
+        asked = {"FunctionName": "f", "AuthType": "NONE"}
+        (wanted,) = cloud.access("InvokeFunctionUrl", **asked, Both=False)
         assert wanted.action == "lambda:InvokeFunctionUrl"
         assert wanted.context["lambda:FunctionUrlAuthType"] == "NONE"
         assert wanted.resource_policy["Statement"][0]["Principal"] == "*"
+        first, second = cloud.access("InvokeFunctionUrl", **asked, Both=True)
+        assert (first.action, second.action) == (wanted.action, "lambda:InvokeFunction")
+        assert second.context["lambda:InvokedViaFunctionUrl"] == "true"
 
     run(body)
 

@@ -63,12 +63,16 @@ class AccessRules:
             policy = self._targets.find(name).policy
         except AwsError:  # not there: who may call learns that from the operation
             policy = None
-        context = {}
+        actions, context = [ACTION.get(call.operation, call.operation)], {}
         if call.operation == "InvokeFunctionUrl":
-            context = {"lambda:FunctionUrlAuthType": "NONE", "lambda:InvokedViaFunctionUrl": "true"}
-        action = ACTION.get(call.operation, call.operation)
-        resource = name.qualified_arn
-        return [Access(f"lambda:{action}", resource, policy, name.account, context)]
+            context = {
+                "lambda:FunctionUrlAuthType": call.params["AuthType"],
+                "lambda:InvokedViaFunctionUrl": "true",
+            }
+            if call.params["Both"]:  # an address made under the rule of October 2025
+                actions.append("InvokeFunction")
+        told = name.qualified_arn, policy, name.account, context
+        return [Access(f"lambda:{action}", *told) for action in actions]
 
     def _function(self, call: Call, name: FunctionName) -> Access:
         params = call.params

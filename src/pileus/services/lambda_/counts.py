@@ -20,7 +20,7 @@ class Counts:
     def ended(self, name: FunctionName, outcome: InvokeOutcome) -> None:
         status = FAILED if outcome.function_error else DONE
         seconds = outcome.duration_ms / 1000
-        size = len(outcome.payload)
+        size = len(outcome.payload) + outcome.streamed_bytes
         histogram.add(self._meters.cells, self._block(name), status, size, seconds)
         self._meters.cells[self._cold] += outcome.cold
 

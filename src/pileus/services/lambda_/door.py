@@ -1,17 +1,19 @@
 """The doors that are not AWS's API: function URLs and addresses of code.
 
 Assembly mounts ``Door.serve`` for ``/_lambda/`` and for hosts named ``*.lambda-url.*``.
+https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from pileus.errors import AwsError, Unavailable
-from pileus.services.call import ANONYMOUS, HttpRequest, HttpResponse, Parts
-from pileus.services.lambda_ import code, rows, url_event
+from pileus.services.call import ANONYMOUS, HttpRequest, HttpResponse, Parts, Principal
+from pileus.services.lambda_ import code, rows, url_event, url_stream
 from pileus.services.lambda_.invoke import PAYLOAD_BYTES_MAX
 from pileus.services.lambda_.names import FunctionName
 
@@ -21,12 +23,20 @@ PATH_PREFIX = "/_lambda/"
 log = logging.getLogger(__name__)
 
 
-class Door:
-    """``serve`` answers requests; the function is run through ``dispatch`` as an anonymous caller,
-    so its resource policy decides."""
+FORBIDDEN = (
+    "Forbidden. For troubleshooting Function URL authorization issues, see:"
+    " https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
+)
 
-    def __init__(self, parts: Parts) -> None:
+
+class Door:
+    """``serve`` answers requests. The function is run through ``dispatch`` as the one who signed
+    the request, or as an anonymous caller whom its resource policy must allow. ``signer`` tells who
+    signed a request for Lambda, or raises ``AwsError``; its body must have been read."""
+
+    def __init__(self, parts: Parts, signer: Callable[[HttpRequest], Principal]) -> None:
         self._parts = parts
+        self._signer = signer
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
         """One request to a function's address or for a code zip."""
@@ -44,7 +54,9 @@ class Door:
         if request.method == "OPTIONS" and config.get("cors") and "origin" in request.headers:
             return HttpResponse(204, url_event.preflight(config["cors"], request))
         answer = await self._call(request, config, path)
-        answer.headers += url_event.cors_headers(config.get("cors") or {}, request)
+        if config.get("cors"):  # then it alone decides, whatever the function says
+            own = [h for h in answer.headers if not h[0].lower().startswith("access-control-")]
+            answer.headers = own + url_event.cors_headers(config["cors"], request)
         return answer
 
     async def _call(self, request: HttpRequest, config: dict[str, Any], path: str) -> HttpResponse:
@@ -52,19 +64,38 @@ class Door:
         now_ms = self._parts.clock.now_ms()
         try:
             await request.read(PAYLOAD_BYTES_MAX)
-            event = url_event.build(request, config, path, now_ms, rows.new_id(self._parts.clock))
-            params = {"FunctionName": name.qualified_arn, "Payload": event}
+            caller = self._caller(request) if config["auth"] == "AWS_IAM" else ANONYMOUS
+            request_id = rows.new_id(self._parts.clock)
+            event = url_event.build(request, config, path, now_ms, request_id, caller)
+            params = {
+                "FunctionName": name.qualified_arn,
+                "Payload": event,
+                "AuthType": config["auth"],
+                "InvokeMode": config.get("mode", "BUFFERED"),
+                "Both": config.get("both", False),
+            }
             answer = await self._parts.dispatch(
-                "lambda", "InvokeFunctionUrl", params, principal=ANONYMOUS, region=name.region
+                "lambda", "InvokeFunctionUrl", params, principal=caller, region=name.region
             )
         except AwsError as error:
+            if error.status == 403:
+                log.info("function URL of %s: %s", name.arn, error.message)
             return _refused(error)
         except Unavailable as error:
             log.error("function URL of %s: %s", name.arn, error)
             return _message(502, "Internal Server Error")
+        if "Stream" in answer:
+            return await url_stream.response(answer["Stream"])
         if answer.get("FunctionError"):
             return _message(502, "Internal Server Error")
         return url_event.response(answer["Payload"])
+
+    def _caller(self, request: HttpRequest) -> Principal:
+        """Who signed. Any fault of the signature is a 403 here, as on AWS."""
+        try:
+            return self._signer(request)
+        except AwsError as error:
+            raise AwsError(error.code, error.message, 403) from error
 
     async def _code(self, request: HttpRequest) -> HttpResponse:
         """A zip, to who holds a signed address (GetFunction's ``Code.Location``)."""
@@ -93,7 +124,7 @@ class Door:
 
 def _refused(error: AwsError) -> HttpResponse:
     if error.status == 403:
-        return _message(403, "Forbidden")
+        return _message(403, FORBIDDEN)
     if error.status == 429:
         return _message(429, "Rate Exceeded.")
     return _message(error.status if error.status in (400, 404, 413) else 502, error.message)

@@ -6,6 +6,7 @@ The hot path: a warm invocation reads no row and writes none; its lines go to th
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import contextlib
 import os
@@ -24,12 +25,15 @@ from pileus.runtime.function import (
     InvokeOutcome,
     Throttled,
 )
+from pileus.runtime.streaming import StreamedAnswer
 from pileus.services.call import Call, HttpResponse
-from pileus.services.lambda_ import rows, stream
+from pileus.services.event_stream import CONTENT_TYPE
+from pileus.services.lambda_ import rows
 from pileus.services.lambda_.counts import Counts
 from pileus.services.lambda_.names import USER, FunctionName, function_name, invalid, validation
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.room import Room
+from pileus.services.lambda_.stream import Events
 from pileus.services.lambda_.targets import Target, Targets, Version
 from pileus.services.logship import LogShip
 
@@ -73,7 +77,7 @@ class Invoker:
         spec = await version.spec(self.room.roles)
         try:
             await self._bring(spec)
-            outcome = await self.room.runtime.invoke(
+            outcome: InvokeOutcome = await self.room.runtime.invoke(
                 spec,
                 payload,
                 request_id=request_id,
@@ -81,18 +85,62 @@ class Invoker:
                 trace_id=trace_id,
                 invoked_arn=invoked_arn,
             )
-        except Throttled as error:
-            self.counts.throttled(version.function)
-            raise AwsError(
-                "TooManyRequestsException",
-                "Rate Exceeded.",
-                429,
-                fields={"Reason": error.reason, **USER},
-            ) from error
+        except (Throttled, Unavailable) as error:
+            raise self._refused(version, error) from error
+        self._ended(version, spec, outcome)
+        return outcome
+
+    async def stream(
+        self,
+        version: Version,
+        payload: bytes,
+        request_id: str,
+        client_context: str | None = None,
+        trace_id: str = "",
+        invoked_arn: str = "",
+    ) -> StreamedAnswer:
+        """One invocation, answered when the function begins to: read it to its end, or close it.
+        Refused as by ``run``."""
+        spec = await version.spec(self.room.roles)
+        try:
+            await self._bring(spec)
+            answer: StreamedAnswer = await self.room.runtime.stream(
+                spec,
+                payload,
+                request_id=request_id,
+                client_context=client_context,
+                trace_id=trace_id,
+                invoked_arn=invoked_arn,
+            )
+
         except Unavailable as error:
-            raise AwsError(
-                "ServiceException", f"{error} {error.hint}".strip(), 500, fields=_SERVICE
-            ) from error
+            raise self._refused(version, error) from error
+
+        def ended(outcome: asyncio.Future[InvokeOutcome]) -> None:
+            if not outcome.cancelled() and outcome.exception() is None:
+                self._ended(version, spec, outcome.result())
+
+        answer.outcome.add_done_callback(ended)  # whoever reads it may be gone by then
+        try:
+            await answer.begun()
+        except (Throttled, Unavailable) as error:
+            raise self._refused(version, error) from error
+        except BaseException:
+            await answer.aclose()
+            raise
+        return answer
+
+    def _refused(self, version: Version, error: Throttled | Unavailable) -> AwsError:
+        """A refusal of the runtime as the API tells it."""
+        if isinstance(error, Throttled):
+            self.counts.throttled(version.function)
+            told = {"Reason": error.reason, **USER}
+            return AwsError("TooManyRequestsException", "Rate Exceeded.", 429, fields=told)
+        text = f"{error} {error.hint}".strip()
+        return AwsError("ServiceException", text, 500, fields=_SERVICE)
+
+    def _ended(self, version: Version, spec: FunctionSpec, outcome: InvokeOutcome) -> None:
+        """Count it, and send its lines to the log."""
         self.counts.ended(version.function, outcome)
         session = self.room.roles.cached(version.role, version.function.name)
         if session is not None:
@@ -100,7 +148,6 @@ class Invoker:
             self.ship.put(
                 session.principal, region, spec.log_group, outcome.log_stream, outcome.log
             )
-        return outcome
 
     async def _bring(self, spec: FunctionSpec) -> None:
         """Have the code on this machine: it may be on others only."""
@@ -139,13 +186,13 @@ class Invoker:
         if asked.kind == "DryRun":
             return HttpResponse(204)
         version = target.choose()
-        outcome = await self._now(call, asked, version)
+        answer = await self.stream(version, *self._told(call, asked))
         headers = [
-            ("content-type", "application/vnd.amazon.eventstream"),
+            ("content-type", CONTENT_TYPE),
             ("X-Amz-Executed-Version", version.number),
             ("x-amzn-RequestId", call.request_id),
         ]
-        return HttpResponse(200, headers, stream.frames(outcome, asked.tail))
+        return HttpResponse(200, headers, Events(answer, asked.tail))
 
     async def operation(self, call: Call) -> dict[str, Any]:
         """Invoke from another service: parameters in, members out."""
@@ -167,8 +214,13 @@ class Invoker:
         return answer
 
     async def invoke_url(self, call: Call) -> dict[str, Any]:
-        """A function URL's request (not an AWS operation: only the URL door dispatches it)."""
-        return await self.operation(call)
+        """A function URL's request (not an AWS operation: only the URL door dispatches it): as
+        ``Invoke``, or, with ``InvokeMode`` RESPONSE_STREAM, its ``Stream``."""
+        if call.params.get("InvokeMode") != "RESPONSE_STREAM":
+            return await self.operation(call)
+        asked = await _from_params(call)
+        version = self._check(asked).choose()
+        return {"Stream": await self.stream(version, *self._told(call, asked))}
 
     async def invoke_async(self, call: Call) -> dict[str, Any]:
         """The older InvokeAsync: always an event."""
@@ -186,17 +238,20 @@ class Invoker:
         return target
 
     async def _now(self, call: Call, asked: Asked, version: Version) -> InvokeOutcome:
-        outcome = await self.run(
-            version,
+        outcome = await self.run(version, *self._told(call, asked))
+        if len(outcome.payload) > PAYLOAD_BYTES_MAX:
+            raise AwsError("RequestTooLargeException", "The response is too large.", 413)
+        return outcome
+
+    def _told(self, call: Call, asked: Asked) -> tuple[bytes, str, str | None, str, str]:
+        """What ``run`` and ``stream`` are told of a request, after the version."""
+        return (
             asked.payload or b"{}",
             call.request_id or rows.new_id(self.room.clock),
             asked.client_context,
             asked.trace_id,
             asked.name.qualified_arn,
         )
-        if len(outcome.payload) > PAYLOAD_BYTES_MAX:
-            raise AwsError("RequestTooLargeException", "The response is too large.", 413)
-        return outcome
 
     async def _not_now(self, call: Call, asked: Asked, target: Target) -> int:
         """DryRun: 204. Event: 202, once the event is durable."""

@@ -1,57 +1,53 @@
-"""InvokeWithResponseStream: the answer as an event stream.
+"""InvokeWithResponseStream: an answer as events, each sent when its part comes.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStream.html
-Frames follow Smithy's ``application/vnd.amazon.eventstream``. A function's answer is whole before
-the first frame leaves: the runtime does not hand over parts yet.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from base64 import b64encode
-from typing import Any
+from collections.abc import AsyncIterator
 
 import orjson
 
-from pileus.runtime.function import InvokeOutcome
-
-CHUNK_BYTES = 64 * 1024
-_STRING = 7  # the header type
-
-
-def frames(outcome: InvokeOutcome, tail: bool) -> bytes:
-    """PayloadChunk events with the answer, then InvokeComplete (with the error, if any)."""
-    payload, parts = outcome.payload, []
-    if not outcome.function_error:
-        for at in range(0, len(payload), CHUNK_BYTES):
-            chunk = payload[at : at + CHUNK_BYTES]
-            parts.append(_frame("PayloadChunk", "application/octet-stream", chunk))
-    complete: dict[str, Any] = {}
-    if outcome.function_error:
-        complete["ErrorCode"] = outcome.function_error
-        complete["ErrorDetails"] = payload.decode("utf-8", "replace")
-    if tail:
-        complete["LogResult"] = b64encode(outcome.log_tail).decode()
-    parts.append(_frame("InvokeComplete", "application/json", orjson.dumps(complete)))
-    return b"".join(parts)
+from pileus.errors import Unavailable
+from pileus.runtime.streaming import StreamedAnswer
+from pileus.services.event_stream import event
 
 
-def _frame(kind: str, content_type: str, payload: bytes) -> bytes:
-    """Prelude (lengths and their CRC), headers, payload, CRC of all of it."""
-    headers = b"".join(
-        _header(name, value)
-        for name, value in (
-            (":event-type", kind),
-            (":content-type", content_type),
-            (":message-type", "event"),
-        )
-    )
-    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
-    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
-    return message + struct.pack(">I", zlib.crc32(message))
+class Events(AsyncIterator[bytes]):
+    """``PayloadChunk`` for each part, then ``InvokeComplete``, with the error, if any, and with
+    the log's tail where that was asked for. Closed early, the function goes on unheard."""
 
+    def __init__(self, answer: StreamedAnswer, tail: bool) -> None:
+        self._answer = answer
+        self._tail = tail
+        self._complete = False
 
-def _header(name: str, value: str) -> bytes:
-    told, text = name.encode(), value.encode()
-    return struct.pack(">B", len(told)) + told + struct.pack(">BH", _STRING, len(text)) + text
+    async def __anext__(self) -> bytes:
+        if self._complete:
+            raise StopAsyncIteration
+        try:
+            part = await anext(self._answer)
+        except StopAsyncIteration:
+            return self._end(self._told())
+        except Unavailable as error:
+            code = {"ErrorCode": "ServiceException", "ErrorDetails": f"{error} {error.hint}"}
+            return self._end(code)
+        return event("PayloadChunk", "application/octet-stream", part)
+
+    def _told(self) -> dict[str, str]:
+        outcome, told = self._answer.outcome.result(), {}
+        if outcome.function_error:
+            told["ErrorCode"] = outcome.function_error
+            told["ErrorDetails"] = outcome.payload.decode("utf-8", "replace")
+        if self._tail:
+            told["LogResult"] = b64encode(outcome.log_tail).decode()
+        return told
+
+    def _end(self, told: dict[str, str]) -> bytes:
+        self._complete = True
+        return event("InvokeComplete", "application/json", orjson.dumps(told))
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()

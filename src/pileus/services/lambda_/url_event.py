@@ -13,18 +13,24 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
-from pileus.services.call import Headers, HttpRequest, HttpResponse
+from pileus.services.call import ANONYMOUS, Headers, HttpRequest, HttpResponse, Principal
 
 TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
+FAILED = b'{"Message":"Internal Server Error"}'
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "content-length")
 )
 
 
 def build(
-    request: HttpRequest, config: dict[str, Any], path: str, now_ms: int, request_id: str
+    request: HttpRequest,
+    config: dict[str, Any],
+    path: str,
+    now_ms: int,
+    request_id: str,
+    caller: Principal = ANONYMOUS,
 ) -> bytes:
-    """The event as JSON; the request's body must have been read."""
+    """The event as JSON; the request's body must have been read. ``caller``: who signed it."""
     headers = dict(request.headers)
     cookies = [part.strip() for part in headers.pop("cookie", "").split(";") if part.strip()]
     event: dict[str, Any] = {
@@ -33,7 +39,7 @@ def build(
         "rawPath": unquote(path),
         "rawQueryString": request.query,
         "headers": headers,
-        "requestContext": _context(request, config, path, now_ms, request_id),
+        "requestContext": _context(request, config, path, now_ms, request_id) | _iam(caller),
         **_body(request.body, headers.get("content-type", "")),
     }
     if cookies:
@@ -71,6 +77,22 @@ def _context(
     }
 
 
+def _iam(caller: Principal) -> dict[str, Any]:
+    """Who called an address of AuthType AWS_IAM."""
+    if caller is ANONYMOUS:
+        return {}
+    told = {
+        "accessKey": caller.access_key_id,
+        "accountId": caller.account,
+        "callerId": caller.id,
+        "cognitoIdentity": None,
+        "principalOrgId": None,
+        "userArn": caller.arn,
+        "userId": caller.id,
+    }
+    return {"accountId": caller.account, "authentication": None, "authorizer": {"iam": told}}
+
+
 def _body(body: bytes, content_type: str) -> dict[str, Any]:
     if not body:
         return {"isBase64Encoded": False}
@@ -94,22 +116,30 @@ def response(payload: bytes) -> HttpResponse:
     try:
         return _structured(answer)
     except (ValueError, TypeError, binascii.Error):
-        return HttpResponse(
-            502, [("content-type", "application/json")], b'{"Message":"Internal Server Error"}'
-        )
+        return HttpResponse(502, [("content-type", "application/json")], FAILED)
+
+
+def head(answer: dict[str, Any]) -> tuple[int, Headers]:
+    """Status and headers of a function's structured answer. ``ValueError``, ``TypeError``: it is
+    none."""
+    status = int(answer.get("statusCode", 200))
+    if not 200 <= status <= 599:
+        raise ValueError(status)
+    headers: Headers = []
+    told, cookies = answer.get("headers") or {}, answer.get("cookies") or []
+    if not isinstance(told, dict) or not isinstance(cookies, list):
+        raise TypeError("headers are an object, cookies a list")
+    for name, value in told.items():
+        if str(name).lower() not in HOP_BY_HOP:
+            headers.append((_clean(name), _clean(value)))
+    headers += [("set-cookie", _clean(cookie)) for cookie in cookies]
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        headers.append(("content-type", "application/json"))
+    return status, headers
 
 
 def _structured(answer: dict[str, Any]) -> HttpResponse:
-    status = int(answer["statusCode"])
-    if not 100 <= status <= 599:
-        raise ValueError(status)
-    headers: Headers = []
-    for name, value in (answer.get("headers") or {}).items():
-        if str(name).lower() not in HOP_BY_HOP:
-            headers.append((_clean(name), _clean(value)))
-    headers += [("set-cookie", _clean(cookie)) for cookie in answer.get("cookies") or []]
-    if not any(name.lower() == "content-type" for name, _ in headers):
-        headers.append(("content-type", "application/json"))
+    status, headers = head(answer)
     body = answer.get("body")
     if body is None:
         data = b""

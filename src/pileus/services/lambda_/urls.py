@@ -2,8 +2,9 @@
 
 https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html
 The address is ``http://ID.lambda-url.localhost:PORT/`` or, where that name does not resolve,
-``http://…/_lambda/ID/``. Only AuthType NONE is built: the function's policy still has to allow
-``lambda:InvokeFunctionUrl`` to everyone, as on AWS.
+``http://…/_lambda/ID/``. Its row: ``auth`` NONE or AWS_IAM, ``mode`` BUFFERED (where it is missing)
+or RESPONSE_STREAM, ``both``: a call needs ``lambda:InvokeFunction`` too (made since AWS's rule of
+October 2025; older rows lack it, and their policies need not be touched).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from pileus.services.lambda_.names import (
     conflict,
     invalid,
     not_found,
+    validation,
 )
 from pileus.services.lambda_.room import Record, Room
 from pileus.services.lambda_.times import iso
 from pileus.state.draft import Draft
 
+BUFFERED = {"InvokeMode": "BUFFERED"}
 _CORS = ("AllowCredentials", "AllowHeaders", "AllowMethods", "AllowOrigins", "ExposeHeaders",
          "MaxAge")  # fmt: skip
 
@@ -40,6 +43,7 @@ async def create_url(room: Room, call: Call) -> dict[str, Any]:
         "function": [name.account, name.region, name.name, name.qualifier],
         "created": now,
         "modified": now,
+        "both": True,
         **_chosen(call.params),
     }
     key = rows.of_qualifier("u", name, name.qualifier)
@@ -79,7 +83,7 @@ def get_url(room: Room, call: Call) -> dict[str, Any]:
     config = room.store.get_json(rows.of_qualifier("u", name, name.qualifier))
     if config is None:
         raise _missing()
-    return {**_describe(room, name, config), "InvokeMode": "BUFFERED"}
+    return {**BUFFERED, **_describe(room, name, config)}
 
 
 async def delete_url(room: Room, call: Call) -> None:
@@ -106,7 +110,7 @@ def list_urls(room: Room, call: Call) -> dict[str, Any]:
     found = every[start : start + size]
     more = str(start + size) if len(every) > start + size else ""
     items = [
-        {**_describe(room, FunctionName(*config["function"]), config), "InvokeMode": "BUFFERED"}
+        {**BUFFERED, **_describe(room, FunctionName(*config["function"]), config)}
         for config in found
     ]
     return listed("FunctionUrlConfigs", items, more)
@@ -129,14 +133,19 @@ def _addressed(room: Room, call: Call, missing: str = MISSING) -> FunctionName:
 def _chosen(params: dict[str, Any]) -> Record:
     chosen: Record = {}
     if params.get("AuthType"):
-        if params["AuthType"] != "NONE":
-            raise invalid("AuthType AWS_IAM is not built here yet; NONE is.")
-        chosen["auth"] = params["AuthType"]
-    if params.get("InvokeMode", "BUFFERED") != "BUFFERED":
-        raise invalid("InvokeMode RESPONSE_STREAM is not built here yet; BUFFERED is.")
+        chosen["auth"] = _one_of(params["AuthType"], "authType", "NONE", "AWS_IAM")
+    if params.get("InvokeMode"):
+        modes = "BUFFERED", "RESPONSE_STREAM"
+        chosen["mode"] = _one_of(params["InvokeMode"], "invokeMode", *modes)
     if params.get("Cors") is not None:
         chosen["cors"] = {k: v for k, v in params["Cors"].items() if k in _CORS}
     return chosen
+
+
+def _one_of(value: str, member: str, *known: str) -> str:
+    if value not in known:
+        raise validation(value, member, "|".join(known))
+    return value
 
 
 def _missing() -> Exception:
@@ -151,4 +160,6 @@ def _describe(room: Room, name: FunctionName, config: Record) -> dict[str, Any]:
         "CreationTime": config["created"],
         "LastModifiedTime": config["modified"],
     }
+    if "mode" in config:  # told at creation where it was chosen; asked later, always
+        answer["InvokeMode"] = config["mode"]
     return answer | ({"Cors": config["cors"]} if config.get("cors") else {})

@@ -120,9 +120,11 @@ class LayerVersion:
 
 
 class Permission:
-    replacing = frozenset(
-        {"FunctionName", "Action", "Principal", "SourceArn", "SourceAccount", "FunctionUrlAuthType"}
-    )
+    narrowing = (
+        "SourceArn", "SourceAccount", "FunctionUrlAuthType", "InvokedViaFunctionUrl",
+        "EventSourceToken", "PrincipalOrgID",
+    )  # fmt: skip
+    replacing = frozenset({"FunctionName", "Action", "Principal", *narrowing})
 
     async def create(self, site: Site, wish: Properties) -> Made:
         function, action, principal = need(wish, "FunctionName", "Action", "Principal")
@@ -134,11 +136,16 @@ class Permission:
             StatementId=statement,
             Action=action,
             Principal=principal,
-            SourceArn=wish.get("SourceArn"),
-            SourceAccount=wish.get("SourceAccount"),
-            FunctionUrlAuthType=wish.get("FunctionUrlAuthType"),
+            **self._narrowed(wish),
         )
         return Made(statement, {"Id": statement})
+
+    def _narrowed(self, wish: Properties) -> dict[str, Any]:
+        """The conditions; what a template asks for is never left out, it would allow more."""
+        told = {name: wish[name] for name in self.narrowing if name in wish}
+        if "InvokedViaFunctionUrl" in told:
+            told["InvokedViaFunctionUrl"] = whole(told["InvokedViaFunctionUrl"])
+        return told
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         return made
@@ -206,7 +213,12 @@ class Alias:
 class Url:
     replacing = frozenset({"TargetFunctionArn", "Qualifier"})
 
-    async def _put(self, operation: str, site: Site, wish: Properties) -> Made:
+    async def _put(
+        self, operation: str, site: Site, wish: Properties, old: Properties | None = None
+    ) -> Made:
+        """What the template no longer names (``old`` did) goes back to its default."""
+        defaults = {"Cors": {}, "InvokeMode": "BUFFERED"}
+        wish = {name: defaults[name] for name in defaults if name in (old or {})} | wish
         function, auth = need(wish, "TargetFunctionArn", "AuthType")
         made = await site.call(
             "lambda",
@@ -224,7 +236,7 @@ class Url:
         return await self._put("CreateFunctionUrlConfig", site, wish)
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
-        return await self._put("UpdateFunctionUrlConfig", site, wish)
+        return await self._put("UpdateFunctionUrlConfig", site, wish, old)
 
     async def delete(self, site: Site, made: Made, had: Properties) -> None:
         await site.gone(
