@@ -15,6 +15,7 @@ from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import AwsError
 from pileus.state import keys, sharing, spanning
 from pileus.state.crossing import Ended
+from pileus.state.database import READER_KIB, WRITER_KIB
 from pileus.state.draft import Draft
 from pileus.state.opening import connect_store, open_store
 from pileus.state.placing import Placing
@@ -89,6 +90,22 @@ def with_stores(home: Path, *bodies: Body) -> None:
 
 def put(key: bytes, value: bytes) -> Callable[[Draft], None]:
     return lambda draft: draft.put(key, value)
+
+
+def test_all_shards_together_keep_as_many_pages_as_one(tmp_path: Path) -> None:
+    def kept(connection: Any) -> int:
+        return -int(connection.execute("PRAGMA cache_size").fetchall()[0][0])
+
+    async def body(writer: ShardedStore, front: Store) -> None:
+        for store in (writer, front):
+            assert isinstance(store, ShardedStore)
+            kibs = [kept(shard.rows._connection) for shard in store.shards]
+            assert kibs == [READER_KIB // 3] * 3
+        for shard in writer.shards:
+            assert shard.replica is not None
+            assert kept(shard.replica._c) == WRITER_KIB // 3
+
+    with_stores(tmp_path, body)
 
 
 def test_rows_lie_in_their_shards_and_ranges_read_over_them(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import apsw
 from pileus.state import pages
 from pileus.state.tx import Row, as_row
 
-CACHE_KIB = 65536
+WRITER_KIB, READER_KIB = 65536, 16384  # of a process: what its connections keep of pages
+CACHE_KIB_MIN = 4096
 PAGE_BYTES = 4096
 STATE_FILE = "state.db"
 BUSY_MS = 10_000
@@ -52,7 +53,7 @@ def connect(
         f"page_size={PAGE_BYTES}",
         "journal_mode=WAL",
         f"synchronous={synchronous}",
-        f"cache_size=-{CACHE_KIB}",
+        f"cache_size=-{WRITER_KIB}",
         "wal_autocheckpoint=0",
         f"journal_size_limit={WAL_BYTES_KEPT}",
     ):
@@ -62,7 +63,7 @@ def connect(
 
 
 def connect_reader(
-    path: Path | str, *, cache_kib: int = 16384, vfs: str | None = None
+    path: Path | str, *, cache_kib: int = READER_KIB, vfs: str | None = None
 ) -> apsw.Connection:
     """A connection that sees committed rows only and cannot write."""
     vfs = vfs or pages.vfs_of(path)
@@ -107,6 +108,11 @@ class Rows:
         self._row = connection.cursor()
         self._value = connection.cursor().execute
         self._range = connection.cursor()
+
+    def keep_pages(self, whole_kib: int, shards: int) -> None:
+        """Keep so much of the file in memory as is one shard's part of ``whole_kib``."""
+        kib = max(CACHE_KIB_MIN, whole_kib // shards)
+        self._connection.execute(f"PRAGMA cache_size=-{kib}")
 
     def value(self, key: bytes) -> bytes | None:
         """The bytes of a row alone."""

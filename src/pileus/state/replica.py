@@ -21,7 +21,7 @@ from pileus.engine import LogEntry
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.state import database, keys, marks, moves, owned, sharding, spanning, tablets, versions
 from pileus.state import entry as codec
-from pileus.state.database import Rows, connect
+from pileus.state.database import WRITER_KIB, Rows, connect
 from pileus.state.duplicates import Duplicates, request_key, window_start
 from pileus.state.entry import Corrupt, StaleEpoch
 from pileus.state.rules import STATE_RULES, Rule
@@ -112,6 +112,10 @@ class SqliteReplica:
         self.written_bytes = 0  # of row values, since the start
         self.wal = WriteAhead(self._c, path, vfs)
         self._load()
+
+    def keep_pages(self, shards: int) -> None:
+        """Divide what a process keeps of pages among so many shards."""
+        self._rows.keep_pages(WRITER_KIB, shards)
 
     # -- where it stands -----------------------------------------------------------------
 

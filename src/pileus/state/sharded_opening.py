@@ -22,7 +22,7 @@ from pileus.errors import Unavailable
 from pileus.state import entry as codec
 from pileus.state import owned, sharing, tablets, versions
 from pileus.state.crossing import LOCK_S, Crossing
-from pileus.state.database import STATE_FILE, connect_reader
+from pileus.state.database import READER_KIB, STATE_FILE, connect_reader
 from pileus.state.following import Follower, Opened
 from pileus.state.hurt import hurt
 from pileus.state.mending import opened
@@ -91,6 +91,10 @@ class ShardedOpening(Store):
             await self._open_on_node(first, self._follower)
         if len(self.shards) > 1:
             await sharing.share(self.shards, self._all, self.crossing, self.placing.shared)
+        for shard in self.shards:
+            shard.rows.keep_pages(READER_KIB, len(self.shards))
+            assert shard.replica is not None and not isinstance(shard.log, FrontLog)
+            await shard.log.run(functools.partial(shard.replica.keep_pages, len(self.shards)))
         for shard in self.shards[1:]:
             assert not isinstance(shard.log, FrontLog)
             path = self.home / "run" / f"writer-{shard.number}.sock"
@@ -209,6 +213,8 @@ class ShardedOpening(Store):
             await front.start()
             store.shards.append(store._shard(number, front))
             store._guard(front, home_of(home, number))
+        for shard in store.shards:
+            shard.rows.keep_pages(READER_KIB, len(store.shards))
         if node:
             store._read_strongly([shard.log.barrier for shard in store.shards])
         return store
