@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import tempfile
@@ -11,6 +12,7 @@ import pytest
 import uvloop
 
 from pileus.services.call import FileBody, HttpRequest, HttpResponse
+from pileus.wire.connection import Connection
 from pileus.wire.http import Limits, bind, serve
 
 BIG = os.urandom(3 * 1024 * 1024)
@@ -362,3 +364,29 @@ def test_connections_within_the_machine_are_not_paced():
                 for s in (sock, other)
             ]
             assert told[0] == (b"reno" if within else told[1])
+
+
+def _connections() -> int:
+    return sum(type(each) is Connection for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("path", ["/a", "/late", "/file", "/chunked"])
+def test_a_connection_that_ends_leaves_the_collector_nothing(path: str) -> None:
+    async def test(server):
+        gc.collect()
+        before = _connections()  # other tests' may be held by what pytest shows of them
+        gc.disable()
+        try:
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(
+                    f"PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx".encode()
+                )
+                assert await reader.read(12) == b"HTTP/1.1 200"
+                writer.close()
+            await until(lambda: not server.connections)
+            await until(lambda: _connections() <= before)
+        finally:
+            gc.enable()
+
+    run(test)

@@ -45,9 +45,8 @@ class Connection(asyncio.Protocol):
         self.arrived = self.wrote = 0  # pieces in, writes answered: see handing_over
         self._deaf = False  # nothing more is parsed: refused, or closing
         self._holds = 0
-        self._eof = self._pipeline_held = self._sending = False
+        self._eof = self._pipeline_held = self._sending = self._write_paused = False
         self._close_mark = self._lingering = -1.0
-        self._write_paused = False
         self._write_waiter: asyncio.Future[None] | None = None
         self._write_size = 0
         self._dup: socket.socket | None = None
@@ -81,6 +80,7 @@ class Connection(asyncio.Protocol):
             self.loop.remove_writer(self._dup.fileno())
             self._dup.close()
             self._dup = None
+        self._reader.close()
 
     def eof_received(self) -> bool:
         """The client will send no more. Half-closed is fine: what was asked is still answered."""

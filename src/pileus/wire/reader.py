@@ -114,6 +114,11 @@ class Reader:
         self._chunks, self._asked, self._size = [], b"", 0
         return broken
 
+    def close(self) -> None:
+        """The client went away: nothing is parsed any more. What it and the connection hold of each
+        other is let go: a collector that looks rarely would find it late."""
+        del self._parser, self._deliver, self._sender
+
     # --- the parser's callbacks --------------------------------------------------------------
     def on_message_begin(self) -> None:
         self.in_message, self.in_body = True, False
