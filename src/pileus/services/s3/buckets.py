@@ -17,7 +17,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import acl, faults, rows
 from pileus.services.s3.headers import BUCKET_TAGS_MAX, check_tags, moment
-from pileus.services.s3.names import bucket_arn, check_bucket
+from pileus.services.s3.names import bucket_arn, check_bucket, check_namespace
 from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
 
@@ -33,6 +33,7 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     name = check_bucket(params["Bucket"])
     region = _region(room, call)
+    check_namespace(name, params.get("BucketNamespace"), call.account, region)
     ownership = params.get("ObjectOwnership") or _usual_ownership(room, params.get("ACL"))
     if ownership not in OWNERSHIPS:
         raise faults.invalid_argument(

@@ -19,6 +19,7 @@ _HEADERS = (
     "x-amz-copy-source",
     "x-amz-content-sha256",
     "x-amz-object-ownership",
+    "x-amz-bucket-namespace",
     "x-amz-website-redirect-location",
     "x-amz-grant-read",
     "x-amz-grant-write",

@@ -15,6 +15,7 @@ __all__ = [
     "canonical_id",
     "check_bucket",
     "check_key",
+    "check_namespace",
     "initiator_of",
     "location_of",
     "object_arn",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}\Z")
+_REGIONAL = re.compile(r".+-\d{12}-[a-z]{2,}(-[a-z]+)+-\d+-an\Z", re.ASCII)
+NAMESPACE = "x-amz-bucket-namespace"
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
@@ -42,6 +45,33 @@ def check_bucket(name: str) -> str:
             "InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": name}
         )
     return name
+
+
+def check_namespace(name: str, told: str | None, account: str, region: str) -> None:
+    """Names that end in an account, a region and ``-an`` are that account's there, and are asked
+    for as such: ``told``, account-regional or global (S3 user guide, "Namespaces for general
+    purpose buckets")."""
+    if told not in (None, "global", "account-regional"):
+        raise AwsError(
+            "InvalidArgument",
+            f"Invalid {NAMESPACE} header: {told}",
+            fields={"ArgumentName": NAMESPACE, "ArgumentValue": told},
+        )
+    own = f"-{account}-{region}-an"
+    if told == "account-regional":
+        if not (name.endswith(own) and len(name) > len(own)):
+            raise AwsError(
+                "InvalidNamespaceHeader",
+                f"A bucket of this account's regional namespace has a name that ends in {own}; this"
+                f" one does not, though {NAMESPACE} is account-regional.",
+            )
+    elif _REGIONAL.match(name):
+        code = "MissingNamespaceHeader" if told is None else "InvalidNamespaceHeader"
+        raise AwsError(
+            code,
+            "The name ends as those of an account's regional namespace do: it can be had only with"
+            f" {NAMESPACE}: account-regional.",
+        )
 
 
 def check_key(key: str) -> str:
