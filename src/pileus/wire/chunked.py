@@ -23,8 +23,16 @@ _SIZE = re.compile(rb"([0-9a-fA-F]{1,12})(?:;chunk-signature=([0-9a-f]{64}))?\Z"
 
 
 def incomplete() -> AwsError:
-    """Chunks that are malformed, or are not what the length says: S3 tells them all so."""
+    """Chunks that are malformed or end too early: S3 says the same of both."""
     return AwsError("IncompleteBody", "The request body terminated unexpectedly")
+
+
+def other_length() -> AwsError:
+    """Whole chunks, but not as many bytes as x-amz-decoded-content-length says."""
+    return AwsError(
+        "IncompleteBody",
+        "You did not provide the number of bytes specified by the Content-Length HTTP header",
+    )
 
 
 def too_small(number: int, size: int) -> AwsError:
@@ -153,7 +161,7 @@ class ChunkDecoder:
         self._digest = sha256()
         self._size += self._left
         if self._size > self.length:
-            raise incomplete()
+            raise other_length()
         if self._left == 0:
             self._end_chunk()
             self._left = -2
@@ -175,8 +183,10 @@ class ChunkDecoder:
 
     def finish(self) -> None:
         """The last wire byte was fed: lengths, trailers and checksums must hold."""
-        if self._left != -2 or self._size != self.length:
+        if self._left != -2:
             raise incomplete()
+        if self._size != self.length:
+            raise other_length()
         signature = b""
         canonical_lines = b""
         for line in self._buffer.split(b"\r\n"):

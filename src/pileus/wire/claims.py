@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -14,6 +15,7 @@ from pileus.services.call import HttpRequest
 from pileus.wire import refusals
 from pileus.wire.canonical import Proof, SigningKey
 
+MOMENT = re.compile(r"\d{8}T\d{6}Z")
 _HOISTED = frozenset({"if-match", "if-none-match"})
 SIGNED_BY_V2 = frozenset({"content-type", "content-md5"})
 _SIGNING = tuple(
@@ -98,6 +100,8 @@ def out_of_scope(
         return refusals.malformed(
             f'incorrect service "{claim.service[:64]}". This endpoint belongs to "s3".', in_query
         )
+    if kind == "s3" and not in_query and not MOMENT.fullmatch(date):
+        return refusals.undated()
     if kind == "s3" and in_query:
         return query_error(
             kind,

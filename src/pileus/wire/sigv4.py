@@ -18,6 +18,7 @@ from pileus.services.call import ANONYMOUS, Credential, Directory, HttpRequest, 
 from pileus.wire import canonical, refusals, sigv2
 from pileus.wire.canonical import Proof, SigningKey
 from pileus.wire.claims import (
+    MOMENT,
     SIGNED_BY_V2,
     Claim,
     check_signed,
@@ -254,6 +255,10 @@ class Verifier:
         check_signed(list(request.headers), claim.signed, kind)
         date = parts["X-Amz-Date"]
         token = parts.get("X-Amz-Security-Token") or request.headers.get("x-amz-security-token")
+        if kind == "s3" and not MOMENT.fullmatch(date):
+            raise query_error(
+                kind, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
+            )
         held = self._directory.lookup(claim.access_key_id, token)
         if held is None:
             return self._stranger(request, claim, kind)

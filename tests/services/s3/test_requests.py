@@ -8,11 +8,14 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
+from botocore.config import Config
 
 from tests.conftest import Cloud
 from tests.services.s3.test_objects import refused
@@ -115,10 +118,20 @@ def test_more_tags_than_there_may_be(s3: Any, bucket: str) -> None:
     )
 
 
+def test_a_header_of_tags_names_them(s3: Any, bucket: str) -> None:
+    put = {"Bucket": bucket, "Key": "k", "Body": b""}
+    for told in ("=", "a=b&=c", "a=1&a=2"):
+        assert code(s3.put_object, **put, Tagging=told) == "InvalidArgument"
+    s3.put_object(**put, Tagging="a&b=&&c=d")
+    found = s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
+    assert [(t["Key"], t["Value"]) for t in found] == [("a", ""), ("b", ""), ("c", "d")]
+
+
 def test_the_private_list_is_what_a_bucket_without_lists_has(s3: Any) -> None:
     how = {"Bucket": name(), "ObjectOwnership": "BucketOwnerEnforced"}
     told = code(s3.create_bucket, **how, ACL="public-read")
     assert told == "InvalidBucketAclWithObjectOwnership"
+    assert code(s3.create_bucket, **how, ACL="no-such-list") == "InvalidArgument"
     s3.create_bucket(**how, ACL="private")
     (grant,) = s3.get_bucket_acl(Bucket=how["Bucket"])["Grants"]
     assert grant["Permission"] == "FULL_CONTROL"
@@ -170,12 +183,47 @@ def test_a_locks_headers_are_wrong_in_any_bucket(s3: Any, bucket: str) -> None:
         ("bucket", "object key"),
         ("bucket/", "object key"),
         ("my-buc@k/key", "bucket name"),
+        ("192.168.1.1/key", "bucket name"),
     ),
 )
 def test_sources_that_cannot_be(s3: Any, bucket: str, source: str, what: str) -> None:
     with sending(s3, "CopyObject", "x-amz-copy-source", lambda _: source):
         error = refused(s3.copy_object, Bucket=bucket, Key="k", CopySource="b/k")
     assert (error["Code"], error["Message"]) == ("InvalidArgument", f"Invalid copy source {what}")
+
+
+def test_what_completing_an_upload_tells_must_be_possible(s3: Any, bucket: str) -> None:
+    at = {"Bucket": bucket, "Key": "m"}
+    at["UploadId"] = s3.create_multipart_upload(**at)["UploadId"]
+    etag = s3.upload_part(**at, PartNumber=1, Body=b"part")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    none = {"Parts": [{"PartNumber": 0, "ETag": etag}]}
+    error = refused(s3.complete_multipart_upload, **at, MultipartUpload=none)
+    assert (error["Code"], error["Message"]) == ("InvalidArgument", "PartNumber must be >= 1")
+    error = refused(s3.complete_multipart_upload, **at, MultipartUpload=parts, MpuObjectSize=-1)
+    assert "less than zero: '-1'" in error["Message"]
+    error = refused(s3.complete_multipart_upload, **at, MultipartUpload=parts, ChecksumType="ANY")
+    assert error["Message"] == "Value for x-amz-checksum-type header is invalid."
+    s3.complete_multipart_upload(**at, MultipartUpload=parts, MpuObjectSize=4)
+
+
+def test_many_may_complete_an_upload_at_once(cloud: Cloud, s3: Any, bucket: str) -> None:
+    """Each is answered as if it were the only one."""
+    config = Config(max_pool_connections=8)
+    clients = [cloud.client("s3", config=config) for _ in range(8)]
+    for turn in range(5):
+        at = {"Bucket": bucket, "Key": f"m{turn}"}
+        at["UploadId"] = s3.create_multipart_upload(**at)["UploadId"]
+        etag = s3.upload_part(**at, PartNumber=1, Body=b"part")["ETag"]
+        told = {**at, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}}
+        start = Barrier(len(clients))
+
+        def complete(client: Any, told: Any = told, start: Barrier = start) -> str:
+            start.wait()
+            return str(client.complete_multipart_upload(**told)["ETag"])
+
+        with ThreadPoolExecutor(len(clients)) as pool:
+            assert len(set(pool.map(complete, clients))) == 1
 
 
 def test_attributes_must_be_named(s3: Any, bucket: str) -> None:

@@ -79,6 +79,8 @@ def _grants(
 ) -> list[list[str]] | None:
     if not acl.asks(headers):
         return None
+    if "x-amz-acl" in headers:
+        acl.canned(headers["x-amz-acl"], call.account, call.account)  # is it one?
     ownership = settings["ownership"]["Rules"][0]["ObjectOwnership"]
     if ownership == "BucketOwnerEnforced" and headers.get("x-amz-acl") != "private":
         raise AwsError(

@@ -62,7 +62,12 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     digest = range_digest(found)
     packed = rows.pack_meta(meta)
     args = [name, key, upload_id, packed, conditions, token, digest, numbers]
-    version = await room.submit("s3.complete_upload", args, call)
+    try:
+        version = await room.submit("s3.complete_upload", args, call)
+    except AwsError as error:
+        if error.code != "NoSuchUpload":
+            raise
+        return _repeated(room, call, upload_id)  # another request has just completed it
     return _answer(room, call, meta, version)
 
 
@@ -126,6 +131,8 @@ def _chosen(told: list[Told], there: dict[int, Part], upload_id: str) -> list[Pa
         number, etag = item.get("PartNumber"), item.get("ETag")
         if number is None or etag is None:
             raise faults.malformed_xml()
+        if number < 1:
+            raise faults.invalid_argument("PartNumber must be >= 1", "PartNumber", number)
         _check_form(item)
         part = there.get(number)
         if part is None or part.etag != etag.strip().strip('"'):
@@ -201,6 +208,10 @@ def _invalid_part(number: int, etag: str, upload_id: str) -> AwsError:
 
 def _check_size(params: Told, size: int) -> None:
     wanted = params.get("MpuObjectSize")
+    if wanted is not None and int(wanted) < 0:
+        raise faults.invalid_request(
+            f"Value for x-amz-mp-object-size header is less than zero: '{wanted}'"
+        )
     if wanted is not None and int(wanted) != size:
         raise faults.invalid_request(
             f"The provided 'x-amz-mp-object-size' header value {wanted} does not match what was"
@@ -233,6 +244,8 @@ def _check_told(params: Told, checks: dict[str, str], kind: str) -> None:
         checksums.check_value(algorithm, value if not mark or parts.isdigit() else "")
         if told != have and told != have.split("-")[0]:
             raise faults.bad_digest(algorithm.lower())
+    if params.get("ChecksumType") not in (None, "COMPOSITE", "FULL_OBJECT"):
+        raise faults.invalid_request("Value for x-amz-checksum-type header is invalid.")
     if params.get("ChecksumType") not in (None, kind or None):
         raise faults.invalid_request(
             f"The upload was created using the {kind or 'null'} checksum mode. The complete request"

@@ -10,6 +10,7 @@ from pileus.errors import AwsError
 from pileus.services.s3 import faults
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")  # those of before 2018 were freer than today's
 
 
@@ -23,7 +24,7 @@ def parse_source(told: Any) -> tuple[str, str, str | None]:
     name, _, key = unquote(path.removeprefix("/")).partition("/")
     if not name or not key:
         raise _invalid("object key", key)
-    if not _BUCKET.fullmatch(name):
+    if not _BUCKET.fullmatch(name) or _ADDRESS.fullmatch(name):
         raise _invalid("bucket name", str(told))
     return name, key, query or None
 
