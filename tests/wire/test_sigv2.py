@@ -70,6 +70,12 @@ def test_what_botocore_signs(url, make):
     assert verify(make(url))
 
 
+def test_headers_of_other_letters_are_signed_as_their_bytes():
+    request = signed("http://h/b/k", "PUT", x_amz_meta_a="Mühle")
+    request.headers["x-amz-meta-a"] = "Mühle".encode().decode("latin-1")  # as they come in
+    assert verify(request)
+
+
 def test_signed_headers_count():
     request = signed("http://h/b/k", "PUT", x_amz_acl="public-read", x_amz_meta_a="  two   words ")
     assert verify(request)

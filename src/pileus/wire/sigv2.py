@@ -175,7 +175,7 @@ def _resource(query: str) -> str:
     for part in query.split("&"):
         name, mark, value = part.partition("=")
         if name in SIGNED_PARAMETERS:
-            found.append(f"{name}={unquote(value)}" if mark and value else name)
+            found.append(f"{name}={unquote(value, 'latin-1')}" if mark and value else name)
     return "?" + "&".join(sorted(found)) if found else ""
 
 
@@ -188,7 +188,10 @@ def _paths(path: str, bucket: str) -> list[str]:
 
 
 def _sign(secret: str, text: str) -> str:
-    raw = text.encode("latin-1") if text.isascii() else text.encode("utf-8", "replace")
+    try:
+        raw = text.encode("latin-1")  # the bytes of a header as they came
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "replace")
     return base64.b64encode(hmac.digest(secret.encode(), raw, "sha1")).decode()
 
 

@@ -55,6 +55,26 @@ def test_a_signed_query_brings_headers(cloud: Cloud, s3: Any, bucket: str) -> No
     assert HTTP.request("PUT", url.replace("blue", "red"), body=b"some").status == 403
 
 
+def test_versions_and_markers_are_told_in_one_order(cloud: Cloud, s3: Any, bucket: str) -> None:
+    """By key, newest first, as S3 does: some clients read the document from top to bottom."""
+    enabled = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=enabled)
+    wanted = []
+    for key in ("a", "b"):
+        at = {"Bucket": bucket, "Key": key}
+        made = [s3.put_object(**at)["VersionId"], s3.delete_object(**at)["VersionId"]]
+        made += [s3.put_object(**at)["VersionId"], s3.delete_object(**at)["VersionId"]]
+        kinds = ("DeleteMarker", "Version") * 2
+        wanted += [(kind, key, v) for kind, v in zip(kinds, reversed(made), strict=True)]
+    url = signed(cloud, "GET", bucket, versions="")
+    text = HTTP.request("GET", url).data.decode()
+    form = r"<(Version|DeleteMarker)>.*?<Key>(.*?)</Key>.*?<VersionId>(.*?)</VersionId>"
+    assert re.findall(form, text) == wanted
+    assert "Place" not in text
+    listed = s3.list_object_versions(Bucket=bucket)
+    assert (len(listed["Versions"]), len(listed["DeleteMarkers"])) == (4, 4)
+
+
 def test_a_write_has_one_condition(s3: Any, bucket: str) -> None:
     both = refused(s3.put_object, Bucket=bucket, Key="k", IfNoneMatch="*", IfMatch="x")
     assert both["Header"] == "If-Match,If-None-Match"

@@ -190,7 +190,7 @@ def list_object_versions(room: Room, call: Call) -> dict[str, Any]:
     return answer
 
 
-Found = tuple[str, Meta, bool]
+Found = tuple[str, Meta, bool, int]  # key, version, is it the newest, its place in the listing
 
 
 def _collect(
@@ -217,7 +217,8 @@ def _collect(
             merged.skip(shared)
             continue
         latest = current or (key != previous and not has_current(room.store, name, key))
-        (markers if meta.marker else versions).append((key, meta, latest))
+        place = len(versions) + len(markers)
+        (markers if meta.marker else versions).append((key, meta, latest, place))
         previous, last = key, (key, meta.version or "null")
 
 
@@ -253,16 +254,18 @@ def _seek(
 
 
 def _version(found: Found, item: Item) -> dict[str, Any]:
-    key, meta, latest = found
-    return {**item(key, meta), "VersionId": meta.version or "null", "IsLatest": latest}
+    key, meta, latest, place = found
+    told = {"VersionId": meta.version or "null", "IsLatest": latest, "Place": place}
+    return {**item(key, meta), **told}
 
 
 def _marker(room: Room, found: Found, owner: str, encode: Encoding) -> dict[str, Any]:
-    key, meta, latest = found
+    key, meta, latest, place = found
     return {
         "Key": encode(key),
         "VersionId": meta.version or "null",
         "IsLatest": latest,
+        "Place": place,
         "LastModified": moment(meta.modified_ms),
         "Owner": room.owner_of(meta.owner or owner),
     }

@@ -48,6 +48,10 @@ _ROOTS = {
 }
 
 
+# Lists whose items S3 tells in one order, whatever their kind (ListObjectVersions, examples).
+_TOGETHER = {"ListObjectVersions": ("Versions", "DeleteMarkers")}
+
+
 class RestXml(Rest):
     content_type = "application/xml"
 
@@ -76,12 +80,16 @@ class RestXml(Rest):
         if not members:
             return lambda answer: b""
         root = _ROOTS.get(operation.name) or f"{operation.name}Result"
-        write = self._xml.members_writer(members)
+        together = _TOGETHER.get(operation.name, ()) if self._s3 else ()
+        write = self._xml.members_writer({n: s for n, s in members.items() if n not in together})
+        listed = self._xml.together_writer({n: members[n] for n in together})
         start, end = f"{_DECLARATION}<{root} xmlns={quoteattr(self._namespace)}>", f"</{root}>"
 
         def body(answer: dict[str, Any]) -> bytes:
             out = [start]
             write(answer, out)
+            if together:
+                listed(answer, out)
             out.append(end)
             return "".join(out).encode("utf-8", "replace")
 

@@ -243,6 +243,17 @@ class XmlCodec:
 
         return write
 
+    def together_writer(self, members: Mapping[str, Any]) -> Writer:
+        """The items of several flattened lists in one order: that of their ``Place``."""
+        writers = {name: self._member_writer(name, shape) for name, shape in members.items()}
+
+        def write(value: Any, out: list[str]) -> None:
+            found = [(item, name) for name in writers for item in value.get(name) or ()]
+            for item, name in sorted(found, key=lambda told: told[0].get("Place", 0)):
+                writers[name]((item,), out)
+
+        return write
+
     def _member_writer(self, name: str, shape: Any) -> Writer:
         wire = shape.serialization.get("name", name)
         if shape.serialization.get("flattened"):
