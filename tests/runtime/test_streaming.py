@@ -279,8 +279,11 @@ def test_a_function_whose_reader_is_slow_waits(gated: Functions, gate: Gate) -> 
     async def act(client: Any) -> None:
         answer = await begin(client, spec)
         heard = asyncio.ensure_future(gate.heard("stalled"))
-        await asyncio.wait({heard, answer.outcome}, return_when=asyncio.FIRST_COMPLETED)
-        assert heard.done() and not answer.outcome.done()
+        try:
+            await asyncio.wait({heard, answer.outcome}, return_when=asyncio.FIRST_COMPLETED)
+            assert heard.done() and not answer.outcome.done()
+        finally:
+            gate.asked("/say/stalled")  # a test that fails here ends here
         held = sum(map(len, answer._parts))  # a window, and what one read may bring beyond it
         assert WINDOW_BYTES <= held <= 2 * WINDOW_BYTES
         assert sum([len(part) async for part in answer]) == 512 * 65536
