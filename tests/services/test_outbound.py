@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,24 @@ def test_own_hosts(name: str, own: str) -> None:
     assert own_host(name) == own
 
 
+class Left(AsyncIterator[bytes]):
+    """A body without end that knows when nobody wants it."""
+
+    closed = False
+
+    async def __anext__(self) -> bytes:
+        return b"more"
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
 def test_own_hosts_are_asked_in_process_and_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "long").write_bytes(b"x" * 600_000)
     outbound = Outbound()
     seen: list[HttpRequest] = []
+
+    left = Left()
 
     async def front(request: HttpRequest) -> HttpResponse:
         seen.append(request)
@@ -84,6 +99,8 @@ def test_own_hosts_are_asked_in_process_and_not_in_circles(tmp_path: Path) -> No
             except OutboundError as e:
                 return HttpResponse(502, [], str(e).encode())
             return HttpResponse(502, [], b"around")
+        if request.path == "/leave":
+            return HttpResponse(200, [], left)
         fd = os.open(tmp_path / "long", os.O_RDONLY)
         return HttpResponse(200, [("ETag", "e")], FileBody(fd, 100_000, 500_000))
 
@@ -96,8 +113,14 @@ def test_own_hosts_are_asked_in_process_and_not_in_circles(tmp_path: Path) -> No
         asked = seen[0]
         assert (asked.headers, asked.query) == ({"x-a": "1", "host": "b.s3.localhost"}, "a=b")
         assert asked.remote == "192.0.2.9"
+        told = await outbound.send("HEAD", url, [])  # the front's answer has its body all the same
+        assert (told.header("content-length"), await told.read(0)) == ("500000", b"")
         seen.clear()
         await outbound.send("GET", "http://d.cloudfront.net/circle", [])
         assert len(seen) == 4
+        answer = await outbound.send("GET", "http://b.s3.localhost:4566/leave", [])
+        assert not left.closed
+        await answer.body.aclose()  # type: ignore[attr-defined]
+        assert left.closed  # before any of it was read
 
     asyncio.run(body())

@@ -24,10 +24,15 @@ def varies(b: Behaviour, told: dict[str, str]) -> bool:
 
 async def chain(chunks: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """What was read already, then the rest."""
-    for chunk in chunks:
-        yield chunk
-    async for chunk in rest:
-        yield chunk
+    try:
+        for chunk in chunks:
+            yield chunk
+        async for chunk in rest:
+            yield chunk
+    finally:
+        aclose = getattr(rest, "aclose", None)
+        if aclose is not None:
+            await aclose()
 
 
 def own_error(status: int, text: str) -> HttpResponse:

@@ -148,10 +148,16 @@ class Outbound:
             raise OutboundError(str(e)) from e
         assert not isinstance(told.body, Upgrade), "no upgrade was asked for: HOP is left out"
         body, length = await inside.body_of(told.body, told.length)
+        if request.method == "HEAD":  # the wire sends none; who made it is told
+            aclose = getattr(body, "aclose", None)
+            if aclose is not None:
+                await aclose()
+            body = b""
         headers = [(n.lower(), v) for n, v in told.headers if n.lower() not in HOP]
         if length >= 0 and not any(n == "content-length" for n, _ in headers):
             headers.append(("content-length", str(length)))
-        return Answer(told.status, headers, _chunks(body), lambda: None)
+        chunks = _chunks(body) if isinstance(body, bytes) else body
+        return Answer(told.status, headers, chunks, lambda: None)
 
     async def close(self) -> None:
         for wires in self._idle.values():
@@ -237,13 +243,9 @@ class Outbound:
                 wire.close()
 
 
-async def _chunks(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if isinstance(body, bytes):
-        if body:
-            yield body
-        return
-    async for chunk in body:
-        yield chunk
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
 
 
 def _head(method: str, path: str, query: str, netloc: str, headers: Headers, body: bytes) -> bytes:

@@ -21,6 +21,7 @@ from botocore.credentials import Credentials
 from lab.policies import TRUST
 from tests.runtime.harness import SOURCE
 from tests.services.cloudformation.test_stacks import create, outputs, settle
+from tests.services.cloudfront.test_cloudfront import config
 from tests.services.lambda_.test_boto3 import eventually, messages, zipped
 
 NODE = """
@@ -46,6 +47,7 @@ exports.handler = awslambda.streamifyResponse(async (event, out) => {
       await once(out, 'drain');
       clearTimeout(late);
     }
+    console.log('ended', asked.key);
     out.end();
     return;
   }
@@ -139,11 +141,11 @@ def allow_all(cloud: Any, name: str) -> None:
 
 
 def send(
-    cloud: Any, url: str, body: bytes = b"", headers: dict[str, str] | None = None
+    cloud: Any, url: str, body: bytes = b"", headers: dict[str, str] | None = None, port: int = 0
 ) -> http.client.HTTPResponse:
     """Ask the address; its name need not be resolved here."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=300)
+    connection = http.client.HTTPConnection("127.0.0.1", port or cloud.port, timeout=300)
     told = {"Host": parts.netloc, "Content-Type": "application/json", **(headers or {})}
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     connection.request("POST" if body else "GET", target, body or None, told)
@@ -196,16 +198,21 @@ def test_a_function_that_fails_amid_its_answer_cuts_the_connection(
         answer.read()
 
 
+def leave(cloud: Any, url: str, function: str, bucket: str, port: int = 0) -> None:
+    """Go when the function waits for somebody to read: it must end all the same."""
+    key = uuid.uuid4().hex
+    asked = {"bucket": bucket, "key": key, "flood": 1024}
+    answer = send(cloud, url, json.dumps(asked).encode(), port=port)
+    cloud.client("s3").get_waiter("object_exists").wait(Bucket=bucket, Key=key)
+    answer.close()
+    group = f"/aws/lambda/{function}"
+    eventually(lambda: any("ended " + key in m for m in messages(cloud, group, key)))
+
+
 def test_a_client_that_leaves_does_not_end_the_function(
     cloud: Any, streaming: str, bucket: str, address: str
 ) -> None:
-    key = uuid.uuid4().hex
-    answer = send(cloud, address, json.dumps({"bucket": bucket, "key": key}).encode())
-    assert answer.read(6) == b"first,"
-    answer.close()
-    cloud.client("s3").put_object(Bucket=bucket, Key=key)
-    group = f"/aws/lambda/{streaming}"
-    eventually(lambda: any("ended " + key in m for m in messages(cloud, group, key)))
+    leave(cloud, address, streaming, bucket)
 
 
 def test_a_client_that_does_not_read_makes_the_function_wait(
@@ -217,6 +224,29 @@ def test_a_client_that_does_not_read_makes_the_function_wait(
     s3 = cloud.client("s3")
     s3.get_waiter("object_exists").wait(Bucket=bucket, Key=key)  # a write of its was not taken
     assert len(answer.read()) == 1024 * 65536
+
+
+def test_a_distribution_hands_parts_on(
+    cloud: Any, streaming: str, bucket: str, address: str
+) -> None:
+    """Where nothing is to be cached. A viewer who leaves does not end the function either."""
+    wish: dict[str, Any] = config(unique("urls"))
+    (origin,) = wish["Origins"]["Items"]
+    del origin["S3OriginConfig"]
+    origin["DomainName"] = f"{address[7:].partition('.')[0]}.lambda-url.us-east-1.on.aws"
+    ports = {"HTTPPort": 80, "HTTPSPort": 443}
+    origin["CustomOriginConfig"] = {**ports, "OriginProtocolPolicy": "http-only"}
+    methods = ["HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH"]
+    wish["DefaultCacheBehavior"]["AllowedMethods"] = {"Quantity": 7, "Items": methods}
+    made = cloud.client("cloudfront").create_distribution(DistributionConfig=wish)["Distribution"]
+    url = f"http://{made['DomainName']}:{cloud.edge_port}/"
+    key = uuid.uuid4().hex
+    asked = json.dumps({"bucket": bucket, "key": key}).encode()
+    answer = send(cloud, url, asked, port=cloud.edge_port)
+    assert answer.read(6) == b"first,"
+    cloud.client("s3").put_object(Bucket=bucket, Key=key)
+    assert answer.read() == b"last"
+    leave(cloud, url, streaming, bucket, cloud.edge_port)
 
 
 def test_boto3_reads_events_as_they_come(cloud: Any, streaming: str, bucket: str) -> None:
