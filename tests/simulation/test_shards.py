@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.state import keys, sharding, spanning
+from pileus.state import keys, replica, sharding, spanning
 from pileus.state.locks import Locks
 from pileus.state.overlay import Overlay
 from pileus.state.sharding import ShardTx
@@ -61,5 +61,5 @@ def test_an_end_that_does_not_ask_what_was_decided_is_noticed(
         spanning._release(tx, txn, False)
         return False
 
-    monkeypatch.setitem(spanning.RULES, spanning.ABORT, never)
+    monkeypatch.setitem(replica.BUILT_IN, spanning.ABORT, never)
     noticed()

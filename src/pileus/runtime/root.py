@@ -125,6 +125,12 @@ def _interpreter(root: Path) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for name in ("python", "python3", f"python{version}"):
         (root / "var/lang/bin" / name).symlink_to(sys.executable)
+    if (
+        sys.prefix != sys.base_prefix
+    ):  # a venv is known by what lies beside the name it is called by
+        settings = Path(sys.prefix, "pyvenv.cfg").read_text()
+        (root / "var/lang/pyvenv.cfg").write_text(settings)
+        (root / "var/lang/lib").symlink_to(f"{sys.prefix}/lib")
 
 
 def _node(kernel: Kernel, root: Path, contents: Contents) -> None:

@@ -85,7 +85,7 @@ def test_the_guides_walk(cloud: Cloud, music: str) -> None:
     batch = client.batch_execute_statement(
         Statements=[
             {"Statement": f'DELETE FROM "{music}" {where} RETURNING ALL OLD *'},
-            {"Statement": f'UPDATE "{music}" SET a = 1 {where}'},
+            {"Statement": f"""UPDATE "{music}" SET a = 1 WHERE Artist='x' AND SongTitle='y'"""},
         ]
     )
     assert batch["Responses"][0]["Item"]["Cover"] == {"B": b"\x00\x01"}
