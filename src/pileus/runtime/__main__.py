@@ -157,7 +157,7 @@ class Process:
         setting = Setting(
             (host, int(port)), self._code, weak, self._node, self._client, self._node_modules,
             Allowed.parse(self._arguments.egress_allow), self._arguments.init_timeout,
-            vouched.context if vouched else None,
+            vouched,
         )  # fmt: skip
         fleets = Fleets(
             launcher, self._cache, setting, self._arguments.workers_max, self._arguments.idle

@@ -19,19 +19,33 @@ import os
 import ssl
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 
 from pileus.errors import Unavailable
 
 YEARS = 10  # longer than any runtime lives
-END = "-----END CERTIFICATE-----\n"
+END = b"-----END CERTIFICATE-----\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Authority:
-    """``context`` serves TLS; ``pem`` is what clients have to trust."""
+    """``pem`` is what clients have to trust, ``chain`` the key and the certificate of the door."""
 
-    context: ssl.SSLContext
+    chain: bytes
     pem: str
+
+    @cached_property
+    def context(self) -> ssl.SSLContext:
+        """Serves TLS. Made when it is first asked for: the library takes 3 MB, and most functions
+        never speak TLS to the endpoint."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        fd = os.memfd_create("certificate", os.MFD_CLOEXEC)  # the library reads files only
+        try:
+            os.write(fd, self.chain)
+            context.load_cert_chain(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+        return context
 
 
 async def make() -> Authority:
@@ -44,16 +58,8 @@ async def make() -> Authority:
     told, _ = await process.communicate()
     if process.returncode:
         raise Unavailable("no certificate could be made for functions", "see the log above")
-    text = told.decode()
-    chain, authority = text[: text.index(END) + len(END)], text[text.index(END) + len(END) :]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    fd = os.memfd_create("certificate", os.MFD_CLOEXEC)  # the library reads files only
-    try:
-        os.write(fd, chain.encode())
-        context.load_cert_chain(f"/proc/self/fd/{fd}")
-    finally:
-        os.close(fd)
-    return Authority(context, authority)
+    end = told.index(END) + len(END)
+    return Authority(told[:end], told[end:].decode())
 
 
 def pem() -> bytes:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    import ssl
+
+    from pileus.runtime.authority import Authority
 
 CONNECTIONS_MAX = 256  # of one worker
 HIGH_WATER_BYTES = 256 * 1024
@@ -79,19 +83,40 @@ def join(near: Half, far: Half) -> None:
 
 
 class Relay:
-    """Serves one worker's endpoint socket. ``address`` is (host, port) of the API; ``tls``: what
-    workers speak there, None: what the API does."""
+    """Serves one worker's endpoint socket. ``address`` is (host, port) of the API; ``tls``: by
+    whom workers speak TLS there, None: they speak what the API does."""
 
-    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, address: tuple[str, int], tls: Authority | None = None) -> None:
         self._address = address
         self._tls = tls
+        self._listener: socket.socket | None = None  # until the first who speaks TLS comes
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[Half] = set()
 
     async def start(self, listener: socket.socket) -> None:
+        if self._tls is None:
+            await self._serve(listener)
+        else:
+            self._listener = listener
+            asyncio.get_running_loop().add_reader(listener, self._secure, listener, self._tls)
+
+    def _secure(self, listener: socket.socket, tls: Authority) -> None:
+        """Somebody waits at the door: from now on it is served."""
+        self._leave()
+        task = asyncio.get_running_loop().create_task(self._serve(listener, tls.context))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _leave(self) -> socket.socket | None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            asyncio.get_running_loop().remove_reader(listener)
+        return listener
+
+    async def _serve(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=listener, ssl=self._tls)
+        self._server = await loop.create_server(self._accept, sock=listener, ssl=tls)
 
     def _accept(self) -> Half:
         near = Half()
@@ -118,6 +143,9 @@ class Relay:
         join(near, far)
 
     def close(self) -> None:
+        unserved = self._leave()
+        if unserved is not None:
+            unserved.close()
         if self._server is not None:
             self._server.close()
         for task in list(self._tasks):

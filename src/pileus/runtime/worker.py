@@ -10,7 +10,6 @@ import asyncio
 import datetime
 import json
 import math
-import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import orjson
 
 from pileus.errors import Unavailable
 from pileus.runtime import environment, jail, log
+from pileus.runtime.authority import Authority
 from pileus.runtime.egress import NOTHING, Allowed
 from pileus.runtime.environment import Places
 from pileus.runtime.faults import (
@@ -60,7 +60,7 @@ class Setting:
     node_modules: str = ""
     egress_allowed: Allowed = NOTHING
     init_timeout_s: float = 10.0  # or the function's own, if that is longer
-    tls: ssl.SSLContext | None = None  # of the second door to the endpoint; None without a jail
+    tls: Authority | None = None  # of the second door to the endpoint; None without a jail
 
 
 class Worker:
