@@ -112,7 +112,6 @@ class Invoker:
                 trace_id=trace_id,
                 invoked_arn=invoked_arn,
             )
-
         except Unavailable as error:
             raise self._refused(version, error) from error
 

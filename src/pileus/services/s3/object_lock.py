@@ -91,21 +91,7 @@ def get_legal_hold(room: Room, call: Call) -> dict[str, Any]:
 def _lock(room: Room, call: Call) -> Lock | None:
     if room.bucket(call.params["Bucket"]).lock is None:
         raise locks.no_configuration()
-    return _version(room, call, "GET").lock
-
-
-def _version(room: Room, call: Call, method: str) -> Meta:
-    """The version meant; a delete marker cannot be locked."""
-    params = call.params
-    try:
-        meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))[2]
-    except AwsError as error:
-        if ("x-amz-delete-marker", "true") in error.headers:
-            raise faults.marker_in_the_way(method) from error
-        raise
-    if meta.marker:
-        raise faults.marker_in_the_way(method)
-    return meta
+    return room.version(call, "GET").lock
 
 
 def _unlocked() -> AwsError:
@@ -139,7 +125,7 @@ async def put_legal_hold(room: Room, call: Call) -> dict[str, Any]:
 async def _change(room: Room, call: Call, told: dict[str, Any], bypass: bool) -> dict[str, Any]:
     params = call.params
     if room.bucket(params["Bucket"]).lock is not None:
-        _version(room, call, "PUT")
+        room.version(call, "PUT")
     args = [params["Bucket"], params["Key"], params.get("VersionId"), told, bypass]
     await room.submit("s3.lock_version", args, call)
     return {}

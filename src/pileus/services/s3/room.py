@@ -170,6 +170,20 @@ class Room:
 
     # -- objects -------------------------------------------------------------------------------
 
+    def version(self, call: Call, method: str) -> Meta:
+        """The version that ``call`` means: one that has tags and locks, which a delete marker has
+        not. ``method``: by which it is refused then."""
+        params = call.params
+        try:
+            meta = self.find(params["Bucket"], params["Key"], params.get("VersionId"))[2]
+        except AwsError as error:
+            if ("x-amz-delete-marker", "true") in error.headers:
+                raise faults.marker_in_the_way(method) from error
+            raise
+        if meta.marker:
+            raise faults.marker_in_the_way(method)
+        return meta
+
     def find(self, name: str, key: str, version: str | None = None) -> tuple[bytes, bytes, Meta]:
         """(row key, row value, description) of a version; delete markers included. Raises
         ``NoSuchKey`` (telling of a delete marker) or ``NoSuchVersion``."""

@@ -12,7 +12,6 @@ from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import faults
 from pileus.services.s3.headers import BUCKET_TAGS_MAX, check_tags
 from pileus.services.s3.room import Room
-from pileus.services.s3.rows import Meta
 
 ROUTING_RULES_MAX = 50
 
@@ -77,7 +76,7 @@ async def delete_bucket_tagging(room: Room, call: Call) -> None:
 
 def get_object_tagging(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
-    _, _, meta = _found(room, call, "GET")
+    meta = room.version(call, "GET")
     answer = _tag_set(meta.tags)
     if room.bucket(params["Bucket"]).versioning:
         answer["VersionId"] = meta.version or "null"
@@ -92,23 +91,9 @@ async def delete_object_tagging(room: Room, call: Call) -> dict[str, Any]:
     return await _retag(room, call, {})
 
 
-def _found(room: Room, call: Call, method: str) -> tuple[bytes, bytes, Meta]:
-    """The version whose tags are meant; a delete marker has none."""
-    params = call.params
-    try:
-        found = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
-    except AwsError as error:
-        if ("x-amz-delete-marker", "true") in error.headers:
-            raise faults.marker_in_the_way(method) from error
-        raise
-    if found[2].marker:
-        raise faults.marker_in_the_way(method)
-    return found
-
-
 async def _retag(room: Room, call: Call, tags: dict[str, str]) -> dict[str, Any]:
     params = call.params
-    _found(room, call, "PUT" if call.operation == "PutObjectTagging" else "DELETE")
+    room.version(call, "PUT" if call.operation == "PutObjectTagging" else "DELETE")
     args = [params["Bucket"], params["Key"], params.get("VersionId"), {"tags": tags}]
     version = await room.submit("s3.edit", args, call)
     versioned = room.bucket(params["Bucket"]).versioning
