@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from pileus.services.call import Parts
 from pileus.services.dynamodb.chores import Chores
 from pileus.services.dynamodb.room import Room
 from pileus.state import keys
-from tests.services.dynamodb.desk import Desk, at_desk, index
+from tests.services.dynamodb.desk import Desk, TestClock, at_desk, index
 
 
 def chores(desk: Desk) -> Chores:
@@ -136,6 +137,36 @@ def test_expired_items_are_deleted_and_only_they() -> None:
         assert (await desk.Scan(TableName="tab"))["Count"] == 2
         described = await desk.DescribeTimeToLive(TableName="tab")
         assert described["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED"
+
+    at_desk(main)
+
+
+def test_items_expire_where_every_process_dies_within_the_minute() -> None:
+    class Short(TestClock):
+        """A process's half minute: what waits for less comes at once, what waits for more never."""
+
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.sleep(0.01 if seconds < 30 else 3600)
+
+    async def main(desk: Desk) -> None:
+        await desk.table("tab", "p:S")
+        await desk.PutItem(
+            TableName="tab", Item={"p": {"S": "x"}, "ttl": {"N": str(int(time.time()) - 5)}}
+        )
+        await desk.UpdateTimeToLive(
+            TableName="tab", TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
+        )
+        desk.parts.clock = Short()
+        begun = Chores(Room(desk.parts))
+        await begun.start()
+        try:
+            for _ in range(3000):
+                if (await desk.Scan(TableName="tab", ConsistentRead=True))["Count"] == 0:
+                    return
+                await asyncio.sleep(0.01)
+            raise AssertionError("the item is still there")
+        finally:
+            await begun.stop()
 
     at_desk(main)
 

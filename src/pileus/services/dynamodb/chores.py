@@ -38,6 +38,7 @@ from pileus.state.tx import Row
 
 TICK_S = 0.25
 SWEEP_EVERY_S = 60.0
+SWEEP_FIRST_S = 5.0  # after a start, lest a process that dies each minute never sweeps
 HISTORY_EVERY_S = 2.0
 COUNT_EVERY_S = 600.0
 MARGIN_MS = 60_000
@@ -75,7 +76,7 @@ class Chores:
         self._tasks = [
             asyncio.create_task(self._loop(self.fill, TICK_S)),
             asyncio.create_task(self._loop(self.purge, TICK_S)),
-            asyncio.create_task(self._loop(self.sweep, SWEEP_EVERY_S)),
+            asyncio.create_task(self._loop(self.sweep, SWEEP_EVERY_S, SWEEP_FIRST_S)),
             asyncio.create_task(self._loop(self.count, COUNT_EVERY_S)),
             asyncio.create_task(self._loop(self.jobs.settle, TICK_S)),
             asyncio.create_task(self._loop(self.keep_history, HISTORY_EVERY_S)),
@@ -88,9 +89,11 @@ class Chores:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.jobs.stop()
 
-    async def _loop(self, chore: Any, every_s: float) -> None:
+    async def _loop(self, chore: Any, every_s: float, first_s: float | None = None) -> None:
+        wait_s = every_s if first_s is None else first_s
         while True:
-            await self.room.clock.sleep(every_s)
+            await self.room.clock.sleep(wait_s)
+            wait_s = every_s
             try:
                 await chore()
             except (AwsError, Conflict, Unavailable) as error:
