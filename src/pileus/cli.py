@@ -35,6 +35,10 @@ def main() -> None:
     eval "$(pileus env)"     point the AWS tools at it
     pileus deploy DIR        deploy an application by its template
 
+    \b
+    pileus init; pileus up   the first of several machines: prints a TOKEN
+    pileus join TOKEN@HOST   one more; pileus nodes tells how all are
+
     Shell completion: eval "$(_PILEUS_COMPLETE=bash_source pileus)"   (zsh_source, fish_source)
     """
 

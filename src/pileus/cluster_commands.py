@@ -30,12 +30,13 @@ def init(**flags: Any) -> None:
 
 
 @click.command()
-@click.argument("target", metavar="TOKEN@HOST:PORT")
+@click.argument("target", metavar="TOKEN@HOST[:PORT]")
 @HOME
 @node_ports
 @told
 def join(target: str, **flags: Any) -> None:
-    """Make a new home a node of the cluster at HOST:PORT (any node's API address), and run it."""
+    """Make a new home a node of the cluster at HOST:PORT (any node's API address; its port is 4566
+    where none is told), and run it. TOKEN: what `pileus init` and `pileus token` print there."""
     from pileus import start_node
 
     start_node.join(load(**flags), target)
@@ -82,7 +83,8 @@ def nodes(home: Path | None, as_json: bool) -> None:
 @click.option("--undo", is_flag=True, help="Give it work again.")
 @told
 def drain(node: str | None, home: Path | None, undo: bool) -> None:
-    """Take work off NODE (a name; else this node) before it is stopped."""
+    """Take work off NODE (a name as in `pileus nodes`; else this node) before it is stopped for a
+    while. It keeps its data and goes on answering; --undo when it is back."""
     from pileus import start_node
 
     config, cloud = running_cloud(home)
@@ -94,7 +96,8 @@ def drain(node: str | None, home: Path | None, undo: bool) -> None:
 @HOME
 @told
 def leave(node: str | None, home: Path | None) -> None:
-    """Take this node out of its cluster for good; NODE: another one that will not come back."""
+    """Take this node out of its cluster for good, its data with others first; NODE (a name as in
+    `pileus nodes`): another one, which will not come back."""
     from pileus import start_node
     from pileus.nodes import places
 

@@ -34,13 +34,13 @@ def parts(config: Config) -> list[Part]:
 
 def _log(config: Config) -> list[Part]:
     """A node's server of the log, wanted as soon as there are two nodes; nothing on one machine.
-    ``Unavailable`` when there is no server to run."""
+    ``Unavailable`` when there is no server to run, or it lacks something."""
     cluster = places.load(config.home)
     if cluster is None:
         return []
     from pileus.nodes import fitting
 
-    fitting.check_log_server()
+    fitting.check_log_server(config.home, cluster)
     wanted = cluster.engine == places.CLUSTER
     return [Part("log", functools.partial(fitting.run_log_server, config), wanted=wanted)]
 

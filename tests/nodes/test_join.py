@@ -45,6 +45,8 @@ def test_a_token_is_one_word_and_is_read_back(founded: Run) -> None:
         word = entering.token_of(here.config.home)
         read, host, port = token.parse_target(f"{word}@[fd00::1]:4566")
         assert (host, port) == ("fd00::1", 4566)
+        assert token.parse_target(f"{word}@n1.lan")[1:] == ("n1.lan", 4566)
+        assert token.parse_target(f"{word}@[fd00::1]")[1:] == ("fd00::1", 4566)
         assert read.text() == word and word.isascii() and len(word.split()) == 1
         assert read.mark == certs.mark(Files(here.config.home).authority.read_bytes())
         assert read.secret.hex() not in repr(read)
@@ -58,7 +60,7 @@ def test_what_is_no_token_is_refused(text: str) -> None:
         token.parse_target(text if "@" in text else text + "@host:1")
 
 
-@pytest.mark.parametrize("where", ["", "@", "@host", "@host:", "@host:0", "@host:99999", "@:1"])
+@pytest.mark.parametrize("where", ["", "@", "@host:", "@host:0", "@host:99999", "@:1"])
 def test_a_target_without_an_address_is_refused(where: str) -> None:
     with pytest.raises(ValueError, match="TOKEN@HOST:PORT"):
         token.parse_target("pileus1_" + "A" * 75 + where)

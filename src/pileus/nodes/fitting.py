@@ -131,6 +131,8 @@ def run_log_server(config: Config) -> None:
     nats.run(log_server(config.home, cluster))
 
 
-def check_log_server() -> None:
-    """``Unavailable`` when there is no server to run."""
+def check_log_server(home: Path, cluster: Cluster) -> None:
+    """``Unavailable`` when there is no server to run, or names what it would lack. A founder that
+    is alone still has no route to another node."""
     nats.server_path()
+    nats.check(log_server(home, cluster), alone=cluster.engine == places.EMBEDDED)

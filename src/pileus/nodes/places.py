@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pileus.errors import Unavailable
+
 JOIN_PATH = "/_pileus/join"
 EMBEDDED, CLUSTER = "embedded", "cluster"
 PORTS = ("port", "edge_port", "edge_tls_port", "node_port", "log_port", "log_route_port")
@@ -160,7 +162,15 @@ def save(home: Path, cluster: Cluster) -> None:
 
 
 def load_secrets(home: Path) -> Secrets:
-    return Secrets(**json.loads(Files(home).secrets.read_text()))
+    """``Unavailable`` when the file is not there or damaged."""
+    file = Files(home).secrets
+    try:
+        return Secrets(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise Unavailable(
+            f"the cluster's credentials cannot be read: {file} ({type(error).__name__})",
+            "put it back: it is the same on every node",
+        ) from error
 
 
 def save_secrets(home: Path, secrets: Secrets) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from pileus.config import Config
+
 PREFIX = "pileus1_"
 SECRET_BYTES, MARK_BYTES = 24, 32
 
@@ -43,10 +45,12 @@ def parse(text: str) -> Token:
 
 
 def parse_target(text: str) -> tuple[Token, str, int]:
-    """``TOKEN@HOST:PORT`` (PORT: the API port of any node). ``ValueError`` when it is not."""
+    """``TOKEN@HOST`` or ``TOKEN@HOST:PORT`` (the API port of any node, if it is another than nodes
+    have by default). ``ValueError`` when it is not."""
     word, at, where = text.strip().rpartition("@")
-    host, colon, port = where.rpartition(":")
-    if not at or not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    untold = where.endswith("]") or ":" not in where
+    host, _, port = (where, "", str(Config.port)) if untold else where.rpartition(":")
+    if not at or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("say where to join: TOKEN@HOST:PORT (a node's API address)")
     return parse(word), host.strip("[]"), int(port)
 

@@ -166,6 +166,8 @@ def missing(node: NatsNode, *, alone: bool = False) -> list[str]:
         )
         if not os.access(path, os.R_OK)
     ]
+    if not lacking and (unfit := _unfit(node.tls)):
+        lacking.append(f"a certificate and a key that fit each other ({unfit})")
     if not node.user or len(node.password) < SECRET_CHARS_MIN:
         lacking.append(f"the cluster's credentials (a secret of {SECRET_CHARS_MIN} or more)")
     if not alone and not [r for r in node.routes if r != node.route]:
@@ -175,15 +177,28 @@ def missing(node: NatsNode, *, alone: bool = False) -> list[str]:
     return lacking
 
 
-def prepare(node: NatsNode, *, alone: bool = False) -> Path:
-    """Check, then write the configuration (readable by its owner only); answers its path.
-    ``Unavailable`` names what is missing."""
-    lacking = missing(node, alone=alone)
-    if lacking:
+def _unfit(tls: TlsFiles) -> str:
+    """Why no connection could be made with these files; "" when one can."""
+    try:
+        tls.context()
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        return str(error)
+    return ""
+
+
+def check(node: NatsNode, *, alone: bool = False) -> None:
+    """``Unavailable`` names what is ``missing``."""
+    if lacking := missing(node, alone=alone):
         raise Unavailable(
             f"the log's server cannot start without {', '.join(lacking)}",
-            "`pileus join` writes all of it",
+            "put it back; or replace this node: `pileus leave NODE` on another one, then "
+            "`pileus join` with a new --home",
         )
+
+
+def prepare(node: NatsNode, *, alone: bool = False) -> Path:
+    """``check``, then write the configuration (readable by its owner only); answers its path."""
+    check(node, alone=alone)
     node.store_dir.mkdir(mode=0o700, exist_ok=True)
     path = node.store_dir / "server.conf"
     path.unlink(missing_ok=True)
