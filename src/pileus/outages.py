@@ -7,7 +7,9 @@ not answer for ``HUNG_S`` while the supervisor itself ran is hung, and its remed
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,10 +24,18 @@ ANSWER_BYTES_MAX, HEARD_BYTES_MAX = 65536, 4 * 1024 * 1024
 INCIDENTS_KEPT = 20
 SERVICES_FILE = "services-downtime.json"
 # Name, or what it starts with up to a hyphen → the longest it may be away.
-ALLOWED_S = {"front-0": 5.0, "front": 3.0, "runtime": 10.0, "caddy": 3.0, "meters": 30.0}
+ALLOWED_S = {
+    **{"front-0": 5.0, "front": 3.0, "runtime": 10.0, "caddy": 3.0, "meters": 30.0},
+    "log": 15.0,  # a server reads its streams' files first, as many as there are shards
+}
 ALLOWED_ELSE_S = 15.0
 HEALTH = b"GET /_pileus/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 CADDY = b"GET /reverse_proxy/upstreams HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+# https://docs.nats.io/running-a-nats-service/nats_admin/monitoring#health: no stream is waited for.
+LOG_PAGE = "/healthz?js-enabled-only=true"
+LOG = f"GET {LOG_PAGE} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+_MONITOR = re.compile(r'^http: "127\.0\.0\.1:(\d+)"', re.MULTILINE)
+CONNECT_S = 0.05  # to this machine's own kernel
 STATS = b"\x08\x00\x00\x00\x04" + bytes(8)  # a frame of the runtime's client: see runtime.client
 
 
@@ -44,11 +54,14 @@ def read_services(home: Path) -> dict[str, Any]:
         return {}
 
 
+Where = str | tuple[str, int]  # a Unix socket's path, or an address and a port
+
+
 @dataclass(slots=True)
 class Question:
-    """Where to ask a part, what, and how to know a good answer."""
+    """Where to ask a part (None: nobody knows yet), what, and how to know a good answer."""
 
-    path: Path
+    where: Callable[[], Where | None]
     ask: bytes
     good: Callable[[bytes], bool | None]  # None: more must come before one can tell
     sock: socket.socket | None = None
@@ -56,10 +69,15 @@ class Question:
 
     def send(self) -> None:
         self.drop()
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.setblocking(False)
+        where = self.where()
+        if where is None:
+            return
+        local = isinstance(where, str)
+        self.sock = socket.socket(socket.AF_UNIX if local else socket.AF_INET, socket.SOCK_STREAM)
+        self.sock.settimeout(0.0 if local else CONNECT_S)
         try:
-            self.sock.connect(str(self.path))
+            self.sock.connect(where)
+            self.sock.setblocking(False)
             self.sock.send(self.ask)
         except OSError:
             self.drop()
@@ -90,14 +108,24 @@ def question(run: Path, name: str) -> Question | None:
     """How to ask the part ``name`` whether it serves; None for one that cannot be asked."""
     kind, _, number = name.partition("-")
     if kind == "front":
-        path = run / f"edge-{number}.sock"
-        return Question(path, HEALTH, _says_200)
+        return Question(lambda: str(run / f"edge-{number}.sock"), HEALTH, _says_200)
     if kind == "caddy":
-        path = run / "caddy-admin.sock"
-        return Question(path, CADDY, _says_200)
+        return Question(lambda: str(run / "caddy-admin.sock"), CADDY, _says_200)
     if kind == "runtime":
-        return Question(run / "runtime.sock", STATS, _runtime_decided)
+        return Question(lambda: str(run / "runtime.sock"), STATS, _runtime_decided)
+    if kind == "log":
+        return Question(functools.partial(log_monitor, run.parent), LOG, _says_200)
     return None
+
+
+def log_monitor(home: Path) -> tuple[str, int] | None:
+    """Where the node's server of the log tells how it is: each start of it chooses a port, which
+    its configuration names. None where there is no server."""
+    try:
+        found = _MONITOR.search((home / "nats" / "server.conf").read_text())
+    except OSError:
+        return None
+    return ("127.0.0.1", int(found[1])) if found else None
 
 
 def _says_200(told: bytes) -> bool | None:

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,130 @@ def test_caddy_serves_tls_and_survives_a_dead_front(run: Any, tmp_path: Path) ->
         assert admin.stat().st_mode & 0o077 == 0
 
     run(body)
+
+
+class Front:
+    """A front end of which a test says what it does with ``/work``: answer, hold it, or go away
+    in the middle of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.does = "answers"
+        self.asked: list[str] = []
+        self.let_go = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, str(self.path))
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self.let_go.set()
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                if " /work " in head:
+                    self.asked.append(head.partition(" ")[0])
+                    if self.does == "breaks off":
+                        return
+                    if self.does == "holds":
+                        await self.let_go.wait()
+                elif self.does == "hangs":
+                    await self.let_go.wait()
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+
+@contextlib.asynccontextmanager
+async def _two_fronts(tmp_path: Path) -> AsyncIterator[tuple[str, Front, Front]]:
+    """Caddy before two of them; the address of their work."""
+    plain_port, tls_port = free_ports(2)
+    config = Config(home=tmp_path, edge_port=plain_port, edge_tls_port=tls_port)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    first, second = (Front(caddy.socket_path(config, index)) for index in range(2))
+    for front in (first, second):
+        await front.open()
+    words = caddy.command(caddy.write(config, 2))
+    process = subprocess.Popen(words, env=caddy.environment(tmp_path), stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{plain_port}/work"
+        await _until_up(url)
+        yield url, first, second
+    finally:
+        process.terminate()
+        process.wait(60)
+        for front in (first, second):
+            await front.close()
+
+
+def _ask(url: str, method: str = "GET") -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=60) as told:
+            return int(told.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_least_busy_front_comes_first(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with _two_fronts(tmp_path) as (url, first, second):
+            first.does = "holds"
+            held = []
+            while "GET" not in first.asked[-1:] or not held:  # till it has one under way
+                first.asked.clear()
+                held.append(asyncio.create_task(asyncio.to_thread(_ask, url)))
+                await asyncio.sleep(0.2)
+            first.asked.clear()
+            second.asked.clear()
+            for _ in range(20):
+                assert await asyncio.to_thread(_ask, url) == 200
+                await asyncio.sleep(0.05)
+            # One that was just answered may count still: then both have as many under way.
+            assert len(first.asked) <= 4 and len(second.asked) >= 16
+            first.let_go.set()
+            assert set(await asyncio.gather(*held)) == {200}
+
+    asyncio.run(body())
+
+
+def test_what_may_be_asked_twice_is_and_nothing_else(tmp_path: Path) -> None:
+    """A front that dies over a request: another takes it where that does no harm."""
+
+    async def body() -> None:
+        async with _two_fronts(tmp_path) as (url, first, second):
+            first.does = "breaks off"
+            for method, status in (("GET", {200}), ("PUT", {200}), ("POST", {200, 502})):
+                first.asked.clear()
+                second.asked.clear()
+                tries = 0
+                while not first.asked and tries < 200:  # till the request has hit it
+                    tries += 1
+                    told = await asyncio.to_thread(_ask, url, method)
+                    assert told in status
+                    await asyncio.sleep(0.1)  # one that failed is passed over for a second
+                assert first.asked == [method] or method != "POST"
+                if method == "POST":
+                    assert told == 502 and len(second.asked) == tries - 1, "sent once"
+                else:
+                    assert told == 200 and second.asked[-1] == method
+
+    asyncio.run(body())
+
+
+def test_a_front_that_hangs_is_passed_over(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with _two_fronts(tmp_path) as (url, first, second):
+            first.does = "hangs"  # it takes connections and answers no question for its health
+            quiet = 0
+            while quiet < 20:  # its share would be every second request
+                first.asked.clear()
+                assert await asyncio.to_thread(_ask, url) == 200
+                quiet = 0 if first.asked else quiet + 1
+            assert second.asked
+
+    asyncio.run(body())
 
 
 def test_viewers_are_limited_by_address(run: Any) -> None:

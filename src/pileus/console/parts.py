@@ -28,7 +28,7 @@ from typing import Any
 
 import orjson
 
-from pileus import control
+from pileus import control, outages
 from pileus.console import probes, processes
 from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
@@ -145,6 +145,9 @@ class PartsDoor:
             return functools.partial(probes.over_socket, admin, "/config/admin")
         if kind == "runtime":
             return self._runtime
+        if kind == "log":
+            monitor = outages.log_monitor(self._run.parent)
+            return functools.partial(probes.over_port, monitor, outages.LOG_PAGE)
         return None
 
     async def _runtime(self) -> None:

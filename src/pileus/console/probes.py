@@ -31,12 +31,22 @@ class Health:
 async def over_socket(path: Path, target: str) -> None:
     """Ask a program for ``target`` by HTTP on its Unix socket. ``OSError`` when it does not answer
     200."""
-    reader, writer = await asyncio.open_unix_connection(str(path))
+    await _ask(*await asyncio.open_unix_connection(str(path)), target)
+
+
+async def over_port(where: tuple[str, int] | None, target: str) -> None:
+    """The same of a program that listens at an address and a port; None: nobody knows where."""
+    if where is None:
+        raise OSError("it has not said where it listens")
+    await _ask(*await asyncio.open_connection(*where), target)
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str) -> None:
     try:
         writer.write(ASK.format(target).encode())
         told = await reader.read(64)
         if b" 200 " not in told[:16]:
-            raise OSError(f"{path.name} answered {told[:32]!r}")
+            raise OSError(f"{target} was answered {told[:32]!r}")
     finally:
         writer.close()
 

@@ -31,7 +31,7 @@ IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
 HEAD_BYTES_MAX = 64 * 1024
 NEAR_ACTIVE = 16  # requests under way at a front of this node from which on others are looked at
 RELOAD_S_MAX = 10.0
-UNTOLD = f"http.log.error.{neighbours.UNTOLD}"
+UNTOLD = [f"http.log.{kind}.{neighbours.UNTOLD}" for kind in ("error", "access")]
 
 
 def socket_path(config: Config, index: int) -> Path:
@@ -80,7 +80,7 @@ class CaddyConfig:
                 "config": {"persist": False},
             },
             "storage": {"module": "file_system", "root": str(self.home / "caddy")},
-            "logging": {"logs": {"default": {"level": "WARN", "exclude": [UNTOLD]}}},
+            "logging": {"logs": {"default": {"level": "WARN", "exclude": UNTOLD}}},
             "apps": {
                 "http": {"servers": servers},
                 "tls": {

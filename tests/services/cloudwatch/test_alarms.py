@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from pileus.errors import AwsError
+from pileus.runtime.egress import Allowed
+from pileus.services.call import HttpRequest, HttpResponse
 from pileus.services.cloudwatch.evaluation import decide
+from pileus.services.outbound import Outbound
+from pileus.wire.http import serve
 from tests.beds import Run
 from tests.services.cloudwatch.conftest import CloudWatchAlone
 
@@ -100,6 +104,43 @@ def test_what_an_action_came_to_is_in_the_history(run: Run[CloudWatchAlone]) -> 
         states = await cloud("DescribeAlarmHistory", HistoryItemType="StateUpdate")
         (item,) = states["AlarmHistoryItems"]
         assert item["HistorySummary"] == "Alarm updated from INSUFFICIENT_DATA to ALARM"
+
+    run(body)
+
+
+def test_a_webhook_and_a_topic_are_told(run: Run[CloudWatchAlone]) -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:pager"
+
+    async def body(cloud: CloudWatchAlone) -> None:
+        heard: list[tuple[str, str, Any]] = []
+
+        async def hook(request: HttpRequest) -> HttpResponse:
+            heard.append((request.method, request.path, json.loads(await request.read(100_000))))
+            return HttpResponse(503 if len(heard) == 1 else 204, [], b"")
+
+        server = await serve(hook, ("127.0.0.1", 0))
+        place = f"127.0.0.1:{server.port}"
+        cloud.parts.outbound = Outbound(Allowed.parse([place]))
+        url = f"http://{place}/pager"
+        await _alarm(cloud, AlarmActions=[url, topic])
+        await cloud("SetAlarmState", AlarmName="hot", StateValue="ALARM", StateReason="a drill")
+        for _ in range(3):
+            await cloud.act()
+            cloud.clock.ms += 20_000
+        await cloud.parts.outbound.close()
+        await server.stop()
+        assert [place[:2] for place in heard] == [("POST", "/pager")] * 2, "tried again, then done"
+        told = heard[-1][2]["alarmData"]
+        assert (told["alarmName"], told["state"]["value"]) == ("hot", "ALARM")
+        ((service, operation, params, how),) = cloud.dispatched
+        assert (service, operation, params["TopicArn"]) == ("sns", "Publish", topic)
+        assert params["Subject"] == 'ALARM: "hot" in us-east-1'
+        message = json.loads(params["Message"])
+        assert (message["AlarmName"], message["NewStateValue"]) == ("hot", "ALARM")
+        assert how["principal"].name == "cloudwatch.amazonaws.com"
+        history = await cloud("DescribeAlarmHistory", AlarmName="hot", HistoryItemType="Action")
+        summaries = {i["HistorySummary"] for i in history["AlarmHistoryItems"]}
+        assert summaries == {f"Successfully executed action {a}" for a in (url, topic)}
 
     run(body)
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from pileus.outages import log_monitor
 
 PATIENCE_S = 2.0
 # Metric, its type, its meaning, the page and the place on it where it stands.
@@ -35,7 +36,6 @@ FIGURES = (
     ("stored_bytes", "gauge", "Bytes of their files.", "jsz", "bytes"),
     ("api_errors_total", "counter", "Requests that the server refused.", "jsz", "api.errors"),
 )
-_MONITOR = re.compile(r'^http: "127\.0\.0\.1:(\d+)"', re.MULTILINE)
 
 
 async def text(home: Path, part: str) -> str:
@@ -49,16 +49,12 @@ async def text(home: Path, part: str) -> str:
 
 
 async def _log(home: Path) -> str:
-    file = home / "nats" / "server.conf"
-    try:
-        found = _MONITOR.search(file.read_text())
-    except FileNotFoundError:
-        found = None
-    if found is None:
+    where = log_monitor(home)
+    if where is None:
         raise ValueError("this machine has no server of the log: it is not one of a cluster")
     pages: dict[str, Any] = {}
     for page in ("varz", "jsz"):
-        reader, writer = await _within(asyncio.open_connection("127.0.0.1", int(found[1])))
+        reader, writer = await _within(asyncio.open_connection(*where))
         pages[page] = json.loads(await _get(reader, writer, f"/{page}"))
     return "\n".join(_lines(pages)) + "\n"
 
