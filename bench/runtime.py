@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pileus.runtime.client import Runtime
-from pileus.runtime.function import FunctionSpec
+from pileus.runtime.function import FunctionSpec, Invocation
 from tests.runtime.harness import Functions, start, stop
 
 HELLO = "def handler(event, context):\n    return event\n"
@@ -25,7 +25,7 @@ BOTO3 = (
     "def handler(event, context):\n    return table.meta.region_name\n"
 )
 NODE = "exports.handler = async (event) => event"
-EVENT = b'{"body": "' + b"x" * 1000 + b'"}'
+EVENT = Invocation(b'{"body": "' + b"x" * 1000 + b'"}', "r")
 
 
 async def timed(act: Callable[[], Awaitable[object]]) -> float:
@@ -44,18 +44,18 @@ async def cold(client: Runtime, name: str, spec: FunctionSpec, rounds: int) -> N
     times = []
     for _ in range(rounds):
         fresh = dataclasses.replace(spec, revision=uuid.uuid4().hex)
-        times.append(await timed(lambda s=fresh: client.invoke(s, EVENT, request_id="r")))
+        times.append(await timed(lambda s=fresh: client.invoke(s, EVENT)))
         await client.forget(spec.arn)
         await asyncio.sleep(0.05)  # the pool fills again
     line(f"cold, {name}", times)
 
 
 async def warm(client: Runtime, name: str, spec: FunctionSpec, seconds: float) -> None:
-    await client.invoke(spec, EVENT, request_id="r")
+    await client.invoke(spec, EVENT)
     times = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        times.append(await timed(lambda: client.invoke(spec, EVENT, request_id="r")))
+        times.append(await timed(lambda: client.invoke(spec, EVENT)))
     line(f"warm, {name}, 1 caller", times)
 
 
@@ -66,7 +66,7 @@ async def throughput(client: Runtime, spec: FunctionSpec, callers: int, seconds:
     async def caller() -> None:
         nonlocal count
         while time.perf_counter() < end:
-            await client.invoke(spec, EVENT, request_id="r")
+            await client.invoke(spec, EVENT)
             count += 1
 
     await asyncio.gather(*(caller() for _ in range(callers)))

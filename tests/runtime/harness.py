@@ -19,7 +19,7 @@ from typing import Any
 
 from pileus.errors import Unavailable
 from pileus.runtime.client import Runtime
-from pileus.runtime.function import Code, Credentials, FunctionSpec, InvokeOutcome
+from pileus.runtime.function import Code, Credentials, FunctionSpec, Invocation, InvokeOutcome
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -81,7 +81,7 @@ class Functions:
     def run(self, spec: FunctionSpec, event: Any = None, **more: Any) -> InvokeOutcome:
         more.setdefault("request_id", str(uuid.uuid4()))
         payload = json.dumps(event).encode()
-        return self.call(lambda client: client.invoke(spec, payload, **more))
+        return self.call(lambda client: client.invoke(spec, Invocation(payload, **more)))
 
     def answer(self, spec: FunctionSpec, event: Any = None, **more: Any) -> Any:
         """The parsed answer of a run that must succeed."""

@@ -22,7 +22,7 @@ import pytest
 
 from pileus.errors import Unavailable
 from pileus.runtime.client import Runtime
-from pileus.runtime.function import Credentials, FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.function import Credentials, FunctionSpec, Invocation, InvokeOutcome, Throttled
 from tests.runtime.harness import SOURCE, Functions, start, stop
 
 NAP = "import time, os\ndef handler(e, c):\n    time.sleep(e)\n    return c.aws_request_id"
@@ -33,7 +33,7 @@ def many(rt: Functions, specs: list[FunctionSpec], event: Any) -> list[Any]:
 
     async def act(client: Runtime) -> list[Any]:
         payload = json.dumps(event).encode()
-        calls = [client.invoke(spec, payload, request_id=str(n)) for n, spec in enumerate(specs)]
+        calls = [client.invoke(spec, Invocation(payload, str(n))) for n, spec in enumerate(specs)]
         return await asyncio.gather(*calls, return_exceptions=True)
 
     return rt.call(act)
@@ -104,7 +104,7 @@ def test_forget_ends_idle_workers_now_and_busy_ones_later(rt: Functions) -> None
     first = rt.run(spec, 0)
 
     async def act(client: Runtime) -> InvokeOutcome:
-        call = asyncio.create_task(client.invoke(spec, b"0.5", request_id="x"))
+        call = asyncio.create_task(client.invoke(spec, Invocation(b"0.5", "x")))
         while not (call.done() or (await client.stats())["functions"][spec.arn]["busy"]):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await client.forget(spec.arn)
@@ -120,7 +120,7 @@ def test_forget_does_not_strand_those_who_wait() -> None:
         spec = own.spec(NAP)
 
         async def act(client: Runtime) -> list[InvokeOutcome]:
-            calls = [client.invoke(spec, b"0.3", request_id=str(n)) for n in range(3)]
+            calls = [client.invoke(spec, Invocation(b"0.3", str(n))) for n in range(3)]
             served = asyncio.gather(*calls)
             await asyncio.sleep(0.15)
             await client.forget(spec.arn)

@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 
 from pileus.errors import Unavailable
-from pileus.runtime.function import STREAMED_BYTES_MAX, FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.function import (
+    STREAMED_BYTES_MAX,
+    FunctionSpec,
+    Invocation,
+    InvokeOutcome,
+    Throttled,
+)
 from pileus.runtime.streaming import ALL, WINDOW_BYTES, Outlet, StreamedAnswer
 from tests.runtime.harness import Functions
 from tests.runtime.test_lifecycle import another
@@ -150,7 +156,7 @@ def custom(rt: Functions, **settings: Any) -> FunctionSpec:
 
 
 async def begin(client: Any, spec: FunctionSpec, event: Any = None) -> StreamedAnswer:
-    return await client.stream(spec, json.dumps(event).encode(), request_id=str(uuid.uuid4()))
+    return await client.stream(spec, Invocation(json.dumps(event).encode(), str(uuid.uuid4())))
 
 
 def read(rt: Functions, spec: FunctionSpec, event: Any = None) -> tuple[bytes, InvokeOutcome, str]:

@@ -16,7 +16,7 @@ import msgspec
 
 from pileus.errors import Unavailable
 from pileus.runtime.frames import FrameProtocol
-from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, Throttled
 from pileus.runtime.longrunning import Report, Wish
 from pileus.runtime.streaming import StreamedAnswer
 
@@ -42,46 +42,22 @@ class Runtime:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode_outcome = msgspec.msgpack.Decoder(tuple).decode
 
-    async def invoke(
-        self,
-        spec: FunctionSpec,
-        payload: bytes,
-        *,
-        request_id: str,
-        client_context: str | None = None,
-        identity: str | None = None,
-        trace_id: str = "",
-        invoked_arn: str = "",
-    ) -> InvokeOutcome:
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvokeOutcome:
         """Run the function once and answer what it said.
 
-        ``client_context`` and ``identity`` are JSON texts (mobile SDK, Cognito); ``invoked_arn`` is
-        the ARN with the qualifier the caller used (default: ``spec.arn``). Raises ``Throttled``
-        when the concurrency is used up, ``Unavailable`` when no worker can be had. Errors of the
-        function itself are answers (``function_error``), never exceptions.
+        Raises ``Throttled`` when the concurrency is used up, ``Unavailable`` when no worker can be
+        had. Errors of the function itself are answers (``function_error``), never exceptions.
         """
         protocol = self._protocol or await self._connect()
         number = self._number(spec, protocol)
-        head = (request_id, client_context, identity, trace_id, invoked_arn, payload)
-        return await self._ask(protocol, INVOKE, number, self._encode(head))
+        return await self._ask(protocol, INVOKE, number, self._encode(invocation))
 
-    async def stream(
-        self,
-        spec: FunctionSpec,
-        payload: bytes,
-        *,
-        request_id: str,
-        client_context: str | None = None,
-        identity: str | None = None,
-        trace_id: str = "",
-        invoked_arn: str = "",
-    ) -> StreamedAnswer:
+    async def stream(self, spec: FunctionSpec, invocation: Invocation) -> StreamedAnswer:
         """Run the function once; its answer can be read while it writes. What ``invoke`` raises is
         raised by reading, or by ``begun``."""
         protocol = self._protocol or await self._connect()
         number = self._number(spec, protocol)
-        head = (request_id, client_context, identity, trace_id, invoked_arn, payload)
-        outcome = self._ask(protocol, STREAM, number, self._encode(head))
+        outcome = self._ask(protocol, STREAM, number, self._encode(invocation))
         call = self._next_call
         self._streams[call] = answer = StreamedAnswer(
             outcome, lambda size: protocol.send(TAKEN, IDS.pack(call, size))

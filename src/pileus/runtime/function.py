@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -105,6 +106,19 @@ class FunctionSpec:
             environment=dict(sorted(self.environment.items())),
         )
         return hashlib.sha256(msgspec.msgpack.encode(plain)).hexdigest()
+
+
+class Invocation(NamedTuple):
+    """What a function is run with. ``client_context`` and ``identity`` are JSON texts (mobile SDK,
+    Cognito); ``invoked_arn`` is the ARN with the qualifier the caller used (else the function's
+    own)."""
+
+    payload: bytes
+    request_id: str
+    client_context: str | None = None
+    identity: str | None = None
+    trace_id: str = ""
+    invoked_arn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pileus.errors import Unavailable
-from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, Throttled
 from pileus.runtime.streaming import Outlet
 
 Verdict = InvokeOutcome | Throttled | Unavailable
@@ -18,12 +18,7 @@ class Job:
     ``outlet``: where the answer goes while it is written; None: all of it goes with ``done``."""
 
     spec: FunctionSpec
-    payload: bytes
-    request_id: str
-    client_context: str | None
-    identity: str | None
-    trace_id: str
-    invoked_arn: str
+    invocation: Invocation
     done: Callable[[Verdict], None]
     outlet: Outlet | None = None
     streamed_bytes: int = 0
@@ -33,3 +28,11 @@ class Job:
     cold: bool = False
     init_ms: float = 0.0
     log: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def request_id(self) -> str:
+        return self.invocation.request_id
+
+    @property
+    def invoked_arn(self) -> str:
+        return self.invocation.invoked_arn or self.spec.arn

@@ -68,7 +68,7 @@ class RuntimeApi:
             self._job = job
             return
         polling, self._polling = self._polling, None
-        polling.respond(200, job.payload or b"{}", event_headers(job))
+        polling.respond(200, job.invocation.payload or b"{}", event_headers(job))
 
     def begun(self, connection: Connection, method: bytes, path: bytes) -> str:
         """A request whose head is here: the id of the invocation whose answer it streams, or ''."""
@@ -157,9 +157,9 @@ def event_headers(job: Job) -> list[tuple[str, str]]:
         ("Lambda-Runtime-Invoked-Function-Arn", job.invoked_arn),
     ]
     for name, value in (
-        ("Lambda-Runtime-Trace-Id", job.trace_id),
-        ("Lambda-Runtime-Client-Context", job.client_context),
-        ("Lambda-Runtime-Cognito-Identity", job.identity),
+        ("Lambda-Runtime-Trace-Id", job.invocation.trace_id),
+        ("Lambda-Runtime-Client-Context", job.invocation.client_context),
+        ("Lambda-Runtime-Cognito-Identity", job.invocation.identity),
     ):
         if value:
             headers.append((name, value.replace("\r", " ").replace("\n", " ")))

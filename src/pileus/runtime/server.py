@@ -32,13 +32,11 @@ from pileus.runtime.client import (
 )
 from pileus.runtime.fleet import Fleet, Fleets
 from pileus.runtime.frames import FrameProtocol
-from pileus.runtime.function import FunctionSpec, InvokeOutcome, Throttled
+from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, Throttled
 from pileus.runtime.job import Job, Verdict
 from pileus.runtime.longrunning import Wish
 from pileus.runtime.longrunning_services import Services
 from pileus.runtime.streaming import ALL, Outlet
-
-InvokeBody = tuple[str, str | None, str | None, str, str, bytes]
 
 
 class Caller:
@@ -144,12 +142,8 @@ class Caller:
     def _invoke(
         self, call: int, number: int, body: memoryview, outlet: Outlet | None = None
     ) -> None:
-        request_id, client_context, identity, trace_id, arn, payload = self._server.decode(body)
-        spec = self._specs[number]
-        job = Job(
-            spec, payload, request_id, client_context, identity, trace_id, arn or spec.arn,
-            lambda verdict: self._answer(call, verdict), outlet,
-        )  # fmt: skip
+        invocation, spec = self._server.decode(body), self._specs[number]
+        job = Job(spec, invocation, lambda verdict: self._answer(call, verdict), outlet)
         self._server.when_ready(lambda: self._start(call, number, job))
 
     def _start(self, call: int, number: int, job: Job) -> None:
@@ -187,7 +181,7 @@ class Server:
         self._early: list[Callable[[], None]] | None = []
         self.callers: set[Caller] = set()
         self.encode = msgspec.msgpack.Encoder().encode
-        self.decode = msgspec.msgpack.Decoder(InvokeBody).decode
+        self.decode = msgspec.msgpack.Decoder(Invocation).decode
         self.decode_spec = msgspec.msgpack.Decoder(FunctionSpec).decode
         self.decode_wishes = msgspec.msgpack.Decoder(list[Wish]).decode
         self.decode_report = msgspec.msgpack.Decoder(tuple[str, int, int, float]).decode

@@ -379,8 +379,8 @@ class Worker:
 def invoke_frame(job: Job) -> tuple[bytes, bytes, bytes]:
     head = orjson.dumps((
         job.request_id, job.deadline_ms, job.invoked_arn,
-        job.trace_id, job.client_context, job.identity,
+        job.invocation.trace_id, job.invocation.client_context, job.invocation.identity,
     ))  # fmt: skip
     if len(head) > 0xFFFF:
         raise Unavailable("the client context is too large")
-    return struct.pack("<H", len(head)), head, job.payload
+    return struct.pack("<H", len(head)), head, job.invocation.payload

@@ -18,7 +18,7 @@ import pytest
 from pileus.config import Config
 from pileus.engine.embedded.blobs import FileBlobs
 from pileus.errors import AwsError
-from pileus.runtime.function import FunctionSpec, InvokeOutcome
+from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome
 from pileus.runtime.streaming import StreamedAnswer
 from pileus.services import lambda_, logs
 from pileus.services.call import Access, Call, HttpRequest, HttpResponse, Parts, Principal
@@ -54,19 +54,17 @@ class RuntimeDouble:
     taken: list[int] = field(default_factory=list)
     clock: Any = None
 
-    async def invoke(
-        self, spec: FunctionSpec, payload: bytes, *, request_id: str, **more: Any
-    ) -> InvokeOutcome:
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvokeOutcome:
+        payload, request_id = invocation[:2]
         self.invoked.append((spec, payload, request_id))
         answer, error = self.respond(spec, payload)
         lines = [f"START RequestId: {request_id}", "hello", f"REPORT RequestId: {request_id}"]
         log = [(self.clock.now_ms(), line) for line in lines]
         return InvokeOutcome(answer, error, log, f"2023/11/14/[{spec.version}]abc", False)
 
-    async def stream(
-        self, spec: FunctionSpec, payload: bytes, *, request_id: str, **more: Any
-    ) -> StreamedAnswer:
+    async def stream(self, spec: FunctionSpec, invocation: Invocation) -> StreamedAnswer:
         """``respond`` may answer bytes, as ``invoke``, or (content type, parts)."""
+        payload, request_id = invocation[:2]
         self.invoked.append((spec, payload, request_id))
         told, error = self.respond(spec, payload)
         answer = StreamedAnswer(asyncio.get_running_loop().create_future(), self.taken.append)

@@ -22,6 +22,7 @@ from pileus.runtime.function import (
     PAYLOAD_BYTES_MAX,
     Code,
     FunctionSpec,
+    Invocation,
     InvokeOutcome,
     Throttled,
 )
@@ -64,54 +65,24 @@ class Invoker:
     counts: Counts
     queue: EventQueue | None = None
 
-    async def run(
-        self,
-        version: Version,
-        payload: bytes,
-        request_id: str,
-        client_context: str | None = None,
-        trace_id: str = "",
-        invoked_arn: str = "",
-    ) -> InvokeOutcome:
+    async def run(self, version: Version, invocation: Invocation) -> InvokeOutcome:
         """One invocation. ``TooManyRequestsException`` when the concurrency is used up."""
         spec = await version.spec(self.room.roles)
         try:
             await self._bring(spec)
-            outcome: InvokeOutcome = await self.room.runtime.invoke(
-                spec,
-                payload,
-                request_id=request_id,
-                client_context=client_context,
-                trace_id=trace_id,
-                invoked_arn=invoked_arn,
-            )
+            outcome: InvokeOutcome = await self.room.runtime.invoke(spec, invocation)
         except (Throttled, Unavailable) as error:
             raise self._refused(version, error) from error
         self._ended(version, spec, outcome)
         return outcome
 
-    async def stream(
-        self,
-        version: Version,
-        payload: bytes,
-        request_id: str,
-        client_context: str | None = None,
-        trace_id: str = "",
-        invoked_arn: str = "",
-    ) -> StreamedAnswer:
+    async def stream(self, version: Version, invocation: Invocation) -> StreamedAnswer:
         """One invocation, answered when the function begins to: read it to its end, or close it.
         Refused as by ``run``."""
         spec = await version.spec(self.room.roles)
         try:
             await self._bring(spec)
-            answer: StreamedAnswer = await self.room.runtime.stream(
-                spec,
-                payload,
-                request_id=request_id,
-                client_context=client_context,
-                trace_id=trace_id,
-                invoked_arn=invoked_arn,
-            )
+            answer: StreamedAnswer = await self.room.runtime.stream(spec, invocation)
         except Unavailable as error:
             raise self._refused(version, error) from error
 
@@ -185,7 +156,7 @@ class Invoker:
         if asked.kind == "DryRun":
             return HttpResponse(204)
         version = target.choose()
-        answer = await self.stream(version, *self._told(call, asked))
+        answer = await self.stream(version, self._invocation(call, asked))
         headers = [
             ("content-type", CONTENT_TYPE),
             ("X-Amz-Executed-Version", version.number),
@@ -219,7 +190,7 @@ class Invoker:
             return await self.operation(call)
         asked = await _from_params(call)
         version = self._check(asked).choose()
-        return {"Stream": await self.stream(version, *self._told(call, asked))}
+        return {"Stream": await self.stream(version, self._invocation(call, asked))}
 
     async def invoke_async(self, call: Call) -> dict[str, Any]:
         """The older InvokeAsync: always an event."""
@@ -237,19 +208,18 @@ class Invoker:
         return target
 
     async def _now(self, call: Call, asked: Asked, version: Version) -> InvokeOutcome:
-        outcome = await self.run(version, *self._told(call, asked))
+        outcome = await self.run(version, self._invocation(call, asked))
         if len(outcome.payload) > PAYLOAD_BYTES_MAX:
             raise AwsError("RequestTooLargeException", "The response is too large.", 413)
         return outcome
 
-    def _told(self, call: Call, asked: Asked) -> tuple[bytes, str, str | None, str, str]:
-        """What ``run`` and ``stream`` are told of a request, after the version."""
-        return (
+    def _invocation(self, call: Call, asked: Asked) -> Invocation:
+        return Invocation(
             asked.payload or b"{}",
             call.request_id or rows.new_id(self.room.clock),
             asked.client_context,
-            asked.trace_id,
-            asked.name.qualified_arn,
+            trace_id=asked.trace_id,
+            invoked_arn=asked.name.qualified_arn,
         )
 
     async def _not_now(self, call: Call, asked: Asked, target: Target) -> int:

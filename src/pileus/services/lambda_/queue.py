@@ -15,6 +15,7 @@ import orjson
 
 from pileus import hub
 from pileus.errors import AwsError
+from pileus.runtime.function import Invocation
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.destinations import Destinations, Ended
 from pileus.services.lambda_.names import LATEST, FunctionName
@@ -93,13 +94,9 @@ class EventQueue:
             return _done(event)
         version = target.choose()
         try:
-            outcome = await self._run(
-                version,
-                payload,
-                event["request_id"],
-                event["client_context"],
-                invoked_arn=name.qualified_arn,
-            )
+            told = (payload, event["request_id"], event["client_context"])
+            invocation = Invocation(*told, invoked_arn=name.qualified_arn)
+            outcome = await self._run(version, invocation)
         except AwsError as error:
             return self._put_off(event, error)
         ended = Ended(version, event, payload, outcome)

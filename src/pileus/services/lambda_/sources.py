@@ -18,6 +18,7 @@ import orjson
 from pileus.errors import AwsError, Conflict, Unavailable
 from pileus.hub.lease import Lease, LostLease
 from pileus.hub.wake import Wake
+from pileus.runtime.function import Invocation
 from pileus.services.lambda_ import mappings, rows
 from pileus.services.lambda_.batches import Delivery, Lost, Outcome, arrived_s, sequence_of
 from pileus.services.lambda_.destinations import Destinations
@@ -263,9 +264,8 @@ class Reader:
         version = self._version()
         payload = orjson.dumps({"Records": records})
         try:
-            told = await self._run(
-                version, payload, request_id, invoked_arn=self._name.qualified_arn
-            )
+            invocation = Invocation(payload, request_id, invoked_arn=self._name.qualified_arn)
+            told = await self._run(version, invocation)
         except AwsError as error:
             return Outcome(error.code, b"", request_id, version.number, started=False)
         return Outcome(told.function_error, told.payload, request_id, version.number)
