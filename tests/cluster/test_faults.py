@@ -1,4 +1,5 @@
-"""Three log servers and three replicas: leaders change and die while entries are written."""
+"""Three log servers and three replicas: leaders change, die, stand still and wake up while entries
+are written and strongly read."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import pytest
 
 from pileus.engine.cluster import election, streams
 from pileus.errors import Unavailable
+from pileus.state import keys
 from pileus.state.store import Store
 from tests.cluster.replicas import Replicas, until
 from tests.cluster.servers import Server, running
@@ -45,6 +47,31 @@ class Writer:
                     await asyncio.sleep(0.05)
             self.acknowledged += 1
             assert length == self.acknowledged, "lost or doubled"
+
+
+class Reader:
+    """Strong reads at one replica: none is older than what was acknowledged, or read anywhere,
+    before it began. ``known``: of each writer's row, how long it was seen to be."""
+
+    def __init__(self, store: Store, writers: list[Writer], known: dict[int, int]) -> None:
+        self.reads = 0
+        self._store = store
+        self._writers = writers
+        self._known = known
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            told = {w.name: max(w.acknowledged, self._known.get(w.name, 0)) for w in self._writers}
+            try:
+                await self._store.barrier()
+            except Unavailable:
+                await asyncio.sleep(0.05)
+                continue
+            for name, length in told.items():
+                held = len(self._store.get(keys.key("t", "counts", str(name))) or b"") // 4
+                assert held >= length, "older than what was known before"
+                self._known[name] = max(held, self._known.get(name, 0))
+            self.reads += 1
 
 
 async def told_of(store: Store, true: Callable[[streams.StreamInfo], Any]) -> streams.StreamInfo:
@@ -127,7 +154,7 @@ async def called(servers: list[Server], group: str) -> None:
 
 
 @pytest.mark.parametrize("fault", [step_down, kill, freeze, call])
-def test_nothing_is_lost_or_doubled(fault: Fault, tmp_path: Path) -> None:
+def test_nothing_is_lost_or_doubled_or_read_too_old(fault: Fault, tmp_path: Path) -> None:
     async def body(servers: list[Server]) -> None:
         replicas = Replicas(tmp_path, [s.node for s in servers], 0)
         async with replicas.store("a", 0) as a, replicas.store("b", 1) as b:
@@ -154,15 +181,28 @@ async def up_to_date(store: Store) -> None:
 
 async def under_load(stores: list[Store], fault: Callable[[], Awaitable[None]]) -> None:
     writers = [Writer(n, stores[n % len(stores)]) for n in range(WRITERS)]
+    known: dict[int, int] = {}
+    readers = [Reader(store, writers, known) for store in stores]
     stopping = asyncio.Event()
-    running = asyncio.gather(*(w.run(stopping) for w in writers))
-    try:
-        await until(lambda: all(w.acknowledged > 3 for w in writers))
-        await fault()
-        before = [w.acknowledged for w in writers]
+    running = asyncio.gather(*(each.run(stopping) for each in (*writers, *readers)))
+
+    async def goes_on() -> None:
+        """Everybody writes and reads some more; or one has said what is wrong."""
+        counts = [w.acknowledged for w in writers], [r.reads for r in readers]
         await until(
-            lambda: all(w.acknowledged > n + 3 for w, n in zip(writers, before, strict=True))
+            lambda: (
+                running.done()
+                or (
+                    all(w.acknowledged > n + 3 for w, n in zip(writers, counts[0], strict=True))
+                    and all(r.reads > n + 3 for r, n in zip(readers, counts[1], strict=True))
+                )
+            )
         )
+
+    try:
+        await goes_on()
+        await fault()
+        await goes_on()
     finally:
         stopping.set()
         await running
