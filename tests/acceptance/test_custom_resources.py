@@ -44,3 +44,23 @@ def test_a_wait_and_an_answer_outlive_a_kill(own_cloud: Cloud) -> None:
         settle(cfn, stack, "delete")
         events = {e["RequestId"]: e["RequestType"] for e in provider.asked(stack)}
         assert sorted(events.values()) == ["Create", "Delete"]
+
+
+@pytest.mark.timeout(400)
+def test_a_deletion_that_stopped_a_creation_outlives_a_kill(own_cloud: Cloud) -> None:
+    """kill -9 while the deletion waits for its own answer: it goes on with the same request."""
+    provider = Provider(own_cloud, "provider")
+    cfn = own_cloud.client("cloudformation")
+    body = provider.template(Silent=["Create", "Delete"])
+    stack = cfn.create_stack(StackName="stopped", TemplateBody=body)["StackId"]
+    provider.asked(stack, 1)
+    cfn.delete_stack(StackName="stopped")
+    asked = provider.asked(stack, 2)[1]
+    kill_all(own_cloud)
+    own_cloud.up()
+    assert cfn.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] == "DELETE_IN_PROGRESS"
+    gone = answer(asked, asked["PhysicalResourceId"])
+    assert put(own_cloud, asked["ResponseURL"], gone) == 200
+    settle(cfn, stack, "delete")
+    events = {e["RequestId"]: e["RequestType"] for e in provider.asked(stack)}
+    assert sorted(events.values()) == ["Create", "Delete"]

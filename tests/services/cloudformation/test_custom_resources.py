@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
 from tests.conftest import Cloud
 from tests.services.cloudformation.test_for_tools import allow
@@ -415,3 +415,44 @@ def test_code_in_the_template_has_the_module_that_answers(cfn: Any, name: str) -
     assert [e for e in events if e["ResourceStatus"] == "DELETE_FAILED"] == []
     cfn.delete_stack(StackName=name)
     settle(cfn, name, "delete")
+
+
+def test_a_stack_is_deleted_while_it_is_created(cfn: Any, provider: Provider, name: str) -> None:
+    """The wait ends, nothing more is made, and what was asked for is asked to be deleted."""
+    body = json.loads(provider.template(Silent=["Create"]))
+    body["Resources"]["Made"] = {"Type": "AWS::Logs::LogGroup"}
+    body["Resources"]["Never"] = {"Type": "AWS::Logs::LogGroup", "DependsOn": "It"}
+    stack = cfn.create_stack(StackName=name, TemplateBody=json.dumps(body))["StackId"]
+    provider.asked(stack, 1)
+    for _ in range(2):  # again while it is being deleted is success, too
+        cfn.delete_stack(StackName=name)
+    settle(cfn, stack, "delete")
+    asked = provider.asked(stack)
+    assert [e["RequestType"] for e in asked] == ["Create", "Delete"]
+    events = cfn.describe_stack_events(StackName=stack)["StackEvents"]
+    told = {(e["LogicalResourceId"], e["ResourceStatus"]) for e in events}
+    assert ("Made", "DELETE_COMPLETE") in told
+    assert not any(logical == "Never" for logical, _ in told)
+    assert (name, "CREATE_COMPLETE") not in told and (name, "ROLLBACK_IN_PROGRESS") not in told
+    create(cfn, name, provider.template())  # the name is free
+    cfn.delete_stack(StackName=name)
+
+
+def test_an_update_is_cancelled_and_taken_back(cfn: Any, provider: Provider, name: str) -> None:
+    """What it waits for is asked to be as before; meanwhile the stack cannot be deleted."""
+    stack = create(cfn, name, provider.template(Size=1))
+    with pytest.raises(ClientError, match="cannot be called from current stack status"):
+        cfn.cancel_update_stack(StackName=name)
+    body = provider.template(Size=2, Silent=["Update"])
+    cfn.update_stack(StackName=name, TemplateBody=body)
+    provider.asked(stack, 2)
+    refused = rf"Stack \[{name}\] cannot be deleted while in status UPDATE_IN_PROGRESS"
+    with pytest.raises(ClientError, match=refused):
+        cfn.delete_stack(StackName=name)
+    cfn.cancel_update_stack(StackName=name)
+    assert fails(cfn, name, "update", "UPDATE_ROLLBACK_COMPLETE") == "Resource update cancelled"
+    _, there, back = provider.asked(stack)
+    assert there["ResourceProperties"]["Size"] == back["OldResourceProperties"]["Size"] == "2"
+    assert back["ResourceProperties"]["Size"] == "1"
+    cfn.delete_stack(StackName=name)
+    settle(cfn, stack, "delete")

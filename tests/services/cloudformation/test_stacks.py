@@ -397,3 +397,88 @@ def test_alarms_and_a_dashboard(cloud: Cloud, cfn: Any) -> None:
     cfn.delete_stack(StackName="watched")
     settle(cfn, "watched", "delete")
     assert watch.describe_alarms(AlarmNamePrefix="stack-load")["MetricAlarms"] == []
+
+
+HALF = """
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions:
+        - {AttributeName: k, AttributeType: S}
+        - {AttributeName: g, AttributeType: S}
+      KeySchema: [{AttributeName: k, KeyType: HASH}]
+      BillingMode: PAY_PER_REQUEST
+      TableProperties
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: "2012-10-17"
+        Statement:
+          - Effect: Allow
+            Principal: {Service: lambda.amazonaws.com}
+            Action: sts:AssumeRole
+  Function:
+    Type: AWS::Lambda::Function
+    Properties:
+      Runtime: python3.12
+      Handler: index.handler
+      Role: !GetAtt Role.Arn
+      Code: {ZipFile: "def handler(event, context): return VALUE"}
+      FunctionProperties
+"""
+
+
+def test_resources_are_put_back_as_they_were(cloud: Cloud, cfn: Any) -> None:
+    """Of an update that fails: the table, of whose two changes the second is refused, the function,
+    whose code was changed before its settings were refused, and in a second update settings that
+    nobody had told before."""
+    name = "putback"
+
+    def body(value: int, table: str, function: str) -> str:
+        told = HALF.replace("VALUE", str(value)).replace("TableProperties", table)
+        return told.replace("FunctionProperties", function)
+
+    index = "{IndexName: index, KeySchema: [{AttributeName: g, KeyType: HASH}], Projection: P}"
+    indexes = f"GlobalSecondaryIndexes: [{index}]".replace("P}", "{ProjectionType: ALL}}")
+    wrong = indexes.replace("AttributeName: g", "AttributeName: undefined")
+    create(cfn, name, body(1, indexes, ""), Capabilities=["CAPABILITY_IAM"])
+    told = cfn.describe_stack_resources(StackName=name)["StackResources"]
+    there = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in told}
+    dynamodb, functions = cloud.client("dynamodb"), cloud.client("lambda")
+
+    def state() -> tuple[Any, ...]:
+        table = dynamodb.describe_table(TableName=there["Table"])["Table"]
+        config = functions.get_function_configuration(FunctionName=there["Function"])
+        seen = [i["KeySchema"] for i in table["GlobalSecondaryIndexes"]]
+        names = ("CodeSha256", "Timeout", "MemorySize", "Description")
+        variables = config.get("Environment", {}).get("Variables", {})
+        told = [config[n] for n in names]
+        return table["DeletionProtectionEnabled"], seen, told, variables
+
+    before = state()
+    more = "Timeout: 9\n      Description: more\n      Environment: {Variables: {A: b}}"
+    for table, function in (
+        (f"DeletionProtectionEnabled: true\n      {wrong}", more),
+        (indexes, "MemorySize: 1"),
+    ):
+        new = body(2, table, function)
+        cfn.update_stack(StackName=name, TemplateBody=new, Capabilities=["CAPABILITY_IAM"])
+        with pytest.raises(WaiterError):
+            settle(cfn, name, "update")
+        status = cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        assert status == "UPDATE_ROLLBACK_COMPLETE"
+        assert state() == before
+    cfn.delete_stack(StackName=name)
+    settle(cfn, name, "delete")
+
+
+def test_a_resource_keeps_its_type(cfn: Any) -> None:
+    body = "Resources: {It: {Type: 'AWS::Logs::LogGroup'}}"
+    create(cfn, "keepstype", body)
+    with pytest.raises(ClientError, match=r"type is not permitted.*resources: \[It\]"):
+        cfn.update_stack(
+            StackName="keepstype", TemplateBody=body.replace("Logs::LogGroup", "S3::Bucket")
+        )
+    cfn.delete_stack(StackName="keepstype")

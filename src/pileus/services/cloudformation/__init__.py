@@ -16,6 +16,7 @@ __all__ = ["PREFIX", "Answers", "build"]
 OPERATIONS: dict[str, Callable[[Parts, Call], Any]] = {
     "CreateStack": stacks.create_stack,
     "UpdateStack": stacks.update_stack,
+    "CancelUpdateStack": stacks.cancel_update_stack,
     "DeleteStack": stacks.delete_stack,
     "UpdateTerminationProtection": stacks.update_termination_protection,
     "CreateChangeSet": changesets.create_change_set,

@@ -17,8 +17,10 @@ from pileus.services.cloudformation.answers import Answers
 from pileus.services.cloudformation.intrinsics import Scope, dependencies
 from pileus.services.cloudformation.ordering import in_order, removal_order
 from pileus.services.cloudformation.parameters import typed
+from pileus.services.cloudformation.progress import Cancelled, Progress, Superseded
 from pileus.services.cloudformation.resources import kind_of
-from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unfinished
+from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unchanged, Unfinished
+from pileus.services.cloudformation.steps import created, former, nothing
 from pileus.services.cloudformation.template import invalid
 
 log = logging.getLogger("pileus.cloudformation")
@@ -29,29 +31,31 @@ class Failed(Exception):
     """A resource could not be made, changed or removed; the text is CloudFormation's reason."""
 
 
-class Operation:
+class Operation(Progress):
     """One create, update or delete of one stack, as recorded in ``work``."""
 
     def __init__(self, parts: Parts, work: Record) -> None:
-        self.parts = parts
-        self.store = parts.store
-        self.work = work
+        super().__init__(parts, work)
         self.id: str = work["id"]
-        self.stack_id: str = work["stack"]
-        self.place: str = work["place"]
         self.principal = Principal.restore(work["principal"])
-        self.stack: Record = self.store.get_json(rows.stack_key(self.place, self.stack_id))
-        self.resources = rows.resources(self.store, self.stack_id)
         self.template: Record = self.stack["template"]
         self.answers = Answers(parts)
         self.needs: dict[str, set[str]] = {}
-        self.given_up = asyncio.Event()
 
     # -- the three operations
 
     async def run(self) -> None:
-        """Carry the operation out and record how it ended."""
-        kind = self.work["kind"]
+        """Carry the operation out and record how it ended; where something else is asked of the
+        stack meanwhile, leave the rows to that."""
+        heeding = asyncio.create_task(self.heed())
+        try:
+            await self._run(self.work["kind"])
+        except Superseded:
+            log.info("the %s of %s gives way", self.work["kind"], self.stack_id)
+        finally:
+            heeding.cancel()
+
+    async def _run(self, kind: str) -> None:
         if kind == "DELETE":
             await self._delete_stack()
             return
@@ -60,18 +64,17 @@ class Operation:
                 raise Failed(self.work["rollback"])
             await self._bring_up(self.template)
             await self._finish(f"{kind}_COMPLETE")
-        except Failed as failure:
+        except (Failed, Cancelled) as failure:
             await self._roll_back(kind, str(failure))
 
     async def _roll_back(self, kind: str, reason: str) -> None:
-        self.work["rollback"] = reason
-        await self._save_work()
-        self.given_up = asyncio.Event()
+        reason = await self._turn_back(reason)
         if kind == "CREATE":
             await self._status("ROLLBACK_IN_PROGRESS", reason)
             if self.work.get("keep"):
                 await self._finish("CREATE_FAILED")
                 return
+            await self._settle(self.work)
             left = await self._remove(list(self.resources.values()), undoing=True)
             await self._finish("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
             return
@@ -79,6 +82,7 @@ class Operation:
         before = self.work["before"]
         self.stack |= before
         self.template = self.stack["template"]
+        await self._settle(self.work)
         self.id = f"{self.work['id']}/back"
         try:
             await self._bring_up(self.template)
@@ -87,8 +91,11 @@ class Operation:
             await self._finish("UPDATE_ROLLBACK_FAILED", str(failure))
 
     async def _delete_stack(self) -> None:
+        if stopped := self.work.get("stopped"):
+            await self._settle(stopped)
         retain = self.work.get("retain", [])
-        left = await self._remove([r for n, r in self.resources.items() if n not in retain])
+        kept = [r for n, r in self.resources.items() if n not in retain]
+        left = await self._remove([*self._replaced(), *kept])
         if left:
             reason = f"The following resource(s) failed to delete: [{', '.join(sorted(left))}]."
             await self._finish("DELETE_FAILED", reason)
@@ -111,20 +118,25 @@ class Operation:
             lambda name: self._bring_one(name, wanted[name], scope),
             self.given_up,
         )
+        self.check()
         try:
             await self._outputs(template, scope)
         except AwsError as e:
             raise Failed(e.message) from e
         gone = [r for n, r in self.resources.items() if n not in wanted]
-        replaced = [
-            r["replaced"] | {"logical": n} for n, r in self.resources.items() if r.get("replaced")
-        ]
+        replaced = self._replaced()
         if gone or replaced:
             await self._status(f"{self._word()}_COMPLETE_CLEANUP_IN_PROGRESS")
         await self._remove([*replaced, *gone], undoing=bool(self.work.get("rollback")))
         for logical, record in self.resources.items():
             if record.pop("replaced", None):
                 await self._save_resource(logical, record)
+
+    def _replaced(self) -> list[Record]:
+        """What resources of the stack took the place of, and has not been cleaned up."""
+        return [
+            r["replaced"] | {"logical": n} for n, r in self.resources.items() if r.get("replaced")
+        ]
 
     def _word(self) -> str:
         return "UPDATE_ROLLBACK" if self.work.get("rollback") else "UPDATE"
@@ -182,13 +194,15 @@ class Operation:
             record = await self._make(logical, wanted, kind, have, wish)
         except (AwsError, Unavailable) as e:
             reason = getattr(e, "message", "") or str(e)
-            step = "UPDATE" if have else "CREATE"
-            kept = have or {"logical": logical, "type": wanted["Type"], "physical": ""}
+            had = bool(have and have["physical"])
+            step = "UPDATE" if had else "CREATE"
+            kept = self.resources.get(logical) or nothing(logical, wanted["Type"])
             failed = kept | {"status": f"{step}_FAILED", "reason": reason, "operation": self.id}
-            if isinstance(e, Unfinished):
-                undo = {"physical": e.made.physical_id, "attributes": {}, "properties": wish}
-                undo["needs"] = sorted(self.needs[logical])
-                failed |= {"tried": wish} if have else undo
+            begun = failed.pop("begun", None)
+            if isinstance(e, Unfinished) and not had:
+                failed |= {"physical": e.made.physical_id, "properties": wish}
+            elif begun and not begun["fresh"] and not isinstance(e, Unchanged):
+                failed["begun"] = begun  # for the rollback to undo
             await self._save_resource(logical, failed)
             await self._event(failed)
             raise _failed(failed) from e
@@ -202,50 +216,92 @@ class Operation:
         policy = wanted.get("DeletionPolicy", "Delete")
         record: Record = {"logical": logical, "type": type_, "properties": wish, "policy": policy}
         record["needs"] = sorted(self.needs[logical])
-        if have is None or not have["physical"] or have["type"] != type_:
+        begun = (have or {}).get("begun")
+        if have is None or not have["physical"]:
             step, old = "CREATE", None
-        elif have["properties"] == wish and "tried" not in have:
+        elif have["properties"] == wish and begun is None:
             kept = have | {"operation": self.id, "status": _complete(have["status"])}
             kept |= {"policy": policy, "needs": record["needs"]}
             await self._save_resource(logical, kept)
             return kept
         else:
-            step, old = "UPDATE", have | {"properties": have.get("tried", have["properties"])}
-        await self._begin(step, logical, type_, have, record)
-        if old is None:
-            made = await _created(kind, site, wish)
-        elif self._undone(old, wish):
-            made = Made(old["replaced"]["physical"], old["replaced"]["attributes"])
-        elif any(old["properties"].get(p) != wish.get(p) for p in kind.replacing):
-            made = await _created(kind, site, wish)
+            step, old = "UPDATE", have | {"properties": former(have, self.id)}
+        had = {} if old is None else old["properties"]
+        back = self._taken_back(old, wish)
+        replaces = any(had.get(p) != wish.get(p) for p in kind.replacing)
+        fresh = old is None or (replaces and back is None)
+        await self._begin(step, record, have, had, fresh)
+        if old is None or fresh:
+            made = await created(kind, site, wish)
+        elif back is not None:
+            made = back
         else:
-            before = Made(old["physical"], old["attributes"])
-            made = await kind.update(site, before, old["properties"], wish)
-        if old is not None and made.physical_id != old["physical"]:
+            made = await kind.update(site, Made(old["physical"], old["attributes"]), had, wish)
+        return await self._done(step, record, have, made, wanted.get("UpdateReplacePolicy"))
+
+    async def _done(
+        self, step: str, record: Record, have: Record | None, made: Made, policy: str | None
+    ) -> Record:
+        """Record that a step is done. ``policy``: of what it replaced."""
+        if have is not None and have["physical"] not in ("", made.physical_id):
             names = ("type", "physical", "attributes", "properties", "needs")
-            record["replaced"] = {n: old[n] for n in names if n in old}
-            record["replaced"]["policy"] = wanted.get("UpdateReplacePolicy", "Delete")
+            record["replaced"] = {n: have[n] for n in names if n in have}
+            record["replaced"]["policy"] = policy or "Delete"
         record |= {
             "physical": made.physical_id,
             "attributes": dict(made.attributes),
             "status": f"{step}_COMPLETE",
             "operation": self.id,
         }
-        await self._save_resource(logical, record)
+        await self._save_resource(record["logical"], record)
         await self._event(record)
         return record
 
-    def _undone(self, have: Record, wish: Record) -> bool:
-        """Whether a replacement is taken back: what was replaced is there until the clean-up."""
-        undoing = bool(self.work.get("rollback"))
-        return undoing and have.get("replaced", {}).get("properties") == wish
+    async def _settle(self, work: Record) -> None:
+        """Bring steps of ``work`` that made something, and were cut off by a crash, to their end:
+        what is not known cannot be removed. (Updates in place are undone as they are.)"""
+        self.given_up.set()  # nobody's answer is worth the wait any more
+        for record in list(self.resources.values()):
+            kind, begun = kind_of(record["type"]), record.get("begun")
+            if kind is None or not begun or not begun["fresh"]:
+                continue
+            if begun["operation"] != work["id"]:
+                continue  # a step of the rollback, which is to be done
+            site = self._site(record["logical"], record["type"])
+            site.step, site.principal = work["id"], Principal.restore(work["principal"])
+            new = record | {"properties": begun["properties"]}
+            del new["begun"]
+            try:
+                made = await created(kind, site, begun["properties"])
+            except Unfinished as unfinished:
+                made = unfinished.made
+            except (AwsError, Unavailable) as error:
+                log.info("%s was not made: %s", record["logical"], error)
+                kept = {n: v for n, v in record.items() if n != "begun"}
+                await self._save_resource(record["logical"], kept)
+                continue
+            step = "UPDATE" if record["physical"] else "CREATE"
+            await self._done(step, new, record, made, begun["policy"])
+        self.given_up = asyncio.Event()
+
+    def _taken_back(self, have: Record | None, wish: Record) -> Made | None:
+        """Of a replacement that is taken back what was replaced, which is there until the
+        clean-up."""
+        replaced = (have or {}).get("replaced", {})
+        if not self.work.get("rollback") or replaced.get("properties") != wish:
+            return None
+        return Made(replaced["physical"], replaced["attributes"])
 
     async def _begin(
-        self, step: str, logical: str, type_: str, have: Record | None, record: Record
+        self, step: str, record: Record, have: Record | None, old: Record, fresh: bool
     ) -> None:
+        """Write down what is about to be done, before it is. ``fresh``: something new is made."""
         status = {"status": f"{step}_IN_PROGRESS", "physical": (have or {}).get("physical", "")}
-        if have is None:
-            await self._save_resource(logical, record | status | {"attributes": {}})
+        wanted = self.template["Resources"][record["logical"]]
+        begun = {"operation": self.id, "properties": record["properties"], "old": old}
+        begun |= {"fresh": fresh, "policy": wanted.get("UpdateReplacePolicy")}
+        row = have if have and have["physical"] else record | {"attributes": {}}
+        await self._save_resource(record["logical"], row | status | {"begun": begun})
         await self._event(record | status)
 
     def _site(self, logical: str, type_: str) -> Site:
@@ -279,9 +335,10 @@ class Operation:
         left: set[str] = set()
         order = removal_order(self.template, records)
         for record in order:
+            self.check()
             logical, kind = record["logical"], kind_of(record["type"])
             is_current = self.resources.get(logical, {}).get("physical") == record["physical"]
-            made_whole = str(record.get("status", "_COMPLETE")).endswith("_COMPLETE")
+            made_whole = record.get("status") not in ("CREATE_IN_PROGRESS", "CREATE_FAILED")
             spared = bool(record["physical"]) and made_whole and self._spared(record, undoing)
             if record["physical"] and kind is not None and not spared:
                 await self._event(record | {"status": "DELETE_IN_PROGRESS", "reason": ""})
@@ -304,8 +361,6 @@ class Operation:
                     "write", [[rows.resource_key(self.stack_id, logical), None]]
                 )
         return left
-
-    # -- records
 
     async def _outputs(self, template: Record, scope: Scope) -> None:
         outputs, exports = [], {}
@@ -335,61 +390,6 @@ class Operation:
 
         if old or exports:
             await self.store.transact(change)
-
-    async def _save_work(self) -> None:
-        def change(draft: Any) -> None:
-            draft.put_json(rows.work_key(self.stack_id), self.work)
-
-        await self.store.transact(change)
-
-    async def _save_resource(self, logical: str, record: Record) -> None:
-        record["updated"] = self.parts.clock.now_ms()
-        self.resources[logical] = record
-
-        def change(draft: Any) -> None:
-            draft.put_json(rows.resource_key(self.stack_id, logical), record)
-
-        await self.store.transact(change)
-
-    async def _status(self, status: str, reason: str = "") -> None:
-        """Record the stack's status, with its event."""
-        self.stack |= {"status": status, "reason": reason, "updated": self.parts.clock.now_ms()}
-
-        def change(draft: Any) -> None:
-            draft.put_json(rows.stack_key(self.place, self.stack_id), self.stack)
-            rows.put_event(draft, self.stack_id, rows.of_stack(self.stack, reason))
-
-        await self.store.transact(change)
-
-    async def _event(self, record: Record) -> None:
-        await self.store.transact(lambda draft: rows.put_event(draft, self.stack_id, record))
-
-    async def _finish(self, status: str, reason: str = "") -> None:
-        await self._status(status, reason or self.work.get("rollback", ""))
-
-        def change(draft: Any) -> None:
-            draft.delete(rows.work_key(self.stack_id))
-            rows.drop_answers(self.store, draft, self.stack_id)
-            if status == "DELETE_COMPLETE":
-                draft.delete(rows.name_key(self.place, self.stack["name"]))
-                for output in self.stack.get("outputs", []):
-                    if "ExportName" in output:
-                        draft.delete(rows.export_key(self.place, output["ExportName"]))
-
-        await self.store.transact(change)
-
-
-async def _created(kind: Kind, site: Site, wish: Record) -> Made:
-    """The resource; where it was made and then could not be set up, it is taken away again."""
-    try:
-        return await kind.create(site, wish)
-    except (AwsError, Unavailable):
-        if site.begun is not None:
-            try:
-                await kind.delete(site, site.begun, wish)
-            except (AwsError, Unavailable):
-                log.warning("%s is left behind", site.begun.physical_id, exc_info=True)
-        raise
 
 
 def _failed(record: Record) -> Failed:

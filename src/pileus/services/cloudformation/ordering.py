@@ -17,13 +17,13 @@ async def in_order(
     given_up: asyncio.Event,
 ) -> None:
     """Run ``one`` for every name as soon as what it needs is done; the first failure stops new
-    ones, and tells those under way by ``given_up``."""
+    ones, and tells those under way by ``given_up``. Set from outside, that stops new ones too."""
     done: set[str] = set()
     running: dict[asyncio.Task[None], str] = {}
     failure: BaseException | None = None
     try:
         while len(done) < len(needs):
-            if failure is None:
+            if failure is None and not given_up.is_set():
                 busy = set(running.values())
                 for name in needs:
                     if name not in done and name not in busy and needs[name] <= done:

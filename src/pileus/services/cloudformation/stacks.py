@@ -23,6 +23,8 @@ SERVICE = "cloudformation.amazonaws.com"
 FETCHED_MAX = 10  # names in one GetParameters
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 BUSY = "_IN_PROGRESS"
+# In which a deletion takes the place of what is under way.
+DELETABLE = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 Record = dict[str, Any]
 
 
@@ -235,10 +237,20 @@ def check_changeable(stack: Record) -> None:
         raise invalid(f"Stack:{stack['id']} is in {status} state and can not be updated.")
 
 
+def _check_types(old: Record, new: Record) -> None:
+    changed = [n for n in new if n in old and new[n]["Type"] != old[n]["Type"]]
+    if changed:
+        raise invalid(
+            "Update of resource type is not permitted. The new template modifies resource type of"
+            f" the following resources: [{', '.join(changed)}]"
+        )
+
+
 def start_update(
     parts: Parts, draft: Any, call: Call, stack: Record, source: Record, ready: Prepared
 ) -> None:
     """Record the update: the new template in the stack, the old one in the work row."""
+    _check_types(stack["template"]["Resources"], ready.expanded["Resources"])
     before = {k: stack[k] for k in ("template", "parameters", "tags")}
     before["resolved"] = stack.get("resolved", {})
     stack |= {"status": "UPDATE_IN_PROGRESS", "reason": "", "updated": draft.now_ms}
@@ -284,17 +296,35 @@ async def delete_stack(parts: Parts, call: Call) -> Record:
             raise invalid(
                 f"Stack [{stack['name']}] cannot be deleted while TerminationProtection is enabled"
             )
-        if stack["status"].endswith(BUSY) and stack["status"] != "REVIEW_IN_PROGRESS":
-            if stack["status"] == "DELETE_IN_PROGRESS":
-                return
-            raise invalid(f"Stack [{stack['id']}] is in {stack['status']} and cannot be deleted")
+        if stack["status"] == "DELETE_IN_PROGRESS":
+            return
+        if stack["status"].endswith(BUSY) and stack["status"] not in DELETABLE:
+            raise invalid(
+                f"Stack [{stack['name']}] cannot be deleted while in status {stack['status']}"
+            )
         stack |= {"status": "DELETE_IN_PROGRESS", "deleted": draft.now_ms}
         stack["role"] = call.params.get("RoleARN") or stack["role"]
         draft.put_json(rows.stack_key(place(call), stack["id"]), stack)
         rows.put_event(draft, stack["id"], rows.of_stack(stack))
         retain = call.params.get("RetainResources", [])
-        work = work_record(parts, call, "DELETE", stack, retain=retain)
+        stopped = draft.get_json(rows.work_key(stack["id"]))
+        work = work_record(parts, call, "DELETE", stack, retain=retain, stopped=stopped)
         draft.put_json(rows.work_key(stack["id"]), work)
+
+    await parts.store.transact(change, call.invocation_id)
+    return {}
+
+
+async def cancel_update_stack(parts: Parts, call: Call) -> Record:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CancelUpdateStack.html"""
+
+    def change(draft: Any) -> None:
+        stack = rows.must_find(draft, place(call), call.params["StackName"])
+        work = draft.get_json(rows.work_key(stack["id"]))
+        if stack["status"] != "UPDATE_IN_PROGRESS" or work is None:
+            raise invalid("CancelUpdateStack cannot be called from current stack status")
+        if not work.get("rollback"):
+            draft.put_json(rows.work_key(stack["id"]), work | {"rollback": "User Initiated"})
 
     await parts.store.transact(change, call.invocation_id)
     return {}

@@ -14,7 +14,14 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.cloudformation.answers import ANSWER_BYTES_MAX, Name
-from pileus.services.cloudformation.resources.kind import Made, Properties, Site, Unfinished, need
+from pileus.services.cloudformation.resources.kind import (
+    Made,
+    Properties,
+    Site,
+    Unchanged,
+    Unfinished,
+    need,
+)
 
 TIMEOUT_S_MAX = 3600
 PHYSICAL_ID_BYTES_MAX = 1024
@@ -37,9 +44,11 @@ class CustomResource:
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         if wish.get("ServiceToken") != old.get("ServiceToken"):
-            raise AwsError("ValidationError", "Modifying service token is not allowed.")
+            raise Unchanged("ValidationError", "Modifying service token is not allowed.")
         try:
             return await _ask(site, "Update", wish, made.physical_id, old)
+        except AwsError as error:
+            raise Unchanged(error.code, error.message) from error
         except _Unsuccessful as failure:
             raise Unfinished(made, str(failure)) from failure
 
@@ -68,7 +77,7 @@ async def _ask(
     number = uuid.UUID(bytes=hashlib.blake2b(seed.encode(), digest_size=16).digest(), version=4)
     name = Name(site.stack_id, site.logical, str(number))
     opened = await site.answers.expect(name, timeout_s)
-    if not opened["sent"]:
+    if not opened["sent"] and not site.given_up.is_set():
         event = {
             "RequestType": kind,
             "ServiceToken": token,

@@ -33,20 +33,13 @@ class Table:
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         name = made.physical_id
-        changed = {
-            k: whole(wish[k])
-            for k in (
-                "BillingMode",
-                "ProvisionedThroughput",
-                "DeletionProtectionEnabled",
-                "TableClass",
-            )
-            if k in wish and wish[k] != old.get(k)
-        }
+        table = (await site.call("dynamodb", "DescribeTable", TableName=name))["Table"]
+        changed = _changed(table, old, wish)
         if changed:
             await site.call("dynamodb", "UpdateTable", TableName=name, **changed)
             await self._active(site, name)
-        for change in self._index_changes(old, wish):
+        present = {i["IndexName"] for i in table.get("GlobalSecondaryIndexes", [])}
+        for change in self._index_changes(old, wish, present):
             await site.call(
                 "dynamodb",
                 "UpdateTable",
@@ -62,23 +55,28 @@ class Table:
         await site.gone("dynamodb", "DeleteTable", TableName=made.physical_id)
 
     @staticmethod
-    def _index_changes(old: Properties, wish: Properties) -> list[dict[str, Any]]:
+    def _index_changes(old: Properties, wish: Properties, present: set[str]) -> list[Properties]:
+        """``present``: the indexes there are, which a step that went half way may have changed."""
         before = {i["IndexName"]: i for i in old.get("GlobalSecondaryIndexes", [])}
         after = {i["IndexName"]: i for i in wish.get("GlobalSecondaryIndexes", [])}
-        gone = [{"Delete": {"IndexName": n}} for n in before if before[n] != after.get(n)]
-        new = [{"Create": whole(after[n])} for n in after if after[n] != before.get(n)]
-        return [*gone, *new]
+        gone = [n for n in before if before[n] != after.get(n) and n in present]
+        new = [n for n in after if n not in present - set(gone)]
+        created = [{"Create": whole(after[n])} for n in new]
+        return [*({"Delete": {"IndexName": n}} for n in gone), *created]
 
     @staticmethod
     async def _time_to_live(site: Site, name: str, old: Properties, wish: Properties) -> None:
-        setting = wish.get("TimeToLiveSpecification")
-        if setting and setting != old.get("TimeToLiveSpecification"):
-            await site.call(
-                "dynamodb",
-                "UpdateTimeToLive",
-                TableName=name,
-                TimeToLiveSpecification=whole(setting),
-            )
+        setting = whole(wish.get("TimeToLiveSpecification"))
+        had = whole(old.get("TimeToLiveSpecification"))
+        if setting is None and had and had.get("Enabled"):
+            setting = had | {"Enabled": False}  # what the template no longer names is off
+        if not setting or setting == had:
+            return
+        told = await site.call("dynamodb", "DescribeTimeToLive", TableName=name)
+        is_on = told["TimeToLiveDescription"]["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
+        if is_on != bool(setting["Enabled"]):
+            params = {"TableName": name, "TimeToLiveSpecification": setting}
+            await site.call("dynamodb", "UpdateTimeToLive", **params)
 
     @staticmethod
     async def _active(site: Site, name: str) -> None:
@@ -99,6 +97,32 @@ class Table:
         if "LatestStreamArn" in table:
             attributes["StreamArn"] = table["LatestStreamArn"]
         return Made(name, attributes)
+
+
+def _changed(table: dict[str, Any], old: Properties, wish: Properties) -> dict[str, Any]:
+    """What ``UpdateTable`` is to change of a described table: a step that went half way may have
+    changed some of it. What the template no longer names goes back to its default."""
+    on_demand = "PAY_PER_REQUEST"
+    units = table.get("ProvisionedThroughput", {})
+    throughput = {n: units.get(n) for n in ("ReadCapacityUnits", "WriteCapacityUnits")}
+    current = {
+        "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
+        "ProvisionedThroughput": throughput,
+        "DeletionProtectionEnabled": table.get("DeletionProtectionEnabled", False),
+        "TableClass": table.get("TableClassSummary", {}).get("TableClass", "STANDARD"),
+    }
+    defaults = {
+        "BillingMode": "PROVISIONED" if "ProvisionedThroughput" in wish else on_demand,
+        "DeletionProtectionEnabled": False,
+        "TableClass": "STANDARD",
+    }
+    gone = {n: v for n, v in defaults.items() if n in old and n not in wish}
+    wanted = gone | {n: whole(wish[n]) for n in current if n in wish and wish[n] != old.get(n)}
+    if wanted.get("BillingMode", current["BillingMode"]) == on_demand:
+        wanted.pop("ProvisionedThroughput", None)
+    elif current["BillingMode"] == on_demand and "ProvisionedThroughput" in wish:
+        wanted["ProvisionedThroughput"] = whole(wish["ProvisionedThroughput"])
+    return {n: v for n, v in wanted.items() if v != current[n]}
 
 
 KINDS: dict[str, Any] = {"AWS::DynamoDB::Table": Table()}

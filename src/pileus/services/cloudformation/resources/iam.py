@@ -20,6 +20,9 @@ def _text(document: Any) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
+SESSION_S = 3600  # of a role whose template tells none
+
+
 class _Holder:
     """A role, user or group: something with inline and attached policies."""
 
@@ -90,7 +93,7 @@ class Role(_Holder):
                 "UpdateRole",
                 RoleName=name,
                 Description=wish.get("Description", ""),
-                MaxSessionDuration=whole(wish.get("MaxSessionDuration")),
+                MaxSessionDuration=whole(wish.get("MaxSessionDuration", SESSION_S)),
             )
         await self._policies(site, name, old, wish)
         return made

@@ -36,6 +36,10 @@ class Unfinished(AwsError):
         self.made = made
 
 
+class Unchanged(AwsError):
+    """An update that was refused before it changed anything: there is nothing to undo."""
+
+
 @dataclass
 class Site:
     """Where a resource is being made: the stack, the logical name, the caller's permissions."""

@@ -19,6 +19,13 @@ CONFIGURED = (
     "DeadLetterConfig", "TracingConfig", "EphemeralStorage", "LoggingConfig", "VpcConfig",
 )  # fmt: skip
 
+# What a template no longer names goes back to these.
+DEFAULTS: dict[str, Any] = {
+    "Description": "", "Timeout": 3, "MemorySize": 128, "Layers": [], "DeadLetterConfig": {},
+    "TracingConfig": {"Mode": "PassThrough"}, "EphemeralStorage": {"Size": 512},
+    "LoggingConfig": {"LogFormat": "Text"},
+}  # fmt: skip
+
 
 def _code(wish: Properties) -> dict[str, Any]:
     """Code as the API takes it; ``ZipFile`` in a template is source text of ``index``."""
@@ -51,15 +58,18 @@ class Function:
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         name = made.physical_id
-        if wish["Code"] != old.get("Code") or wish.get("Architectures") != old.get("Architectures"):
+        plain = ["x86_64"]
+        is_on, was_on = wish.get("Architectures", plain), old.get("Architectures", plain)
+        if wish["Code"] != old.get("Code") or is_on != was_on:
             await site.call(
                 "lambda",
                 "UpdateFunctionCode",
                 FunctionName=name,
-                Architectures=wish.get("Architectures"),
+                Architectures=is_on,
                 **_code(wish),
             )
-        settings = {k: whole(wish[k]) for k in CONFIGURED if k in wish and k != "Environment"}
+        settings = {n: v for n, v in DEFAULTS.items() if n in old and n not in wish}
+        settings |= {k: whole(wish[k]) for k in CONFIGURED if k in wish and k != "Environment"}
         await site.call(
             "lambda",
             "UpdateFunctionConfiguration",

@@ -1,0 +1,38 @@
+"""One step of one resource: where it starts from, and how something new is made."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pileus.errors import AwsError, Unavailable
+from pileus.services.cloudformation.resources.kind import Kind, Made, Site
+
+log = logging.getLogger("pileus.cloudformation")
+Record = dict[str, Any]
+
+
+async def created(kind: Kind, site: Site, wish: Record) -> Made:
+    """The resource; where it was made and then could not be set up, it is taken away again."""
+    try:
+        return await kind.create(site, wish)
+    except (AwsError, Unavailable):
+        if site.begun is not None:
+            try:
+                await kind.delete(site, site.begun, wish)
+            except (AwsError, Unavailable):
+                log.warning("%s is left behind", site.begun.physical_id, exc_info=True)
+        raise
+
+
+def nothing(logical: str, type_: str) -> Record:
+    return {"logical": logical, "type": type_, "physical": "", "attributes": {}}
+
+
+def former(have: Record, operation: str) -> Record:
+    """The properties an update starts from: where another operation's was cut off or failed, those
+    it was to bring; where this one's was, those from which it started."""
+    begun = have.get("begun")
+    if begun is None:
+        return dict(have["properties"])
+    return dict(begun["old"] if begun["operation"] == operation else begun["properties"])
