@@ -128,6 +128,7 @@ class Cluster:
         key = {"PK": {"S": "probed"}}
         asked = {
             "write": table("PutItem", Item=key),
+            "strong": table("GetItem", Key=key, ConsistentRead=True),
             "read": table("GetItem", Key=key),
             probe.NODES: self.signed(node, "pileus", "GET", "/_pileus/nodes"),
         }

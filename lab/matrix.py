@@ -39,7 +39,7 @@ from lab.rig import API_PORT, NodeFailed, Rig, RigNode, until
 
 PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
 BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
-PROBED = ("write", "read")
+PROBED = ("write", "strong", "read")
 DAY_S = 30
 DISK_MB = 8192  # a round leaves some 20 MB behind for an hour
 
@@ -219,13 +219,13 @@ def table(rounds: Sequence[Round]) -> str:
         return "    –" if number is None else f"{number:5.1f}"
 
     heads = ("reaction", "repair", "recovery", "outage", "gap")
-    lines = [f"{'fault':<14}{'shards':>6}{'rounds':>7}{'acked':>7}{'lost':>5}{'dbl':>4}{'bad':>4} "
-             f"{'write: ' + ' '.join(heads):<44} {'read: outage gap':<18} whole"]  # fmt: skip
+    about = f"{'fault':<14}{'shards':>6}{'rounds':>7}{'acked':>7}{'lost':>5}{'dbl':>4}{'bad':>4} "
+    lines = [f"{about}{'write: ' + ' '.join(heads):<44} strong {'read: outage gap':<18} whole"]
     for shards, name in dict.fromkeys((r.shards, r.fault) for r in rounds):
         own = [r for r in rounds if (r.shards, r.fault) == (shards, name)]
-        writes, reads = ([r.times[kind] for r in own if r.times] for kind in PROBED)
+        writes, strong, reads = ([r.times[k] for r in own if k in r.times] for k in PROBED)
         wanted: list[tuple[list[probe.Times], str]] = [(writes, head) for head in heads]
-        wanted += [(reads, "outage"), (reads, "gap")]
+        wanted += [(strong, "outage"), (reads, "outage"), (reads, "gap")]
         medians = [probe.median(getattr(t, head) for t in of) for of, head in wanted]
         lines.append(
             f"{name:<14}{shards:>6}{len(own):>7}{sum(r.acknowledged for r in own):>7}"
@@ -304,8 +304,7 @@ def summary(one: Round) -> recorded.Recorded:
         len(one.doubled),
         len(one.wrong),
         round(one.whole_s, 1),
-        recorded.seconds(one.times.get("write"), "outage"),
-        recorded.seconds(one.times.get("read"), "outage"),
+        **recorded.times(dataclasses.asdict(one)["times"]),
     )
 
 

@@ -2,6 +2,7 @@
 
     python -m lab.recorded                      makes docs/faults.md anew
     python -m lab.matrix --record docs/faults.jsonl …   adds to the record
+    python -m lab.recorded --fill var/faults/rounds.jsonl   adds times that recorded rounds lack
 
 A recorded round is what remains of a ``matrix.Round`` when its cluster is gone: of which build,
 what was acknowledged, what was wrong, how long it took. Its (fault, seed, shards) is not made
@@ -10,16 +11,17 @@ again.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from lab.faults import FAULTS
-from lab.probe import Times
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD, PAGE = ROOT / "docs" / "faults.jsonl", ROOT / "docs" / "faults.md"
@@ -39,10 +41,27 @@ end by TTL or by lifecycle) and had not five minutes after it was due.
 over a new connection, first at the node that fails; median of the rounds, 0 where none was missed.
 *Whole*: from the fault's end until no node missed anything; median and longest.
 
+Where the node that fails led the log that is written to: *reaction*, from the fault until a living
+node says that it is not well; *repair*, from then until living nodes are seen to lead all logs
+(they tell every other second); *recovery*, from the reaction until writes are good again; *outage*,
+from the fault until then, for writes, strong and eventual reads. Medians of the rounds whose four
+times were kept.
+
 Each round with its build and seed is a line of [faults.jsonl](faults.jsonl), added by
 `python -m lab.matrix --record docs/faults.jsonl`; `python -m lab.recorded` makes this page of them.
 """
 
+LOSSES = ("kill", "freeze", "cut-both", "cut-one-way", "unplug", "log-leader")
+TIMES = (
+    "fault",
+    "rounds",
+    "reaction, s",
+    "repair, s",
+    "recovery, s",
+    "outage: writes, s",
+    "strong reads, s",
+    "eventual reads, s",
+)
 COLUMNS = (
     "fault",
     "rounds",
@@ -60,8 +79,8 @@ COLUMNS = (
 @dataclass(frozen=True)
 class Recorded:
     """One round. ``build``: the commit. ``late``: what was to happen by itself and was still
-    missing when it was looked for the last time, not counted as lost. Times in seconds; None where
-    the probe had nothing."""
+    missing when it was looked for the last time, not counted as lost. Times in seconds, what they
+    mean says ``lab.probe``; None where the probe had nothing, or was not asked yet."""
 
     build: str
     day: str
@@ -77,8 +96,12 @@ class Recorded:
     doubled: int
     wrong: int
     whole_s: float
-    no_write_s: float | None
-    no_read_s: float | None
+    no_write_s: float | None = None
+    no_read_s: float | None = None
+    no_strong_s: float | None = None
+    reaction_s: float | None = None
+    repair_s: float | None = None
+    recovery_s: float | None = None
 
     @property
     def key(self) -> Key:
@@ -94,13 +117,40 @@ def read(file: Path = RECORD) -> list[Recorded]:
 def add(file: Path, one: Recorded) -> None:
     """Append ``one``."""
     with file.open("a") as out:
-        out.write(json.dumps(asdict(one)) + "\n")
+        out.write(_line(one))
 
 
-def seconds(times: Times | None, name: str) -> float | None:
-    """A time of the probe's, for the record."""
-    told: float | None = getattr(times, name) if times else None
-    return None if told is None else round(told, 2)
+def _line(one: Recorded) -> str:
+    known = {name: value for name, value in asdict(one).items() if value is not None}
+    return json.dumps(known) + "\n"
+
+
+def times(told: dict[str, Any]) -> dict[str, float | None]:
+    """The record's times, of a round's as ``rounds.jsonl`` keeps them: by kind of request."""
+
+    def seconds(kind: str, name: str) -> float | None:
+        found = told.get(kind, {}).get(name)
+        return None if found is None else round(found, 2)
+
+    outages = {f"no_{kind}_s": seconds(kind, "outage") for kind in ("write", "read", "strong")}
+    steps = ("reaction", "repair", "recovery")
+    return outages | {f"{step}_s": seconds("write", step) for step in steps}
+
+
+def filled(rounds: Iterable[Recorded], kept: Iterable[dict[str, Any]]) -> list[Recorded]:
+    """``rounds`` with the times they lack, where ``kept`` (lines of ``rounds.jsonl``) has the same
+    round: of the same fault, seed and shards, and the same outage."""
+    found = {
+        (one["fault"], one["seed"], one["shards"], known["no_write_s"]): known
+        for one in kept
+        if "shards" in one and (known := times(one["times"]))
+    }
+    return [
+        replace(one, **found.get((*one.key, one.no_write_s), {}))  # type: ignore[arg-type]
+        if one.reaction_s is None
+        else one
+        for one in rounds
+    ]
 
 
 def build() -> str:
@@ -152,7 +202,21 @@ def _section(shards: int, rounds: Sequence[Recorded]) -> str:
             f"{median(whole):.1f}, {max(whole):.1f}",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_times(rounds), ""])
+
+
+def _times(rounds: Sequence[Recorded]) -> list[str]:
+    """How the loss of a leader went, medians of the rounds of which the record tells."""
+    lines = ["", f"| {' | '.join(TIMES)} |", "|---" * len(TIMES) + "|"]
+    for fault in LOSSES:
+        own = [r for r in rounds if r.fault == fault and r.led and r.reaction_s is not None]
+        if not own:
+            continue
+        steps = [(r.reaction_s, r.repair_s, r.recovery_s) for r in own]
+        outages = [(r.no_write_s, r.no_strong_s, r.no_read_s) for r in own]
+        told = [_median(column) for each in (steps, outages) for column in zip(*each, strict=True)]
+        lines.append(f"| `{fault}` | {len(own)} | {' | '.join(told)} |")
+    return lines if len(lines) > 3 else []
 
 
 def _median(numbers: Iterable[float | None]) -> str:
@@ -161,7 +225,14 @@ def _median(numbers: Iterable[float | None]) -> str:
 
 
 def main() -> int:
-    PAGE.write_text(page(read()))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fill", type=Path, nargs="+", default=[], metavar="ROUNDS")
+    kept = [json.loads(line) for file in parser.parse_args().fill for line in file.open()]
+    rounds = read()
+    if kept:
+        rounds = filled(rounds, kept)
+        RECORD.write_text("".join(map(_line, rounds)))
+    PAGE.write_text(page(rounds))
     return 0
 
 

@@ -61,6 +61,7 @@ def test_a_recorded_round_is_not_made_again(
     def one_round(on: Any, fault: Any, seed: int, keep: Path) -> Round:
         told = Times(1.0, None, 2.0, 3.456, 4.0, 5, 600)
         times = {"write": told, "read": dataclasses.replace(told, outage=0.0)}
+        times["strong"] = dataclasses.replace(told, outage=2.5)
         done = Round(fault.name, seed, "n1", True, on.shards, acknowledged=20, operations=30)
         return dataclasses.replace(done, times=times, lost=WRONG if seed == 1 else [])
 
@@ -75,10 +76,27 @@ def test_a_recorded_round_is_not_made_again(
         assert [one.seed for one in ran] == ([0] if rounds == 1 else [1, 2])
     found = recorded.read(kept)
     assert [(one.seed, one.lost, one.late) for one in found] == [(0, 0, 0), (1, 2, 1), (2, 0, 0)]
-    assert {one.no_write_s for one in found} == {3.46}
+    assert {(one.no_write_s, one.no_strong_s, one.no_read_s) for one in found} == {(3.46, 2.5, 0)}
+    assert {(one.reaction_s, one.repair_s, one.recovery_s) for one in found} == {(1, None, 2)}
     page = recorded.page([*found, dataclasses.replace(found[0], shards=1)])
     assert "3 rounds" in page and "60 acknowledged effects" in page
     assert "**2 lost, doubled or wrong**, 1 late" in page and "## On one shard" in page
+    assert "| `kill` | 3 | 1.0 | – | 2.0 | 3.5 | 2.5 | 0.0 |" in page
+    lacking = [dataclasses.replace(one, reaction_s=None, recovery_s=None) for one in found]
+    rounds = [*map(json.loads, (tmp_path / "second" / "rounds.jsonl").read_text().splitlines())]
+    assert recorded.filled(lacking, rounds) == [lacking[0], *found[1:]]
+    others = [one | {"shards": 1} for one in rounds]
+    assert recorded.filled(lacking, others) == lacking
+
+
+def test_the_probe_asks_what_is_judged_by_it() -> None:
+    made = object.__new__(Cluster)
+    made.probed, made.keys = "t", dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "x")
+    made.keys["AWS_REGION"] = "us-east-1"
+    node: Any = SimpleNamespace(endpoint="http://127.0.0.1:4566", address="127.0.0.1")
+    asked = {kind: bytes.fromhex(request) for kind, request in made.asks(node).items()}
+    assert set(asked) == {*matrix.PROBED, "nodes"}
+    assert b'"ConsistentRead": true' in asked["strong"] and b"ConsistentRead" not in asked["read"]
 
 
 def test_a_loads_rows_lie_in_all_tables_and_each_in_one() -> None:
