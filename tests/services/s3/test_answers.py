@@ -317,3 +317,54 @@ def test_who_signs_for_no_region_is_told_the_right_one(cloud: Cloud, s3: Any) ->
 def test_the_head_of_a_bucket_tells_a_type(s3: Any, bucket: str) -> None:
     told = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
     assert (told["content-type"], told["content-length"]) == ("application/xml", "0")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"max-keys": "abc"}, "Provided max-keys not an integer or within integer range"),
+        ({"max-keys": "2147483648"}, "Provided max-keys not an integer or within integer range"),
+        ({"max-keys": "-1"}, "Argument max-keys must be an integer between 0 and 2147483647"),
+    ],
+    ids=["letters", "large", "negative"],
+)
+def test_sizes_of_pages_that_cannot_be(
+    cloud: Cloud, bucket: str, query: dict[str, str], told: str
+) -> None:
+    answer = HTTP.request("GET", signed(cloud, "GET", bucket, **query))
+    assert answer.status == 400 and b"<Code>InvalidArgument</Code>" in answer.data
+    assert f"<Message>{told}</Message>".encode() in answer.data
+    assert b"<ArgumentName>max-keys</ArgumentName>" in answer.data
+    assert f"<ArgumentValue>{query['max-keys']}</ArgumentValue>".encode() in answer.data
+
+
+def test_markers_of_parts_that_cannot_be(cloud: Cloud, s3: Any, bucket: str) -> None:
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    range_ = "Provided part-number-marker not an integer or within integer range"
+    for marker, told in (
+        ("-2", "Argument part-number-marker must be an integer between 0 and 2147483647"),
+        ("2147483648", range_),
+        ("two", range_),
+    ):
+        query = {"uploadId": upload, "part-number-marker": marker}
+        answer = HTTP.request("GET", signed(cloud, "GET", f"{bucket}/k", **query))
+        assert answer.status == 400 and f"<Message>{told}</Message>".encode() in answer.data
+        assert f"<ArgumentValue>{marker}</ArgumentValue>".encode() in answer.data
+    s3.abort_multipart_upload(Bucket=bucket, Key="k", UploadId=upload)
+
+
+def test_keys_do_not_climb_above_their_root(s3: Any, bucket: str) -> None:
+    """The user guide's examples ("Naming Amazon S3 objects"); dots inside a name are no step up."""
+    for key in ("videos/2014/../../video1.wmv", "a/../b", "a..b/..c", "a/.../b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"some")
+        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"some"
+    for key in ("videos/../../video1.wmv", "videos/../../../video1.wmv", "../a"):
+        error = refused(s3.put_object, Bucket=bucket, Key=key)
+        assert (error["Status"], error["Code"]) == (400, "InvalidURI")
+        assert error["Message"] == "Couldn't parse the specified URI."
+        assert code_of_copy(s3, bucket, key) == "InvalidURI"
+
+
+def code_of_copy(s3: Any, bucket: str, key: str) -> str:
+    source = {"Bucket": bucket, "Key": "a/../b"}
+    return str(refused(s3.copy_object, Bucket=bucket, Key=key, CopySource=source)["Code"])

@@ -11,7 +11,7 @@ from pileus.services.call import Call
 from pileus.services.s3 import checksums, encryption, faults, storage_classes
 from pileus.services.s3.headers import moment
 from pileus.services.s3.layout import parts_of
-from pileus.services.s3.list_objects import page_size
+from pileus.services.s3.list_objects import page_size, part_marker
 from pileus.services.s3.multipart import given
 from pileus.services.s3.room import Room
 from pileus.services.s3.rows import Meta
@@ -62,7 +62,7 @@ def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
     if not meta.checks:
         return {"TotalPartsCount": meta.parts}
     limit = page_size(params, "MaxParts", "max-parts")
-    marker = _marker(params.get("PartNumberMarker") or "0")
+    marker = part_marker(params)
     parts = [p for p in parts_of(room, meta.upload) if p[0] > marker]
     page = parts[:limit]
     return {
@@ -80,13 +80,3 @@ def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
             for n, p in page
         ],
     }
-
-
-def _marker(told: Any) -> int:
-    if not (str(told).isascii() and str(told).isdigit() and len(str(told)) <= 10):
-        raise faults.invalid_argument(
-            "Argument part-number-marker must be an integer between 0 and 2147483647",
-            "part-number-marker",
-            told,
-        )
-    return int(told)

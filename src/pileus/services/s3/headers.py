@@ -113,7 +113,7 @@ def tags_of(told: str | None) -> dict[str, str]:
     if not told:
         return {}
     try:
-        pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=50)
+        pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=1000)
         if len({name for name, _ in pairs}) < len(pairs) or not all(name for name, _ in pairs):
             raise ValueError(told)
         if not all(_TAG.match(text) for pair in pairs for text in pair):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +31,19 @@ def page_size(params: dict[str, Any], name: str = "MaxKeys", wire: str = "max-ke
             f"Argument {wire} must be an integer between 0 and 2147483647", wire, told
         )
     return min(told, PAGE_MAX)
+
+
+def part_marker(params: dict[str, Any]) -> int:
+    """The part after which a listing of parts begins."""
+    told = str(params.get("PartNumberMarker") or "0")
+    wire = "part-number-marker"
+    if not re.fullmatch(r"-?[0-9]{1,10}", told, re.ASCII) or int(told) >= 2**31:
+        text = f"Provided {wire} not an integer or within integer range"
+        raise faults.invalid_argument(text, wire, told)
+    if int(told) < 0:
+        text = f"Argument {wire} must be an integer between 0 and 2147483647"
+        raise faults.invalid_argument(text, wire, told)
+    return int(told)
 
 
 class Encoding:

@@ -25,7 +25,7 @@ from pileus.services.s3.headers import kept, moment, tags_of
 from pileus.services.s3.ingest import receive
 from pileus.services.s3.layout import parts_of
 from pileus.services.s3.lifecycle import abort_members
-from pileus.services.s3.list_objects import Encoding, page_size
+from pileus.services.s3.list_objects import Encoding, page_size, part_marker
 from pileus.services.s3.listing import rolled_up
 from pileus.services.s3.names import check_key, initiator_of
 from pileus.services.s3.query import query_of
@@ -199,8 +199,7 @@ def list_parts(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     record = upload_of(room, params["Bucket"], params["Key"], params["UploadId"])
     limit = page_size(params, "MaxParts", "max-parts")
-    told = params.get("PartNumberMarker")
-    marker = int(told) if told is not None and str(told).isdigit() else 0
+    marker = part_marker(params)
     found = [p for p in parts_of(room, params["UploadId"]) if p[0] > marker]
     page = found[:limit]
     meta = rows.unpack_meta(record["meta"])

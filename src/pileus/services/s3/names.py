@@ -75,7 +75,9 @@ def check_namespace(name: str, told: str | None, account: str, region: str) -> N
 
 
 def check_key(key: str) -> str:
-    """The key, or the error of one that is too long or not UTF-8."""
+    """The key, or the error of one that is too long, not UTF-8, or climbs above its root: read from
+    left to right ``..`` must never be more than the other segments (user guide, "Naming Amazon S3
+    objects")."""
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
@@ -86,7 +88,18 @@ def check_key(key: str) -> str:
             "Your key is too long",
             fields={"Size": size, "MaxSizeAllowed": KEY_BYTES_MAX},
         )
+    if ".." in key and _climbs(key):
+        raise AwsError("InvalidURI", "Couldn't parse the specified URI.", fields={"URI": key})
     return key
+
+
+def _climbs(key: str) -> bool:
+    depth = 0
+    for segment in key.split("/"):
+        depth += -1 if segment == ".." else 1 if segment not in ("", ".") else 0
+        if depth < 0:
+            return True
+    return False
 
 
 def owner_of(account: str, named: bool) -> dict[str, str]:

@@ -56,6 +56,10 @@ class Rest:
     def request_headers(self, request_id: str) -> list[tuple[str, str]]:
         return [("x-amzn-RequestId", request_id)]
 
+    def integer(self, wire: str, text: str) -> int:
+        """The value of the query's member ``wire``; an error in the protocol's words."""
+        return int(READ_TEXT["integer"](text))
+
     # --- operations --------------------------------------------------------------------------
     def compile(self, operation: Any) -> OperationCodec:
         shape = operation.input_shape
@@ -78,7 +82,7 @@ class Rest:
         for name, member in shape.members.items():
             if name == payload:
                 continue
-            take = _taker(name, member)
+            take = _taker(name, member, self.integer)
             if take is not None:
                 takes.append((name, take))
             else:
@@ -200,7 +204,7 @@ def _text(body: bytes) -> str:
         raise scalars.bad("The request body is not valid UTF-8") from None
 
 
-def _taker(name: str, shape: Any) -> Take | None:
+def _taker(name: str, shape: Any, integer: Callable[[str, str], int]) -> Take | None:
     """How a member outside the body is read; None for one in the body."""
     told = shape.serialization
     location, wire = told.get("location"), told.get("name", name)
@@ -210,7 +214,7 @@ def _taker(name: str, shape: Any) -> Take | None:
             convert(plain_label(labels[wire])) if wire in labels else None
         )
     if location == "querystring":
-        return _query_taker(wire, shape)
+        return _query_taker(wire, shape, integer)
     if location == "header":
         read = _header_reader(shape)
         lower = wire.lower()
@@ -225,7 +229,7 @@ def _taker(name: str, shape: Any) -> Take | None:
     return None
 
 
-def _query_taker(wire: str, shape: Any) -> Take:
+def _query_taker(wire: str, shape: Any, integer: Callable[[str, str], int]) -> Take:
     kind = shape.type_name
     if kind == "list":
         convert = READ_TEXT[shape.member.type_name]
@@ -239,11 +243,11 @@ def _query_taker(wire: str, shape: Any) -> Take:
             return {k: (v if many else v[0]) for k, v in query.items()}
 
         return rest
-    convert = READ_TEXT[kind]
     if kind in ("integer", "long"):  # ``max-keys=`` tells as much as no max-keys
         return lambda request, labels, query: (
-            convert(query[wire][0]) if query.get(wire, ("",))[0] else None
+            integer(wire, query[wire][0]) if query.get(wire, ("",))[0] else None
         )
+    convert = READ_TEXT[kind]
     return lambda request, labels, query: convert(query[wire][0]) if wire in query else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from binascii import b2a_base64
 from collections.abc import Callable
 from hashlib import blake2s
@@ -51,6 +52,8 @@ _ROOTS = {
 # Lists whose items S3 tells in one order, whatever their kind (ListObjectVersions, examples).
 _TOGETHER = {"ListObjectVersions": ("Versions", "DeleteMarkers")}
 
+_INTEGER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
+
 
 class RestXml(Rest):
     content_type = "application/xml"
@@ -65,6 +68,15 @@ class RestXml(Rest):
         if self._s3:
             return [("x-amz-request-id", request_id), ("x-amz-id-2", host_id(request_id))]
         return [("x-amzn-RequestId", request_id)]
+
+    def integer(self, wire: str, text: str) -> int:
+        if not self._s3 or (_INTEGER.fullmatch(text) and -(2**31) <= int(text) < 2**31):
+            return super().integer(wire, text)
+        told = f"Provided {wire} not an integer or within integer range"
+        if wire == "partNumber":
+            told = "Part number must be an integer between 1 and 10000, inclusive"
+        fields = {"ArgumentName": wire, "ArgumentValue": text}
+        raise AwsError("InvalidArgument", told, fields=fields)
 
     def body_reader(self, members: dict[str, Any], required: list[str]) -> Callable[..., Any]:
         read = self._xml.structure_reader(members, required)
