@@ -1,5 +1,5 @@
 """Three log servers and three replicas: leaders change, die, stand still and wake up while entries
-are written and strongly read."""
+are written and read, strongly and in sessions (S5)."""
 
 from __future__ import annotations
 
@@ -47,6 +47,27 @@ class Writer:
                     await asyncio.sleep(0.05)
             self.acknowledged += 1
             assert length == self.acknowledged, "lost or doubled"
+            assert held(self._store, self.name) >= length, "a session lacks its own write"
+
+
+def held(store: Store, name: int) -> int:
+    """How long a writer's row is at ``store`` now, without a barrier."""
+    return len(store.get(keys.key("t", "counts", str(name))) or b"") // 4
+
+
+class Session:
+    """Eventual reads at one replica: they never go backwards."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        seen = [0] * WRITERS
+        while not stopping.is_set():
+            now = [held(self._store, name) for name in range(WRITERS)]
+            assert all(a <= b for a, b in zip(seen, now, strict=True)), "a session went backwards"
+            seen = now
+            await asyncio.sleep(0.005)
 
 
 class Reader:
@@ -68,9 +89,9 @@ class Reader:
                 await asyncio.sleep(0.05)
                 continue
             for name, length in told.items():
-                held = len(self._store.get(keys.key("t", "counts", str(name))) or b"") // 4
-                assert held >= length, "older than what was known before"
-                self._known[name] = max(held, self._known.get(name, 0))
+                now = held(self._store, name)
+                assert now >= length, "older than what was known before"
+                self._known[name] = max(now, self._known.get(name, 0))
             self.reads += 1
 
 
@@ -184,7 +205,8 @@ async def under_load(stores: list[Store], fault: Callable[[], Awaitable[None]]) 
     known: dict[int, int] = {}
     readers = [Reader(store, writers, known) for store in stores]
     stopping = asyncio.Event()
-    running = asyncio.gather(*(each.run(stopping) for each in (*writers, *readers)))
+    everybody = (*writers, *readers, *map(Session, stores))
+    running = asyncio.gather(*(each.run(stopping) for each in everybody))
 
     async def goes_on() -> None:
         """Everybody writes and reads some more; or one has said what is wrong."""
