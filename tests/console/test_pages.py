@@ -14,7 +14,7 @@ import pytest
 from tests import programs
 from tests.acceptance.aws_cli import http
 from tests.acceptance.functions import zipped
-from tests.conftest import Cloud
+from tests.conftest import Cloud, new_cloud
 from tests.console.asking import ask
 from tests.console.conftest import PHONE, Visit
 from tests.services.kv.client import WideTable
@@ -189,6 +189,9 @@ def test_wide_table_and_raw_rows(visit: Callable[..., Visit], house: Cloud) -> N
     expect(me.find("tbody tr")).to_have_count(2)
     me.go("rows")
     me.looked("34-raw")
+    held = me.find("tbody tr", has=me.page.get_by_role("link", name="iam", exact=True))
+    expect(held).to_contain_text("identities and policies")
+    expect(me.find("tbody td", has_text="–")).to_have_count(0)  # each is told in words
     me.page.get_by_role("link", name="kv:console-wide").click()
     expect(me.find("tbody tr")).to_have_count(10)
     me.seen("35-raw-rows")
@@ -196,6 +199,37 @@ def test_wide_table_and_raw_rows(visit: Callable[..., Visit], house: Cloud) -> N
     expect(me.find("tbody tr")).to_have_count(3)
     me.go("tablets")
     me.looked("36-tablets")
+
+
+def test_many_tablets_and_messages_come_ten_at_a_time(browser: Any, tmp_path: Path) -> None:
+    cloud = new_cloud(tmp_path / "home")
+    cloud.home.mkdir()
+    (cloud.home / "pileus.toml").write_text("front_processes = 1\nshards = 8\n")
+    try:
+        cloud.up()
+        with (cloud.home / "run" / "pileus.log").open("a") as said:
+            for n in range(12):
+                said.write(f"2026-11-21 14:12:{n + 10},000 front-0 WARNING pileus.x: told {n}\n")
+        me = Visit(browser, cloud).arrive("#/tablets").sign_in()
+        me.settled()
+        rows = me.find("[aria-label=Tablets] tbody tr")
+        assert 0 < rows.count() < 10, "those that hold something"
+        me.button("Show empty tablets").click()
+        expect(rows).to_have_count(10)
+        pager = me.find("nav[aria-label^=Tablets]")
+        pager.get_by_role("button", name="Next").click()
+        expect(pager).to_contain_text("Tablets 11–20")
+        expect(rows.first).to_contain_text("#10")
+        me.seen("37-many-tablets")
+        me.go("errors")
+        expect(me.find(".events li")).to_have_count(10)
+        pager = me.find("nav[aria-label^=Messages]")
+        pager.get_by_role("button", name="Next").click()
+        expect(me.find(".events li", has_text="told 0")).to_have_count(1)
+        me.seen("38-many-messages")
+        me.context.close()
+    finally:
+        cloud.down()
 
 
 CODE = """

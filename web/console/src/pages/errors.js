@@ -3,6 +3,7 @@ import { html, nothing } from "lit";
 import { ago, moment } from "../shell/format.js";
 import { MISSING } from "../aws/client.js";
 import { Page, absent, trouble } from "../shell/page.js";
+import { Paged, whole } from "../shell/paged.js";
 
 const HOUR_MS = 3_600_000;
 const GROUPS = 50;
@@ -14,6 +15,8 @@ class Errors extends Page {
 
   reset() {
     Object.assign(this, { functions: [], cloud: [], refused: [] });
+    this.failed = new Paged(this, (token, size) => whole(this.functions)(token, size));
+    this.warned = new Paged(this, (token, size) => whole(this.cloud)(token, size));
   }
 
   get every() {
@@ -26,6 +29,7 @@ class Errors extends Page {
     this.missing = Object.assign({}, ...told.map((t) => t.value?.missing));
     this.refused = told.filter((t) => t.reason).map((t) => t.reason);
     if (this.refused.length === told.length) throw this.refused[0];
+    await Promise.all([this.failed, this.warned].map((list) => list.again()));
   }
 
   async ofFunctions() {
@@ -52,10 +56,10 @@ class Errors extends Page {
   body() {
     return html`${this.refused.map((error) => trouble(error))}${absent(this.missing)}
       <section class="first"><h2>Functions</h2>${this.functions.length
-        ? html`<ul class="events">${this.functions.map((e) => html`<li class="error"><div class="bar"><a href="#/logs/${encodeURIComponent(e.where)}">${e.where}</a><span title=${moment(e.at)}>${ago(e.at)}</span></div><pre tabindex="0" aria-label="Error">${e.text}</pre></li>`)}</ul>`
+        ? html`<ul class="events">${this.failed.rows.map((e) => html`<li class="error"><div class="bar"><a href="#/logs/${encodeURIComponent(e.where)}">${e.where}</a><span title=${moment(e.at)}>${ago(e.at)}</span></div><pre tabindex="0" aria-label="Error">${e.text}</pre></li>`)}</ul>${this.failed.nav("Errors")}`
         : html`<div class="empty">No function reported an error in the last hour.</div>`}</section>
       <section><h2>The cloud</h2>${this.cloud.length
-        ? html`<ul class="events">${this.cloud.map((e) => html`<li class=${e.level === "WARNING" ? "" : "error"}><div class="bar"><b>${e.process}</b><span>${e.level.toLowerCase()}</span><span>${e.at}</span><span>${e.source}</span></div><pre tabindex="0" aria-label="Message">${e.text}</pre></li>`)}</ul>`
+        ? html`<ul class="events">${this.warned.rows.map((e) => html`<li class=${e.level === "WARNING" ? "" : "error"}><div class="bar"><b>${e.process}</b><span>${e.level.toLowerCase()}</span><span>${e.at}</span><span>${e.source}</span></div><pre tabindex="0" aria-label="Message">${e.text}</pre></li>`)}</ul>${this.warned.nav("Messages")}`
         : html`<div class="empty">The cloud's processes have nothing to complain of.</div>`}</section>`;
   }
 }

@@ -7,9 +7,13 @@ import { Paged, whole } from "../shell/paged.js";
 import { glance, showValue } from "../shell/value.js";
 
 const MEANS = {
-  "kv:": "a wide table", iam: "identities and policies", lambda: "functions", s3: "buckets and settings", s3o: "objects", table: "DynamoDB tables",
-  logs: "log groups and streams", changes: "change records", tablets: "the map of tablets", blobrefs: "who names which blob", cfn: "stacks", apigateway: "APIs",
+  iam: "identities and policies", kms: "keys", vault: "wrapped keys", ssm: "parameters", lambda: "functions", lambdaevents: "events for functions", apigateway: "APIs", cfn: "stacks", longrunning: "services",
+  dynamodb: "DynamoDB tables and their settings", s3: "buckets and settings", s3o: "objects", s3v: "older versions and delete markers", s3n: "where null versions lie", s3u: "uploads under way", s3p: "parts of uploads",
+  s3l: "how far lifecycle rules have come", s3c: "what buckets hold, counted", s3r: "restores", s3k: "wrapped keys of buckets", blobrefs: "who names which blob", logs: "log groups and streams", logstreams: "log streams",
+  changes: "change records", hub: "who works off what", hubqueue: "work that waits", hubdead: "work that was given up", nodes: "members of the cluster", tablets: "the map of tablets", moves: "tablets on their way", txn: "transactions between shards",
 };
+const KINDS = { "kv:": "a wide table", "d:": "items of a DynamoDB table" };
+const means = (name) => MEANS[name] ?? Object.entries(KINDS).find(([start]) => name.startsWith(start))?.[1] ?? "";
 
 // A composite sort key (parts ended by 00 01) in words, where its parts are text.
 function readable(part) {
@@ -58,7 +62,7 @@ class Rows extends Page {
     if (!this.table) {
       return html`${grid("Tables of the state", [
         { label: "Table", cell: (name) => html`<a href="#/rows/${encodeURIComponent(name)}">${name}</a>` },
-        { label: "Holds", quiet: true, cell: (name) => MEANS[name] ?? (name.startsWith("kv:") ? MEANS["kv:"] : "") },
+        { label: "Holds", quiet: true, cell: means },
       ], this.tables.rows)}${this.tables.nav("Tables")}`;
     }
     return html`

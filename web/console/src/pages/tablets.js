@@ -8,9 +8,11 @@ import { Paged, whole } from "../shell/paged.js";
 const edge = (place, open) => (place.table ? [place.table, place.partition, place.sort].filter(Boolean).join(" / ") : open);
 
 class Tablets extends Page {
-  static properties = { told: { state: true } };
+  static properties = { told: { state: true }, empty: { state: true } };
 
   reset() {
+    this.empty = false;
+    this.map = new Paged(this, (token, size) => whole(this.shown)(token, size));
     this.tables = new Paged(this, (token, size) => whole([...(this.told?.tables ?? [])].sort((a, b) => b.bytes - a.bytes))(token, size));
   }
 
@@ -18,6 +20,19 @@ class Tablets extends Page {
     this.told = await this.client.rest("pileus", "GET", "/_pileus/tablets", { query: [["sizes", "1"]] });
     this.kept = await this.keepers();
     await this.tables.again();
+    await this.map.again();
+  }
+
+  // A new cloud has a tablet for each shard and kind of row, nearly all of them without a row yet.
+  get shown() {
+    const all = this.told?.tablets ?? [];
+    const held = all.filter((t) => t.rows !== 0 || t.to !== null);
+    return this.empty || !held.length ? all : held;
+  }
+
+  async choose() {
+    this.empty = !this.empty;
+    await this.map.first();
   }
 
   // Which nodes hold the rows, and which one leads their log; nothing on one machine, or for who may not know.
@@ -54,7 +69,8 @@ class Tablets extends Page {
         { label: "Rows", num: true, cell: (s) => (s.rows === null ? "" : number(s.rows)) },
         { label: "Size", cell: (s) => (s.bytes === null ? "" : html`<div class="share"><span>${bytes(s.bytes)}</span><meter min="0" max=${all || 1} value=${s.bytes} aria-label="Share of shard ${s.shard}"></meter></div>`) },
       ], shards)}</section>` : nothing}
-      <section><h2>Map</h2>
+      <section><div class="bar"><h2>Map</h2><div class="acts">
+        <button class="small" @click=${() => this.choose()}>${this.empty ? "Hide" : "Show"} empty tablets</button></div></div>
       ${grid("Tablets", [
         { label: "Tablet", cell: (t) => `#${t.id}` },
         { label: "Shard", num: true, cell: (t) => (t.to === null ? t.shard : `${t.shard} → ${t.to}`) },
@@ -63,7 +79,8 @@ class Tablets extends Page {
         { label: "Up to", cell: (t) => html`<code>${edge(t.end, "the last key")}</code>` },
         { label: "Rows", num: true, cell: (t) => number(t.rows) },
         { label: "Size", cell: (t) => (t.bytes === null ? "" : html`<div class="share"><span>${bytes(t.bytes)}</span><meter min="0" max=${all || 1} value=${t.bytes} aria-label="Share of tablet ${t.id}"></meter></div>`) },
-      ], tablets)}</section>
+      ], this.map.rows)}
+      ${this.map.nav("Tablets")}</section>
       <section><h2>What they hold</h2>
       ${grid("Tables of the state", [
         { label: "Table", cell: (t) => html`<a href="#/rows/${encodeURIComponent(t.name)}">${t.name}</a>` },
