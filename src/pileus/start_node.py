@@ -27,6 +27,10 @@ COPY_SECONDS_MAX = 30.0
 COPIES_MAX = 3
 
 
+class Unknown(Unavailable):
+    """The cluster has never heard of what was asked for."""
+
+
 def init(config: Config) -> None:
     """Found a cluster on this home, or tell its token again."""
     founded = places.load(config.home)
@@ -115,7 +119,8 @@ def ask(
     finally:
         connection.close()
     if answer.status != 200:
-        raise Unavailable(str(told.get("message", told)), str(told.get("hint", "")))
+        kind = Unknown if answer.status == 404 else Unavailable
+        raise kind(str(told.get("message", told)), str(told.get("hint", "")))
     return told
 
 
@@ -183,6 +188,8 @@ def leave(config: Config, cloud: Running, name: str | None) -> str:
     name = name or here
     try:
         ask(config, cloud, "POST", f"{NODES}/{name}/leave")
+    except Unknown:
+        raise
     except Unavailable:
         if not _has_gone(config, cloud, name):  # the command was cut off, perhaps, not the leaving
             raise

@@ -1,5 +1,5 @@
 """What `pileus join` does with a node that stops in the middle of its answer, and one that answers
-a moment later."""
+a moment later; what `pileus leave` says of a node that never was."""
 
 from __future__ import annotations
 
@@ -69,3 +69,23 @@ def test_a_node_that_has_joined_is_asked_again_when_it_refuses(
         cloud = Running(1, f"http://127.0.0.1:{port}", "", "us-east-1", "0" * 12, False)
         monkeypatch.setattr(start_node, "running", lambda home: cloud)
         start_node._await_copy(load(home=tmp_path), "n2")
+
+
+def test_a_node_that_never_was_has_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load(home=tmp_path)
+    entering.found(config, dict.fromkeys(PORTS, 1))
+    keys = '{"access_key_id": "AKIATEST", "secret_access_key": "s"}'
+    (tmp_path / "credentials.json").write_text(keys)
+    monkeypatch.setattr(start_node, "_has_gone", lambda *told: True)  # it is in no list
+    said = b'{"message": "there is no node n7"}'
+    refused = b"HTTP/1.1 404 Not Found\r\ncontent-length: %d\r\n\r\n%b" % (len(said), said)
+    for answer, gone in ((refused, False), (CUT, True)):
+        with answering([answer]) as port:
+            cloud = Running(1, f"http://127.0.0.1:{port}", "", "us-east-1", "0" * 12, False)
+            if gone:  # the command was cut off, perhaps, not the leaving
+                assert "has left" in start_node.leave(config, cloud, "n7")
+            else:
+                with pytest.raises(Unavailable, match="no node n7"):
+                    start_node.leave(config, cloud, "n7")
