@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import Cloud
 from tests.services.cloudformation.test_custom_resources import Provider, put
 from tests.services.cloudformation.test_stacks import outputs, settle
+from tests.services.cloudformation.test_wait_conditions import handle, signal, template
 from tests.soak.kill import kill_all
 
 
@@ -64,3 +65,17 @@ def test_a_deletion_that_stopped_a_creation_outlives_a_kill(own_cloud: Cloud) ->
     settle(cfn, stack, "delete")
     events = {e["RequestId"]: e["RequestType"] for e in provider.asked(stack)}
     assert sorted(events.values()) == ["Create", "Delete"]
+
+
+@pytest.mark.timeout(400)
+def test_a_signal_outlives_a_kill(own_cloud: Cloud) -> None:
+    """kill -9 after the first of two signals was acknowledged; the address stays good."""
+    cfn = own_cloud.client("cloudformation")
+    cfn.create_stack(StackName="waits", TemplateBody=template(Count=2))
+    address = handle(cfn, "waits")
+    assert signal(address, "a", data="before") == 200
+    kill_all(own_cloud)
+    own_cloud.up()
+    assert signal(address, "b", data="after") == 200
+    settle(cfn, "waits", "create")
+    assert json.loads(outputs(cfn, "waits")["Data"]) == {"a": "before", "b": "after"}

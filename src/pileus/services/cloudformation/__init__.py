@@ -9,9 +9,10 @@ from typing import Any
 from pileus.services.call import Access, Call, Parts, Service
 from pileus.services.cloudformation import changesets, describe, stacks
 from pileus.services.cloudformation.answers import PREFIX, Answers
+from pileus.services.cloudformation.signals import taken
 from pileus.services.cloudformation.worker import Worker
 
-__all__ = ["PREFIX", "Answers", "build"]
+__all__ = ["PREFIX", "build", "door"]
 
 OPERATIONS: dict[str, Callable[[Parts, Call], Any]] = {
     "CreateStack": stacks.create_stack,
@@ -50,6 +51,11 @@ def access(call: Call) -> Sequence[Access]:
         passed = {"iam:PassedToService": stacks.SERVICE}
         needed.append(Access("iam:PassRole", call.params["RoleARN"], context=passed))
     return needed
+
+
+def door(parts: Parts) -> Answers:
+    """Where answers and signals come; its ``serve`` is mounted for ``PREFIX``."""
+    return Answers(parts, taken)
 
 
 def build(parts: Parts) -> Service:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote
 
@@ -24,6 +25,7 @@ BODY_BYTES_MAX = 1024 * 1024  # of which no more is kept than shows that it is t
 # Where functions find the endpoint by TLS at the standard port (runtime/authority.py).
 WITHIN_FUNCTIONS = "https://127.0.0.1"
 Record = dict[str, Any]
+Signal = Callable[[Any, "Name", str], bool | None]
 
 
 class Name(NamedTuple):
@@ -46,9 +48,11 @@ class Name(NamedTuple):
 class Answers:
     """``serve`` is mounted for ``PREFIX`` in every process; the rest is the operations'."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, signal: Signal | None = None) -> None:
+        """``signal``: takes what is for a wait condition's handle, None where it is for none."""
         self._parts = parts
-        self._store = parts.store
+        self._signal = signal
+        self.store = self._store = parts.store
 
     async def expect(self, name: Name, timeout_s: int) -> Record:
         """Open the request, or find it open: its ``address``, and whether it was ``sent``."""
@@ -62,9 +66,31 @@ class Answers:
             return dict(found)
 
         record = await self._store.transact(change)
-        signature = _sign(await self._secret(), name.path, record["end"])
-        told = f"?Expires={record['end']}&Signature={signature}"
-        return record | {"address": f"{await self._base()}{quote(name.path)}{told}"}
+        return record | {"address": await self.address(name, record["end"], await self._base())}
+
+    async def address(self, name: Name, end: int, base: str) -> str:
+        """Where ``name`` is told something until ``end``, signed."""
+        signature = _sign(await self._secret(), name.path, end)
+        return f"{base}{quote(name.path)}?Expires={end}&Signature={signature}"
+
+    def outside(self) -> str:
+        """Where those beside functions find the endpoint."""
+        anywhere = ("", "0.0.0.0", "::")
+        host = self._parts.config.address
+        return f"http://{'127.0.0.1' if host in anywhere else host}:{self._parts.config.port}"
+
+    def now_ms(self) -> int:
+        return self._parts.clock.now_ms()
+
+    async def changed(self, seen: int, left_s: float, given_up: asyncio.Event) -> None:
+        """Wait until the table's generation is no longer ``seen``, or for one of the others."""
+        ended = asyncio.create_task(given_up.wait())
+        change = asyncio.ensure_future(self._store.changed(rows.TABLE, seen, min(left_s, 60.0)))
+        try:
+            await asyncio.wait({change, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            change.cancel()
+            ended.cancel()
 
     async def sent(self, name: Name) -> None:
         """Note that it is on its way: it need not be sent again."""
@@ -76,29 +102,18 @@ class Answers:
 
     async def wait(self, name: Name, given_up: asyncio.Event) -> str | None:
         """The answer's text as soon as it is there; None when time ran out, or ``given_up``."""
-        ended = asyncio.create_task(given_up.wait())
-        try:
-            return await self._wait(name, ended)
-        finally:
-            ended.cancel()
-
-    async def _wait(self, name: Name, ended: asyncio.Task[Any]) -> str | None:
         while True:
             seen = self._store.generation(rows.TABLE)
             record = self._store.get_json(name.key)
             left_s = record["end"] - self._parts.clock.now_ms() / 1000
             if record["answer"] is not None:
                 return str(record["answer"])
-            if left_s <= 0 or ended.done():
+            if left_s <= 0 or given_up.is_set():
                 return None
-            change = asyncio.ensure_future(self._store.changed(rows.TABLE, seen, min(left_s, 60.0)))
-            try:
-                await asyncio.wait({change, ended}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                change.cancel()
+            await self.changed(seen, left_s, given_up)
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
-        """``PUT`` of an answer."""
+        """``PUT`` of an answer, or of a signal to a handle (``signal`` tells one apart)."""
         path = unquote(request.path)
         name = Name(*path.removeprefix(PREFIX).split("|")) if path.count("|") == 2 else None
         if request.method != "PUT":
@@ -111,7 +126,11 @@ class Answers:
             return _refused(413, "EntityTooLarge", "Your proposed upload is too large")
         answer = bytes(body[: ANSWER_BYTES_MAX + 1]).decode("utf-8", "replace")
 
-        def change(draft: Any) -> bool:
+        def change(draft: Any) -> bool | None:
+            if self._signal is not None:
+                told = self._signal(draft, name, answer)
+                if told is not None:
+                    return None if told is False else True
             record = draft.get_json(name.key)
             if record is None or record["answer"] not in (None, answer):
                 return False
@@ -123,6 +142,8 @@ class Answers:
             taken = await self._store.transact(change)
         except Unavailable as error:
             return _refused(503, "ServiceUnavailable", str(error))
+        if taken is None:
+            return _refused(400, "InvalidArgument", "A signal is JSON with Status and UniqueId")
         return HttpResponse() if taken else _refused(403, "AccessDenied", "It was answered before")
 
     def _signed(self, path: str, query: str) -> bool:

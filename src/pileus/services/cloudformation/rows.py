@@ -3,7 +3,8 @@
 Table ``cfn``. Partition ``account/region``: ``name/NAME`` names the live stack, ``stack/ID`` holds
 its record.
 Partition ``ID`` (the stack's ARN): ``resource/LOGICAL``, ``event/N``, ``changeset/NAME``,
-``answer/REQUEST`` (of a custom resource, while its operation lasts).
+``answer/REQUEST`` (of a custom resource, while its operation lasts),
+``handle/ID`` (of a wait condition, with its signals).
 Table ``cfnwork``: one row per stack that has an operation under way; the worker takes it up again
 after a crash.
 """
@@ -41,6 +42,10 @@ def event_key(stack_id: str, number: int) -> bytes:
 
 def answer_key(stack_id: str, request_id: str) -> bytes:
     return keys.key(TABLE, stack_id, f"answer/{request_id}")
+
+
+def handle_key(stack_id: str, handle_id: str) -> bytes:
+    return keys.key(TABLE, stack_id, f"handle/{handle_id}")
 
 
 def drop_answers(store: Any, draft: Any, stack_id: str) -> None:

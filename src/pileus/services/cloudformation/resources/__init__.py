@@ -18,6 +18,7 @@ from pileus.services.cloudformation.resources import (
     longrunning,
     s3,
     ssm,
+    waiting,
 )
 from pileus.services.cloudformation.resources.kind import Kind
 
@@ -35,6 +36,7 @@ KINDS: Mapping[str, Kind] = {
     **cdk.KINDS,
     **ssm.KINDS,
     **custom.KINDS,
+    **waiting.KINDS,
 }
 CUSTOM = "Custom::"
 
