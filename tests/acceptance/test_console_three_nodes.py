@@ -1,5 +1,6 @@
-"""The console on three nodes: one is stopped from the page of another, is seen down, its data is
-still there, and it catches up when it is started again (C5, S5, S6)."""
+"""The console on three nodes: one is drained, another restarted and stopped from the page of a
+third, is seen down, its data is still there, and it catches up when it is started again (C5, S5,
+S6)."""
 
 from __future__ import annotations
 
@@ -62,10 +63,12 @@ def test_a_node_is_stopped_from_another_and_comes_back(
     me.find("[aria-label='Node']").wait_for()
     expect(me.find("[data-now='0']")).to_contain_text("n3 ", timeout=90_000)
     me.seen("83-charts-of-all")
+    _drained_and_back(me, nodes.nth(1))
+    me.allowed = ("503",)
     me.go("nodes/n3")
+    _restarted(me)
     me.button("Stop node").click()
     me.page.get_by_label("Type").fill("n3")
-    me.allowed = ("503",)
     me.find("dialog").get_by_role("button", name="Stop node").click()
     expect(nodes.nth(2).get_by_text("down")).to_be_visible(timeout=90_000)
     expect(me.find("main [role=alert]")).to_contain_text("n3 does not answer", timeout=90_000)
@@ -92,3 +95,23 @@ def test_a_node_is_stopped_from_another_and_comes_back(
     until(lambda: len(read.scan()["Items"]) == 2, 20, "what was written meanwhile, at the node")
     me.seen("82-back")
     me.context.close()
+
+
+def _drained_and_back(me: Visit, row: Any) -> None:
+    """The second node takes no new work, and takes it again."""
+    me.go("nodes")
+    for verb, state in (("drain", "draining"), ("undrain", "member")):
+        row.get_by_role("button", name=f"{verb} n2", exact=True).click()
+        me.find("dialog").get_by_role("button", name=verb, exact=True).click()
+        expect(row).to_contain_text(state, timeout=90_000)
+
+
+def _restarted(me: Visit) -> None:
+    """All processes of the node that is shown are others now, and serve."""
+    row = me.find("[aria-label=Processes] tbody tr", has_text="front-0").first
+    pid = row.locator("td").nth(1)
+    before = pid.inner_text()
+    me.button("Restart all").click()
+    me.find("dialog").get_by_role("button", name="Restart all").click()
+    expect(pid).not_to_have_text(before, timeout=90_000)
+    expect(me.find(".facts").get_by_text("all parts answer")).to_be_visible(timeout=90_000)
