@@ -7,7 +7,12 @@ driven by the command and by boto3, as a user would.
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
 
 from lab.rig import RigNode, until
 from tests.acceptance.grown import BUCKET, EARLY, EARLY_OBJECT
@@ -35,6 +40,41 @@ def test_any_node_answers(three_nodes: Cloud) -> None:
         assert cloud.cells(node).request_cell("GET", "early")["Body"] == b"one machine"
         users = cloud.client("iam", node).list_users()["Users"]
         assert {"user0", "user1", "user2"} <= {u["UserName"] for u in users}
+
+
+def test_a_session_begun_at_one_node_holds_at_every(three_nodes: Cloud) -> None:
+    """Sessions are no node's: the state has what tells them."""
+    cloud = three_nodes
+    nodes = cloud.rig.nodes[:3]
+    iam = cloud.client("iam", nodes[0])
+    user = iam.create_user(UserName="traveller")["User"]["Arn"]
+    may = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [may | {"Principal": {"AWS": user}}]})
+    role = iam.create_role(RoleName="everywhere", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    key = iam.create_access_key(UserName="traveller")["AccessKey"]
+    for begun in nodes:
+        until(lambda n=begun: _has_role(cloud, n), 20, "the role is known")  # type: ignore[misc]
+        mine = _sts(cloud, begun, key)
+        told = mine.assume_role(RoleArn=role, RoleSessionName=begun.name)["Credentials"]
+        for node in nodes:
+            arn = _sts(cloud, node, told).get_caller_identity()["Arn"]
+            assert arn.endswith(f"/everywhere/{begun.name}")
+
+
+def _sts(cloud: Cloud, node: RigNode, key: Mapping[str, Any]) -> Any:
+    return boto3.client(
+        "sts",
+        endpoint_url=node.endpoint,
+        region_name=cloud.keys["AWS_REGION"],
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+        aws_session_token=key.get("SessionToken"),
+    )
+
+
+def _has_role(cloud: Cloud, node: RigNode) -> bool:
+    roles = cloud.client("iam", node).list_roles()["Roles"]
+    return "everywhere" in {role["RoleName"] for role in roles}
 
 
 def test_the_loss_of_one_loses_nothing(three_nodes: Cloud) -> None:
