@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from lab.rig import RigNode, until
+from tests.acceptance.functions import make_function, make_role
 from tests.acceptance.grown import BUCKET, EARLY, EARLY_OBJECT
-from tests.acceptance.nodes import Cloud, Load, put, seen_from, whole
+from tests.acceptance.nodes import At, Cloud, Load, put, seen_from, whole
 
+SAYS_WHERE = "def handler(event, context):\n    return context.log_stream_name\n"
 LOAD_S_BEFORE, LOAD_S_AFTER = 2.0, 10.0  # at least
 
 
@@ -75,6 +78,38 @@ def _sts(cloud: Cloud, node: RigNode, key: Mapping[str, Any]) -> Any:
 def _has_role(cloud: Cloud, node: RigNode) -> bool:
     roles = cloud.client("iam", node).list_roles()["Roles"]
     return "everywhere" in {role["RoleName"] for role in roles}
+
+
+def test_functions_run_where_there_is_room(three_nodes: Cloud) -> None:
+    """One at a time, whichever node is asked: the node that has the room for it runs it, so the
+    same worker. A drained node has the others run what it is asked for."""
+    cloud = three_nodes
+    nodes = cloud.rig.nodes[:3]
+    first = At(cloud, nodes[0])
+    name = make_function(first, make_role(first), SAYS_WHERE)
+    for node in nodes:
+        until(lambda n=node: _ran(cloud, n, name) is not None, 60, "it runs")  # type: ignore[misc]
+    client = first.client("lambda")
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    until(lambda: len({_ran(cloud, n, name) for n in nodes}) == 1, 60, "one runs it for all")
+
+    client.delete_function_concurrency(FunctionName=name)
+    until(lambda: len({_ran(cloud, n, name) for n in nodes}) == 3, 60, "each runs its own")
+    here = _ran(cloud, nodes[2], name)
+    nodes[2].run("drain")
+    until(lambda: _ran(cloud, nodes[2], name) != here, 60, "others run it for the drained")
+    assert here not in {_ran(cloud, nodes[2], name) for _ in range(5)}
+    nodes[2].run("drain", "--undo")
+    until(lambda: _ran(cloud, nodes[2], name) == here, 60, "it runs its own again")
+
+
+def _ran(cloud: Cloud, node: RigNode, name: str) -> str | None:
+    """The worker that ran it for ``node``: the stream of its lines."""
+    try:
+        told = cloud.client("lambda", node).invoke(FunctionName=name)
+    except ClientError:  # the node does not know it yet
+        return None
+    return None if "FunctionError" in told else str(json.load(told["Payload"]))
 
 
 def test_the_loss_of_one_loses_nothing(three_nodes: Cloud) -> None:

@@ -22,7 +22,14 @@ import pytest
 
 from pileus.errors import Unavailable
 from pileus.runtime.client import Runtime
-from pileus.runtime.function import Credentials, FunctionSpec, Invocation, InvokeOutcome, Throttled
+from pileus.runtime.function import (
+    NO_ROOM,
+    Credentials,
+    FunctionSpec,
+    Invocation,
+    InvokeOutcome,
+    Throttled,
+)
 from tests.runtime.harness import SOURCE, Functions, start, stop
 
 NAP = "import time, os\ndef handler(e, c):\n    time.sleep(e)\n    return c.aws_request_id"
@@ -127,6 +134,27 @@ def test_forget_does_not_strand_those_who_wait() -> None:
             return await served
 
         assert [json.loads(o.payload) for o in own.call(act)] == ["0", "1", "2"]
+
+
+def test_who_does_not_wait_is_told_that_there_is_no_room() -> None:
+    """No more workers can be had: who has nowhere else to go waits, who has is told at once."""
+    with another("--workers-max", "1") as own:
+        spec, other = own.spec(NAP), own.spec(NAP)
+
+        async def act(client: Runtime) -> list[Any]:
+            napping = asyncio.create_task(client.invoke(spec, Invocation(b"2", "first")))
+            while not (await client.stats())["functions"].get(spec.arn, {}).get("busy"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            told = [
+                client.invoke(other, Invocation(b"0", "second", waits=False)),
+                client.invoke(other, Invocation(b"0", "third")),
+            ]
+            return await asyncio.gather(napping, *told, return_exceptions=True)
+
+        first, second, third = own.call(act)
+        assert isinstance(second, Throttled) and second.reason == NO_ROOM
+        assert json.loads(first.payload) == "first" and json.loads(third.payload) == "third"
+        assert json.loads(own.run(other, 0, waits=False).payload)  # the idle one makes room
 
 
 def test_one_runtime_for_a_home(rt: Functions) -> None:

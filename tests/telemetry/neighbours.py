@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
+import msgspec
+
 from pileus.errors import Unavailable
-from pileus.telemetry.others import DOWN, Answerer, Heard
+from pileus.telemetry.others import DOWN, Answerer, Heard, Unreached
 
 
 class Neighbours:
@@ -41,11 +44,18 @@ class Neighbours:
     def alive(self) -> list[str]:
         return [n.name for n in self._all if n is not self and not n.down]
 
-    async def ask_one(self, node: str, what: str, question: Any) -> Any:
+    async def ask_one(self, node: str, what: str, question: Any, patience_s: float = 1.0) -> Any:
         (other,) = (n for n in self._all if n.name == node)
-        if other.down or other.late:
+        if other.down:
+            raise Unreached(f"{node} cannot be reached")
+        if other.late:
             raise Unavailable(f"{node} does not answer", "wait")
-        return await asyncio.to_thread(other.answers[what], question)
+        told = msgspec.msgpack.decode(msgspec.msgpack.encode(question))
+        if inspect.iscoroutinefunction(other.answers[what]):
+            answer = await other.answers[what](told)
+        else:
+            answer = await asyncio.to_thread(other.answers[what], told)
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(answer))
 
     def close(self) -> None:
         return None

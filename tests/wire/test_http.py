@@ -345,6 +345,22 @@ def test_stop_finishes_what_is_in_flight():
     run(test, None, handle)
 
 
+def test_who_was_let_in_as_the_server_stopped_is_answered_once():
+    async def test(server):
+        server.stopping = True  # the listener is closed a moment later
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(get("/") + get("/second"))
+        told = await reader.read()
+        assert told.startswith(b"HTTP/1.1 200") and told.count(b"HTTP/1.1") == 1
+        silent, other = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await silent.read() == b""
+        writer.close()
+        other.close()
+        server.stopping = False  # what follows stops it in earnest
+
+    run(test)
+
+
 def test_connections_per_address_are_bounded():
     async def test(server):
         held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]

@@ -9,6 +9,7 @@ nothing; both are named as missing.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pileus.nodes.client import Client, PeerError, Place
 from pileus.nodes.members import Members
 from pileus.nodes.tls import client_context
 from pileus.services.call import HttpRequest, HttpResponse
-from pileus.telemetry.others import DOWN, Answerer, Heard
+from pileus.telemetry.others import DOWN, Answerer, Heard, Unreached
 
 PATH = "/ask/"
 PATIENCE_S = 1.0
@@ -80,32 +81,43 @@ class Asking:
         await asyncio.gather(*asked)
         return heard
 
-    async def ask_one(self, node: str, what: str, question: Any) -> Any:
-        """One node's answer; ``PeerError`` when there is none in time."""
-        heard = Heard()
+    async def ask_one(
+        self, node: str, what: str, question: Any, patience_s: float = PATIENCE_S
+    ) -> Any:
+        """One node's answer; ``PeerError`` when there is none in time, ``Unreached`` when it was
+        not asked."""
         found = next((n for n in self._members.present() if n.name == node), None)
         if found is None:
-            raise PeerError(f"{node} is no member of the cluster")
+            raise Unreached(f"{node} is no member of the cluster")
         place = Place(found.name, found.address, found.node_port)
-        await self._one(place, what, msgspec.msgpack.encode(question), heard)
-        if node in heard.missing:
-            raise PeerError(f"{node}: {heard.missing[node]}")
-        return heard.answers[node]
+        try:
+            body = msgspec.msgpack.encode(question)
+            return await self._exchange(place, what, body, patience_s, once=True)
+        except TimeoutError:
+            raise PeerError(f"{node} did not answer within {patience_s:g} s") from None
 
     async def _one(self, place: Place, what: str, body: bytes, heard: Heard) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                answer = await self._open().send(place, "POST", PATH + what, body)
-                raw = await answer.read(ANSWER_BYTES_MAX)
-            if answer.status != 200:
-                raise PeerError(
-                    f"it answers {answer.status}: {raw[:200].decode('utf-8', 'replace')}"
-                )
-            heard.answers[place.name] = msgspec.msgpack.decode(raw)
+            heard.answers[place.name] = await self._exchange(place, what, body, PATIENCE_S)
         except TimeoutError:
             heard.missing[place.name] = f"it did not answer within {PATIENCE_S:g} s"
-        except (Unavailable, msgspec.MsgspecError) as error:
+        except Unavailable as error:
             heard.missing[place.name] = str(error)
+
+    async def _exchange(
+        self, place: Place, what: str, body: bytes, patience_s: float, once: bool = False
+    ) -> Any:
+        async with asyncio.timeout(patience_s):
+            answer = await self._open().send(
+                place, "POST", PATH + what, body, answer_s=patience_s, once=once
+            )
+            raw = await answer.read(ANSWER_BYTES_MAX)
+        if answer.status != 200:
+            raise PeerError(f"it answers {answer.status}: {raw[:200].decode('utf-8', 'replace')}")
+        try:
+            return msgspec.msgpack.decode(raw)
+        except msgspec.MsgspecError as error:
+            raise PeerError(f"{place.name}: {error}") from error
 
     def _open(self) -> Client:
         """At the first question: a start need not read certificates for it."""
@@ -123,7 +135,10 @@ class Asking:
             question = msgspec.msgpack.decode(await request.read(QUESTION_BYTES_MAX))
         except msgspec.MsgspecError as error:
             return HttpResponse(400, [], str(error).encode())
-        told = await asyncio.to_thread(answer, question)
+        if inspect.iscoroutinefunction(answer):
+            told = await answer(question)
+        else:
+            told = await asyncio.to_thread(answer, question)
         return HttpResponse(200, [], msgspec.msgpack.encode(told))
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ import httptools
 
 from pileus.errors import Unavailable
 from pileus.nodes.tls import name_of
+from pileus.telemetry.others import Unreached
 
 CONNECT_S, STEP_S, IDLE_S = 3.0, 10.0, 30.0
 KEPT_MAX = 8  # idle connections to one node
@@ -26,6 +27,10 @@ Body = bytes | AsyncIterator[bytes]
 
 class PeerError(Unavailable):
     """A node cannot be reached, is too slow, or is not who it should be."""
+
+
+class CannotReach(PeerError, Unreached):
+    """No connection could be made."""
 
 
 class Place(NamedTuple):
@@ -242,14 +247,15 @@ class Client:
         body: Body = b"",
         headers: Mapping[str, str] = NOTHING,
         answer_s: float = 0.0,
+        once: bool = False,
     ) -> Answer:
         """One request; answers when the head of the answer is here (at most ``answer_s`` after the
         body went out; 0: the usual). ``body``: bytes, or pieces to be sent as they come. A kept
         connection that fails before any answer is replaced once, where the body can be sent
-        again."""
+        again and need not be sent ``once``."""
         head = _head(node, method, path, body, headers)
         line = self._take(node)
-        if line is not None and isinstance(body, bytes):
+        if line is not None and isinstance(body, bytes) and not once:
             try:
                 return await self._exchange(line, method, head, body, answer_s)
             except PeerError:
@@ -282,7 +288,8 @@ class Client:
                     lambda: Line(node, self._step_s), node.host, node.port, ssl=self._tls
                 )
         except (OSError, TimeoutError) as e:  # SSLError is an OSError
-            raise PeerError(f"{node.name} ({node.host}:{node.port}) cannot be reached: {e}") from e
+            where = f"{node.name} ({node.host}:{node.port})"
+            raise CannotReach(f"{where} cannot be reached: {e}") from e
         told = name_of(transport.get_extra_info("peercert"))
         if told != node.name:
             line.close()

@@ -16,7 +16,13 @@ from typing import Any
 
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime import environment, log
-from pileus.runtime.function import RESERVED_LIMIT, UNRESERVED_LIMIT, FunctionSpec, Throttled
+from pileus.runtime.function import (
+    NO_ROOM,
+    RESERVED_LIMIT,
+    UNRESERVED_LIMIT,
+    FunctionSpec,
+    Throttled,
+)
 from pileus.runtime.job import Job, Verdict
 from pileus.runtime.launcher import Launcher
 from pileus.runtime.unpack import CodeCache, folder_names
@@ -217,6 +223,9 @@ class Fleets:
             self.throttles += 1
             job.done(Throttled(RESERVED_LIMIT if spec.reserved else UNRESERVED_LIMIT))
             return
+        if not job.invocation.waits and not fleet.idle and self._full():
+            job.done(Throttled(NO_ROOM))
+            return
         self._in_flight[counter] = used + 1
         self.invocations += 1
         reply = job.done
@@ -253,6 +262,11 @@ class Fleets:
         }
         await asyncio.to_thread(self._cache.trim, in_use | set(made) | self.also_in_use())
         return made
+
+    def _full(self) -> bool:
+        """No worker more can be had before one has ended what it does."""
+        fleets = self._fleets.values()
+        return sum(f.size for f in fleets) >= self._workers_max and not any(f.idle for f in fleets)
 
     def room(self) -> bool:
         """May one more worker be started? When the node is full, the one idle for longest of all

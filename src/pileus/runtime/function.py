@@ -21,6 +21,7 @@ LOG_TAIL_BYTES = 4096
 
 UNRESERVED_LIMIT = "ConcurrentInvocationLimitExceeded"
 RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
+NO_ROOM = "NoRoom"  # on this machine; told to nobody outside
 
 
 class Throttled(Exception):
@@ -111,7 +112,8 @@ class FunctionSpec:
 class Invocation(NamedTuple):
     """What a function is run with. ``client_context`` and ``identity`` are JSON texts (mobile SDK,
     Cognito); ``invoked_arn`` is the ARN with the qualifier the caller used (else the function's
-    own)."""
+    own). ``waits``: for a worker, where this machine can have no more of them; else the answer is
+    ``Throttled`` with ``NO_ROOM``."""
 
     payload: bytes
     request_id: str
@@ -119,6 +121,7 @@ class Invocation(NamedTuple):
     identity: str | None = None
     trace_id: str = ""
     invoked_arn: str = ""
+    waits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

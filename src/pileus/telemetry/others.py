@@ -10,9 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# A question and its answer are what msgpack can hold. Runs in a thread: it may block.
+from pileus.errors import Unavailable
+
+# A question and its answer are what msgpack can hold. Runs in a thread, as it may block, unless it
+# is a coroutine function.
 Answerer = Callable[[Any], Any]
 DOWN = "it is down"  # why a node is missing that is known not to answer
+
+
+class Unreached(Unavailable):
+    """There was no connection to the node: it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,11 @@ class Others(Protocol):
         """Ask every other node at once; takes a second at most."""
         ...
 
+    async def ask_one(self, node: str, what: str, question: Any, patience_s: float = 1.0) -> Any:
+        """One node's answer. ``Unreached`` when it was not asked, ``Unavailable`` when there is no
+        answer in time."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -60,6 +72,9 @@ class NoOthers:
 
     async def ask(self, what: str, question: Any) -> Heard:
         return Heard()
+
+    async def ask_one(self, node: str, what: str, question: Any, patience_s: float = 1.0) -> Any:
+        raise Unreached("there is one machine")
 
     def close(self) -> None:
         return None

@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         remote = self.server.remote(transport)
         self.remote = self._reader.remote = remote or ""
         self.transport.set_write_buffer_limits(high=self._limits.write_high_bytes)
-        if not remote or not self.server.admit(self, remote) or self.server.stopping:
+        if not remote or not self.server.admit(self, remote):
             self._deaf = True
             self.transport.write(BUSY)
             self.transport.close()

@@ -220,6 +220,8 @@ class Server:
             return False
         self.connections.add(connection)
         self.addresses[address] = held + 1
+        if self.stopping:  # it was in the queue already: one answer, as others get
+            asyncio.get_running_loop().call_later(limits.queued_s, connection.stop)
         return True
 
     def leave(self, connection: Connection, address: str) -> None:
@@ -243,6 +245,7 @@ class Server:
         self.stopping = True
         if self._listener is not None:
             self._listener.close()
+            await asyncio.sleep(0)  # who was let in by then is answered, too
         for connection in tuple(self.connections):
             connection.stop()
         if self.connections:

@@ -12,6 +12,7 @@ class Limits:
     ``buffered_bytes``: bodies of a known length up to this are read before the handler starts;
     longer or chunked ones arrive as a stream. ``body_rate_bytes_s`` is asked for after
     ``body_idle_s``; time in which the handler itself holds the stream back does not count.
+    ``queued_s``: for the request of who was let in when the server was told to stop.
     """
 
     head_bytes: int = 64 * 1024
@@ -32,3 +33,4 @@ class Limits:
     linger_s: float = 3.0
     linger_bytes: int = 16 * 1024 * 1024
     stop_s: float = 20.0
+    queued_s: float = 0.5

@@ -24,6 +24,7 @@ from pileus.services import lambda_, logs
 from pileus.services.call import Access, Call, HttpRequest, HttpResponse, Parts, Principal
 from pileus.state.store import Store
 from pileus.telemetry import Telemetry
+from pileus.telemetry.others import NoOthers, Others
 from tests.beds import TurnedClock
 
 ACCOUNT = "123456789012"
@@ -123,6 +124,8 @@ class Cloud:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.handed: Callable[[bytes], Any] = bytes
         self.sent: list[tuple[str, str, dict[str, Any]]] = []
+        self.nodes: Any = None  # of several machines, this one's view
+        self.others: Others = NoOthers()
 
     async def open(self, background: bool = True) -> None:
         self.store = self.clock.store = await Store.open(self.home, {}, self.clock)
@@ -132,6 +135,7 @@ class Cloud:
         parts = Parts(
             self.store, self.blobs, self.clock, Config(home=self.home), self.dispatch,
             self.telemetry, self.runtime, self.minter, background=background,
+            nodes=self.nodes, others=self.others,
         )  # fmt: skip
         self.signed_by = PUBLIC
         self.door = lambda_.Door(parts, lambda request: self.signed_by)

@@ -27,6 +27,7 @@ from pileus.services.lambda_.access import AccessRules
 from pileus.services.lambda_.counts import Counts
 from pileus.services.lambda_.destinations import Destinations
 from pileus.services.lambda_.door import Door
+from pileus.services.lambda_.elsewhere import Elsewhere
 from pileus.services.lambda_.invoke import Invoker
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.roles import Roles
@@ -111,6 +112,8 @@ def build(parts: Parts) -> Service:
     targets = Targets(parts.store, parts.config, lambda digest: str(parts.blobs.path(digest)))
     ship = LogShip(parts.dispatch)
     invoker = Invoker(room, targets, ship, Counts(parts.meters))
+    if parts.nodes is not None:
+        invoker.elsewhere = Elsewhere(parts.nodes, parts.others, targets, invoker.here)
     destinations = Destinations(room)
     events = EventQueue(room, targets, invoker.run, destinations, parts.owner)
     sources = Sources(room, targets, invoker.run, destinations, parts.owner)

@@ -19,6 +19,7 @@ import orjson
 
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import (
+    NO_ROOM,
     PAYLOAD_BYTES_MAX,
     Code,
     FunctionSpec,
@@ -31,6 +32,7 @@ from pileus.services.call import Call, HttpResponse
 from pileus.services.event_stream import CONTENT_TYPE
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.counts import Counts
+from pileus.services.lambda_.elsewhere import Elsewhere
 from pileus.services.lambda_.names import USER, FunctionName, function_name, invalid, validation
 from pileus.services.lambda_.queue import EventQueue
 from pileus.services.lambda_.room import Room
@@ -64,17 +66,42 @@ class Invoker:
     ship: LogShip
     counts: Counts
     queue: EventQueue | None = None
+    elsewhere: Elsewhere | None = None
 
     async def run(self, version: Version, invocation: Invocation) -> InvokeOutcome:
         """One invocation. ``TooManyRequestsException`` when the concurrency is used up."""
-        spec = await version.spec(self.room.roles)
         try:
-            await self._bring(spec)
-            outcome: InvokeOutcome = await self.room.runtime.invoke(spec, invocation)
+            if self.elsewhere is None:
+                return await self.here(version, invocation)
+            return await self._where_there_is_room(self.elsewhere, version, invocation)
         except (Throttled, Unavailable) as error:
             raise self._refused(version, error) from error
+
+    async def here(self, version: Version, invocation: Invocation) -> InvokeOutcome:
+        """One invocation, on this machine. Raises as the runtime does."""
+        share = self.elsewhere.share(version) if self.elsewhere else None
+        spec = await version.spec(self.room.roles, share)
+        await self._bring(spec)
+        outcome: InvokeOutcome = await self.room.runtime.invoke(spec, invocation)
         self._ended(version, spec, outcome)
         return outcome
+
+    async def _where_there_is_room(
+        self, elsewhere: Elsewhere, version: Version, invocation: Invocation
+    ) -> InvokeOutcome:
+        first = elsewhere.first()
+        if first and (outcome := await elsewhere.run(first, version, invocation)):
+            return outcome
+        others = elsewhere.then()
+        try:
+            return await self.here(version, invocation._replace(waits=not others))
+        except Throttled as error:
+            for node in others:
+                if outcome := await elsewhere.run(node, version, invocation):
+                    return outcome
+            if error.reason != NO_ROOM:
+                raise
+        return await self.here(version, invocation)
 
     async def stream(self, version: Version, invocation: Invocation) -> StreamedAnswer:
         """One invocation, answered when the function begins to: read it to its end, or close it.

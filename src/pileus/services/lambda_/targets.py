@@ -7,6 +7,7 @@ row. Entries of an older generation are never used.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,16 +39,28 @@ class Version:
         self.number = plain.version
         self.role = role
         self.plain = plain
-        self._spec = plain
+        self._specs = {plain.concurrency_max: plain}
 
-    async def spec(self, roles: Roles) -> FunctionSpec:
-        """The spec with credentials that last; the same object until they are renewed."""
+    @functools.cached_property
+    def mark(self) -> str:
+        """The same on every machine, for the same code and configuration."""
+        layers = tuple(Code(layer.digest, "") for layer in self.plain.layers)
+        return dataclasses.replace(self.plain, code_path="", layers=layers).key
+
+    async def spec(self, roles: Roles, concurrency_max: int | None = None) -> FunctionSpec:
+        """The spec with credentials that last; the same object until they are renewed.
+        ``concurrency_max``: this machine's share of what the function may run at once."""
         session = roles.cached(self.role, self.function.name)
         if session is None:
             session = await roles.session(self.role, self.function.name)
-        if self._spec.credentials is not session.credentials:
-            self._spec = dataclasses.replace(self._spec, credentials=session.credentials)
-        return self._spec
+        most = self.plain.concurrency_max if concurrency_max is None else concurrency_max
+        known = self._specs.get(most)
+        if known is None or known.credentials is not session.credentials:
+            known = dataclasses.replace(
+                self.plain, credentials=session.credentials, concurrency_max=most
+            )
+            self._specs[most] = known
+        return known
 
 
 def same(one: FunctionSpec, other: FunctionSpec) -> bool:

@@ -1,0 +1,215 @@
+"""Functions run where there is room: three machines in this process, with runtimes that say so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.errors import AwsError, Unavailable
+from pileus.runtime.function import (
+    NO_ROOM,
+    RESERVED_LIMIT,
+    FunctionSpec,
+    Invocation,
+    InvokeOutcome,
+    Throttled,
+)
+from tests.services.lambda_.conftest import Cloud, RuntimeDouble
+from tests.telemetry.neighbours import Neighbours
+
+
+class View:
+    """What one node knows of all: who takes work, and how busy they are."""
+
+    def __init__(self, neighbour: Neighbours, drained: set[str], shares: dict[str, float]) -> None:
+        self.name = neighbour.name
+        self._neighbour, self._drained, self._shares = neighbour, drained, shares
+        self._late: list[str] = []
+
+    def alive(self) -> list[str]:
+        up = self._late or [*self._neighbour.alive(), self.name]
+        return [name for name in up if name not in self._drained]
+
+    def hear_late(self) -> None:
+        """From now on it does not hear that others went down."""
+        self._late = self.alive()
+
+    def busy(self) -> dict[str, float]:
+        return self._shares
+
+
+class Narrow(RuntimeDouble):
+    """A runtime with ``workers``, and with what the spec says may run at once."""
+
+    workers = 100
+    running = 0
+
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvokeOutcome:
+        if self.running >= spec.concurrency_max:
+            raise Throttled(RESERVED_LIMIT)
+        if self.running >= self.workers and not invocation.waits:
+            raise Throttled(NO_ROOM)
+        self.running += 1
+        try:
+            await asyncio.sleep(0.05)
+            return await super().invoke(spec, invocation)
+        finally:
+            self.running -= 1
+
+
+class Three:
+    """``clouds[0]`` is the node that is asked."""
+
+    def __init__(self, clouds: list[Cloud], neighbours: list[Neighbours]) -> None:
+        self.clouds, self.neighbours = clouds, neighbours
+        self.drained: set[str] = set()
+        self.shares: dict[str, float] = {}
+
+    @property
+    def ran(self) -> list[int]:
+        return [len(cloud.runtime.invoked) for cloud in self.clouds]
+
+    def runtime(self, number: int) -> Narrow:
+        made = self.clouds[number].runtime
+        assert isinstance(made, Narrow)
+        return made
+
+    async def at_once(self, count: int, node: int = 0) -> list[Any]:
+        """So many invocations of one node: payloads, or errors."""
+        asked = [self.clouds[node]("Invoke", FunctionName="f", Payload=b"1") for _ in range(count)]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        return [one if isinstance(one, BaseException) else one["Payload"] for one in told]
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Callable[[Callable[[Three], Coroutine[Any, Any, None]]], None]:
+    """Run a coroutine function over three machines that have the function ``f``."""
+
+    def go(body: Callable[[Three], Coroutine[Any, Any, None]], **more: Any) -> None:
+        async def whole() -> None:
+            async with AsyncExitStack() as stack:
+                neighbours: list[Neighbours] = []
+                clouds = [Cloud(tmp_path / str(n)) for n in range(3)]
+                made = Three(clouds, neighbours)
+                for number, cloud in enumerate(clouds, 1):
+                    cloud.home.mkdir()
+                    cloud.runtime = Narrow(clock=cloud.clock)
+                    cloud.others = neighbour = Neighbours(number, neighbours)
+                    cloud.nodes = View(neighbour, made.drained, made.shares)
+                    await cloud.open(background=False)
+                    stack.push_async_callback(cloud.close)
+                    await cloud.made("f", **more)
+                await body(made)
+
+        asyncio.run(asyncio.wait_for(whole(), 90))
+
+    return go
+
+
+async def reserve(three: Three, count: int) -> None:
+    for cloud in three.clouds:
+        await cloud("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=count)
+
+
+def test_a_node_runs_what_it_is_asked_for(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        assert await nodes.at_once(5) == [b"1"] * 5
+        assert nodes.ran == [5, 0, 0]
+
+    three(body)
+
+
+def test_a_full_node_has_it_run_by_others_and_waits_when_all_are_full(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        for number in range(3):
+            nodes.runtime(number).workers = 2
+        nodes.shares |= {"n1": 0.2, "n2": 0.3, "n3": 0.1}
+        assert await nodes.at_once(4) == [b"1"] * 4
+        assert nodes.ran == [2, 0, 2]  # the less busy one first
+        assert await nodes.at_once(9) == [b"1"] * 9
+        assert nodes.ran == [2 + 2 + 3, 2, 4]
+
+    three(body)
+
+
+def test_nodes_share_a_reserved_concurrency(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        await reserve(nodes, 4)
+        told = await nodes.at_once(6)
+        assert sorted(nodes.ran) == [1, 1, 2]
+        refused = [one for one in told if isinstance(one, AwsError)]
+        assert [one.code for one in refused] == ["TooManyRequestsException"] * 2
+        assert refused[0].fields["Reason"] == RESERVED_LIMIT
+
+        nodes.neighbours[2].down = True  # its share falls to the others
+        told = await nodes.at_once(6)
+        assert sum(isinstance(one, bytes) for one in told) == 4
+        assert sum(nodes.ran[:2]) - nodes.ran[2] in range(5, 8)
+
+        await reserve(nodes, 0)
+        assert not [one for one in await nodes.at_once(2) if isinstance(one, bytes)]
+
+    three(body)
+
+
+def test_a_drained_node_and_a_busy_one_have_it_run_by_others(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        nodes.drained.add("n1")
+        assert await nodes.at_once(3) == [b"1"] * 3
+        assert nodes.ran[0] == 0
+
+        nodes.drained.clear()
+        nodes.shares |= {"n1": 1.0, "n2": 0.8, "n3": 0.9}
+        assert await nodes.at_once(3) == [b"1"] * 3
+        assert nodes.ran[0] == 3  # the others are no better off
+
+    three(body)
+
+
+def test_a_much_less_busy_node_is_asked_first(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        nodes.shares |= {"n1": 1.0, "n2": 0.2, "n3": 0.3}
+        assert await nodes.at_once(3) == [b"1"] * 3
+        assert nodes.ran[0] == 0
+
+    three(body)
+
+
+def test_a_node_that_knows_it_otherwise_does_not_run_it(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        nodes.drained.add("n1")
+        for cloud in nodes.clouds[1:]:
+            await cloud("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
+        assert await nodes.at_once(1) == [b"1"]
+        assert nodes.ran == [1, 0, 0]
+
+    three(body)
+
+
+def test_what_may_have_run_elsewhere_is_not_run_again(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        nodes.drained.add("n1")
+
+        def dies(spec: FunctionSpec, payload: bytes) -> Any:
+            raise Unavailable("the runtime ended", "")
+
+        for number in (1, 2):
+            nodes.runtime(number).respond = dies
+        (told,) = await nodes.at_once(1)
+        assert isinstance(told, AwsError) and told.code == "ServiceException"
+        assert sum(nodes.ran) == 1
+
+        nodes.drained.clear()
+        nodes.runtime(0).workers = 0
+        nodes.clouds[0].nodes.hear_late()
+        for neighbour in nodes.neighbours[1:]:
+            neighbour.down = True  # not reached: it cannot have run
+        assert await nodes.at_once(1) == [b"1"]
+        assert nodes.ran[0] == 1
+
+    three(body)
