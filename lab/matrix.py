@@ -41,6 +41,7 @@ PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
 BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
 PROBED = ("write", "strong", "read")
 DAY_S = 30
+SAID_CHARS_MAX = 200
 DISK_MB = 8192  # a round leaves some 20 MB behind for an hour
 
 
@@ -305,6 +306,8 @@ def summary(one: Round) -> recorded.Recorded:
         len(one.wrong),
         round(one.whole_s, 1),
         **recorded.times(dataclasses.asdict(one)["times"]),
+        said=next((said for said in one.bad if not said.startswith(LATE)), "")[:SAID_CHARS_MAX]
+        or None,
     )
 
 

@@ -102,6 +102,7 @@ class Recorded:
     reaction_s: float | None = None
     repair_s: float | None = None
     recovery_s: float | None = None
+    said: str | None = None  # of a round that lost, doubled or answered wrongly: its first finding
 
     @property
     def key(self) -> Key:
@@ -202,7 +203,20 @@ def _section(shards: int, rounds: Sequence[Recorded]) -> str:
             f"{median(whole):.1f}, {max(whole):.1f}",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join([*lines, *_times(rounds), ""])
+    return "\n".join([*lines, *_times(rounds), *_findings(rounds), ""])
+
+
+def _findings(rounds: Sequence[Recorded]) -> list[str]:
+    """What was lost, doubled or wrong, in words."""
+    found = [r for r in rounds if r.lost or r.doubled or r.wrong]
+    if not found:
+        return []
+    lines = [
+        "",
+        "What was lost, doubled or wrong ([bugs.md](bugs.md) tells what it came from):",
+        "",
+    ]
+    return lines + [f"- `{r.fault}` {r.seed}, build {r.build}: {r.said or '?'}" for r in found]
 
 
 def _times(rounds: Sequence[Recorded]) -> list[str]:
