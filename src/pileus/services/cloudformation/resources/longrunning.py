@@ -37,9 +37,12 @@ class Service:
         settings = {k: wish[k] for k in CONFIGURED if k in wish}
         reset = [k for k in CONFIGURED if k in old and k not in wish]
         code = _code(wish["Code"]) if wish.get("Code") != old.get("Code") else None
-        await site.call(
+        told = await site.call(
             "pileus", "UpdateService", Name=name, Code=code, Reset=reset or None, **settings
         )
+        if told["Service"]["Deployment"]["State"] == "ROLLED_BACK":
+            # It went back by itself to what is wished: an update that failed is undone.
+            return Made(name, _attributes(told["Service"]))
         return await self._stable(site, name)
 
     async def delete(self, site: Site, made: Made, had: Properties) -> None:
