@@ -43,6 +43,7 @@ from pileus.services import (
     metrics,
     placing,
     s3,
+    sns,
     ssm,
     sts,
     vault,
@@ -88,7 +89,7 @@ BODY_FRAMING_BYTES = 64 * 1024**2  # signatures between the chunks of a signed u
 RULES = RuleBook({**kv.RULES, **dynamodb.RULES, **s3.RULES}, dynamodb.OLDER)
 BUILDERS = (
     *(iam, sts, dynamodb, dynamodb_streams, s3, s3_control, lambda_),
-    *(apigateway, cloudfront, logs, cloudwatch, kms, ssm, cloudformation, longrunning),
+    *(apigateway, cloudfront, logs, cloudwatch, sns, kms, ssm, cloudformation, longrunning),
 )
 
 

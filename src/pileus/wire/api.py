@@ -35,7 +35,7 @@ from pileus.wire.known_objects import KnownObjects
 from pileus.wire.models import Models
 from pileus.wire.names import SERVICES, ServiceName
 from pileus.wire.payload import expand
-from pileus.wire.plan import Pending, Plan
+from pileus.wire.plan import LINKS, Pending, Plan
 from pileus.wire.post_form import read_form
 from pileus.wire.protocols.operation import plain_label
 from pileus.wire.router import STRAY, Route, Router
@@ -338,8 +338,8 @@ class Api:
 
     def _open_to_all(self, name: ServiceName, operation: str) -> bool:
         """Operations that take unsigned calls: S3's (its policies decide), and by the model
-        (AssumeRoleWithWebIdentity)."""
-        if name.name == "s3":
+        (AssumeRoleWithWebIdentity), and SNS's links."""
+        if name.name == "s3" or (name.name, operation) in LINKS:
             return True
         model = self.models.service(name.name).operation_model(operation)
         return bool(model.auth_type == "none" or model.auth == ["smithy.api#noAuth"])

@@ -19,7 +19,8 @@ from pileus.wire.conditions import RequestContext
 CACHED_MAX = 50_000
 POLICIES_MAX = 1_000
 # Services whose protocol says AccessDenied; the JSON ones say AccessDeniedException.
-PLAIN = {"s3", "s3control", "iam", "sts", "cloudformation", "cloudfront", "sns", "sqs"}
+PLAIN = {"s3", "s3control", "iam", "sts", "cloudformation", "cloudfront", "sqs"}
+OWN_CODE = {"sns": "AuthorizationError"}
 # DynamoDB answers every refusal of a caller with 400 (Developer Guide, "Error handling"), and so
 # does KMS (API reference, "Common errors").
 REFUSED_BY_400 = {"dynamodb", "dynamodbstreams", "kms"}
@@ -141,6 +142,7 @@ class Authorizer:
     @staticmethod
     def _refusal(call: Call, access: Access, verdict: Decision) -> AwsError:
         code = "AccessDenied" if call.service in PLAIN else "AccessDeniedException"
+        code = OWN_CODE.get(call.service, code)
         status = 400 if call.service in REFUSED_BY_400 else 403
         if call.principal.kind == "anonymous":
             return AwsError(code, "Access Denied", status)

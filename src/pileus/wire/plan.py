@@ -11,6 +11,9 @@ from pileus.wire.names import ServiceName
 from pileus.wire.protocols.operation import OperationCodec
 from pileus.wire.router import Route
 
+# Links that SNS sends to endpoints: a token, or an ARN nobody can guess, stands for a signature.
+LINKS = frozenset({("sns", "ConfirmSubscription"), ("sns", "Unsubscribe")})
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -1,0 +1,144 @@
+"""Deliveries: a message to a subscription, tried until it arrived or its policy gives it up.
+
+https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
+Each is an item of a durable queue, written by the entry that the publisher's answer waits for.
+What the receiver refuses (4xx, a function that is not there or does not let SNS call it) is not
+tried again; 429, 5xx and silence are.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from pileus import hub
+from pileus.errors import AwsError, Unavailable
+from pileus.services.call import Parts, Principal
+from pileus.services.sns import messages, retries, rows
+from pileus.services.sns.messages import Message
+from pileus.services.sns.names import SubscriptionName, TopicName
+from pileus.services.sns.rows import Subscription
+from pileus.state.draft import Draft
+
+QUEUE = "sns.deliveries"
+SERVICE = "sns.amazonaws.com"
+CONNECT_S, ANSWER_S = 10.0, 15.0
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The receiver will not have it, now or later."""
+
+
+def put(draft: Draft, message: Message, subscriptions: list[str], now_ms: int) -> None:
+    """Within the author's transaction: the message, and an item for each that it goes to."""
+    if not subscriptions:
+        return
+    draft.put_json(rows.message_key(message["id"]), message)
+    draft.put_json(rows.left_key(message["id"]), len(subscriptions))
+    for arn in subscriptions:
+        body = {"message": message["id"], "subscription": arn, "failed": 0}
+        hub.put(draft, QUEUE, now_ms, f"{message['id']}/{arn.rpartition(':')[2]}", body)
+
+
+class Deliveries:
+    """The queue of deliveries and what works it off."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.queue = hub.Queue(parts.store, parts.clock, QUEUE, self.handle, owner=parts.owner)
+
+    async def handle(self, item: hub.Item) -> hub.Done | hub.Later:
+        """One attempt."""
+        body, store = item.body, self._parts.store
+        name = SubscriptionName.of(body["subscription"])
+        message = store.get_json(rows.message_key(body["message"]))
+        subscription = store.get_json(rows.subscription_key(name))
+        topic = store.get_json(rows.topic_key(name.topic))
+        if message is None or subscription is None or topic is None:
+            return _over(body)  # unsubscribed, or the topic deleted, meanwhile
+        try:
+            await self._send(message, subscription)
+        except (Refused, AwsError, Unavailable, TimeoutError, OSError) as error:
+            return self._put_off(body, topic, subscription, error)
+        return _over(body)
+
+    def _put_off(
+        self, body: dict[str, Any], topic: rows.Topic, subscription: Subscription, error: Exception
+    ) -> hub.Done | hub.Later:
+        failed = body["failed"] + 1
+        http = subscription["protocol"] != "lambda"
+        policy = retries.effective(topic, subscription) if http else retries.FUNCTION
+        pause_s = None if _final(error) else policy.pause_s(failed)
+        if pause_s is None:
+            told = body["message"], subscription["arn"], failed, str(error) or "no answer in time"
+            log.warning("message %s to %s is given up after %d attempts: %s", *told)
+            return _over(body)
+        due_ms = self._parts.clock.now_ms() + int(1000 * pause_s)
+        return hub.Later(due_ms, {**body, "failed": failed})
+
+    async def _send(self, message: Message, subscription: Subscription) -> None:
+        if subscription["protocol"] == "lambda":
+            await self._invoke(message, subscription)
+        else:
+            await self._post(message, subscription)
+
+    async def _invoke(self, message: Message, subscription: Subscription) -> None:
+        """The function's own queue has the event when this returns, once for all attempts."""
+        topic, function = TopicName.of(message["topic"]), subscription["endpoint"]
+        once = uuid.uuid5(uuid.UUID(message["id"]), subscription["arn"])
+        await self._parts.dispatch(
+            "lambda",
+            "Invoke",
+            {
+                "FunctionName": function,
+                "InvocationType": "Event",
+                "Payload": messages.event(message, subscription["arn"], self._endpoint()),
+            },
+            principal=Principal("service", topic.account, SERVICE, SERVICE),
+            region=function.split(":")[3],
+            context={"aws:SourceArn": topic.arn, "aws:SourceAccount": topic.account},
+            invocation_id=once.bytes,
+        )
+
+    async def _post(self, message: Message, subscription: Subscription) -> None:
+        raw = subscription["attributes"].get("RawMessageDelivery") == "true"
+        told = message, subscription["protocol"], subscription["arn"], raw, self._endpoint()
+        headers, body = messages.post(*told)
+        url = subscription["endpoint"]
+        timeouts = {"connect_s": CONNECT_S, "read_s": ANSWER_S}
+        answer = await self._parts.outbound.send("POST", url, headers, body, **timeouts)
+        answer.close()
+        if answer.status == 429 or answer.status >= 500:
+            raise Unavailable(f"{url} answered {answer.status}")
+        if not 200 <= answer.status < 300:
+            raise Refused(f"{url} answered {answer.status}")
+
+    def _endpoint(self) -> str:
+        """Where receivers find this cloud's API."""
+        config = self._parts.config
+        address = config.address if config.address not in ("0.0.0.0", "::") else "127.0.0.1"
+        return f"http://{f'[{address}]' if ':' in address else address}:{config.port}"
+
+
+def _final(error: Exception) -> bool:
+    if isinstance(error, AwsError):
+        return error.status < 500 and error.status != 429
+    return isinstance(error, Refused)
+
+
+def _over(body: dict[str, Any]) -> hub.Done:
+    """The delivery has ended; with the last one the message goes."""
+    left_key = rows.left_key(body["message"])
+
+    def change(draft: Draft) -> None:
+        left = draft.get_json(left_key) or 0
+        if left > 1:
+            draft.put_json(left_key, left - 1)
+        else:
+            draft.delete(left_key)
+            draft.delete(rows.message_key(body["message"]))
+
+    return hub.Done(change)

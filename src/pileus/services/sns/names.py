@@ -1,0 +1,65 @@
+"""Names of topics and subscriptions, and the ARNs they stand in.
+
+https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pileus.services.call import Call
+from pileus.services.sns import faults
+
+_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_ARN = re.compile(r"arn:aws:sns:([a-z0-9-]+):(\d{12}):([A-Za-z0-9_-]{1,256})")
+_SUBSCRIPTION = re.compile(rf"({_ARN.pattern}):([0-9a-f-]{{36}})")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicName:
+    account: str
+    region: str
+    name: str
+
+    @classmethod
+    def of(cls, arn: str, member: str = "TopicArn") -> TopicName:
+        """The topic an ARN names; ``InvalidParameter`` naming ``member`` where it names none."""
+        found = _ARN.fullmatch(arn)
+        if found is None:
+            raise faults.invalid(member)
+        return cls(found[2], found[1], found[3])
+
+    @classmethod
+    def new(cls, call: Call, name: str) -> TopicName:
+        """The caller's topic called ``name``, checked."""
+        if name.endswith(".fifo"):
+            raise faults.not_offered("Topic Name Reason: a FIFO topic")
+        if not _TOPIC.fullmatch(name):
+            raise faults.invalid("Topic Name")
+        return cls(call.account, call.region, name)
+
+    @property
+    def place(self) -> str:
+        return f"{self.account}/{self.region}"
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:sns:{self.region}:{self.account}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionName:
+    topic: TopicName
+    id: str
+
+    @classmethod
+    def of(cls, arn: str) -> SubscriptionName:
+        found = _SUBSCRIPTION.fullmatch(arn)
+        if found is None:
+            raise faults.invalid("SubscriptionArn")
+        return cls(TopicName.of(found[1]), found[5])
+
+    @property
+    def arn(self) -> str:
+        return f"{self.topic.arn}:{self.id}"

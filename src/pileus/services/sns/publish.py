@@ -1,0 +1,99 @@
+"""Publish and PublishBatch: durable, with all deliveries that are due, before the answer.
+
+https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from pileus.errors import AwsError
+from pileus.services.call import Call
+from pileus.services.sns import deliveries, faults, messages, rows
+from pileus.services.sns.messages import Message
+from pileus.services.sns.names import TopicName
+from pileus.services.sns.room import Room
+from pileus.state.draft import Draft
+
+ENTRIES_MAX = 10
+_ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+
+
+async def publish(room: Room, call: Call) -> dict[str, Any]:
+    params = call.params
+    if params.get("PhoneNumber"):
+        raise faults.not_offered("PhoneNumber: SMS")
+    arn = params.get("TopicArn") or params.get("TargetArn")
+    if not arn:
+        raise faults.invalid("TopicArn or TargetArn Reason: no value for required parameter")
+    name = TopicName.of(arn, "TopicArn" if params.get("TopicArn") else "TargetArn")
+    message = _row(room, name, params)
+    told = await _put(room, call, name, {"": message})
+    return {"MessageId": told[""]}
+
+
+async def publish_batch(room: Room, call: Call) -> dict[str, Any]:
+    """Entries that are wrong by themselves fail alone; the others are in one entry of the log."""
+    entries, name = call.params["PublishBatchRequestEntries"], TopicName.of(call.params["TopicArn"])
+    _check_batch(entries)
+    good: dict[str, Message] = {}
+    failed = []
+    for entry in entries:
+        try:
+            good[entry["Id"]] = _row(room, name, entry)
+        except AwsError as error:
+            told = {"Code": error.code, "Message": error.message, "SenderFault": True}
+            failed.append({"Id": entry["Id"], **told})
+    ids = await _put(room, call, name, good)
+    done = [{"Id": entry, "MessageId": message} for entry, message in ids.items()]
+    return {"Successful": done, "Failed": failed}
+
+
+def _check_batch(entries: list[dict[str, Any]]) -> None:
+    if not entries:
+        raise AwsError("EmptyBatchRequest", "The batch request doesn't contain any entries.")
+    if len(entries) > ENTRIES_MAX:
+        raise AwsError(
+            "TooManyEntriesInBatchRequest",
+            "The batch request contains more entries than permissible.",
+        )
+    ids = [entry["Id"] for entry in entries]
+    if not all(_ENTRY_ID.fullmatch(one) for one in ids):
+        raise AwsError(
+            "InvalidBatchEntryId",
+            "The Id of a batch entry in a batch request doesn't abide by the specification.",
+        )
+    if len(set(ids)) < len(ids):
+        raise AwsError(
+            "BatchEntryIdsNotDistinct",
+            "Two or more batch entries in the request have the same Id.",
+        )
+    if sum(map(messages.size_bytes, entries)) > messages.BYTES_MAX:
+        raise AwsError(
+            "BatchRequestTooLong",
+            "The length of all the batch messages put together is more than the limit.",
+        )
+
+
+def _row(room: Room, name: TopicName, asked: dict[str, Any]) -> Message:
+    return messages.notification(name.arn, asked, str(uuid.uuid4()), room.clock.now_ms())
+
+
+async def _put(
+    room: Room, call: Call, name: TopicName, found: dict[str, Message]
+) -> dict[str, str]:
+    """Write messages and deliveries; the id of each message (a repeated request's: the first's)."""
+
+    def change(draft: Draft) -> dict[str, str]:
+        rows.need_topic(draft, name)
+        to = [s["arn"] for s in rows.subscriptions_of(draft, name) if s["confirmed"]]
+        for message in found.values():
+            deliveries.put(draft, message, to, message["at_ms"])
+        return {entry: message["id"] for entry, message in found.items()}
+
+    told = await room.store.transact(change, call.invocation_id)
+    room.ring()
+    return told

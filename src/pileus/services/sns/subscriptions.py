@@ -1,0 +1,153 @@
+"""Subscribe, confirm, leave; and the lists.
+
+https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
+https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html
+A function is subscribed at once: its own policy says who may call it. An address is asked first.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from typing import Any
+
+from pileus.services.call import Call
+from pileus.services.sns import deliveries, faults, messages, rows
+from pileus.services.sns.names import SubscriptionName, TopicName
+from pileus.services.sns.room import Room, page
+from pileus.services.sns.rows import Subscription
+from pileus.services.sns.settings import checked
+from pileus.state.draft import Draft
+
+OFFERED = ("lambda", "http", "https")
+OF_AWS = ("sqs", "email", "email-json", "sms", "application", "firehose")
+PENDING = "pending confirmation"
+TOKEN_MS = 2 * 86_400_000
+_FUNCTION = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]+(:[\w$-]+)?")
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?][^\s#]*)?", re.ASCII)
+
+
+async def subscribe(room: Room, call: Call) -> dict[str, Any]:
+    """The same endpoint twice is one subscription; one that was not confirmed is asked again."""
+    params, name = call.params, TopicName.of(call.params["TopicArn"])
+    protocol, endpoint = params["Protocol"], params.get("Endpoint") or ""
+    _check_endpoint(protocol, endpoint)
+    told = {k: v for k, v in (params.get("Attributes") or {}).items() if v}
+    attributes = {k: checked(protocol, k, v) for k, v in told.items()}
+    now_ms, new_id, token = room.clock.now_ms(), str(uuid.uuid4()), secrets.token_hex(64)
+    message_id = str(uuid.uuid4())
+
+    def change(draft: Draft) -> dict[str, Any]:
+        rows.need_topic(draft, name)
+        found = rows.subscriptions_of(draft, name)
+        known = next(
+            (s for s in found if (s["protocol"], s["endpoint"]) == (protocol, endpoint)), None
+        )
+        if known is not None and known["confirmed"]:
+            if any(known["attributes"].get(k) != v for k, v in attributes.items()):
+                raise faults.invalid(
+                    "Attributes Reason: Subscription already exists with different attributes"
+                )
+            return {"SubscriptionArn": known["arn"]}
+        if known is None and len(found) >= rows.SUBSCRIPTIONS_MAX:
+            raise faults.too_many(rows.SUBSCRIPTIONS_MAX)
+        kept = known or {
+            "arn": SubscriptionName(name, new_id).arn,
+            "topic": name.arn,
+            "owner": call.account,
+            "principal": call.principal.arn,
+            "protocol": protocol,
+            "endpoint": endpoint,
+            "confirmed": protocol == "lambda",
+            "authenticated": protocol == "lambda",
+        }
+        made = {
+            **kept,
+            "attributes": attributes,
+            "token": token,
+            "token_until_ms": now_ms + TOKEN_MS,
+        }
+        draft.put_json(rows.subscription_key(SubscriptionName.of(made["arn"])), made)
+        if not made["confirmed"]:
+            message = messages.confirmation(name.arn, token, message_id, now_ms)
+            deliveries.put(draft, message, [made["arn"]], now_ms)
+        shown = made["confirmed"] or params.get("ReturnSubscriptionArn")
+        return {"SubscriptionArn": made["arn"] if shown else PENDING}
+
+    answer: dict[str, Any] = await room.store.transact(change, call.invocation_id)
+    room.ring()
+    return answer
+
+
+def _check_endpoint(protocol: str, endpoint: str) -> None:
+    if protocol in OF_AWS:
+        raise faults.not_offered(f"Protocol Reason: {protocol}")
+    if protocol not in OFFERED:
+        raise faults.invalid(f"Amazon SNS does not support this protocol string: {protocol}")
+    if protocol == "lambda":
+        if not _FUNCTION.fullmatch(endpoint):
+            raise faults.invalid("Lambda endpoint ARN")
+    elif not endpoint.startswith(f"{protocol}://"):
+        raise faults.invalid("Endpoint must match the specified protocol")
+    elif not _ADDRESS.fullmatch(endpoint):
+        raise faults.invalid("Endpoint Reason: it is no address of an HTTP endpoint")
+
+
+async def confirm_subscription(room: Room, call: Call) -> dict[str, Any]:
+    """By the token that the endpoint was sent; repeated, it answers the same."""
+    params, name = call.params, TopicName.of(call.params["TopicArn"])
+    authenticated = (params.get("AuthenticateOnUnsubscribe") or "").lower() == "true"
+
+    def change(draft: Draft) -> dict[str, Any]:
+        rows.need_topic(draft, name)
+        for known in rows.subscriptions_of(draft, name):
+            if secrets.compare_digest(known["token"].encode(), params["Token"].encode()):
+                break
+        else:
+            raise faults.invalid("Token")
+        if not known["confirmed"]:
+            if known["token_until_ms"] < room.clock.now_ms():
+                raise faults.invalid("Token")
+            made = {**known, "confirmed": True, "authenticated": authenticated}
+            draft.put_json(rows.subscription_key(SubscriptionName.of(known["arn"])), made)
+        return {"SubscriptionArn": known["arn"]}
+
+    answer: dict[str, Any] = await room.store.transact(change, call.invocation_id)
+    return answer
+
+
+async def unsubscribe(room: Room, call: Call) -> None:
+    """One that is not there is left already."""
+    name = SubscriptionName.of(call.params["SubscriptionArn"])
+
+    def change(draft: Draft) -> None:
+        if draft.get(rows.subscription_key(name)) is not None:
+            draft.delete(rows.subscription_key(name))
+
+    await room.store.transact(change, call.invocation_id)
+
+
+def list_subscriptions(room: Room, call: Call) -> dict[str, Any]:
+    return _list(list(rows.subscriptions_owned(room.store, call.account, call.region)), call)
+
+
+def list_subscriptions_by_topic(room: Room, call: Call) -> dict[str, Any]:
+    name = TopicName.of(call.params["TopicArn"])
+    rows.need_topic(room.store, name)
+    return _list(rows.subscriptions_of(room.store, name), call)
+
+
+def _list(found: list[Subscription], call: Call) -> dict[str, Any]:
+    shown, token = page(found, call.params.get("NextToken"))
+    told = [
+        {
+            "SubscriptionArn": s["arn"] if s["confirmed"] else "PendingConfirmation",
+            "Owner": s["owner"],
+            "Protocol": s["protocol"],
+            "Endpoint": s["endpoint"],
+            "TopicArn": s["topic"],
+        }
+        for s in shown
+    ]
+    return {"Subscriptions": told, "NextToken": token}

@@ -1,0 +1,327 @@
+"""Topics as clients use them: boto3, with an endpoint and keys, against a running cloud."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.conftest import Cloud, new_cloud
+from tests.soak.kill import kill_all
+
+ACCOUNT, OTHER = "000000000000", "111111111111"
+HANDLER = "import json\n\ndef handler(event, context):\n    print('HEARD ' + json.dumps(event))\n"
+WAIT_S = 80
+
+
+class Endpoint:
+    """An endpoint that listens on loopback. ``away``: it answers 503 to all but questions."""
+
+    def __init__(self) -> None:
+        posted: Queue[dict[str, Any]] = Queue()
+        self.away = False
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                away = endpoint.away and told["Type"] == "Notification"
+                if not away:
+                    posted.put(told)
+                self.send_response(503 if away else 200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *told: Any) -> None:
+                """Nothing on the terminal."""
+
+        self._posted = posted
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.place = f"127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def next(self, kind: str) -> dict[str, Any]:
+        """The next one of a kind that is posted; others are passed over."""
+        deadline = time.monotonic() + WAIT_S
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                told = self._posted.get(timeout=left)
+            except Empty:
+                break
+            if told["Type"] == kind:
+                return told
+        raise AssertionError(f"no {kind} came")
+
+
+@contextmanager
+def _listening() -> Iterator[Endpoint]:
+    endpoint = Endpoint()
+    try:
+        yield endpoint
+    finally:
+        endpoint.server.shutdown()
+        endpoint.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Endpoint]]:
+    """A cloud of two accounts that may post to one endpoint of this machine."""
+    with _listening() as endpoint:
+        home: Path = tmp_path_factory.mktemp("topics") / "home"
+        home.mkdir()
+        settings = f'egress_allow = "{endpoint.place}"\naccounts = "{OTHER}"\n'
+        (home / "pileus.toml").write_text(settings)
+        made = new_cloud(home)
+        try:
+            yield made.up(), endpoint
+        finally:
+            made.down()
+            print(made.log()[-4000:])
+
+
+def _function(cloud: Cloud, name: str, *services: str) -> str:
+    """A function that writes what it hears to its log; ``services`` may call it."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    document = {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
+    iam = cloud.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]
+    logging = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+    iam.attach_role_policy(RoleName=name, PolicyArn=logging)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("listen.py", HANDLER)
+    functions = cloud.client("lambda")
+    told = functions.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Handler="listen.handler",
+        Role=role["Arn"],
+        Code={"ZipFile": packed.getvalue()},
+        Timeout=30,
+    )
+    return str(told["FunctionArn"])
+
+
+def _let(cloud: Cloud, function: str, topic: str) -> None:
+    cloud.client("lambda").add_permission(
+        FunctionName=function,
+        StatementId="topic",
+        Action="lambda:InvokeFunction",
+        Principal="sns.amazonaws.com",
+        SourceArn=topic,
+    )
+
+
+def _heard(cloud: Cloud, function: str) -> list[dict[str, Any]]:
+    """What came to the function as ``Sns``, as soon as something did."""
+    logs, deadline = cloud.client("logs"), time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        time.sleep(0.3)
+        group = f"/aws/lambda/{function}"
+        try:
+            found = logs.filter_log_events(logGroupName=group, filterPattern="HEARD")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            continue  # the function has not run yet
+        if found:
+            events = [json.loads(e["message"].partition("HEARD ")[2]) for e in found]
+            return [event["Records"][0]["Sns"] for event in events]
+    raise AssertionError(f"{function} heard nothing")
+
+
+def test_an_alarm_reaches_a_function_and_a_confirmed_endpoint(
+    heard: tuple[Cloud, Endpoint],
+) -> None:
+    cloud, endpoint = heard
+    sns, watch = cloud.client("sns"), cloud.client("cloudwatch")
+    topic = sns.create_topic(Name="pager")["TopicArn"]
+    function = _function(cloud, "pager")
+    _let(cloud, "pager", topic)
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)
+    url = f"http://{endpoint.place}/page"
+    told = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)
+    assert told["SubscriptionArn"] == "pending confirmation"
+    asked = endpoint.next("SubscriptionConfirmation")
+    with urlopen(asked["SubscribeURL"]) as answer:  # as any client, without keys
+        assert b"<SubscriptionArn>arn:aws:sns:" in answer.read()
+    watch.put_metric_alarm(
+        AlarmName="paged",
+        Namespace="Boto/Topics",
+        MetricName="Nothing",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        AlarmActions=[topic],
+        TreatMissingData="ignore",
+    )
+    watch.set_alarm_state(AlarmName="paged", StateValue="ALARM", StateReason="a drill")
+    posted = endpoint.next("Notification")
+    (sent,) = _heard(cloud, "pager")
+    for message in (posted, sent):
+        assert message["TopicArn"] == topic
+        assert message["Subject"] == 'ALARM: "paged" in us-east-1'
+        assert json.loads(message["Message"])["NewStateValue"] == "ALARM"
+    assert posted["MessageId"] == sent["MessageId"]
+    with urlopen(posted["UnsubscribeURL"]):
+        pass
+    left = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [s["Protocol"] for s in left] == ["lambda"]
+    with pytest.raises(HTTPError) as refused:  # nobody unsubscribes a function without keys
+        urlopen(
+            posted["UnsubscribeURL"].rpartition("%3A")[0] + "%3A" + left[0]["SubscriptionArn"][-36:]
+        )
+    assert refused.value.code == 403
+
+
+def test_another_account_publishes_by_leave_of_the_topic(heard: tuple[Cloud, Endpoint]) -> None:
+    cloud, endpoint = heard
+    keys = json.loads((cloud.home / "credentials.json").read_text())["accounts"][OTHER]
+    own = {"access_key": keys["access_key_id"], "secret_key": keys["secret_access_key"]}
+    mine, theirs = cloud.client("sns"), cloud.client("sns", **own)
+    topic = mine.create_topic(Name="shared")["TopicArn"]
+    with pytest.raises(theirs.exceptions.AuthorizationErrorException):
+        theirs.publish(TopicArn=topic, Message="m")
+    told = {"Label": "friend", "AWSAccountId": [OTHER], "ActionName": ["Publish"]}
+    mine.add_permission(TopicArn=topic, **told)
+    assert theirs.publish(TopicArn=topic, Message="m")["MessageId"]
+    with pytest.raises(theirs.exceptions.AuthorizationErrorException):
+        theirs.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"http://{endpoint.place}/")
+    mine.remove_permission(TopicArn=topic, Label="friend")
+    with pytest.raises(theirs.exceptions.AuthorizationErrorException):
+        theirs.publish(TopicArn=topic, Message="m")
+
+
+def test_what_was_answered_comes_though_all_are_killed(tmp_path: Path) -> None:
+    """kill -9 of every process after the answers and before a delivery has arrived."""
+    with _listening() as endpoint:
+        (tmp_path / "pileus.toml").write_text(f'egress_allow = "{endpoint.place}"\n')
+        cloud = new_cloud(tmp_path).up()
+        try:
+            sns = cloud.client("sns")
+            topic = sns.create_topic(Name="kept")["TopicArn"]
+            often = {"minDelayTarget": 1, "maxDelayTarget": 1, "numRetries": 100}
+            sns.subscribe(
+                TopicArn=topic,
+                Protocol="http",
+                Endpoint=f"http://{endpoint.place}/",
+                Attributes={"DeliveryPolicy": json.dumps({"healthyRetryPolicy": often})},
+            )
+            asked = endpoint.next("SubscriptionConfirmation")
+            sns.confirm_subscription(TopicArn=topic, Token=asked["Token"])
+            endpoint.away = True
+            sent = [sns.publish(TopicArn=topic, Message=str(n))["MessageId"] for n in range(20)]
+            kill_all(cloud)
+            endpoint.away = False
+            cloud.up()
+            found = set[str]()
+            while found < set(sent):
+                found.add(endpoint.next("Notification")["MessageId"])
+            assert found == set(sent)
+        finally:
+            cloud.down()
+
+
+def test_errors_have_the_codes_sdks_know(cloud: Cloud) -> None:
+    sns = cloud.client("sns")
+    gone = f"arn:aws:sns:us-east-1:{ACCOUNT}:gone"
+    with pytest.raises(sns.exceptions.NotFoundException, match="Topic does not exist"):
+        sns.publish(TopicArn=gone, Message="m")
+    with pytest.raises(sns.exceptions.InvalidParameterException, match="Invalid parameter"):
+        sns.create_topic(Name="not a name")
+    with pytest.raises(sns.exceptions.InvalidParameterException, match="TopicArn"):
+        sns.delete_topic(TopicArn="")
+    with pytest.raises(sns.exceptions.ResourceNotFoundException):
+        sns.list_tags_for_resource(ResourceArn=gone)
+    with pytest.raises(sns.exceptions.ClientError, match="NotImplemented"):
+        sns.check_if_phone_number_is_opted_out(phoneNumber="+1")
+
+
+def _user(cloud: Cloud, name: str, action: str, resource: str) -> Any:
+    iam = cloud.client("iam")
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
+    own = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+    return cloud.client("sns", **own)
+
+
+def test_rights_are_asked_for(cloud: Cloud) -> None:
+    sns = cloud.client("sns")
+    mine, other = (sns.create_topic(Name=n)["TopicArn"] for n in ("boto-mine", "boto-other"))
+    writer = _user(cloud, "topic-writer", "sns:Publish", mine)
+    assert writer.publish(TopicArn=mine, Message="m")["MessageId"]
+    batch = [{"Id": "a", "Message": "m"}]
+    assert writer.publish_batch(TopicArn=mine, PublishBatchRequestEntries=batch)["Successful"]
+    for ask in (
+        lambda: writer.publish(TopicArn=other, Message="m"),
+        lambda: writer.publish(TargetArn=other, Message="m"),
+        lambda: writer.publish_batch(TopicArn=other, PublishBatchRequestEntries=batch),
+        lambda: writer.list_topics(),
+        lambda: writer.get_topic_attributes(TopicArn=mine),
+        lambda: writer.delete_topic(TopicArn=mine),
+    ):
+        with pytest.raises(writer.exceptions.AuthorizationErrorException, match="not authorized"):
+            ask()
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "SNS:Publish", "Resource": mine}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    sns.set_topic_attributes(TopicArn=mine, AttributeName="Policy", AttributeValue=policy)
+    with pytest.raises(writer.exceptions.AuthorizationErrorException, match="explicit deny"):
+        writer.publish(TopicArn=mine, Message="m")
+
+
+def test_a_policy_without_services_keeps_alarms_out(cloud: Cloud) -> None:
+    """The default policy lets the account's alarms publish; one that does not name them does not,
+    and the alarm's history says so."""
+    sns, watch = cloud.client("sns"), cloud.client("cloudwatch")
+    topic = sns.create_topic(Name="boto-closed")["TopicArn"]
+    watch.put_metric_alarm(
+        AlarmName="boto-closed",
+        Namespace="Boto/Topics",
+        MetricName="Nothing",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        AlarmActions=[topic],
+        OKActions=[topic],
+        TreatMissingData="ignore",
+    )
+    watch.set_alarm_state(AlarmName="boto-closed", StateValue="ALARM", StateReason="a drill")
+    assert _outcomes(cloud, 1) == [f"Successfully executed action {topic}"]
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"AWS": ACCOUNT},
+        "Action": "SNS:Publish",
+        "Resource": topic,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+    watch.set_alarm_state(AlarmName="boto-closed", StateValue="OK", StateReason="a drill")
+    assert f"Failed to execute action {topic}" in _outcomes(cloud, 2)
+
+
+def _outcomes(cloud: Cloud, count: int) -> list[str]:
+    deadline, found = time.monotonic() + WAIT_S, list[str]()
+    while len(found) < count and time.monotonic() < deadline:
+        time.sleep(0.3)
+        told = cloud.client("cloudwatch").describe_alarm_history(
+            AlarmName="boto-closed", HistoryItemType="Action"
+        )
+        found = [i["HistorySummary"] for i in told["AlarmHistoryItems"]]
+    return found
