@@ -97,8 +97,10 @@ async def set_topic_attributes(room: Room, call: Call) -> None:
     """One attribute; an empty value sets it back."""
     name, attribute = TopicName.of(call.params["TopicArn"]), call.params["AttributeName"]
     value = call.params.get("AttributeValue") or ""
-    if value or attribute == "Policy":
+    if value:
         value = _checked(attribute, value)
+    elif attribute == "Policy":
+        value = policies.default(name)
     else:
         _known(attribute)
 

@@ -17,6 +17,7 @@ from pileus.services.cloudformation.resources import (
     logs,
     longrunning,
     s3,
+    sns,
     ssm,
     waiting,
 )
@@ -34,6 +35,7 @@ KINDS: Mapping[str, Kind] = {
     **longrunning.KINDS,
     **kms.KINDS,
     **cdk.KINDS,
+    **sns.KINDS,
     **ssm.KINDS,
     **custom.KINDS,
     **waiting.KINDS,
