@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.acceptance.functions import make_role
 from tests.conftest import Cloud, new_cloud
 from tests.soak.kill import kill_all
 
@@ -91,14 +92,24 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, End
             print(made.log()[-4000:])
 
 
+def _alarm(watch: Any, name: str, **actions: list[str]) -> None:
+    """An alarm that changes its state only when it is told to."""
+    watch.put_metric_alarm(
+        AlarmName=name,
+        Namespace="Boto/Topics",
+        MetricName="Nothing",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="ignore",
+        **actions,
+    )
+
+
 def _function(cloud: Cloud, name: str, *services: str) -> str:
     """A function that writes what it hears to its log; ``services`` may call it."""
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
-    document = {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
-    iam = cloud.client("iam")
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]
-    logging = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-    iam.attach_role_policy(RoleName=name, PolicyArn=logging)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("listen.py", HANDLER)
@@ -107,7 +118,7 @@ def _function(cloud: Cloud, name: str, *services: str) -> str:
         FunctionName=name,
         Runtime="python3.11",
         Handler="listen.handler",
-        Role=role["Arn"],
+        Role=make_role(cloud),
         Code={"ZipFile": packed.getvalue()},
         Timeout=30,
     )
@@ -155,18 +166,7 @@ def test_an_alarm_reaches_a_function_and_a_confirmed_endpoint(
     asked = endpoint.next("SubscriptionConfirmation")
     with urlopen(asked["SubscribeURL"]) as answer:  # as any client, without keys
         assert b"<SubscriptionArn>arn:aws:sns:" in answer.read()
-    watch.put_metric_alarm(
-        AlarmName="paged",
-        Namespace="Boto/Topics",
-        MetricName="Nothing",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        AlarmActions=[topic],
-        TreatMissingData="ignore",
-    )
+    _alarm(watch, "paged", AlarmActions=[topic])
     watch.set_alarm_state(AlarmName="paged", StateValue="ALARM", StateReason="a drill")
     posted = endpoint.next("Notification")
     (sent,) = _heard(cloud, "pager")
@@ -289,19 +289,7 @@ def test_a_policy_without_services_keeps_alarms_out(cloud: Cloud) -> None:
     and the alarm's history says so."""
     sns, watch = cloud.client("sns"), cloud.client("cloudwatch")
     topic = sns.create_topic(Name="boto-closed")["TopicArn"]
-    watch.put_metric_alarm(
-        AlarmName="boto-closed",
-        Namespace="Boto/Topics",
-        MetricName="Nothing",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        AlarmActions=[topic],
-        OKActions=[topic],
-        TreatMissingData="ignore",
-    )
+    _alarm(watch, "boto-closed", AlarmActions=[topic], OKActions=[topic])
     watch.set_alarm_state(AlarmName="boto-closed", StateValue="ALARM", StateReason="a drill")
     assert _outcomes(cloud, 1) == [f"Successfully executed action {topic}"]
     allow = {
