@@ -274,12 +274,15 @@ def verify(home: Path | None, as_json: bool) -> None:
     import dataclasses
 
     from pileus.assembly import RULES
+    from pileus.nodes.bringing import held
     from pileus.nodes.compare import compare_home, keeper
     from pileus.state.verify import verify as prove
 
     config = _existing(home)
     say = _step(as_json)
-    report = prove(config.home, RULES, say, keeper(config.home))
+    report = prove(
+        config.home, RULES, say, keeper(config.home), lambda lacking: held(config.home, lacking)
+    )
     shards = asyncio.run(compare_home(config.home, say)) or []
     report.problems += [problem for shard in shards for problem in shard.problems]
     if as_json:
@@ -294,6 +297,10 @@ def verify(home: Path | None, as_json: bool) -> None:
         )
         for shard in shards:
             _tell_nodes(shard)
+        if report.late:
+            who = ", ".join(sorted(set(report.late.values())))
+            late = f"{len(report.late)} blobs are yet to be copied here; they are safe on {who}"
+            click.secho(late, fg="yellow")
     if not report.ok:
         hint = "stop it, keep the home as evidence, restore a backup: pileus restore --help"
         fail("; ".join(report.problems[:10]), hint)

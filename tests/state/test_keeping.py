@@ -121,7 +121,7 @@ def test_verify_finds_nothing_wrong_then_every_kind_of_damage(tmp_path: Path) ->
     blob.write_bytes(b"blob x")
     (tmp_path / "blobs" / digests[1][:2] / digests[1]).unlink()
     problems = verify(tmp_path, RULES).problems
-    assert len(problems) == 2 and "missing" in problems[0] and "changed" in problems[1]
+    assert len(problems) == 2 and "changed" in problems[0] and "missing" in problems[1]
     blob.write_bytes(b"blob 0")
     db = connect(tmp_path / "state.db")
     db.execute("UPDATE rows SET v = x'00' WHERE id = 7")

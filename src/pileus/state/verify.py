@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,19 @@ NOTHING: Say = lambda text: None  # noqa: E731
 
 
 @dataclass
+class Held:
+    """What other nodes say of blobs that are not here. ``at``: who has each, where anybody has;
+    ``unasked``: why a node said nothing."""
+
+    at: dict[str, str] = field(default_factory=dict)
+    unasked: dict[str, str] = field(default_factory=dict)
+
+
+Elsewhere = Callable[[Sequence[str]], Held]
+NOWHERE: Elsewhere = lambda digests: Held()  # noqa: E731
+
+
+@dataclass
 class Report:
     """What was looked at, and what is wrong (nothing, when ``problems`` is empty)."""
 
@@ -40,6 +53,7 @@ class Report:
     marks: int = 0  # hash marks in the log, found true
     rows_digest: str = ""
     blobs: int = 0
+    late: dict[str, str] = field(default_factory=dict)  # blobs yet to be copied here: who has each
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -52,9 +66,12 @@ def verify(
     rules: Mapping[str, Rule] | RuleBook,
     say: Say = NOTHING,
     keeps: Callable[[str], bool] = lambda digest: True,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> Report:
     """Check the state of ``home``. ``rules``: those of every service, as assembly has them.
-    ``keeps``: whether a blob that rows name should be in this home."""
+    ``keeps``: whether a blob that rows name should be in this home; ``elsewhere``: asks the other
+    nodes for those that are not. A blob is safe on two nodes when it is named, and comes to the
+    third within minutes: who has it says whether it is late here or lost."""
     report = Report()
     named: set[str] = set()
     digests: list[str] = []
@@ -70,7 +87,8 @@ def verify(
         report.rows_digest = hashlib.sha256("".join(digests).encode()).hexdigest()
     report.problems += _missing_shards(home, len(digests))
     say("the blobs")
-    _check_blobs(home / "blobs", named, report, keeps)
+    lacking = _check_blobs(home / "blobs", named, report, keeps)
+    _judge(home, lacking, report, elsewhere)
     return report
 
 
@@ -199,10 +217,8 @@ def named_blobs(connection: apsw.Connection) -> set[str]:
 
 def _check_blobs(
     directory: Path, named: set[str], report: Report, keeps: Callable[[str], bool]
-) -> None:
-    for digest in sorted(filter(keeps, named)):
-        if not blob_path(directory, digest).exists():
-            report.problems.append(f"blob {digest} is missing")
+) -> list[str]:
+    """Every file against its name; answers what should be here and is not."""
     for path in sorted(directory.glob("??/*")):
         report.blobs += 1
         try:
@@ -211,3 +227,28 @@ def _check_blobs(
                 report.problems.append(f"blob {path.name} has changed")
         except FileNotFoundError:
             continue  # collected meanwhile: nobody names it
+    return [d for d in sorted(filter(keeps, named)) if not blob_path(directory, d).exists()]
+
+
+def _judge(home: Path, lacking: list[str], report: Report, elsewhere: Elsewhere) -> None:
+    """Is each blob of ``lacking`` late, lost, or named no more?"""
+    if not lacking:
+        return
+    held = elsewhere(lacking)
+    report.late = {digest: held.at[digest] for digest in lacking if digest in held.at}
+    unasked = "".join(f"; {node} was not asked: {why}" for node, why in held.unasked.items())
+    still = _named_now(home, set(lacking) - set(report.late))
+    report.problems += [f"blob {digest} is missing{unasked}" for digest in sorted(still)]
+
+
+def _named_now(home: Path, digests: set[str]) -> set[str]:
+    """Those of ``digests`` that rows name at this moment: while a cloud serves, one may have been
+    let go of and collected since the rows were read."""
+    named: set[str] = set()
+    for place in homes(home) if digests else ():
+        connection = connect_reader(place / "state.db")
+        try:
+            named |= digests & named_blobs(connection)
+        finally:
+            connection.close()
+    return named
