@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -167,6 +168,41 @@ def test_the_trimmed_log_is_archived_first_and_verifies(
     data[100] ^= 1
     damaged.write_bytes(data)
     assert "checksum" in verify(tmp_path, RULES).problems[0]
+
+
+def test_long_entries_are_trimmed_by_their_bytes_beside_a_checkpoint_that_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal was trimmed every twenty thousand entries, and not while a copy was made: of 30 KB
+    each they grew to a third of the state, whose file kept the room."""
+    begun, ended = threading.Event(), threading.Event()
+    take = checkpoint.take
+
+    def slowly(state: Path, directory: Path) -> checkpoint.Checkpoint:
+        begun.set()
+        assert ended.wait(60)
+        return take(state, directory)
+
+    async def fill(store: Store, blobs: FileBlobs, clock: SteppedClock) -> None:
+        keeping = Housekeeping(store, blobs, clock, checkpoint_entries=1, journal_bytes=100_000)
+        copying = asyncio.ensure_future(keeping.checkpoint())
+        await asyncio.to_thread(begun.wait, 60)
+        for _ in range(20):
+            for _ in range(3):
+                await write_some(store, 1, 10_000)
+            await keeping.keep_short()
+        kept = await store.log.read(0, 10_000)  # type: ignore[union-attr]
+        size = sum(len(e.data) for e in kept)
+        assert 100_000 <= size < 240_000  # twice that, and a step
+        assert groups.segments(tmp_path / "archive")[-1].last == kept[0].sequence - 1
+        ended.set()
+        await copying
+        assert verify(tmp_path, RULES).ok
+        await keeping.turn()  # few entries, and few bytes since: nothing is due
+        assert await store.log.read(0, 10_000) == kept  # type: ignore[union-attr]
+
+    monkeypatch.setattr(checkpoint, "take", slowly)
+    run(tmp_path, fill)
 
 
 def test_a_repeat_is_known_after_its_entry_has_left_the_journal(tmp_path: Path) -> None:

@@ -43,3 +43,39 @@ def test_the_file_stays_small_and_grows_only_beside_a_long_read(
     assert state.wal.pages < 1000
     reader.close()
     state.close()
+
+
+def test_what_it_grew_to_beside_a_long_read_is_given_back_though_nobody_writes_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a million writes and the checkpoint they were due, 1.3 GB of it stayed."""
+    monkeypatch.setattr(wal, "WAL_BYTES_KEPT", 100_000)
+    state = SqliteReplica(tmp_path / "state.db", {})
+    file = tmp_path / "state.db-wal"
+    reader = connect_reader(tmp_path / "state.db")
+    reader.execute("BEGIN")
+    before = reader.execute("SELECT count(*) FROM rows").fetchall()
+    write(state, 50)
+    long = file.stat().st_size
+    assert long > 1_000_000 and state.wal.long
+
+    def shorten() -> None:
+        state.shorten()
+        while state.wal.passing:
+            time.sleep(0.0002)
+
+    for _ in range(3):
+        shorten()
+    assert file.stat().st_size == long, "somebody reads it"
+    assert reader.execute("SELECT count(*) FROM rows").fetchall() == before
+    reader.execute("COMMIT")
+    for _ in range(3):
+        shorten()
+    assert file.stat().st_size == 0 and not state.wal.long
+    assert len(reader.execute("SELECT k FROM rows").fetchall()) > 400
+    write(state, 1)
+    reader.close()
+    state.close()
+    again = SqliteReplica(tmp_path / "state.db", {})
+    assert again.applied == 51
+    again.close()

@@ -22,7 +22,14 @@ from pileus.state.shard import homes
 from pileus.state.sharded import ShardedStore
 from pileus.state.store import Store
 from pileus.state.tablets import Tablet
-from pileus.state.upkeep import CHECKPOINT_ENTRIES, JOURNAL_ENTRIES, TRIM_ENTRIES, Pace, Upkeep
+from pileus.state.upkeep import (
+    CHECKPOINT_ENTRIES,
+    JOURNAL_BYTES,
+    JOURNAL_ENTRIES,
+    TRIM_ENTRIES,
+    Pace,
+    Upkeep,
+)
 
 log = logging.getLogger("pileus.state.housekeeping")
 TURN_S = 5.0
@@ -49,6 +56,7 @@ class Housekeeping:
         checkpoint_entries: int = CHECKPOINT_ENTRIES,
         tablet_bytes_max: int = TABLET_BYTES_MAX,
         patience_s: int = backups.PATIENCE_S,
+        journal_bytes: int = JOURNAL_BYTES,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store, self._leads = store, leads
@@ -56,13 +64,13 @@ class Housekeeping:
         self._clock = clock
         self._collector = Collector(store, blobs, clock)
         self._tablet_bytes_max = tablet_bytes_max
-        pace = Pace(trim_entries, journal_entries, checkpoint_entries, patience_s)
+        pace = Pace(trim_entries, journal_entries, checkpoint_entries, patience_s, journal_bytes)
         self._logs = _upkeep(store, clock, pace)
         self._measured = self._written
         self._moves_at = -1
         self._tasks: list[asyncio.Task[None]] = []
         rereading = Rereading(homes(store.home))
-        self._runs = (self._run, rereading.run, self._look)
+        self._runs = (self._run, self._keep_short, rereading.run, self._look)
         self._durable = Durable(store, clock) if store.node else None
 
     async def start(self) -> None:
@@ -87,6 +95,23 @@ class Housekeeping:
                 await self.turn(collect=turn % COLLECT_TURNS == 0)
             except OPERATING as e:
                 log.error("housekeeping will try again: %s", e)
+
+    async def _keep_short(self) -> None:
+        """Beside the turns: one that takes a checkpoint takes minutes."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.keep_short()
+            except OPERATING as e:
+                log.error("a journal could not be kept short: %s", e)
+
+    async def keep_short(self) -> None:
+        """Trim journals that long entries have filled, end write-ahead logs that grew long."""
+        failed: list[Exception] = []
+        for one in self._logs:
+            await _done(one.keep_short(), failed)
+        if failed:
+            raise failed[0]
 
     async def turn(self, collect: bool = True) -> None:
         """All that is due now."""

@@ -110,6 +110,7 @@ class SqliteReplica:
         self.touched: set[bytes] = set()  # tables the last group wrote to
         self.written: set[bytes] = set()  # and in them: its rows' keys, and their heads
         self.written_bytes = 0  # of row values, since the start
+        self.journaled_bytes = 0  # of entries in the journal, since the start
         self.wal = WriteAhead(self._c, path, vfs)
         self._load()
 
@@ -229,6 +230,7 @@ class SqliteReplica:
                 self._c.execute("ROLLBACK")
             raise
         self._applied = last
+        self.journaled_bytes += len(packed)
         return verdicts
 
     def _apply(
@@ -378,6 +380,10 @@ class SqliteReplica:
     def tidy(self) -> None:
         """Between two groups: keep the write-ahead log short."""
         self.wal.tidy()
+
+    def shorten(self) -> None:
+        """Between two groups, now and then: give back the room of a long write-ahead log."""
+        self.wal.shorten()
 
     def recover(self) -> None:
         """Leave no trace of a failed commit. Its frames may lie beyond the end of the write-ahead

@@ -3,7 +3,8 @@
 A passive checkpoint beside a busy writer never meets its last frame and the file grows without
 end: after each background pass the writer does the small rest itself. The file then starts again
 with the next commit, if no reader holds any of its frames: readers are asked to keep quiet
-meanwhile.
+meanwhile. Where no commit follows, a file that grew long beside a long read stays as long, with
+all of it copied: ``shorten`` ends it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import apsw
 
-from pileus.state.database import connect
+from pileus.state.database import BUSY_MS, PAGE_BYTES, WAL_BYTES_KEPT, connect
 
 log = logging.getLogger("pileus.state.wal")
 WAL_PAGES = 2000
@@ -51,15 +52,40 @@ class WriteAhead:
             return
         self._ask_for_quiet()
         if self._checkpointer is None:
-            self._checkpointer = _Checkpointer(self._path, self._vfs)
-        if self._checkpointer.passed or fresh > WAL_PAGES_STOP:
+            self._ask_to_pass()
+        elif self._checkpointer.passed or fresh > WAL_PAGES_STOP:
             with contextlib.suppress(apsw.BusyError):  # a pass is still running
                 self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 self._checkpointer.passed = False
                 # A long read may keep the file from starting again: wait for as much once more.
                 self._tidied_at = self.pages
         elif not self._checkpointer.running:
-            self._checkpointer.ask()
+            self._ask_to_pass()
+
+    @property
+    def long(self) -> bool:
+        """Whether the file is longer than one that starts again is left."""
+        return self.pages * PAGE_BYTES > WAL_BYTES_KEPT
+
+    def shorten(self) -> None:
+        """Between two groups: truncate a long file, after a background pass has left little of it
+        to copy. Nobody is waited for: a reader may hold it for minutes."""
+        if not self.long or self.passing:
+            return
+        self._ask_for_quiet()
+        if self._checkpointer is None or not self._checkpointer.passed:
+            self._ask_to_pass()
+            return
+        self._checkpointer.passed = False
+        self._c.set_busy_timeout(0)
+        try:
+            self._c.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            return  # somebody reads: in a while once more
+        finally:
+            self._c.set_busy_timeout(BUSY_MS)
+        self.pages = 0
+        self._started_again()
 
     @property
     def passing(self) -> bool:
@@ -76,6 +102,11 @@ class WriteAhead:
     def close(self) -> None:
         if self._checkpointer is not None:
             self._checkpointer.stop()
+
+    def _ask_to_pass(self) -> None:
+        if self._checkpointer is None:
+            self._checkpointer = _Checkpointer(self._path, self._vfs)
+        self._checkpointer.ask()
 
     def _ask_for_quiet(self) -> None:
         if not self._asked_for_quiet:
