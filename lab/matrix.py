@@ -5,9 +5,10 @@
 forms three nodes with disks of their own and goes through the faults, each so often; resumable:
 ``rounds.jsonl`` keeps every round with its seed, ``--record`` adds a line to those that the
 project keeps (``lab.recorded``), whose rounds count as made. A round: load begins
-(``lab.history.load`` at each node, ``lab.ledger``, the probe), the fault is made, held, ended; the
-cluster must be whole again by itself; everything is read. Wrong is: an acknowledged write lost or
-doubled, a history that no order explains, a cluster that is not whole in time.
+(``lab.history.load`` and ``lab.sessions`` at each node, ``lab.ledger``, the probe), the fault is
+made, held, ended; the cluster must be whole again by itself; everything is read. Wrong is: an
+acknowledged write lost or doubled, a history that no order explains, a session that went back, a
+cluster that is not whole in time.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from lab.history.linearizable import Undecided
 from lab.history.load import Load
 from lab.ledger import Ledger, enough
 from lab.rig import API_PORT, NodeFailed, Rig, RigNode, until
+from lab.sessions import Sessions
 
 PACE_S, PAUSE_S, ROWS = 0.1, 1.5, 8
 BEFORE_ACKNOWLEDGED, AFTER_ACKNOWLEDGED = 15, 15
@@ -48,7 +50,8 @@ DISK_MB = 8192  # a round leaves some 20 MB behind for an hour
 @dataclass
 class Round:
     """One round. ``led``: the victim led the log that the probe writes to. ``whole_s``: from the
-    end of the fault until the cluster was whole. ``times``: of each kind the probe asked."""
+    end of the fault until the cluster was whole. ``session_reads``: eventual, held to what their
+    session knew. ``times``: of each kind the probe asked."""
 
     fault: str
     seed: int
@@ -58,6 +61,7 @@ class Round:
     acknowledged: int = 0
     operations: int = 0
     chores: int = 0  # of the background work, since the cluster began
+    session_reads: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -94,10 +98,12 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
         pause_s=PAUSE_S,
         rows=ROWS,
     )
+    sessions = Sessions(cluster.doors, cluster.names.tables, run, seed)
     seen = keep / f"{run}.probe"
     broken_at = time.monotonic()
     load.start()
     ledger.start()
+    sessions.start()
     cluster.chores.start(run, seed)
     try:
         with probing(cluster, victim, seen):
@@ -105,7 +111,9 @@ def one_round(cluster: Cluster, fault: Fault, seed: int, keep: Path) -> Round:
     finally:
         ledger.stop()
         load.stop()
+        sessions.stop()
         cluster.chores.stop()
+    done.session_reads, done.wrong = sessions.reads, done.wrong + sessions.wrong
     _judge(cluster, load, ledger, done)
     _judge_chores(cluster, broken_at, killed, done)
     shown = list(probe.read(seen))
@@ -306,6 +314,7 @@ def summary(one: Round) -> recorded.Recorded:
         len(one.wrong),
         round(one.whole_s, 1),
         **recorded.times(dataclasses.asdict(one)["times"]),
+        session_reads=one.session_reads,
         said=next((said for said in one.bad if not said.startswith(LATE)), "")[:SAID_CHARS_MAX]
         or None,
     )

@@ -32,8 +32,9 @@ HEAD = """# Faults: every round that was made
 Three nodes with addresses, disks and clocks of their own on one machine, under load from outside,
 and one fault after the other ([lab/DESIGN.md](../lab/DESIGN.md) says how each is made). After each:
 every acknowledged effect is looked for through every node, repetitions by token, an order that
-explains the recorded history is searched (linearizable by row, serializable by transaction), and
-the cluster must be whole again by itself within two and a half minutes. *Lost*, *doubled* and
+explains the recorded history is searched (linearizable by row, serializable by transaction), no
+eventual read may be older than what its session saw or wrote through the same node, and the cluster
+must be whole again by itself within two and a half minutes. *Lost*, *doubled* and
 *wrong* count what was not so; *late* what was to happen by itself (a function called for later, an
 end by TTL or by lifecycle) and had not five minutes after it was due.
 
@@ -79,7 +80,8 @@ COLUMNS = (
 @dataclass(frozen=True)
 class Recorded:
     """One round. ``build``: the commit. ``late``: what was to happen by itself and was still
-    missing when it was looked for the last time, not counted as lost. Times in seconds, what they
+    missing when it was looked for the last time, not counted as lost. ``session_reads``: eventual
+    reads held to what their session knew. Times in seconds, what they
     mean says ``lab.probe``; None where the probe had nothing, or was not asked yet."""
 
     build: str
@@ -102,6 +104,7 @@ class Recorded:
     reaction_s: float | None = None
     repair_s: float | None = None
     recovery_s: float | None = None
+    session_reads: int | None = None
     said: str | None = None  # of a round that lost, doubled or answered wrongly: its first finding
 
     @property
@@ -176,11 +179,13 @@ def _section(shards: int, rounds: Sequence[Recorded]) -> str:
     bad, all_of = sum(r.lost + r.doubled + r.wrong for r in rounds), len(rounds)
     late = sum(r.late for r in rounds)
     effects, operations = sum(r.acknowledged for r in rounds), sum(r.operations for r in rounds)
+    sessions = sum(r.session_reads or 0 for r in rounds)
     lines = [
         f"## On {named}",
         "",
         f"{all_of} rounds, {over}: {effects:,} acknowledged effects, {operations:,} operations of"
-        f" checked histories, **{bad} lost, doubled or wrong**, {late} late.",
+        f" checked histories, {sessions:,} eventual reads of sessions, **{bad} lost, doubled or"
+        f" wrong**, {late} late.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
