@@ -28,8 +28,10 @@ from pileus.runtime.function import (
     FunctionSpec,
     Invocation,
     InvokeOutcome,
+    NotBegun,
     Throttled,
 )
+from pileus.runtime.server import Server
 from tests.runtime.harness import SOURCE, Functions, start, stop
 
 NAP = "import time, os\ndef handler(e, c):\n    time.sleep(e)\n    return c.aws_request_id"
@@ -155,6 +157,44 @@ def test_who_does_not_wait_is_told_that_there_is_no_room() -> None:
         assert isinstance(second, Throttled) and second.reason == NO_ROOM
         assert json.loads(first.payload) == "first" and json.loads(third.payload) == "third"
         assert json.loads(own.run(other, 0, waits=False).payload)  # the idle one makes room
+
+
+def test_a_lost_runtime_tells_what_did_not_begin() -> None:
+    """What waited for a worker may be run elsewhere; what had one may have run."""
+    with another("--workers-max", "1") as own:
+        spec, other = own.spec(NAP), own.spec(NAP)
+
+        async def act(client: Runtime) -> list[Any]:
+            calls = [asyncio.create_task(client.invoke(spec, Invocation(b"60", "first")))]
+            while not (await client.stats())["functions"].get(spec.arn, {}).get("busy"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            calls.append(asyncio.create_task(client.invoke(other, Invocation(b"0", "second"))))
+            while not (await client.stats())["functions"].get(other.arn, {}).get("waiting"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            own.process.kill()
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        first, second = own.call(act)
+        assert type(first) is Unavailable and "may have run" in str(first)
+        assert type(second) is NotBegun
+        own.process.wait(60)
+        with pytest.raises(NotBegun):
+            own.run(spec, 0)
+
+
+def test_a_runtime_lost_at_its_start_began_nothing(tmp_path: Path) -> None:
+    async def act() -> Any:
+        server = Server(tmp_path / "run" / "runtime.sock", {})
+        await server.start()
+        client = Runtime(tmp_path / "run" / "runtime.sock")
+        spec = FunctionSpec("arn", "1", "python3.11", "a.b", "0", "", "r", "a")
+        call = asyncio.create_task(client.invoke(spec, Invocation(b"1", "x")))
+        await asyncio.sleep(0)
+        await client.stats()  # answered after what was asked before
+        await server.stop()
+        return (await asyncio.gather(call, return_exceptions=True))[0]
+
+    assert type(asyncio.run(act())) is NotBegun
 
 
 def test_one_runtime_for_a_home(rt: Functions) -> None:

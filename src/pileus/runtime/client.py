@@ -1,7 +1,8 @@
 """The face of the runtime for the front processes: an asyncio client of its Unix socket.
 
 One connection, any number of invocations at once. A lost connection fails the invocations in
-flight with ``Unavailable`` (the function may have run) and is made anew by the next call.
+flight with ``Unavailable`` (the function may have run), those that waited for a worker with
+``NotBegun``, and is made anew by the next call.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import msgspec
 
 from pileus.errors import Unavailable
 from pileus.runtime.frames import FrameProtocol
-from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, Throttled
+from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, NotBegun, Throttled
 from pileus.runtime.longrunning import Report, Wish
 from pileus.runtime.streaming import StreamedAnswer
 
 REGISTER, INVOKE, FORGET, STATS, PROVISION, WISH, REPORT, STREAM, TAKEN = range(1, 10)
-OUTCOME, REFUSED_THROTTLED, REFUSED_UNAVAILABLE, VALUE, BEGUN, PART = range(1, 7)
+OUTCOME, REFUSED_THROTTLED, REFUSED_UNAVAILABLE, VALUE, BEGUN, PART, WAITS, BEGINS = range(1, 9)
 IDS = struct.Struct("<II")  # call id, spec number (TAKEN: bytes)
 CALL = struct.Struct("<I")
 SPECS_KEPT = 4096
@@ -36,6 +37,7 @@ class Runtime:
         self._connecting: asyncio.Lock = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._streams: dict[int, StreamedAnswer] = {}
+        self._queued: set[int] = set()  # calls that wait for a worker
         self._specs: OrderedDict[int, tuple[FunctionSpec, int]] = OrderedDict()
         self._next_call = 0
         self._next_spec = 0
@@ -45,8 +47,9 @@ class Runtime:
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvokeOutcome:
         """Run the function once and answer what it said.
 
-        Raises ``Throttled`` when the concurrency is used up, ``Unavailable`` when no worker can be
-        had. Errors of the function itself are answers (``function_error``), never exceptions.
+        Raises ``Throttled`` when the concurrency is used up, ``NotBegun`` when no worker can be
+        had, another ``Unavailable`` when it may have run. Errors of the function itself are
+        answers (``function_error``), never exceptions.
         """
         protocol = self._protocol or await self._connect()
         number = self._number(spec, protocol)
@@ -128,7 +131,7 @@ class Runtime:
             try:
                 await loop.create_unix_connection(lambda: protocol, self._path)
             except OSError as e:
-                raise Unavailable(
+                raise NotBegun(
                     f"the function runtime does not answer: {e.strerror or e}",
                     f"is it running? its socket is {self._path}",
                 ) from e
@@ -145,6 +148,12 @@ class Runtime:
             elif stream is not None:
                 stream.begin(data.decode())
             return
+        if kind == WAITS:
+            self._queued.add(call)
+            return
+        self._queued.discard(call)
+        if kind == BEGINS:
+            return
         future = self._waiting.pop(call, None)
         if future is None or future.done():
             return
@@ -154,16 +163,22 @@ class Runtime:
         elif kind == REFUSED_THROTTLED:
             future.set_exception(Throttled(*value))
         elif kind == REFUSED_UNAVAILABLE:
-            future.set_exception(Unavailable(*value))
+            future.set_exception(NotBegun(*value))  # by the runtime, so before it began
         else:
             future.set_result(value[0])
 
     def _on_lost(self, exc: Exception | None) -> None:
         waiting, self._waiting = self._waiting, {}
+        # Not read to its end (``exc``): that a call began may have been told, and not heard.
+        queued, self._queued = self._queued if exc is None else set(), set()
         self._specs.clear()
         self._protocol = None
-        for future in waiting.values():
+        for call, future in waiting.items():
             if not future.done():
-                future.set_exception(
-                    Unavailable("the function runtime stopped during the call; it may have run")
-                )
+                future.set_exception(_lost(call in queued))
+
+
+def _lost(queued: bool) -> Unavailable:
+    if queued:
+        return NotBegun("the function runtime stopped before the call began")
+    return Unavailable("the function runtime stopped during the call; it may have run")

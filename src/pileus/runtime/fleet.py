@@ -63,6 +63,7 @@ class Fleet:
                 return
             worker.kill()
         self.waiting.append(job)
+        job.wait()
         self.scale()
 
     def _give(self, worker: Worker, job: Job) -> None:

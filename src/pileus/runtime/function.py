@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from pileus.errors import Unavailable
+
 PAYLOAD_BYTES_MAX = 6 * 1024 * 1024  # of a synchronous request and of its answer
 STREAMED_BYTES_MAX = 200 * 1024 * 1024  # of an answer that is read while it is written
 UNZIPPED_BYTES_MAX = 250 * 1024 * 1024  # code and layers together
@@ -31,6 +33,11 @@ class Throttled(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__("Rate Exceeded.")
         self.reason = reason
+
+
+class NotBegun(Unavailable):
+    """No worker could be had: the function certainly did not begin, and may be run elsewhere. Any
+    other ``Unavailable`` of an invocation means that it may have run."""
 
 
 @dataclass(frozen=True, slots=True)

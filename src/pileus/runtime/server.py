@@ -12,6 +12,7 @@ import msgspec
 
 from pileus.errors import Unavailable
 from pileus.runtime.client import (
+    BEGINS,
     BEGUN,
     CALL,
     FORGET,
@@ -28,6 +29,7 @@ from pileus.runtime.client import (
     STREAM,
     TAKEN,
     VALUE,
+    WAITS,
     WISH,
 )
 from pileus.runtime.fleet import Fleet, Fleets
@@ -37,6 +39,8 @@ from pileus.runtime.job import Job, Verdict
 from pileus.runtime.longrunning import Wish
 from pileus.runtime.longrunning_services import Services
 from pileus.runtime.streaming import ALL, Outlet
+
+OUT_S = 0.002
 
 
 class Caller:
@@ -143,8 +147,30 @@ class Caller:
         self, call: int, number: int, body: memoryview, outlet: Outlet | None = None
     ) -> None:
         invocation, spec = self._server.decode(body), self._specs[number]
-        job = Job(spec, invocation, lambda verdict: self._answer(call, verdict), outlet)
+        job = Job(
+            spec,
+            invocation,
+            lambda verdict: self._answer(call, verdict),
+            outlet,
+            lambda then: self._tell(call, then),
+        )
+        if not self._server.decided:
+            job.wait()
         self._server.when_ready(lambda: self._start(call, number, job))
+
+    def _tell(self, call: int, then: Callable[[], None] | None) -> None:
+        """The call waits for a worker; or it begins: ``then`` is called when that has left this
+        process, so that it is heard even if this one ends at once."""
+        self._send(WAITS if then is None else BEGINS, call, b"")
+        if then is not None:
+            self._when_out(then)
+
+    def _when_out(self, then: Callable[[], None]) -> None:
+        transport = self.protocol.transport
+        if transport is not None and transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(OUT_S, self._when_out, then)
+        else:
+            then()
 
     def _start(self, call: int, number: int, job: Job) -> None:
         try:
@@ -203,6 +229,11 @@ class Server:
         caller = Caller(self)
         self.callers.add(caller)
         return caller.protocol
+
+    @property
+    def decided(self) -> bool:
+        """Whether functions can run, or cannot."""
+        return self._early is None
 
     def when_ready(self, act: Callable[[], None]) -> None:
         """Run ``act`` now, or when it is decided whether functions can run."""

@@ -189,6 +189,11 @@ class Worker:
         job.log = self._output.take(now_too=False)
         job.log.append((now, self._platform.start(job.request_id)))
         self._timer = self._loop.call_later(job.spec.timeout_s, self._timed_out, job)
+        job.begin(lambda: self._hand(job))
+
+    def _hand(self, job: Job) -> None:
+        if self.job is not job:
+            return  # the worker ended meanwhile, and with it the job
         if self._framed:
             self._frames.send(INVOKE, *invoke_frame(job))
         else:

@@ -17,6 +17,7 @@ from pileus.runtime.function import (
     FunctionSpec,
     Invocation,
     InvokeOutcome,
+    NotBegun,
     Throttled,
 )
 from tests.services.lambda_.conftest import Cloud, RuntimeDouble
@@ -48,8 +49,11 @@ class Narrow(RuntimeDouble):
 
     workers = 100
     running = 0
+    away = False
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvokeOutcome:
+        if self.away:
+            raise NotBegun("the function runtime does not answer")
         if self.running >= spec.concurrency_max:
             raise Throttled(RESERVED_LIMIT)
         if self.running >= self.workers and not invocation.waits:
@@ -211,5 +215,44 @@ def test_what_may_have_run_elsewhere_is_not_run_again(three: Any) -> None:
             neighbour.down = True  # not reached: it cannot have run
         assert await nodes.at_once(1) == [b"1"]
         assert nodes.ran[0] == 1
+
+    three(body)
+
+
+def test_what_did_not_begin_goes_to_the_next_node(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        nodes.drained.add("n1")
+        nodes.runtime(1).away = True
+        assert await nodes.at_once(6) == [b"1"] * 6
+        assert nodes.ran == [0, 0, 6]
+
+        nodes.runtime(2).away = True  # the drained one is better than none
+        assert await nodes.at_once(1) == [b"1"]
+        assert nodes.ran == [1, 0, 6]
+
+        nodes.drained.clear()
+        nodes.runtime(0).away, nodes.runtime(2).away = True, False
+        assert await nodes.at_once(6) == [b"1"] * 6
+        assert nodes.ran == [1, 0, 12]
+
+        nodes.runtime(2).away = True
+        (told,) = await nodes.at_once(1)
+        assert (told.code, told.status) == ("ServiceException", 500)
+
+    three(body)
+
+
+def test_code_that_cannot_be_had_here_is_run_where_it_is(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        async def cut_off(digest: str) -> None:
+            raise Unavailable("no node that has it answers")
+
+        blobs = nodes.clouds[0].blobs
+        blobs.fetch = cut_off  # type: ignore[method-assign]
+        for path in (nodes.clouds[0].home / "blobs").rglob("*"):
+            if path.is_file() and len(path.name) == 64:
+                path.unlink()
+        assert await nodes.at_once(2) == [b"1"] * 2
+        assert nodes.ran[0] == 0
 
     three(body)

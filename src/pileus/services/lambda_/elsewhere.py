@@ -1,9 +1,10 @@
 """On several machines: where a function has room.
 
-A node runs what it is asked for itself, unless it is being drained, has no worker left, is busy
-while another is not, or has used up its share of the function's reserved concurrency: each node has
-a share of that, so all together keep to it. Another node runs it then, asked over the door between
-nodes, and tells all that it would have told here.
+A node runs what it is asked for itself, unless it is being drained, has no worker left or no
+runtime, is busy while another is not, or has used up its share of the function's reserved
+concurrency: each node has a share of that, so all together keep to it. Another node runs it then,
+asked over the door between nodes, and tells all that it would have told here. What certainly did
+not begin goes on to the next node; what may have begun is never run again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import dataclasses
 import random
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
 
 from pileus.errors import AwsError, Unavailable
-from pileus.runtime.function import Invocation, InvokeOutcome, Throttled
+from pileus.runtime.function import NO_ROOM, Invocation, InvokeOutcome, NotBegun, Throttled
 from pileus.services.lambda_.names import FunctionName
 from pileus.services.lambda_.targets import Targets, Version
 from pileus.telemetry.others import Others, Unreached
@@ -47,11 +48,11 @@ class Nodes(Protocol):
 
 
 class Elsewhere:
-    """One process's. ``run``: an invocation on this machine; raises ``Throttled`` where this has no
-    room for it."""
+    """One process's. ``here``: an invocation on this machine; raises ``Throttled`` where this has
+    no room for it, ``NotBegun`` where it cannot run it."""
 
-    def __init__(self, nodes: Nodes, others: Others, targets: Targets, run: Run) -> None:
-        self._nodes, self._others, self._targets, self._run = nodes, others, targets, run
+    def __init__(self, nodes: Nodes, others: Others, targets: Targets, here: Run) -> None:
+        self._nodes, self._others, self._targets, self._here = nodes, others, targets, here
         self._busy: dict[str, float] = {}
         self._until = 0.0
         others.offer(QUESTION, self._answer)
@@ -67,31 +68,45 @@ class Elsewhere:
         each, more = divmod(plain.concurrency_max, len(alive))
         return each + (place < more)
 
-    def first(self) -> str | None:
-        """The node to be asked before this one has tried; None: this one is the first."""
-        others = self._living()
-        if not others:
-            return None
-        here = self._nodes.name
-        if here not in self._nodes.alive():
-            return random.choice(others)
-        own = self._shares().get(here, 0.0)
-        if own < BUSY:
-            return None
-        other = random.choice(others)  # not the least busy: all who are busy would choose that one
-        return other if self._shares().get(other, 1.0) <= own - LESS_BUSY else None
+    async def run(self, version: Version, invocation: Invocation) -> InvokeOutcome:
+        """One invocation, on the first node that has room for it; where none has, this one waits.
+        ``Throttled``, ``NotBegun``; ``Unavailable`` where nobody knows whether it ran."""
+        refused: Throttled | NotBegun | None = None
+        for node in self._order():
+            if node != self._nodes.name:
+                outcome = await self._there(node, version, invocation)
+                if outcome is not None:
+                    return outcome
+                continue
+            try:
+                return await self._here(version, invocation._replace(waits=False))
+            except (Throttled, NotBegun) as error:
+                refused = error
+        if isinstance(refused, Throttled) and refused.reason != NO_ROOM:
+            raise refused
+        return await self._here(version, invocation)
 
-    def then(self) -> list[str]:
-        """Those to be asked when this node has no room, the least busy first."""
-        others, shares = self._living(), self._shares()
+    def _order(self) -> Iterator[str]:
+        """The nodes, each once, as they are to be asked; looked for as far as it is needed."""
+        here, alive = self._nodes.name, self._nodes.alive()
+        others = [node for node in alive if node != here]
         random.shuffle(others)
-        return sorted(others, key=lambda node: shares.get(node, 1.0))
+        if here not in alive:
+            yield from others
+            yield here
+            return
+        shares = self._shares() if others else {}
+        own = shares.get(here, 0.0)
+        # Not the least busy one: all who are busy would choose that.
+        if own >= BUSY and shares.get(others[0], 1.0) <= own - LESS_BUSY:
+            yield others.pop(0)
+        yield here
+        yield from sorted(others, key=lambda node: shares.get(node, 1.0))
 
-    async def run(
+    async def _there(
         self, node: str, version: Version, invocation: Invocation
     ) -> InvokeOutcome | None:
-        """What ``node`` made of it; None: it did not run there, and may run elsewhere.
-        ``Unavailable`` where nobody knows whether it ran."""
+        """What ``node`` made of it; None: it did not run there, and may run elsewhere."""
         name = version.function
         function = [name.account, name.region, name.name, version.number, version.mark]
         patience_s = version.plain.timeout_s + WAIT_S
@@ -110,19 +125,17 @@ class Elsewhere:
         return None if told is None else msgspec.convert(told, InvokeOutcome)
 
     async def _answer(self, question: Any) -> dict[str, Any] | None:
-        """Another node has no room for it. None: nor has this one, or it does not know it so."""
+        """Another node asks for it. None: this one has no room for it either, cannot run it, or
+        does not know it so."""
         (account, region, name, number, mark), told = question
         try:
             found = self._targets.find(FunctionName(account, region, name, number)).first
             if found.mark != mark:  # this state is behind, or the other one
                 return None
-            outcome = await self._run(found, Invocation(*told)._replace(waits=False))
-        except (Throttled, AwsError):
+            outcome = await self._here(found, Invocation(*told)._replace(waits=False))
+        except (Throttled, NotBegun, AwsError):
             return None
         return dataclasses.asdict(outcome)
-
-    def _living(self) -> list[str]:
-        return [node for node in self._nodes.alive() if node != self._nodes.name]
 
     def _shares(self) -> dict[str, float]:
         now_s = time.monotonic()

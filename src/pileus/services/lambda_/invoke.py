@@ -19,12 +19,12 @@ import orjson
 
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import (
-    NO_ROOM,
     PAYLOAD_BYTES_MAX,
     Code,
     FunctionSpec,
     Invocation,
     InvokeOutcome,
+    NotBegun,
     Throttled,
 )
 from pileus.runtime.streaming import StreamedAnswer
@@ -73,42 +73,23 @@ class Invoker:
         try:
             if self.elsewhere is None:
                 return await self.here(version, invocation)
-            return await self._where_there_is_room(self.elsewhere, version, invocation)
+            return await self.elsewhere.run(version, invocation)
         except (Throttled, Unavailable) as error:
             raise self._refused(version, error) from error
 
     async def here(self, version: Version, invocation: Invocation) -> InvokeOutcome:
         """One invocation, on this machine. Raises as the runtime does."""
         share = self.elsewhere.share(version) if self.elsewhere else None
-        spec = await version.spec(self.room.roles, share)
-        await self._bring(spec)
+        spec = await self._ready(version, share)
         outcome: InvokeOutcome = await self.room.runtime.invoke(spec, invocation)
         self._ended(version, spec, outcome)
         return outcome
 
-    async def _where_there_is_room(
-        self, elsewhere: Elsewhere, version: Version, invocation: Invocation
-    ) -> InvokeOutcome:
-        first = elsewhere.first()
-        if first and (outcome := await elsewhere.run(first, version, invocation)):
-            return outcome
-        others = elsewhere.then()
-        try:
-            return await self.here(version, invocation._replace(waits=not others))
-        except Throttled as error:
-            for node in others:
-                if outcome := await elsewhere.run(node, version, invocation):
-                    return outcome
-            if error.reason != NO_ROOM:
-                raise
-        return await self.here(version, invocation)
-
     async def stream(self, version: Version, invocation: Invocation) -> StreamedAnswer:
         """One invocation, answered when the function begins to: read it to its end, or close it.
         Refused as by ``run``."""
-        spec = await version.spec(self.room.roles)
         try:
-            await self._bring(spec)
+            spec = await self._ready(version)
             answer: StreamedAnswer = await self.room.runtime.stream(spec, invocation)
         except Unavailable as error:
             raise self._refused(version, error) from error
@@ -145,6 +126,16 @@ class Invoker:
             self.ship.put(
                 session.principal, region, spec.log_group, outcome.log_stream, outcome.log
             )
+
+    async def _ready(self, version: Version, share: int | None = None) -> FunctionSpec:
+        """What this machine runs, so many at once. ``NotBegun`` when its code or credentials
+        cannot be had."""
+        try:
+            spec = await version.spec(self.room.roles, share)
+            await self._bring(spec)
+        except Unavailable as error:
+            raise NotBegun(str(error), error.hint) from error
+        return spec
 
     async def _bring(self, spec: FunctionSpec) -> None:
         """Have the code on this machine: it may be on others only."""
