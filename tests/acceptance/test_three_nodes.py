@@ -92,6 +92,7 @@ def test_functions_run_where_there_is_room(three_nodes: Cloud) -> None:
     client = first.client("lambda")
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
     until(lambda: len({_ran(cloud, n, name) for n in nodes}) == 1, 60, "one runs it for all")
+    assert {_streamed(cloud, n, name) for n in nodes} == {_ran(cloud, nodes[0], name)}
 
     client.delete_function_concurrency(FunctionName=name)
     until(lambda: len({_ran(cloud, n, name) for n in nodes}) == 3, 60, "each runs its own")
@@ -110,6 +111,14 @@ def _ran(cloud: Cloud, node: RigNode, name: str) -> str | None:
     except ClientError:  # the node does not know it yet
         return None
     return None if "FunctionError" in told else str(json.load(told["Payload"]))
+
+
+def _streamed(cloud: Cloud, node: RigNode, name: str) -> str:
+    """The same of one whose answer is streamed."""
+    told = cloud.client("lambda", node).invoke_with_response_stream(FunctionName=name)
+    events = list(told["EventStream"])
+    assert "ErrorCode" not in events[-1]["InvokeComplete"], events
+    return str(json.loads(b"".join(e["PayloadChunk"]["Payload"] for e in events[:-1])))
 
 
 def test_the_loss_of_one_loses_nothing(three_nodes: Cloud) -> None:

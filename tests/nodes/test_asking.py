@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pileus.errors import Unavailable
 from pileus.nodes.asking import PATH, Asking
 from pileus.nodes.beats import Judgement
-from pileus.telemetry.others import Heard
+from pileus.telemetry.others import Heard, Unreached
 from tests.nodes.rig import Node, Nodes, run
 
 
@@ -127,5 +129,84 @@ def test_a_node_that_joins_is_not_asked_yet(tmp_path: Path) -> None:
         assert sorted(heard.answers) == ["n2", "n3"]
         assert not heard.missing
         await asyncio.sleep(0)
+
+    three(tmp_path, body)
+
+
+PART = bytes(64 * 1024)
+
+
+class Telling:
+    """Answers in parts, ``count`` of them, and then waits; tells how many were taken from it."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.told = count, 0
+        self.closed = asyncio.Event()
+
+    async def answer(self, question: Any) -> AsyncGenerator[Any, None]:
+        try:
+            yield [question]
+            for _ in range(self.count):
+                self.told += 1
+                yield PART
+            await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+
+def test_an_answer_in_parts_comes_as_it_is_told(tmp_path: Path) -> None:
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        telling = Telling(3)
+        each[1].offer("parts", telling.answer)
+        parts = each[0].ask_parts("n2", "parts", "x")
+        async with asyncio.timeout(80):
+            assert [await anext(parts) for _ in range(4)] == [["x"], PART, PART, PART]
+            waiting = asyncio.ensure_future(anext(parts))
+            await asyncio.sleep(0.01)
+            waiting.cancel()  # who asked is gone: the other end hears of it
+            await telling.closed.wait()
+
+    three(tmp_path, body)
+
+
+def test_a_reader_that_is_slow_slows_the_other_node(tmp_path: Path) -> None:
+    """What is under way is bounded, whatever is to be told (64 MB)."""
+
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        telling = Telling(1000)
+        each[1].offer("parts", telling.answer)
+        parts = each[0].ask_parts("n2", "parts", "x")
+        async with asyncio.timeout(80):
+            await anext(parts)
+            before, same = 0, 0
+            while same < 20:  # until it tells no more
+                await asyncio.sleep(0.02)
+                same = same + 1 if telling.told == before else 0
+                before = telling.told
+            assert before < 500
+            for _ in range(1000):
+                assert await anext(parts) == PART
+            assert telling.told == 1000
+            await parts.aclose()
+            await telling.closed.wait()
+
+    three(tmp_path, body)
+
+
+def test_a_node_that_dies_amid_its_answer_and_one_that_cannot_be_reached(tmp_path: Path) -> None:
+    async def body(nodes: list[Node], each: list[Asking]) -> None:
+        each[1].offer("parts", Telling(1).answer)
+        parts = each[0].ask_parts("n2", "parts", "x")
+        async with asyncio.timeout(80):
+            await anext(parts)
+            await nodes[1].down()
+            with pytest.raises(Unavailable) as broken:
+                while True:
+                    await anext(parts)
+            assert not isinstance(broken.value, Unreached)
+            with pytest.raises(Unreached):
+                await anext(each[0].ask_parts("n2", "parts", "x"))
+            with pytest.raises(Unavailable, match="404"):
+                await anext(each[0].ask_parts("n3", "parts", "x"))
 
     three(tmp_path, body)

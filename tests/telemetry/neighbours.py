@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -43,6 +45,17 @@ class Neighbours:
 
     def alive(self) -> list[str]:
         return [n.name for n in self._all if n is not self and not n.down]
+
+    async def ask_parts(self, node: str, what: str, question: Any) -> AsyncGenerator[Any, None]:
+        (other,) = (n for n in self._all if n.name == node)
+        if other.down:
+            raise Unreached(f"{node} cannot be reached")
+        told = msgspec.msgpack.decode(msgspec.msgpack.encode(question))
+        async with aclosing(other.answers[what](told)) as parts:
+            async for part in parts:
+                if other.down:
+                    raise Unavailable(f"{node} closed the connection")
+                yield msgspec.msgpack.decode(msgspec.msgpack.encode(part))
 
     async def ask_one(self, node: str, what: str, question: Any, patience_s: float = 1.0) -> Any:
         (other,) = (n for n in self._all if n.name == node)

@@ -1,15 +1,18 @@
 """Questions to all other nodes at once, over the door between nodes (``telemetry.others``).
 
-    POST /ask/WHAT     a question in msgpack; its answer in msgpack
+    POST /ask/WHAT     a question in msgpack; its answer in msgpack, or (``ask_parts``) its parts,
+                       each after four bytes that tell its length, little end first
 
 Bounded in time: a node that is slow or silent costs ``PATIENCE_S``, one that is known to be down
-nothing; both are named as missing.
+nothing; both are named as missing. An answer in parts takes as long as it takes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,10 @@ from pileus.telemetry.others import DOWN, Answerer, Heard, Unreached
 PATH = "/ask/"
 PATIENCE_S = 1.0
 QUESTION_BYTES_MAX, ANSWER_BYTES_MAX = 8 * 1024**2, 32 * 1024**2
+LENGTH_BYTES = 4
+AHEAD_BYTES = 128 * 1024  # of an answer in parts that is read ahead of who asked
+SILENT_S = 3600.0  # longer than any part may take: who asks decides when it is too long
+HEAD_S = 10.0
 
 
 class Asking:
@@ -37,6 +44,7 @@ class Asking:
         self._told = told
         self._offered: dict[str, Answerer] = {}
         self._client: Client | None = None
+        self._streams: Client | None = None
 
     @property
     def name(self) -> str:
@@ -86,15 +94,36 @@ class Asking:
     ) -> Any:
         """One node's answer; ``PeerError`` when there is none in time, ``Unreached`` when it was
         not asked."""
-        found = next((n for n in self._members.present() if n.name == node), None)
-        if found is None:
-            raise Unreached(f"{node} is no member of the cluster")
-        place = Place(found.name, found.address, found.node_port)
+        place = self._place(node)
         try:
             body = msgspec.msgpack.encode(question)
             return await self._exchange(place, what, body, patience_s, once=True)
         except TimeoutError:
             raise PeerError(f"{node} did not answer within {patience_s:g} s") from None
+
+    async def ask_parts(self, node: str, what: str, question: Any) -> AsyncGenerator[Any, None]:
+        """One node's answer in parts: see ``Others``."""
+        place, body = self._place(node), msgspec.msgpack.encode(question)
+        if self._streams is None:
+            tls = client_context(self._folder)
+            self._streams = Client(tls, step_s=SILENT_S, held_bytes_max=AHEAD_BYTES)
+        answer = await self._streams.send(
+            place, "POST", PATH + what, body, answer_s=HEAD_S, once=True
+        )
+        async with aclosing(answer.pieces()) as pieces:
+            if answer.status != 200:
+                raise _refused(answer.status, await anext(pieces, b""))
+            held = bytearray()
+            async for piece in pieces:
+                held += piece
+                while (raw := _cut(held)) is not None:
+                    yield _decoded(place, raw)
+
+    def _place(self, node: str) -> Place:
+        found = next((n for n in self._members.present() if n.name == node), None)
+        if found is None:
+            raise Unreached(f"{node} is no member of the cluster")
+        return Place(found.name, found.address, found.node_port)
 
     async def _one(self, place: Place, what: str, body: bytes, heard: Heard) -> None:
         try:
@@ -113,11 +142,8 @@ class Asking:
             )
             raw = await answer.read(ANSWER_BYTES_MAX)
         if answer.status != 200:
-            raise PeerError(f"it answers {answer.status}: {raw[:200].decode('utf-8', 'replace')}")
-        try:
-            return msgspec.msgpack.decode(raw)
-        except msgspec.MsgspecError as error:
-            raise PeerError(f"{place.name}: {error}") from error
+            raise _refused(answer.status, raw)
+        return _decoded(place, raw)
 
     def _open(self) -> Client:
         """At the first question: a start need not read certificates for it."""
@@ -135,6 +161,8 @@ class Asking:
             question = msgspec.msgpack.decode(await request.read(QUESTION_BYTES_MAX))
         except msgspec.MsgspecError as error:
             return HttpResponse(400, [], str(error).encode())
+        if inspect.isasyncgenfunction(answer):
+            return HttpResponse(200, [], _framed(answer(question)))
         if inspect.iscoroutinefunction(answer):
             told = await answer(question)
         else:
@@ -142,5 +170,37 @@ class Asking:
         return HttpResponse(200, [], msgspec.msgpack.encode(told))
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        for client in (self._client, self._streams):
+            if client is not None:
+                client.close()
+
+
+async def _framed(parts: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(parts):
+        async for part in parts:
+            raw = msgspec.msgpack.encode(part)
+            yield len(raw).to_bytes(LENGTH_BYTES, "little") + raw
+
+
+def _cut(held: bytearray) -> bytes | None:
+    """The first part in ``held``, taken out; None while it is not whole."""
+    size = int.from_bytes(held[:LENGTH_BYTES], "little")
+    if size > ANSWER_BYTES_MAX:
+        raise PeerError(f"a part of an answer is longer than {ANSWER_BYTES_MAX} bytes")
+    end = LENGTH_BYTES + size
+    if len(held) < end:
+        return None
+    raw = bytes(held[LENGTH_BYTES:end])
+    del held[:end]
+    return raw
+
+
+def _decoded(place: Place, raw: bytes) -> Any:
+    try:
+        return msgspec.msgpack.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise PeerError(f"{place.name}: {error}") from error
+
+
+def _refused(status: int, raw: bytes) -> PeerError:
+    return PeerError(f"it answers {status}: {raw[:200].decode('utf-8', 'replace')}")

@@ -44,8 +44,9 @@ class Place(NamedTuple):
 class Line(asyncio.Protocol):
     """One connection, one exchange at a time (httptools calls the ``on_`` methods)."""
 
-    def __init__(self, node: Place, step_s: float) -> None:
+    def __init__(self, node: Place, step_s: float, held_bytes_max: int) -> None:
         self.node = node
+        self._held_bytes_max = held_bytes_max
         self.idle_since = 0.0
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -107,7 +108,7 @@ class Line(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._chunks.append(body)
         self._held += len(body)
-        if self._held > HELD_BYTES_MAX and not self._paused_reading:
+        if self._held > self._held_bytes_max and not self._paused_reading:
             self._paused_reading = True
             self._transport.pause_reading()
         self._wake()
@@ -178,7 +179,7 @@ class Line(asyncio.Protocol):
             await self._wait(self._step_s)
         piece = self._chunks.popleft()
         self._held -= len(piece)
-        if self._paused_reading and self._held < HELD_BYTES_MAX // 2:
+        if self._paused_reading and self._held < self._held_bytes_max // 2:
             self._paused_reading = False
             self._transport.resume_reading()
         return piece
@@ -232,11 +233,15 @@ class Answer:
 
 
 class Client:
-    """Sends requests and keeps connections. One per process and loop."""
+    """Sends requests and keeps connections. One per process and loop. ``held_bytes_max``: of an
+    answer, read ahead of who asked for it."""
 
-    def __init__(self, tls: ssl.SSLContext, step_s: float = STEP_S) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, step_s: float = STEP_S, held_bytes_max: int = HELD_BYTES_MAX
+    ) -> None:
         self._tls = tls
         self._step_s = step_s
+        self._held_bytes_max = held_bytes_max
         self._kept: dict[Place, list[Line]] = {}
 
     async def send(
@@ -285,7 +290,10 @@ class Client:
         try:
             async with asyncio.timeout(CONNECT_S):
                 transport, line = await loop.create_connection(
-                    lambda: Line(node, self._step_s), node.host, node.port, ssl=self._tls
+                    lambda: Line(node, self._step_s, self._held_bytes_max),
+                    node.host,
+                    node.port,
+                    ssl=self._tls,
                 )
         except (OSError, TimeoutError) as e:  # SSLError is an OSError
             where = f"{node.name} ({node.host}:{node.port})"

@@ -27,6 +27,18 @@ class Source(Protocol):
     def resume(self) -> None: ...
 
 
+class Streamed(Protocol):
+    """An answer as its reader sees it: the parts in order, each once; then ``outcome`` is done.
+    ``aclose`` what is not read to its end."""
+
+    content_type: str
+    outcome: asyncio.Future[InvokeOutcome]
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def __anext__(self) -> bytes: ...
+    async def aclose(self) -> None: ...
+
+
 class Outlet:
     """Sends one answer to the front process that asked. ``begun(content_type)`` and
     ``part(data)`` put it on the wire."""

@@ -6,14 +6,14 @@ the answers. Who does not answer in time is named, and the rest is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pileus.errors import Unavailable
 
 # A question and its answer are what msgpack can hold. Runs in a thread, as it may block, unless it
-# is a coroutine function.
+# is a coroutine function. An asynchronous generator answers in parts.
 Answerer = Callable[[Any], Any]
 DOWN = "it is down"  # why a node is missing that is known not to answer
 
@@ -56,6 +56,13 @@ class Others(Protocol):
         answer in time."""
         ...
 
+    def ask_parts(self, node: str, what: str, question: Any) -> AsyncGenerator[Any, None]:
+        """One node's answer in parts, each when it comes and no sooner than it is read: a reader
+        that is slow slows the other node. Raises as ``ask_one``, and ``Unavailable`` when the
+        answer breaks off; how long a part may take is the reader's affair. Closed early, the
+        answer ends there too."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -75,6 +82,10 @@ class NoOthers:
 
     async def ask_one(self, node: str, what: str, question: Any, patience_s: float = 1.0) -> Any:
         raise Unreached("there is one machine")
+
+    async def ask_parts(self, node: str, what: str, question: Any) -> AsyncGenerator[Any, None]:
+        raise Unreached("there is one machine")
+        yield
 
     def close(self) -> None:
         return None

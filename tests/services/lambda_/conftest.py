@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -237,3 +238,11 @@ def run(tmp_path: Path) -> Callable[[Callable[[Cloud], Coroutine[Any, Any, None]
         asyncio.run(asyncio.wait_for(whole(), 90))
 
     return go
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Callable[..., None]:
+    """Run a coroutine function over three machines: see ``three.go``."""
+    from tests.services.lambda_.three import go
+
+    return partial(go, tmp_path)

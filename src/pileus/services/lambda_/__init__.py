@@ -113,7 +113,8 @@ def build(parts: Parts) -> Service:
     ship = LogShip(parts.dispatch)
     invoker = Invoker(room, targets, ship, Counts(parts.meters))
     if parts.nodes is not None:
-        invoker.elsewhere = Elsewhere(parts.nodes, parts.others, targets, invoker.here)
+        runs = invoker.here, invoker.stream_here
+        invoker.elsewhere = Elsewhere(parts.nodes, parts.others, targets, *runs)
     destinations = Destinations(room)
     events = EventQueue(room, targets, invoker.run, destinations, parts.owner)
     sources = Sources(room, targets, invoker.run, destinations, parts.owner)

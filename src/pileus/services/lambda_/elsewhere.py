@@ -14,23 +14,28 @@ import dataclasses
 import random
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import NO_ROOM, Invocation, InvokeOutcome, NotBegun, Throttled
+from pileus.runtime.streaming import Streamed
+from pileus.services.lambda_ import relayed
 from pileus.services.lambda_.names import FunctionName
 from pileus.services.lambda_.targets import Targets, Version
 from pileus.telemetry.others import Others, Unreached
 
-QUESTION = "lambda.run"
+QUESTION, STREAMED = "lambda.run", "lambda.stream"
 KNOWN_S, LOOK_S = 0.5, 1.0
 BUSY, LESS_BUSY = 0.9, 0.4  # shares of a machine's processors: from when, by how much
 WAIT_S = 60.0  # beside the function's own time: its worker is started first
 
-Run = Callable[[Version, Invocation], Awaitable[InvokeOutcome]]
+T = TypeVar("T")
+Here = Callable[[Version, Invocation], Awaitable[T]]
+There = Callable[[str, Version, Invocation], Awaitable[T | None]]
 
 
 class Nodes(Protocol):
@@ -48,14 +53,24 @@ class Nodes(Protocol):
 
 
 class Elsewhere:
-    """One process's. ``here``: an invocation on this machine; raises ``Throttled`` where this has
-    no room for it, ``NotBegun`` where it cannot run it."""
+    """One process's. ``here``: an invocation on this machine, ``stream``: one whose answer is
+    streamed; both raise ``Throttled`` where there is no room for it, ``NotBegun`` where it cannot
+    be run."""
 
-    def __init__(self, nodes: Nodes, others: Others, targets: Targets, here: Run) -> None:
-        self._nodes, self._others, self._targets, self._here = nodes, others, targets, here
+    def __init__(
+        self,
+        nodes: Nodes,
+        others: Others,
+        targets: Targets,
+        here: Here[InvokeOutcome],
+        stream: Here[Streamed],
+    ) -> None:
+        self._nodes, self._others, self._targets = nodes, others, targets
+        self._here, self._stream = here, stream
         self._busy: dict[str, float] = {}
         self._until = 0.0
         others.offer(QUESTION, self._answer)
+        others.offer(STREAMED, self._answer_parts)
 
     def share(self, version: Version) -> int:
         """How many invocations of it this machine may run at once."""
@@ -71,20 +86,29 @@ class Elsewhere:
     async def run(self, version: Version, invocation: Invocation) -> InvokeOutcome:
         """One invocation, on the first node that has room for it; where none has, this one waits.
         ``Throttled``, ``NotBegun``; ``Unavailable`` where nobody knows whether it ran."""
+        return await self._placed(version, invocation, self._here, self._there)
+
+    async def stream(self, version: Version, invocation: Invocation) -> Streamed:
+        """The same for one whose answer is streamed: it has begun to answer, or ended."""
+        return await self._placed(version, invocation, self._stream, self._stream_there)
+
+    async def _placed(
+        self, version: Version, invocation: Invocation, here: Here[T], there: There[T]
+    ) -> T:
         refused: Throttled | NotBegun | None = None
         for node in self._order():
             if node != self._nodes.name:
-                outcome = await self._there(node, version, invocation)
-                if outcome is not None:
-                    return outcome
+                answer = await there(node, version, invocation)
+                if answer is not None:
+                    return answer
                 continue
             try:
-                return await self._here(version, invocation._replace(waits=False))
+                return await here(version, invocation._replace(waits=False))
             except (Throttled, NotBegun) as error:
                 refused = error
         if isinstance(refused, Throttled) and refused.reason != NO_ROOM:
             raise refused
-        return await self._here(version, invocation)
+        return await here(version, invocation)
 
     def _order(self) -> Iterator[str]:
         """The nodes, each once, as they are to be asked; looked for as far as it is needed."""
@@ -107,38 +131,87 @@ class Elsewhere:
         self, node: str, version: Version, invocation: Invocation
     ) -> InvokeOutcome | None:
         """What ``node`` made of it; None: it did not run there, and may run elsewhere."""
-        name = version.function
-        function = [name.account, name.region, name.name, version.number, version.mark]
         patience_s = version.plain.timeout_s + WAIT_S
-        asked = asyncio.create_task(
-            self._others.ask_one(node, QUESTION, [function, invocation], patience_s)
-        )
+        question = _question(version, invocation)
+        try:
+            asked = self._others.ask_one(node, QUESTION, question, patience_s)
+            told = await self._watched(node, asked)
+        except Unreached:
+            return None
+        return None if told is None else msgspec.convert(told, InvokeOutcome)
+
+    async def _stream_there(
+        self, node: str, version: Version, invocation: Invocation
+    ) -> Streamed | None:
+        values = self._others.ask_parts(node, STREAMED, _question(version, invocation))
+
+        async def following() -> Any:
+            try:
+                return await self._watched(node, anext(values))
+            except StopAsyncIteration:
+                raise Unavailable(f"{node} ended the answer early") from None
+
+        try:
+            first = await following()
+        except Unreached:
+            return None
+        except BaseException:
+            await values.aclose()
+            raise
+        if isinstance(first, str):
+            return relayed.Relayed(first, following, values.aclose)
+        await values.aclose()
+        if first is not None:
+            raise Unavailable(*first)
+        return None
+
+    async def _watched(self, node: str, told: Awaitable[Any]) -> Any:
+        """What ``told`` brings, as long as ``node`` is not held dead."""
+        asked = asyncio.ensure_future(told)
         try:
             while not (await asyncio.wait([asked], timeout=LOOK_S))[0]:
                 if node in self._others.away():
                     raise Unavailable(f"{node} went down while it ran the function")
-            told = asked.result()
-        except Unreached:
-            return None
+            return asked.result()
         finally:
-            asked.cancel()
-        return None if told is None else msgspec.convert(told, InvokeOutcome)
+            if not asked.done():
+                asked.cancel()
+                await asyncio.wait([asked])
 
     async def _answer(self, question: Any) -> dict[str, Any] | None:
         """Another node asks for it. None: this one has no room for it either, cannot run it, or
         does not know it so."""
-        (account, region, name, number, mark), told = question
         try:
-            found = self._targets.find(FunctionName(account, region, name, number)).first
-            if found.mark != mark:  # this state is behind, or the other one
-                return None
-            outcome = await self._here(found, Invocation(*told)._replace(waits=False))
+            outcome = await self._here(*self._asked(question))
         except (Throttled, NotBegun, AwsError):
             return None
         return dataclasses.asdict(outcome)
+
+    async def _answer_parts(self, question: Any) -> AsyncGenerator[Any, None]:
+        """The same for one whose answer is streamed."""
+
+        async def begin() -> Streamed:
+            return await self._stream(*self._asked(question))
+
+        async with aclosing(relayed.told(begin)) as values:
+            async for value in values:
+                yield value
+
+    def _asked(self, question: Any) -> tuple[Version, Invocation]:
+        """``NotBegun`` where this state is behind, or the other node's is."""
+        (account, region, name, number, mark), told = question
+        found = self._targets.find(FunctionName(account, region, name, number)).first
+        if found.mark != mark:
+            raise NotBegun("this node knows the function otherwise")
+        return found, Invocation(*told)._replace(waits=False)
 
     def _shares(self) -> dict[str, float]:
         now_s = time.monotonic()
         if now_s >= self._until:
             self._busy, self._until = self._nodes.busy(), now_s + KNOWN_S
         return self._busy
+
+
+def _question(version: Version, invocation: Invocation) -> list[Any]:
+    name = version.function
+    return [[name.account, name.region, name.name, version.number, version.mark], invocation]

@@ -27,7 +27,7 @@ from pileus.runtime.function import (
     NotBegun,
     Throttled,
 )
-from pileus.runtime.streaming import StreamedAnswer
+from pileus.runtime.streaming import Streamed, StreamedAnswer
 from pileus.services.call import Call, HttpResponse
 from pileus.services.event_stream import CONTENT_TYPE
 from pileus.services.lambda_ import rows
@@ -79,20 +79,25 @@ class Invoker:
 
     async def here(self, version: Version, invocation: Invocation) -> InvokeOutcome:
         """One invocation, on this machine. Raises as the runtime does."""
-        share = self.elsewhere.share(version) if self.elsewhere else None
-        spec = await self._ready(version, share)
+        spec = await self._ready(version)
         outcome: InvokeOutcome = await self.room.runtime.invoke(spec, invocation)
         self._ended(version, spec, outcome)
         return outcome
 
-    async def stream(self, version: Version, invocation: Invocation) -> StreamedAnswer:
+    async def stream(self, version: Version, invocation: Invocation) -> Streamed:
         """One invocation, answered when the function begins to: read it to its end, or close it.
         Refused as by ``run``."""
         try:
-            spec = await self._ready(version)
-            answer: StreamedAnswer = await self.room.runtime.stream(spec, invocation)
-        except Unavailable as error:
+            if self.elsewhere is None:
+                return await self.stream_here(version, invocation)
+            return await self.elsewhere.stream(version, invocation)
+        except (Throttled, Unavailable) as error:
             raise self._refused(version, error) from error
+
+    async def stream_here(self, version: Version, invocation: Invocation) -> Streamed:
+        """The same on this machine. Raises as the runtime does."""
+        spec = await self._ready(version)
+        answer: StreamedAnswer = await self.room.runtime.stream(spec, invocation)
 
         def ended(outcome: asyncio.Future[InvokeOutcome]) -> None:
             if not outcome.cancelled() and outcome.exception() is None:
@@ -101,8 +106,8 @@ class Invoker:
         answer.outcome.add_done_callback(ended)  # whoever reads it may be gone by then
         try:
             await answer.begun()
-        except (Throttled, Unavailable) as error:
-            raise self._refused(version, error) from error
+        except (Throttled, Unavailable):
+            raise
         except BaseException:
             await answer.aclose()
             raise
@@ -127,9 +132,9 @@ class Invoker:
                 session.principal, region, spec.log_group, outcome.log_stream, outcome.log
             )
 
-    async def _ready(self, version: Version, share: int | None = None) -> FunctionSpec:
-        """What this machine runs, so many at once. ``NotBegun`` when its code or credentials
-        cannot be had."""
+    async def _ready(self, version: Version) -> FunctionSpec:
+        """What this machine runs. ``NotBegun`` when its code or credentials cannot be had."""
+        share = self.elsewhere.share(version) if self.elsewhere else None
         try:
             spec = await version.spec(self.room.roles, share)
             await self._bring(spec)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import orjson
 
 from pileus.errors import Unavailable
-from pileus.runtime.streaming import StreamedAnswer
+from pileus.runtime.streaming import Streamed
 from pileus.services.event_stream import event
 
 
@@ -19,7 +19,7 @@ class Events(AsyncIterator[bytes]):
     """``PayloadChunk`` for each part, then ``InvokeComplete``, with the error, if any, and with
     the log's tail where that was asked for. Closed early, the function goes on unheard."""
 
-    def __init__(self, answer: StreamedAnswer, tail: bool) -> None:
+    def __init__(self, answer: Streamed, tail: bool) -> None:
         self._answer = answer
         self._tail = tail
         self._complete = False

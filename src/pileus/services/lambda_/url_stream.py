@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import orjson
 
 from pileus.errors import Unavailable
-from pileus.runtime.streaming import StreamedAnswer
+from pileus.runtime.streaming import Streamed
 from pileus.services.call import HttpResponse
 from pileus.services.lambda_.url_event import FAILED, head
 
@@ -28,7 +28,7 @@ class Body(AsyncIterator[bytes]):
     """``first``, then what follows in ``answer``. A function that fails amid its answer breaks
     the connection (``ConnectionAbortedError``): nothing else tells a client of a 200."""
 
-    def __init__(self, first: bytes, answer: StreamedAnswer) -> None:
+    def __init__(self, first: bytes, answer: Streamed) -> None:
         self._first = first
         self._answer = answer
 
@@ -50,7 +50,7 @@ class Body(AsyncIterator[bytes]):
         await self._answer.aclose()
 
 
-async def response(answer: StreamedAnswer) -> HttpResponse:
+async def response(answer: Streamed) -> HttpResponse:
     """The answer's head and, to be read, its body; 502 where the function fails before it has
     told a head."""
     try:
@@ -66,7 +66,7 @@ async def response(answer: StreamedAnswer) -> HttpResponse:
     return made
 
 
-async def _response(answer: StreamedAnswer) -> HttpResponse | None:
+async def _response(answer: Streamed) -> HttpResponse | None:
     kind = answer.content_type.partition(";")[0].strip().lower()
     if kind == WITH_METADATA:
         metadata, first = await _metadata(answer)
@@ -78,7 +78,7 @@ async def _response(answer: StreamedAnswer) -> HttpResponse | None:
     return HttpResponse(200, [("content-type", _clean(answer.content_type))], Body(first, answer))
 
 
-async def _metadata(answer: StreamedAnswer) -> tuple[dict[str, object], bytes]:
+async def _metadata(answer: Streamed) -> tuple[dict[str, object], bytes]:
     """The metadata and what followed them in the same part. ``ValueError`` for none."""
     held = b""
     async for part in answer:
