@@ -23,6 +23,8 @@ import pytest
 from pileus.errors import Unavailable
 from pileus.runtime.client import Runtime
 from pileus.runtime.function import (
+    IDLE,
+    NEW,
     NO_ROOM,
     Credentials,
     FunctionSpec,
@@ -148,7 +150,7 @@ def test_who_does_not_wait_is_told_that_there_is_no_room() -> None:
             while not (await client.stats())["functions"].get(spec.arn, {}).get("busy"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             told = [
-                client.invoke(other, Invocation(b"0", "second", waits=False)),
+                client.invoke(other, Invocation(b"0", "second", worker=NEW)),
                 client.invoke(other, Invocation(b"0", "third")),
             ]
             return await asyncio.gather(napping, *told, return_exceptions=True)
@@ -156,7 +158,16 @@ def test_who_does_not_wait_is_told_that_there_is_no_room() -> None:
         first, second, third = own.call(act)
         assert isinstance(second, Throttled) and second.reason == NO_ROOM
         assert json.loads(first.payload) == "first" and json.loads(third.payload) == "third"
-        assert json.loads(own.run(other, 0, waits=False).payload)  # the idle one makes room
+        assert json.loads(own.run(other, 0, worker=NEW).payload)  # the idle one makes room
+
+
+def test_who_wants_an_idle_worker_has_none_started(rt: Functions) -> None:
+    spec = rt.spec(NAP)
+    with pytest.raises(Throttled) as refused:
+        rt.run(spec, 0, worker=IDLE)
+    assert refused.value.reason == NO_ROOM
+    first = rt.run(spec, 0, worker=NEW)
+    assert rt.run(spec, 0, worker=IDLE).log_stream == first.log_stream
 
 
 def test_a_lost_runtime_tells_what_did_not_begin() -> None:

@@ -17,6 +17,8 @@ from typing import Any
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime import environment, log
 from pileus.runtime.function import (
+    ANY,
+    IDLE,
     NO_ROOM,
     RESERVED_LIMIT,
     UNRESERVED_LIMIT,
@@ -224,7 +226,8 @@ class Fleets:
             self.throttles += 1
             job.done(Throttled(RESERVED_LIMIT if spec.reserved else UNRESERVED_LIMIT))
             return
-        if not job.invocation.waits and not fleet.idle and self._full():
+        worker = job.invocation.worker
+        if not fleet.idle and (worker == IDLE or (worker < ANY and self._full())):
             job.done(Throttled(NO_ROOM))
             return
         self._in_flight[counter] = used + 1

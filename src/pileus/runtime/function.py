@@ -25,6 +25,10 @@ UNRESERVED_LIMIT = "ConcurrentInvocationLimitExceeded"
 RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
 NO_ROOM = "NoRoom"  # on this machine; told to nobody outside
 
+# Which worker an invocation may have: one that is idle; or one that is started for it, too; or
+# else, where there can be no more of them, the next that becomes free.
+IDLE, NEW, ANY = range(3)
+
 
 class Throttled(Exception):
     """All the concurrency a function may use is in use. ``reason`` is the ``Reason`` member of
@@ -119,8 +123,8 @@ class FunctionSpec:
 class Invocation(NamedTuple):
     """What a function is run with. ``client_context`` and ``identity`` are JSON texts (mobile SDK,
     Cognito); ``invoked_arn`` is the ARN with the qualifier the caller used (else the function's
-    own). ``waits``: for a worker, where this machine can have no more of them; else the answer is
-    ``Throttled`` with ``NO_ROOM``."""
+    own). ``worker``: which one it may have; where there is none such, the answer is ``Throttled``
+    with ``NO_ROOM``."""
 
     payload: bytes
     request_id: str
@@ -128,7 +132,7 @@ class Invocation(NamedTuple):
     identity: str | None = None
     trace_id: str = ""
     invoked_arn: str = ""
-    waits: bool = True
+    worker: int = ANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
@@ -143,5 +144,55 @@ def test_code_that_cannot_be_had_here_is_run_where_it_is(three: Any) -> None:
                 path.unlink()
         assert await nodes.at_once(2) == [b"1"] * 2
         assert nodes.ran[0] == 0
+
+    three(body)
+
+
+async def provide(nodes: Three, count: int) -> None:
+    """Version 1 with provisioned workers."""
+    for cloud in nodes.clouds:
+        await cloud("PublishVersion", FunctionName="f")
+        wanted = {"Qualifier": "1", "ProvisionedConcurrentExecutions": count}
+        await cloud("PutProvisionedConcurrencyConfig", FunctionName="f", **wanted)
+
+
+def test_nodes_divide_provisioned_workers(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        async def kept(count: int, *wanted: int) -> list[int]:
+            """Wait until the first nodes keep so many, in any order, seconds after a change."""
+            for cloud in nodes.clouds:
+                await cloud.clock.advance(5)
+            runtimes = [cloud.runtime for cloud in nodes.clouds[:count]]
+            while True:
+                told = [sum(runtime.provisioned.values()) for runtime in runtimes]
+                if sorted(told) == [*wanted]:
+                    return told
+                await asyncio.sleep(0.01)
+
+        await provide(nodes, 4)
+        await kept(3, 1, 1, 2)
+        nodes.drained.add("n1")
+        assert (await kept(3, 0, 2, 2))[0] == 0
+        nodes.drained.clear()
+        await kept(3, 1, 1, 2)
+        nodes.neighbours[2].down = True
+        await kept(2, 2, 2)
+
+    three(body, background=True)
+
+
+def test_a_provisioned_worker_that_is_idle_comes_first(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        await provide(nodes, 1)
+        nodes.runtime(1).idle = 1
+        assert await nodes.at_once(1, name="f:1") == [b"1"]
+        assert nodes.ran == [0, 1, 0]
+        first = asyncio.ensure_future(nodes.at_once(1, name="f:1"))
+        await nodes.runtime(1).busy.wait()
+        assert await nodes.at_once(1, name="f:1") == [b"1"]  # none is idle: one is started here
+        await first
+        assert nodes.ran == [1, 2, 0]
+        assert await nodes.at_once(1) == [b"1"]  # not provisioned
+        assert nodes.ran == [2, 2, 0]
 
     three(body)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pileus.runtime.function import (
+    ANY,
+    IDLE,
     NO_ROOM,
     RESERVED_LIMIT,
     FunctionSpec,
@@ -43,23 +45,33 @@ class View:
 
 
 class Narrow(RuntimeDouble):
-    """A runtime with ``workers``, and with what the spec says may run at once."""
+    """A runtime with ``workers``, of which ``idle`` are there already, and with what the spec says
+    may run at once."""
 
     workers = 100
-    running = 0
+    running = idle = 0
     away = False
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.busy = asyncio.Event()
 
     def _begin(self, spec: FunctionSpec, invocation: Invocation) -> None:
         if self.away:
             raise NotBegun("the function runtime does not answer")
         if self.running >= spec.concurrency_max:
             raise Throttled(RESERVED_LIMIT)
-        if self.running >= self.workers and not invocation.waits:
+        if self.running >= self.workers and invocation.worker < ANY:
+            raise Throttled(NO_ROOM)
+        if self.running >= self.idle and invocation.worker == IDLE:
             raise Throttled(NO_ROOM)
         self.running += 1
+        self.busy.set()
 
     def _ended(self, _: Any) -> None:
         self.running -= 1
+        if not self.running:
+            self.busy.clear()
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> InvokeOutcome:
         self._begin(spec, invocation)
@@ -93,9 +105,9 @@ class Three:
         assert isinstance(made, Narrow)
         return made
 
-    async def at_once(self, count: int, node: int = 0) -> list[Any]:
+    async def at_once(self, count: int, node: int = 0, name: str = "f") -> list[Any]:
         """So many invocations of one node: payloads, or errors."""
-        asked = [self.clouds[node]("Invoke", FunctionName="f", Payload=b"1") for _ in range(count)]
+        asked = [self.clouds[node]("Invoke", FunctionName=name, Payload=b"1") for _ in range(count)]
         told = await asyncio.gather(*asked, return_exceptions=True)
         return [one if isinstance(one, BaseException) else one["Payload"] for one in told]
 
@@ -108,7 +120,7 @@ async def reserve(three: Three, count: int) -> None:
 Body = Callable[[Three], Coroutine[Any, Any, None]]
 
 
-def go(home: Path, body: Body, **more: Any) -> None:
+def go(home: Path, body: Body, background: bool = False, **more: Any) -> None:
     """Run a coroutine function over three machines that have the function ``f``."""
 
     async def whole() -> None:
@@ -121,7 +133,7 @@ def go(home: Path, body: Body, **more: Any) -> None:
                 cloud.runtime = Narrow(clock=cloud.clock)
                 cloud.others = neighbour = Neighbours(number, neighbours)
                 cloud.nodes = View(neighbour, made.drained, made.shares)
-                await cloud.open(background=False)
+                await cloud.open(background)
                 stack.push_async_callback(cloud.close)
                 await cloud.made("f", **more)
             await body(made)

@@ -127,13 +127,15 @@ def build(parts: Parts) -> Service:
         "InvokeAsync": invoker.invoke_async,
         "InvokeFunctionUrl": invoker.invoke_url,
     }
-    keeper = provisioned.Keeper(room, targets)
+    keeper = provisioned.Keeper(room, targets, invoker.elsewhere)
     background = Background()
 
     async def start() -> None:
         ship.start()
         if parts.background:
             background.begin(keeper.run(), "provisioned")
+            if parts.nodes is not None:
+                background.begin(keeper.watch(parts.nodes.alive), "provisioned, nodes")
 
     async def stop() -> None:
         await background.end()

@@ -4,7 +4,8 @@ A node runs what it is asked for itself, unless it is being drained, has no work
 runtime, is busy while another is not, or has used up its share of the function's reserved
 concurrency: each node has a share of that, so all together keep to it. Another node runs it then,
 asked over the door between nodes, and tells all that it would have told here. What certainly did
-not begin goes on to the next node; what may have begun is never run again.
+not begin goes on to the next node; what may have begun is never run again. Provisioned workers are
+divided in the same way, and one that is idle anywhere comes before any that is to be started.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from pileus.errors import AwsError, Unavailable
-from pileus.runtime.function import NO_ROOM, Invocation, InvokeOutcome, NotBegun, Throttled
+from pileus.runtime.function import (
+    IDLE,
+    NEW,
+    NO_ROOM,
+    Invocation,
+    InvokeOutcome,
+    NotBegun,
+    Throttled,
+)
 from pileus.runtime.streaming import Streamed
 from pileus.services.lambda_ import relayed
 from pileus.services.lambda_.names import FunctionName
@@ -72,15 +81,16 @@ class Elsewhere:
         others.offer(QUESTION, self._answer)
         others.offer(STREAMED, self._answer_parts)
 
-    def share(self, version: Version) -> int:
-        """How many invocations of it this machine may run at once."""
-        plain, alive = version.plain, sorted(self._nodes.alive())
-        if not plain.reserved:
-            return plain.concurrency_max
+    def share(self, version: Version, count: int) -> int:
+        """How many of ``count`` are this machine's: the living ones divide them, beginning at
+        another one for each function."""
+        alive = sorted(self._nodes.alive())
         if self._nodes.name not in alive:
-            return 0 if alive else plain.concurrency_max
-        place = (alive.index(self._nodes.name) + zlib.crc32(plain.arn.encode())) % len(alive)
-        each, more = divmod(plain.concurrency_max, len(alive))
+            return 0 if alive else count
+        place = (alive.index(self._nodes.name) + zlib.crc32(version.plain.arn.encode())) % len(
+            alive
+        )
+        each, more = divmod(count, len(alive))
         return each + (place < more)
 
     async def run(self, version: Version, invocation: Invocation) -> InvokeOutcome:
@@ -96,16 +106,18 @@ class Elsewhere:
         self, version: Version, invocation: Invocation, here: Here[T], there: There[T]
     ) -> T:
         refused: Throttled | NotBegun | None = None
-        for node in self._order():
-            if node != self._nodes.name:
-                answer = await there(node, version, invocation)
-                if answer is not None:
-                    return answer
-                continue
-            try:
-                return await here(version, invocation._replace(waits=False))
-            except (Throttled, NotBegun) as error:
-                refused = error
+        for worker in (IDLE, NEW) if version.provisioned else (NEW,):
+            asks = invocation._replace(worker=worker)
+            for node in self._order():
+                if node != self._nodes.name:
+                    answer = await there(node, version, asks)
+                    if answer is not None:
+                        return answer
+                    continue
+                try:
+                    return await here(version, asks)
+                except (Throttled, NotBegun) as error:
+                    refused = error
         if isinstance(refused, Throttled) and refused.reason != NO_ROOM:
             raise refused
         return await here(version, invocation)
@@ -203,7 +215,7 @@ class Elsewhere:
         found = self._targets.find(FunctionName(account, region, name, number)).first
         if found.mark != mark:
             raise NotBegun("this node knows the function otherwise")
-        return found, Invocation(*told)._replace(waits=False)
+        return found, Invocation(*told)
 
     def _shares(self) -> dict[str, float]:
         now_s = time.monotonic()

@@ -134,7 +134,9 @@ class Invoker:
 
     async def _ready(self, version: Version) -> FunctionSpec:
         """What this machine runs. ``NotBegun`` when its code or credentials cannot be had."""
-        share = self.elsewhere.share(version) if self.elsewhere else None
+        plain, share = version.plain, None
+        if self.elsewhere is not None and plain.reserved:
+            share = self.elsewhere.share(version, plain.concurrency_max)
         try:
             spec = await version.spec(self.room.roles, share)
             await self._bring(spec)

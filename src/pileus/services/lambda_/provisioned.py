@@ -1,14 +1,15 @@
 """Provisioned concurrency: workers kept initialised for a version or alias.
 
 https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
-The operations write what is wanted; ``Keeper``, in the process that does the background work,
-tells the runtime: when the table changed, and once a minute, so that a restarted runtime learns it
-again and workers get the role's fresh credentials.
+The operations write what is wanted; ``Keeper``, in one process of each machine, tells the runtime:
+when the table changed, and once a minute, so that a restarted runtime learns it again and workers
+get the role's fresh credentials. Several machines divide what is wanted among those that live.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from pileus import hub
 from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
+from pileus.services.lambda_.elsewhere import Elsewhere
 from pileus.services.lambda_.functions import listed, page_of
 from pileus.services.lambda_.names import (
     USER,
@@ -30,6 +32,7 @@ from pileus.services.lambda_.settings import stamp
 from pileus.services.lambda_.targets import Targets, Version, reserved_total
 
 TELL_MS = 60_000
+LOOK_S = 2.0  # how soon others are missed, or back
 
 log = logging.getLogger(__name__)
 
@@ -129,11 +132,12 @@ def _describe(config: Record) -> dict[str, Any]:
 
 
 class Keeper:
-    """Keeps the runtime told."""
+    """Keeps the runtime told. ``elsewhere``: of several machines, who knows this one's share."""
 
-    def __init__(self, room: Room, targets: Targets) -> None:
+    def __init__(self, room: Room, targets: Targets, elsewhere: Elsewhere | None) -> None:
         self._room = room
         self._targets = targets
+        self._elsewhere = elsewhere
         self._told: dict[tuple[FunctionName, str], Version] = {}
         self._wake = hub.Wake(room.store, room.clock, rows.TABLE)
 
@@ -149,22 +153,32 @@ class Keeper:
                 again_ms = now_ms + 2000
             await self._wake.wait(again_ms)
 
+    async def watch(self, alive: Callable[[], list[str]]) -> None:
+        """Have the shares told anew when other nodes live than before."""
+        known = sorted(alive())
+        while True:
+            await self._room.clock.sleep(LOOK_S)
+            if (now := sorted(alive())) != known:
+                known = now
+                self._wake.ring()
+
     async def tell(self) -> None:
         """Ask for the workers that are wanted, and let go of those no longer wanted."""
-        wanted: dict[tuple[FunctionName, str], tuple[Version, int]] = {}
-        for name, config in self._targets.provisioned():
+        wanted: dict[tuple[FunctionName, str], Version] = {}
+        for name in self._targets.provisioned():
             try:
                 version = self._targets.find(name).first
             except AwsError:  # its alias or version was deleted
                 continue
-            key = (version.function, version.number)
-            count = config["wanted"] + (wanted[key][1] if key in wanted else 0)
-            wanted[key] = (version, count)
+            wanted[version.function, version.number] = version
         for key, version in self._told.items():
             if key not in wanted:
                 await self._set(version, 0)
-        self._told = {key: version for key, (version, _) in wanted.items()}
-        for version, count in wanted.values():
+        self._told = wanted
+        for version in wanted.values():
+            count = version.provisioned
+            if self._elsewhere is not None:
+                count = self._elsewhere.share(version, count)
             await self._set(version, count)
 
     async def _set(self, version: Version, count: int) -> None:

@@ -32,13 +32,15 @@ COMPARED = [f.name for f in dataclasses.fields(FunctionSpec) if f.name != "crede
 
 
 class Version:
-    """One version, ready to run. ``spec`` carries the role's current credentials."""
+    """One version, ready to run. ``spec`` carries the role's current credentials.
+    ``provisioned``: how many of its workers are to be kept initialised."""
 
     def __init__(self, function: FunctionName, role: str, plain: FunctionSpec) -> None:
         self.function = function
         self.number = plain.version
         self.role = role
         self.plain = plain
+        self.provisioned = 0
         self._specs = {plain.concurrency_max: plain}
 
     @functools.cached_property
@@ -117,16 +119,15 @@ class Targets:
             target = self._targets[name] = self._build(name)
         return target
 
-    def provisioned(self) -> Iterator[tuple[FunctionName, dict[str, Any]]]:
-        """Every provisioned concurrency configuration of every account and region."""
+    def provisioned(self) -> Iterator[FunctionName]:
+        """What has provisioned concurrency, in every account and region."""
         prefix = keys.table_prefix(rows.TABLE)
         for row in self._store.range(prefix, keys.after_prefix(prefix), 1_000_000):
             _, partition, sort = keys.split(row.key)
             if sort.startswith(b"pc/"):
                 account, region = partition.decode().split("/")
                 _, function, qualifier = sort.decode().split("/")
-                name = FunctionName(account, region, function, qualifier)
-                yield name, orjson.loads(row.value)
+                yield FunctionName(account, region, function, qualifier)
 
     def _build(self, name: FunctionName) -> Target:
         function = self._store.get_json(rows.function(name))
@@ -161,8 +162,21 @@ class Targets:
         version = self._before.get((plain, number))
         if version is None or version.role != role or not same(version.plain, spec):
             version = Version(plain, role, spec)  # else the runtime knows the very spec already
+        version.provisioned = self._kept(plain, number)
         self._versions[plain, number] = version
         return version
+
+    def _kept(self, name: FunctionName, number: str) -> int:
+        """Workers to be kept of a version, for itself and for its aliases."""
+        count = 0
+        for row in self._store.range(*rows.span(name.partition, f"pc/{name.name}/"), 10_000):
+            config = orjson.loads(row.value)
+            qualifier = config["qualifier"]
+            if qualifier != number and not qualifier.isdigit():
+                alias = self._store.get_json(rows.of_qualifier("a", name, qualifier)) or {}
+                qualifier = alias.get("version")
+            count += config["wanted"] if qualifier == number else 0
+        return count
 
     def _spec(
         self, name: FunctionName, record: dict[str, Any], reserved: int | None
