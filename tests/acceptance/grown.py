@@ -12,6 +12,7 @@ from tests.acceptance.nodes import Cloud, make_table, put, rigged, whole
 EARLY = {f"early{number}" for number in range(20)}
 EARLY_OBJECT = b"e" * 700_000
 BUCKET = "grown"
+FUNCTIONS_MAX = 20  # at once on each node: few make it busy
 REBUILD_S = "4"  # matters only where there is a fourth node
 
 
@@ -32,7 +33,8 @@ class Grown:
             self.close()
         if self._cloud is None:
             with contextlib.ExitStack() as opened:
-                rig = opened.enter_context(rigged(4, self._base, rebuild_after_s=REBUILD_S))
+                most = {"function_concurrency_max": str(FUNCTIONS_MAX)}
+                rig = opened.enter_context(rigged(4, self._base, rebuild_after_s=REBUILD_S, **most))
                 cloud = _grow(Cloud(rig))
                 self._open = opened.pop_all()
             self._cloud = cloud

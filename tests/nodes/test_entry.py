@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from pileus.nodes.beats import Judgement
-from pileus.nodes.busy import Busy
+from pileus.nodes.busy import Busy, Workers
 from pileus.nodes.entry import Entry
 from pileus.nodes.members import Members
 from pileus.nodes.places import Cluster, Node
 from pileus.nodes.standing import Standing
 from pileus.services.call import HttpRequest
+from pileus.telemetry import Meters
 
 
 def node(name: str, state: str = "member") -> Node:
@@ -72,3 +73,27 @@ def test_how_busy_a_machine_is(tmp_path: Path) -> None:
         clock.now = at
         stat.write_text(f"cpu  {user} 0 0 {idle} 0 0 0 0 0 0\ncpu0 1 2 3\n")
         assert busy.share() == share
+
+
+def test_how_many_of_a_nodes_workers_are_taken(tmp_path: Path) -> None:
+    class Clock:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            self.now += 2
+            return self.now
+
+    workers = Workers(Clock(), tmp_path, 10)
+    assert workers.share() == 0.0  # no runtime
+    taken = {"busy": 3.0, "idle": 50.0}
+    meters = Meters("runtime")
+    for state in taken:
+        meters.gauge("pileus_runtime_workers", lambda s=state: taken[s], state=state)
+    meters.gauge("pileus_runtime_waiting", lambda: 1.0)
+    meters.open(tmp_path)
+    assert workers.share() == 0.4
+    taken["busy"] = 40
+    meters.publish()
+    assert workers.share() == 1.0
+    meters.close()
+    assert workers.share() == 0.0

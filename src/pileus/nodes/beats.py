@@ -34,7 +34,7 @@ class Beat(msgspec.Struct, omit_defaults=True):
     the share of its processors in use, 0 to 1. ``rules``: the version of its release's rules (0: it
     is of one that does not tell). ``logs``, where shards are several: how many of their logs it
     leads, of how many it has a whole copy, and how many there are; ``leading``: the shards whose
-    logs it leads."""
+    logs it leads. ``workers``: the share of the functions it may run at once that it runs."""
 
     name: str
     applied: int
@@ -46,6 +46,7 @@ class Beat(msgspec.Struct, omit_defaults=True):
     rules: int = 0
     logs: tuple[int, int, int] | None = None
     leading: tuple[int, ...] = ()
+    workers: float = 0.0
 
 
 class Own(NamedTuple):
@@ -59,12 +60,13 @@ class Own(NamedTuple):
     rules: int = 0
     logs: tuple[int, int, int] | None = None
     leading: tuple[int, ...] = ()
+    workers: float = 0.0
 
 
 @dataclass(frozen=True)
 class Judgement:
     """``health``: alive, slow or down, since ``since_ms`` (the judge's clock). ``move``, ``busy``,
-    ``logs``, ``leading``: see ``Beat``."""
+    ``logs``, ``leading``, ``workers``: see ``Beat``."""
 
     health: str
     since_ms: int
@@ -74,6 +76,7 @@ class Judgement:
     busy: float = 0.0
     logs: tuple[int, int, int] | None = None
     leading: tuple[int, ...] = ()
+    workers: float = 0.0
 
 
 @dataclass
@@ -101,7 +104,7 @@ class Beats:
         own = self._own()
         now_s = self._clock.monotonic()
         sees = {name: round(now_s - p.heard_s, 2) for name, p in self._peers.items()}
-        more = own.left, own.move, own.busy, own.rules, own.logs, own.leading
+        more = own.left, own.move, own.busy, own.rules, own.logs, own.leading, own.workers
         return msgspec.json.encode(Beat(self._name, own.applied, own.roles, sees, *more))
 
     def received(self, data: bytes) -> None:
@@ -143,7 +146,8 @@ class Beats:
             if name == self._name:
                 roles = tuple(own.roles)
                 known = ("alive", self._began_ms, own.applied)
-                told[name] = Judgement(*known, roles, own.move, own.busy, own.logs, own.leading)
+                led = own.logs, own.leading, own.workers
+                told[name] = Judgement(*known, roles, own.move, own.busy, *led)
             elif peer is None:
                 told[name] = Judgement("down" if self._silent(name) else "slow", self._began_ms, 0)
             else:
@@ -152,7 +156,7 @@ class Beats:
                 if peer.health == "down":
                     told[name] = Judgement(*known)
                 else:
-                    led = beat.logs, beat.leading
+                    led = beat.logs, beat.leading, beat.workers
                     roles = tuple(beat.roles)
                     told[name] = Judgement(*known, roles, beat.move, beat.busy, *led)
         return told

@@ -42,6 +42,10 @@ class Standing:
         """Each node's share of its processors in use, as it last said."""
         return {name: told.busy for name, told in view(self._told).items()}
 
+    def load(self) -> dict[str, tuple[float, float]]:
+        """Each node's share of its processors in use, and of the functions it may run at once."""
+        return {name: (told.busy, told.workers) for name, told in view(self._told).items()}
+
     def api(self, name: str) -> tuple[str, int] | None:
         """Host and port of a node's AWS endpoint."""
         for node in self._members.present():

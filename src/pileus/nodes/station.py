@@ -30,7 +30,7 @@ from pileus.nodes.agreeing import Agreeing
 from pileus.nodes.answering import Answering
 from pileus.nodes.background import Background
 from pileus.nodes.beats import Beats, Own
-from pileus.nodes.busy import Busy
+from pileus.nodes.busy import Busy, Workers
 from pileus.nodes.copies import Copies
 from pileus.nodes.distrust import Distrust
 from pileus.nodes.door import Handler, NodeDoor
@@ -112,6 +112,7 @@ class Station:
         digests = compare.Digests(store, rules, self._distrust.damaged)
         self._door.mount(compare.PATH, digests.serve)
         self._busy = Busy(clock)
+        self._workers = Workers(clock, config.home, config.function_concurrency_max)
         self._electing = Electing(
             members.name,
             clock,
@@ -287,7 +288,7 @@ class Station:
             told = {"since_ms": move.since_ms, "left": move.left, "bytes": came}
         left, busy = self._scrub.counts.left, self._busy.share()
         rules = self._store.replica.book.version
-        led = self._logs.led, self._logs.leading
+        led = self._logs.led, self._logs.leading, self._workers.share()
         return Own(self._logs.applied, roles, left, told, busy, rules, *led)
 
     def _left(self) -> int:

@@ -80,6 +80,10 @@ class Readings:
             if found is not None and not _long_gone(found):
                 yield found
 
+    def one(self, process: str) -> Reading | None:
+        """That of one process; None when it never published, or stopped in order."""
+        return self._read(self.home / "run" / "meters" / f"{process}.cells")
+
     def _read(self, path: Path) -> Reading | None:
         """None while a process is just coming or going."""
         try:

@@ -22,7 +22,7 @@ def test_a_full_node_has_it_run_by_others_and_waits_when_all_are_full(three: Any
     async def body(nodes: Three) -> None:
         for number in range(3):
             nodes.runtime(number).workers = 2
-        nodes.shares |= {"n1": 0.2, "n2": 0.3, "n3": 0.1}
+        nodes.shares |= {"n1": (0.2, 0.0), "n2": (0.3, 0.0), "n3": (0.1, 0.0)}
         assert await nodes.at_once(4) == [b"1"] * 4
         assert nodes.ran == [2, 0, 2]  # the less busy one first
         assert await nodes.at_once(9) == [b"1"] * 9
@@ -58,7 +58,7 @@ def test_a_drained_node_and_a_busy_one_have_it_run_by_others(three: Any) -> None
         assert nodes.ran[0] == 0
 
         nodes.drained.clear()
-        nodes.shares |= {"n1": 1.0, "n2": 0.8, "n3": 0.9}
+        nodes.shares |= {"n1": (1.0, 0.0), "n2": (0.8, 0.0), "n3": (0.9, 0.0)}
         assert await nodes.at_once(3) == [b"1"] * 3
         assert nodes.ran[0] == 3  # the others are no better off
 
@@ -67,9 +67,28 @@ def test_a_drained_node_and_a_busy_one_have_it_run_by_others(three: Any) -> None
 
 def test_a_much_less_busy_node_is_asked_first(three: Any) -> None:
     async def body(nodes: Three) -> None:
-        nodes.shares |= {"n1": 1.0, "n2": 0.2, "n3": 0.3}
+        nodes.shares |= {"n1": (1.0, 0.0), "n2": (0.2, 0.0), "n3": (0.3, 0.0)}
         assert await nodes.at_once(3) == [b"1"] * 3
         assert nodes.ran[0] == 0
+
+    three(body)
+
+
+def test_a_node_whose_workers_are_taken_asks_one_that_has_some(three: Any) -> None:
+    """Though their machine's processors are as busy for both."""
+
+    async def body(nodes: Three) -> None:
+        nodes.shares |= {"n1": (1.0, 0.9), "n2": (1.0, 0.2), "n3": (1.0, 0.5)}
+        assert await nodes.at_once(3) == [b"1"] * 3
+        assert nodes.ran[0] == 0
+
+        nodes.shares |= {"n2": (1.0, 0.6), "n3": (1.0, 0.8)}
+        assert await nodes.at_once(3) == [b"1"] * 3
+        assert nodes.ran[0] == 3  # the others are little better off
+
+        nodes.shares |= {"n1": (0.5, 0.9), "n2": (1.0, 0.2), "n3": (0.9, 0.2)}
+        assert await nodes.at_once(3) == [b"1"] * 3
+        assert nodes.ran[0] == 6  # they have workers, and no time
 
     three(body)
 

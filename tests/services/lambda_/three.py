@@ -23,11 +23,13 @@ from pileus.runtime.streaming import StreamedAnswer
 from tests.services.lambda_.conftest import Cloud, RuntimeDouble
 from tests.telemetry.neighbours import Neighbours
 
+Shares = dict[str, tuple[float, float]]  # of processors, of workers
+
 
 class View:
     """What one node knows of all: who takes work, and how busy they are."""
 
-    def __init__(self, neighbour: Neighbours, drained: set[str], shares: dict[str, float]) -> None:
+    def __init__(self, neighbour: Neighbours, drained: set[str], shares: Shares) -> None:
         self.name = neighbour.name
         self._neighbour, self._drained, self._shares = neighbour, drained, shares
         self._late: list[str] = []
@@ -40,7 +42,7 @@ class View:
         """From now on it does not hear that others went down."""
         self._late = self.alive()
 
-    def busy(self) -> dict[str, float]:
+    def load(self) -> dict[str, tuple[float, float]]:
         return self._shares
 
 
@@ -94,7 +96,7 @@ class Three:
     def __init__(self, clouds: list[Cloud], neighbours: list[Neighbours]) -> None:
         self.clouds, self.neighbours = clouds, neighbours
         self.drained: set[str] = set()
-        self.shares: dict[str, float] = {}
+        self.shares: Shares = {}
 
     @property
     def ran(self) -> list[int]:

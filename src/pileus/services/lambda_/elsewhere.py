@@ -39,8 +39,11 @@ from pileus.telemetry.others import Others, Unreached
 
 QUESTION, STREAMED = "lambda.run", "lambda.stream"
 KNOWN_S, LOOK_S = 0.5, 1.0
-BUSY, LESS_BUSY = 0.9, 0.4  # shares of a machine's processors: from when, by how much
+BUSY, LESS_BUSY = 0.9, 0.4  # shares of what a node has: from when, by how much
 WAIT_S = 60.0  # beside the function's own time: its worker is started first
+
+Load = tuple[float, float]  # shares in use: of the processors, of what may run at once
+UNKNOWN: Load = (1.0, 1.0)
 
 T = TypeVar("T")
 Here = Callable[[Version, Invocation], Awaitable[T]]
@@ -56,8 +59,8 @@ class Nodes(Protocol):
         """Those that take work: neither down nor being drained."""
         ...
 
-    def busy(self) -> dict[str, float]:
-        """Each node's share of its processors in use."""
+    def load(self) -> dict[str, Load]:
+        """How busy each node is."""
         ...
 
 
@@ -76,7 +79,7 @@ class Elsewhere:
     ) -> None:
         self._nodes, self._others, self._targets = nodes, others, targets
         self._here, self._stream = here, stream
-        self._busy: dict[str, float] = {}
+        self._load: dict[str, Load] = {}
         self._until = 0.0
         others.offer(QUESTION, self._answer)
         others.offer(STREAMED, self._answer_parts)
@@ -131,13 +134,12 @@ class Elsewhere:
             yield from others
             yield here
             return
-        shares = self._shares() if others else {}
-        own = shares.get(here, 0.0)
+        load = self._loads() if others else {}
         # Not the least busy one: all who are busy would choose that.
-        if own >= BUSY and shares.get(others[0], 1.0) <= own - LESS_BUSY:
+        if others and _better(load.get(others[0], UNKNOWN), load.get(here, (0.0, 0.0))):
             yield others.pop(0)
         yield here
-        yield from sorted(others, key=lambda node: shares.get(node, 1.0))
+        yield from sorted(others, key=lambda node: sum(load.get(node, UNKNOWN)))
 
     async def _there(
         self, node: str, version: Version, invocation: Invocation
@@ -217,11 +219,19 @@ class Elsewhere:
             raise NotBegun("this node knows the function otherwise")
         return found, Invocation(*told)
 
-    def _shares(self) -> dict[str, float]:
+    def _loads(self) -> dict[str, Load]:
         now_s = time.monotonic()
         if now_s >= self._until:
-            self._busy, self._until = self._nodes.busy(), now_s + KNOWN_S
-        return self._busy
+            self._load, self._until = self._nodes.load(), now_s + KNOWN_S
+        return self._load
+
+
+def _better(other: Load, own: Load) -> bool:
+    """Whether another node has much more of what this one lacks, and lacks nothing that this one
+    has. Nodes that share a machine are equally busy with its processors: there the workers tell."""
+    pairs = list(zip(other, own, strict=True))
+    much = any(mine >= BUSY and its <= mine - LESS_BUSY for its, mine in pairs)
+    return much and all(its < BUSY or its <= mine for its, mine in pairs)
 
 
 def _question(version: Version, invocation: Invocation) -> list[Any]:
