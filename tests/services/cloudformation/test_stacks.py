@@ -442,7 +442,12 @@ def test_resources_are_put_back_as_they_were(cloud: Cloud, cfn: Any) -> None:
 
     index = "{IndexName: index, KeySchema: [{AttributeName: g, KeyType: HASH}], Projection: P}"
     indexes = f"GlobalSecondaryIndexes: [{index}]".replace("P}", "{ProjectionType: ALL}}")
-    wrong = indexes.replace("AttributeName: g", "AttributeName: undefined")
+    more_of = index.replace("IndexName: index", "IndexName: more").replace(
+        "P}", "{ProjectionType: ALL}}"
+    )
+    wrong = (
+        indexes[:-1] + ", " + more_of.replace("AttributeName: g", "AttributeName: undefined") + "]"
+    )
     create(cfn, name, body(1, indexes, ""), Capabilities=["CAPABILITY_IAM"])
     told = cfn.describe_stack_resources(StackName=name)["StackResources"]
     there = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in told}

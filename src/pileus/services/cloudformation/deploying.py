@@ -20,7 +20,7 @@ from pileus.services.cloudformation.parameters import typed
 from pileus.services.cloudformation.progress import Cancelled, Progress, Superseded
 from pileus.services.cloudformation.resources import kind_of
 from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unchanged, Unfinished
-from pileus.services.cloudformation.steps import created, former, nothing
+from pileus.services.cloudformation.steps import check_renamed, created, former, nothing
 from pileus.services.cloudformation.template import invalid
 
 log = logging.getLogger("pileus.cloudformation")
@@ -230,6 +230,8 @@ class Operation(Progress):
         back = self._taken_back(old, wish)
         replaces = any(had.get(p) != wish.get(p) for p in kind.replacing)
         fresh = old is None or (replaces and back is None)
+        if old is not None and fresh:
+            check_renamed(type_, had, wish)
         await self._begin(step, record, have, had, fresh)
         if old is None or fresh:
             made = await created(kind, site, wish)

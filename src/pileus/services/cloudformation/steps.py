@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
-from pileus.services.cloudformation.resources.kind import Kind, Made, Site
+from pileus.services.cloudformation.resources import own_name
+from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unchanged
 
 log = logging.getLogger("pileus.cloudformation")
 Record = dict[str, Any]
@@ -36,3 +37,15 @@ def former(have: Record, operation: str) -> Record:
     if begun is None:
         return dict(have["properties"])
     return dict(begun["old"] if begun["operation"] == operation else begun["properties"])
+
+
+def check_renamed(type_: str, had: Record, wish: Record) -> None:
+    """A resource that is replaced cannot keep the name its template gives it: both are there for a
+    while."""
+    name = own_name(type_, wish)
+    if name and name == own_name(type_, had):
+        raise Unchanged(
+            "ValidationError",
+            "CloudFormation cannot update a stack when a custom-named resource requires replacing."
+            f" Rename {name} and update the stack again.",
+        )

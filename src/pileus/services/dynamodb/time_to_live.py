@@ -19,14 +19,14 @@ async def update_time_to_live(room: Room, call: Call, p: dict[str, Any]) -> dict
         if row is None:
             raise table_not_found(name)
         current = row.get("ttl")
-        if bool(current) == spec["Enabled"]:
-            word = "enabled" if current else "disabled"
-            raise invalid(f"TimeToLive is already {word}")
         if current and current != spec["AttributeName"]:
             raise invalid(
                 "TimeToLive is active on a different AttributeName: current AttributeName is"
                 f" {current}"
             )
+        if bool(current) == spec["Enabled"]:
+            word = "enabled" if current else "disabled"
+            raise invalid(f"TimeToLive is already {word}")
         row["ttl"] = spec["AttributeName"] if spec["Enabled"] else ""
         draft.put_json(table.meta_key, row)
 

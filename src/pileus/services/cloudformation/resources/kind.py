@@ -58,12 +58,14 @@ class Site:
     given_up: asyncio.Event  # set when the operation fails elsewhere
     tags: list[dict[str, str]] = field(default_factory=list)
     begun: Made | None = None  # what ``create`` has made, while it still sets it up
-    _calls: int = 0
+    _calls: dict[str, int] = field(default_factory=dict)
 
     async def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
-        """One API call as the stack's owner; members that are None are left out."""
-        self._calls += 1
-        seed = f"{self.step}/{self.logical}/{operation}/{self._calls}"
+        """One API call as the stack's owner; members that are None are left out. Its id is of what
+        it asks for: a step that runs again after a crash may leave out what is done already."""
+        asked = f"{operation}/{sorted(params.items())!r}"
+        self._calls[asked] = self._calls.get(asked, 0) + 1
+        seed = f"{self.step}/{self.logical}/{asked}/{self._calls[asked]}"
         return await self.dispatch(
             service,
             operation,
