@@ -21,6 +21,9 @@ def template(name: str, retries: int | None, inline: list[str], policy: bool) ->
     hook["Endpoint"] = "http://127.0.0.1:9/hook"
     if retries is not None:
         hook["DeliveryPolicy"] = {"healthyRetryPolicy": {"numRetries": retries}}
+        hook |= {"FilterPolicy": {"a": {"b": ["c"]}}, "FilterPolicyScope": "MessageBody"}
+    else:
+        hook["FilterPolicy"] = {"a": ["b"]}
     topic = {"DisplayName": name} if name else {}
     listeners = [{"Protocol": "lambda", "Endpoint": FUNCTION + one} for one in inline]
     tags = [{"Key": "team", "Value": name or "none"}]
@@ -71,6 +74,12 @@ def test_a_stack_makes_changes_and_deletes_a_topic(cloud: Cloud) -> None:
     name, tags, functions, effect = told()
     assert (name, tags["team"], functions, effect) == ("", "none", {"two", "three"}, "Allow")
     assert retries() == 3
+    cfn.update_stack(StackName="topical", TemplateBody=template("News", 5, [], policy=True))
+    settle(cfn, "topical", "update")
+    assert outputs(cfn, "topical") == made and retries() == 5 and told()[2:] == (set(), "Deny")
+    found = sns.get_subscription_attributes(SubscriptionArn=hook)["Attributes"]
+    assert json.loads(found["FilterPolicy"]) == {"a": {"b": ["c"]}}
+    assert found["FilterPolicyScope"] == "MessageBody"
     cfn.delete_stack(StackName="topical")
     settle(cfn, "topical", "delete")
     assert topic not in [t["TopicArn"] for t in sns.list_topics()["Topics"]]

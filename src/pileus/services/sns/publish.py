@@ -12,7 +12,7 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.sns import deliveries, faults, messages, rows
+from pileus.services.sns import deliveries, faults, filters, messages, rows
 from pileus.services.sns.messages import Message
 from pileus.services.sns.names import TopicName
 from pileus.services.sns.room import Room
@@ -89,8 +89,9 @@ async def _put(
 
     def change(draft: Draft) -> dict[str, str]:
         rows.need_topic(draft, name)
-        to = [s["arn"] for s in rows.subscriptions_of(draft, name) if s["confirmed"]]
+        all_ = [s for s in rows.subscriptions_of(draft, name) if s["confirmed"]]
         for message in found.values():
+            to = [s["arn"] for s in filters.wanting(all_, message)]
             deliveries.put(draft, message, to, message["at_ms"])
         return {entry: message["id"] for entry, message in found.items()}
 

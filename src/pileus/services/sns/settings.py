@@ -11,18 +11,20 @@ from typing import Any
 import orjson
 
 from pileus.services.call import Call
-from pileus.services.sns import faults, retries, rows
+from pileus.services.sns import faults, filters, retries, rows
 from pileus.services.sns.names import SubscriptionName
 from pileus.services.sns.room import Room
 from pileus.state.draft import Draft
 
-KNOWN = ("RawMessageDelivery", "DeliveryPolicy")
+KNOWN = ("RawMessageDelivery", "DeliveryPolicy", "FilterPolicy", "FilterPolicyScope")
 
 
 def checked(protocol: str, attribute: str, value: str) -> str:
-    """An attribute's value as it is kept."""
+    """An attribute's value as it is kept (``filters.check`` looks at those about filters)."""
     if attribute not in KNOWN:
         raise faults.not_offered(f"AttributeName: {attribute}")
+    if attribute.startswith("Filter"):
+        return value
     if attribute == "DeliveryPolicy":
         if protocol == "lambda":
             raise faults.invalid(f"Delivery protocol [{protocol}] does not support delivery policy")
@@ -53,6 +55,8 @@ def get_subscription_attributes(room: Room, call: Call) -> dict[str, Any]:
         "RawMessageDelivery": "false",
         **found["attributes"],
     }
+    if "FilterPolicy" in told:
+        told.setdefault("FilterPolicyScope", filters.ATTRIBUTES)
     if found["protocol"] != "lambda":
         topic = rows.need_topic(room.store, name.topic)
         holds = dataclasses.asdict(retries.effective(topic, found))
@@ -72,6 +76,7 @@ async def set_subscription_attributes(room: Room, call: Call) -> None:
             kept[attribute] = checked(found["protocol"], attribute, value)
         elif attribute not in KNOWN:
             raise faults.not_offered(f"AttributeName: {attribute}")
+        filters.check(kept)
         draft.put_json(rows.subscription_key(name), {**found, "attributes": kept})
 
     await room.store.transact(change, call.invocation_id)

@@ -13,7 +13,7 @@ import uuid
 from typing import Any
 
 from pileus.services.call import Call
-from pileus.services.sns import deliveries, faults, messages, rows
+from pileus.services.sns import deliveries, faults, filters, messages, rows
 from pileus.services.sns.names import SubscriptionName, TopicName
 from pileus.services.sns.room import Room, page
 from pileus.services.sns.rows import Subscription
@@ -35,6 +35,7 @@ async def subscribe(room: Room, call: Call) -> dict[str, Any]:
     _check_endpoint(protocol, endpoint)
     told = {k: v for k, v in (params.get("Attributes") or {}).items() if v}
     attributes = {k: checked(protocol, k, v) for k, v in told.items()}
+    filters.check(attributes)
     now_ms, new_id, token = room.clock.now_ms(), str(uuid.uuid4()), secrets.token_hex(64)
     message_id = str(uuid.uuid4())
 

@@ -119,8 +119,10 @@ class Subscription:
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         wanted = _attributes(wish, _OF_SUBSCRIPTION, self.beside)
         had = _attributes(old, _OF_SUBSCRIPTION, self.beside)
-        for name, value in _changes(had, wanted).items():
-            told = {"AttributeName": name, "AttributeValue": value}
+        changes = _changes(had, wanted)
+        wider = changes.get("FilterPolicyScope") == "MessageBody"  # nested policies only there
+        for name in sorted(changes, key=lambda n: (n == "FilterPolicyScope") != wider):
+            told = {"AttributeName": name, "AttributeValue": changes[name]}
             arn = made.physical_id
             await site.call("sns", "SetSubscriptionAttributes", SubscriptionArn=arn, **told)
         return made

@@ -1,0 +1,137 @@
+"""Filter policies: which messages a subscription wants, by their attributes or their body.
+
+https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html
+https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from typing import Any
+
+import orjson
+
+from pileus.services.event_pattern import Test, Wrong, alternatives, pattern
+from pileus.services.sns import faults
+from pileus.services.sns.messages import Message, text_for
+from pileus.services.sns.rows import Subscription
+
+ATTRIBUTES, BODY = "MessageAttributes", "MessageBody"
+BYTES_MAX = 256 * 1024
+KEYS_MAX, COMBINATIONS_MAX, NUMBER_MAX = 5, 150, 10**9
+KEPT_MAX = 1000
+
+
+def check(attributes: dict[str, str]) -> None:
+    """What a subscription's attributes say of filtering, all together; ``InvalidParameter``."""
+    scope = attributes.get("FilterPolicyScope", ATTRIBUTES)
+    if scope not in (ATTRIBUTES, BODY):
+        raise faults.invalid(
+            f"FilterPolicyScope: Invalid value [{scope}]. Please use either MessageBody or"
+            " MessageAttributes"
+        )
+    text = attributes.get("FilterPolicy")
+    if text is None:
+        return
+    if len(text.encode()) > BYTES_MAX:
+        raise faults.invalid("FilterPolicy: Filter policy is larger than 256 KB")
+    try:
+        told = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise faults.invalid(f"FilterPolicy: failed to parse JSON. {error}") from None
+    try:
+        pattern(told)
+        _check_limits(told, scope)
+    except Wrong as error:
+        raise faults.invalid(f"FilterPolicy: {error}") from None
+
+
+def _check_limits(told: dict[str, Any], scope: str) -> None:
+    """Of keys only the outermost count, in either scope."""
+    if len(told) > KEYS_MAX:
+        raise Wrong(f"Filter policy can not have more than {KEYS_MAX} keys")
+    if scope == ATTRIBUTES and _nested(told):
+        raise Wrong("Filter policy scope MessageAttributes does not support nested filter policy")
+    if _combinations(told, 1) > COMBINATIONS_MAX:
+        raise Wrong("Filter policy is too complex")
+    for number in _numbers(told):
+        if not -NUMBER_MAX <= number <= NUMBER_MAX:
+            raise Wrong(f"Value of number must be between -1.0E9 and 1.0E9, inclusive: {number}")
+
+
+def _nested(told: dict[str, Any]) -> bool:
+    return any(
+        any(map(_nested, wanted)) if alternatives(name, wanted) else isinstance(wanted, dict)
+        for name, wanted in told.items()
+    )
+
+
+def _combinations(told: dict[str, Any], depth: int) -> int:
+    """As the guide counts: every list's length times its depth, multiplied; what alternatives
+    have is added."""
+
+    def of(name: str, wanted: Any) -> int:
+        if alternatives(name, wanted):
+            return sum(_combinations(one, depth) for one in wanted)
+        if isinstance(wanted, dict):
+            return _combinations(wanted, depth + 1)
+        return len(wanted) * depth
+
+    return math.prod(of(name, wanted) for name, wanted in told.items())
+
+
+def _numbers(told: Any) -> Iterator[float]:
+    if isinstance(told, dict | list):
+        for one in told.values() if isinstance(told, dict) else told:
+            yield from _numbers(one)
+    elif isinstance(told, int | float):
+        yield told
+
+
+def wanting(subscriptions: list[Subscription], message: Message) -> list[Subscription]:
+    """Those that want this message. Attributes and body are read once for all of them; a body
+    that is no JSON object passes no policy about bodies."""
+
+    @cache
+    def attributes() -> dict[str, Any]:
+        told = message["attributes"].items()
+        return {name: _value(a) for name, a in told if not a["Type"].startswith("Binary")}
+
+    @cache
+    def body(protocol: str) -> Any:
+        try:
+            return orjson.loads(text_for(message, protocol))
+        except orjson.JSONDecodeError:
+            return None
+
+    def wants(subscription: Subscription) -> bool:
+        told = subscription["attributes"]
+        text = told.get("FilterPolicy")
+        if text is None:
+            return True
+        if told.get("FilterPolicyScope", ATTRIBUTES) == ATTRIBUTES:
+            return _compiled(text)(attributes())
+        found = body(subscription["protocol"])
+        return isinstance(found, dict) and _compiled(text)(found)
+
+    return [one for one in subscriptions if wants(one)]
+
+
+@lru_cache(maxsize=KEPT_MAX)
+def _compiled(text: str) -> Test:
+    return pattern(orjson.loads(text))
+
+
+def _value(told: dict[str, str]) -> Any:
+    """An attribute's value as patterns see it. An array that is none is the text it is."""
+    kind, text = told["Type"], told["Value"]
+    if kind.startswith("Number"):
+        return float(text)
+    if kind == "String.Array":
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+    return text
