@@ -18,6 +18,7 @@ from pileus.errors import Unavailable
 from pileus.services import vault
 from pileus.services.kms import rows as kms_rows
 from pileus.services.s3 import rows as s3_rows
+from pileus.services.sns import rows as sns_rows
 from pileus.state.store import Store
 from tests.conftest import Cloud, pileus
 
@@ -41,7 +42,7 @@ async def opened(config: Config) -> Store:
 
 
 def made(config: Config) -> None:
-    """A state with keys of both kinds."""
+    """A state with keys of every kind."""
 
     async def go() -> None:
         store, clock = await opened(config), SystemClock()
@@ -53,6 +54,9 @@ def made(config: Config) -> None:
             told = base64.b64encode(root.wrap(secret(n), f"kms/k{n}/0", clock.random_bytes(12)))
             row = json.dumps({"materials": [{"wrapped": told.decode()}]}).encode()
             await store.submit("write", [[s3_rows.data_key(f"d{n}"), wrapped], [kms_key(n), row]])
+        told = base64.b64encode(root.wrap(secret(KEYS), "sns/signing", clock.random_bytes(12)))
+        row = json.dumps({"wrapped": told.decode(), "certificate": "c"}).encode()
+        await store.submit("write", [[sns_rows.SIGNING_KEY, row]])
         await store.close()
 
     config.home.mkdir(parents=True, exist_ok=True)
@@ -73,6 +77,9 @@ def all_open(config: Config) -> str:
             row: Any = store.get_json(kms_key(n))
             wrapped = base64.b64decode(row["materials"][0]["wrapped"])
             assert root.unwrap(wrapped, f"kms/k{n}/0") == secret(n)
+        row = store.get_json(sns_rows.SIGNING_KEY)
+        opens = root.unwrap(base64.b64decode(row["wrapped"]), "sns/signing")
+        assert (opens, row["certificate"]) == (secret(KEYS), "c")
         await store.close()
         return root.fingerprint
 
@@ -89,7 +96,7 @@ def config(tmp_path: Path) -> Config:
 def test_every_key_opens_under_the_new_root_key_alone(config: Config) -> None:
     before, old = all_open(config), vault.root_key_path(config).read_bytes()
     done = rekey.rekey(config, lambda line: None)
-    assert (done.keys, done.entries) == (2 * KEYS, 1)
+    assert (done.keys, done.entries) == (2 * KEYS + 1, 1)
     assert done.old.read_bytes() == old and done.old.stat().st_mode & 0o777 == 0o600
     assert all_open(config) != before
     vault.root_key_path(config).write_bytes(old)

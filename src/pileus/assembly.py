@@ -389,6 +389,7 @@ def _mount(front: Front) -> None:
     functions = lambda_.Door(parts, lambda request: front.api.signer(request, "lambda"))
     router.mount("/_lambda/", functions.serve)
     router.mount(cloudformation.PREFIX, cloudformation.door(parts).serve)
+    router.mount(sns.PREFIX, sns.door(parts).serve)
     doors = Doors()  # the edge's: host forms alone, each an origin of its own
     for each in (router, CountedDoors(doors, parts.meters)):
         each.mount_host("execute-api", http_apis.serve)

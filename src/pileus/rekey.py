@@ -22,7 +22,7 @@ from pileus.config import Config
 from pileus.engine.embedded.clock import SystemClock
 from pileus.errors import Unavailable
 from pileus.nodes import places
-from pileus.services import kms, s3, vault
+from pileus.services import kms, s3, sns, vault
 from pileus.services.vault import Rewrap
 from pileus.state.store import Store
 from pileus.supervisor import claim_home
@@ -80,7 +80,7 @@ def _entries(store: Store, rewrap: Rewrap) -> Iterator[Writes]:
     """The rows with their keys wrapped under the new root key, in pieces that fit an entry."""
     writes: Writes = []
     size = 0
-    for walk in (kms.rewrapped, s3.rewrapped):
+    for walk in (kms.rewrapped, s3.rewrapped, sns.rewrapped):
         for key, value in walk(store, rewrap):
             if writes and size + len(key) + len(value) > ENTRY_BYTES_MAX:
                 yield writes

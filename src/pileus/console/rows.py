@@ -30,7 +30,7 @@ LIMIT_MAX, TABLES_MAX = 100, 10_000
 VALUE_BYTES_MAX = 64 * 1024
 # Keys and seals lie in these: (table, partition), None for the whole table.
 SECRET = {("iam", b"keys"), ("iam", b"cluster"), ("vault", None), ("kms", None), ("nodes", None)}
-SECRET |= {("cfn", b"keys")}
+SECRET |= {("cfn", b"keys"), ("snssigning", None)}
 
 
 class RowsDoor:

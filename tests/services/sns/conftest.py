@@ -18,6 +18,7 @@ from pileus.services import sns
 from pileus.services.call import Call, HttpRequest, HttpResponse, Parts, Principal
 from pileus.services.outbound import Outbound
 from pileus.services.sns.deliveries import Deliveries
+from pileus.services.vault import Vault
 from pileus.state import keys
 from pileus.state.store import Store
 from pileus.wire.http import serve
@@ -93,7 +94,7 @@ async def opened(home: Path, clock: StepClock | None = None) -> AsyncIterator[Sn
     async def dispatch(*told: Any, **how: Any) -> dict[str, Any]:
         return await made.dispatch(*told, **how)  # type: ignore[no-any-return]
 
-    parts = Parts(store, None, clock, Config(home=home), dispatch)
+    parts = Parts(store, None, clock, Config(home=home), dispatch, vault=Vault(bytes(32)))
     made = SnsAlone(parts, clock)
     server = await serve(made.hook, ("127.0.0.1", 0))
     place = f"127.0.0.1:{server.port}"

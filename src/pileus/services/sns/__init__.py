@@ -11,6 +11,9 @@ from pileus.services.sns import policies, publish, settings, subscriptions, tags
 from pileus.services.sns.access import AccessRules
 from pileus.services.sns.deliveries import Deliveries
 from pileus.services.sns.room import Room
+from pileus.services.sns.signing import PREFIX, Signing, rewrapped
+
+__all__ = ["PREFIX", "build", "door", "rewrapped"]
 
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateTopic": topics.create_topic,
@@ -33,6 +36,11 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "Publish": publish.publish,
     "PublishBatch": publish.publish_batch,
 }
+
+
+def door(parts: Parts) -> Signing:
+    """Where the certificate of messages' signatures is; its ``serve`` is mounted for ``PREFIX``."""
+    return Signing(parts)
 
 
 def build(parts: Parts) -> Service:

@@ -19,6 +19,7 @@ from pileus.services.sns import messages, retries, rows
 from pileus.services.sns.messages import Message
 from pileus.services.sns.names import SubscriptionName, TopicName
 from pileus.services.sns.rows import Subscription
+from pileus.services.sns.signing import DEFAULT_VERSION, Sender, Signing
 from pileus.state.draft import Draft
 
 QUEUE = "sns.deliveries"
@@ -48,6 +49,7 @@ class Deliveries:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._signing = Signing(parts)
         self.queue = hub.Queue(parts.store, parts.clock, QUEUE, self.handle, owner=parts.owner)
 
     async def handle(self, item: hub.Item) -> hub.Done | hub.Later:
@@ -59,8 +61,10 @@ class Deliveries:
         topic = store.get_json(rows.topic_key(name.topic))
         if message is None or subscription is None or topic is None:
             return _over(body)  # unsubscribed, or the topic deleted, meanwhile
+        version = topic["attributes"].get("SignatureVersion", DEFAULT_VERSION)
+        sender = Sender(self._endpoint(), await self._signing.signer(), version)
         try:
-            await self._send(message, subscription)
+            await self._send(message, subscription, sender)
         except (Refused, AwsError, Unavailable, TimeoutError, OSError) as error:
             return self._put_off(body, topic, subscription, error)
         return _over(body)
@@ -79,13 +83,13 @@ class Deliveries:
         due_ms = self._parts.clock.now_ms() + int(1000 * pause_s)
         return hub.Later(due_ms, {**body, "failed": failed})
 
-    async def _send(self, message: Message, subscription: Subscription) -> None:
+    async def _send(self, message: Message, subscription: Subscription, sender: Sender) -> None:
         if subscription["protocol"] == "lambda":
-            await self._invoke(message, subscription)
+            await self._invoke(message, subscription, sender)
         else:
-            await self._post(message, subscription)
+            await self._post(message, subscription, sender)
 
-    async def _invoke(self, message: Message, subscription: Subscription) -> None:
+    async def _invoke(self, message: Message, subscription: Subscription, sender: Sender) -> None:
         """The function's own queue has the event when this returns, once for all attempts."""
         topic, function = TopicName.of(message["topic"]), subscription["endpoint"]
         once = uuid.uuid5(uuid.UUID(message["id"]), subscription["arn"])
@@ -95,7 +99,7 @@ class Deliveries:
             {
                 "FunctionName": function,
                 "InvocationType": "Event",
-                "Payload": messages.event(message, subscription["arn"], self._endpoint()),
+                "Payload": messages.event(message, subscription["arn"], sender),
             },
             principal=Principal("service", topic.account, SERVICE, SERVICE),
             region=function.split(":")[3],
@@ -103,9 +107,9 @@ class Deliveries:
             invocation_id=once.bytes,
         )
 
-    async def _post(self, message: Message, subscription: Subscription) -> None:
+    async def _post(self, message: Message, subscription: Subscription, sender: Sender) -> None:
         raw = subscription["attributes"].get("RawMessageDelivery") == "true"
-        told = message, subscription["protocol"], subscription["arn"], raw, self._endpoint()
+        told = message, subscription["protocol"], subscription["arn"], raw, sender
         headers, body = messages.post(*told)
         url = subscription["endpoint"]
         timeouts = {"connect_s": CONNECT_S, "read_s": ANSWER_S}

@@ -13,15 +13,14 @@ import base64
 import re
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 import orjson
 
 from pileus.services.sns import faults
+from pileus.services.sns.signing import Sender
 
 BYTES_MAX = 256 * 1024
 SUBJECT_CHARS_MAX = 100
-VERSION = "2010-03-31"
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 _ATTRIBUTE = re.compile(r"(?!\.)(?!.*\.\.)(?!AWS\.|Amazon\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
 _TYPES = ("String", "Number", "Binary")
@@ -138,8 +137,8 @@ def stamp(at_ms: int) -> str:
     return told.replace("+00:00", "Z")
 
 
-def event(message: Message, subscription: str, endpoint: str) -> bytes:
-    """What a function is given. ``endpoint``: the API's address, for the link to leave by."""
+def event(message: Message, subscription: str, sender: Sender) -> bytes:
+    """What a function is given; two of the names are others than endpoints see."""
     told = {
         "Type": message["type"],
         "MessageId": message["id"],
@@ -147,9 +146,10 @@ def event(message: Message, subscription: str, endpoint: str) -> bytes:
         "Subject": message["subject"],
         "Message": text_for(message, "lambda"),
         "Timestamp": stamp(message["at_ms"]),
-        "UnsubscribeUrl": _link(endpoint, "Unsubscribe", SubscriptionArn=subscription),
-        "MessageAttributes": message["attributes"],
     }
+    told |= sender.signature(told, "SigningCertUrl")
+    told["UnsubscribeUrl"] = sender.link("Unsubscribe", SubscriptionArn=subscription)
+    told["MessageAttributes"] = message["attributes"]
     record = {
         "EventSource": "aws:sns",
         "EventVersion": "1.0",
@@ -160,7 +160,7 @@ def event(message: Message, subscription: str, endpoint: str) -> bytes:
 
 
 def post(
-    message: Message, protocol: str, subscription: str, raw: bool, endpoint: str
+    message: Message, protocol: str, subscription: str, raw: bool, sender: Sender
 ) -> tuple[list[tuple[str, str]], bytes]:
     """Headers and body of what an http or https endpoint is sent."""
     kind, topic = message["type"], message["topic"]
@@ -176,28 +176,20 @@ def post(
         headers.append(("x-amz-sns-subscription-arn", subscription))
         if raw:
             return [*headers, ("x-amz-sns-rawdelivery", "true")], text.encode()
-    told: dict[str, Any] = {
-        "Type": kind,
-        "MessageId": message["id"],
-        "TopicArn": topic,
-        "Message": text,
-        "Timestamp": stamp(message["at_ms"]),
-    }
+    told: dict[str, Any] = {"Type": kind, "MessageId": message["id"]}
+    if kind != NOTIFICATION:
+        told["Token"] = message["token"]
+    told["TopicArn"] = topic
     if message["subject"] is not None:
         told["Subject"] = message["subject"]
+    told["Message"] = text
+    if kind != NOTIFICATION:
+        link = {"TopicArn": topic, "Token": message["token"]}
+        told["SubscribeURL"] = sender.link("ConfirmSubscription", **link)
+    told["Timestamp"] = stamp(message["at_ms"])
+    told |= sender.signature(told)
+    if kind == NOTIFICATION:
+        told["UnsubscribeURL"] = sender.link("Unsubscribe", SubscriptionArn=subscription)
     if message["attributes"]:
         told["MessageAttributes"] = message["attributes"]
-    if kind == NOTIFICATION:
-        told["UnsubscribeURL"] = _link(endpoint, "Unsubscribe", SubscriptionArn=subscription)
-    else:
-        token = message["token"]
-        told |= {
-            "Token": token,
-            "SubscribeURL": _link(endpoint, "ConfirmSubscription", TopicArn=topic, Token=token),
-        }
     return headers, orjson.dumps(told)
-
-
-def _link(endpoint: str, action: str, **params: str) -> str:
-    """An address that does this without a signature."""
-    return f"{endpoint}/?{urlencode({'Action': action, 'Version': VERSION, **params})}"

@@ -2,7 +2,8 @@
 
 ``sns`` / account/region / ``topic/NAME`` → topic, ``subscription/NAME/ID`` → subscription, under
 its topic's account and region. ``snsmessage`` / ID → message, ID / ``left`` → how many deliveries
-of it are not over yet: with the last one both go.
+of it are not over yet: with the last one both go. ``snssigning`` → the cloud's key, wrapped, and
+its certificate.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pileus.state.draft import Draft
 from pileus.state.store import Store
 
 TABLE, MESSAGES = "sns", "snsmessage"
+SIGNING_KEY = keys.key("snssigning", "cluster", "key")
 SUBSCRIPTIONS_MAX = 1000  # of one topic: each message writes an item for every one
 ROWS_MAX = 1_000_000
 Topic = dict[str, Any]

@@ -15,6 +15,7 @@ from pileus.services.call import Call
 from pileus.services.sns import faults, policies, retries, rows
 from pileus.services.sns.names import SubscriptionName, TopicName
 from pileus.services.sns.room import Room, page
+from pileus.services.sns.signing import VERSIONS
 from pileus.services.sns.tags import given
 from pileus.state.draft import Draft
 
@@ -115,7 +116,7 @@ async def set_topic_attributes(room: Room, call: Call) -> None:
 
 
 def _known(attribute: str) -> None:
-    if attribute not in ("DisplayName", "Policy", "DeliveryPolicy"):
+    if attribute not in ("DisplayName", "Policy", "DeliveryPolicy", "SignatureVersion"):
         raise faults.not_offered(f"AttributeName: {attribute}")
 
 
@@ -126,6 +127,9 @@ def _checked(attribute: str, value: str) -> str:
         return policies.checked(value)
     if attribute == "DeliveryPolicy":
         retries.of_topic(value)
+    elif attribute == "SignatureVersion":
+        if value not in VERSIONS:
+            raise faults.invalid("SignatureVersion Reason: it must be 1 or 2")
     elif len(value) > DISPLAY_CHARS_MAX:
         raise faults.invalid("DisplayName")
     return value
