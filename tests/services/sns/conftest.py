@@ -43,8 +43,8 @@ class SnsAlone:
         self.refusal: AwsError | None = None
         self.url = ""
 
-    async def __call__(self, operation: str, **params: Any) -> Any:
-        call = Call("sns", operation, ROOT, REGION, params)
+    async def __call__(self, operation: str, *, caller: Principal = ROOT, **params: Any) -> Any:
+        call = Call("sns", operation, caller, REGION, params)
         answer = self.service.operations[operation](call)
         return await answer if inspect.isawaitable(answer) else answer
 

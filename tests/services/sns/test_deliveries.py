@@ -134,10 +134,74 @@ def test_who_left_hears_no_more(run: Run[SnsAlone]) -> None:
         await sns("Publish", TopicArn=topic, Message="m")
         await sns("Unsubscribe", SubscriptionArn=arn)
         await sns.deliver()
-        assert sns.heard == [] and sns.left() == 0
+        ((headers, text),) = sns.heard
+        assert headers["x-amz-sns-message-type"] == "UnsubscribeConfirmation"
+        assert headers["x-amz-sns-subscription-arn"] == arn
+        assert arn in json.loads(text)["Message"] and sns.left() == 0
         await sns("Unsubscribe", SubscriptionArn=arn)
         await sns("Publish", TopicArn=topic, Message="m")
         assert sns.left() == 0
+        with pytest.raises(AwsError, match="Subscription does not exist"):
+            await sns("GetSubscriptionAttributes", SubscriptionArn=arn)
+
+    run(body)
+
+
+def test_who_left_comes_back_by_what_he_was_told(run: Run[SnsAlone]) -> None:
+    async def body(sns: SnsAlone) -> None:
+        topic = await sns.topic()
+        arn = await sns.webhook(topic, FilterPolicy='{"a": [{"exists": false}]}')
+
+        async def counted() -> tuple[str, str]:
+            found = (await sns("GetTopicAttributes", TopicArn=topic))["Attributes"]
+            return found["SubscriptionsConfirmed"], found["SubscriptionsDeleted"]
+
+        for _ in range(2):
+            await sns("Unsubscribe", SubscriptionArn=arn)
+            assert await counted() == ("0", "1")
+            await sns.deliver()
+            told = json.loads(sns.heard[-1][1])
+            assert told["Token"] in told["SubscribeURL"]
+            for _ in range(2):
+                said = await sns("ConfirmSubscription", TopicArn=topic, Token=told["Token"])
+                assert said["SubscriptionArn"] == arn
+            assert await counted() == ("1", "0")
+        found = (await sns("GetSubscriptionAttributes", SubscriptionArn=arn))["Attributes"]
+        assert found["FilterPolicy"] == '{"a": [{"exists": false}]}'
+        await sns("Publish", TopicArn=topic, Message="m")
+        await sns.deliver()
+        assert json.loads(sns.heard[-1][1])["Message"] == "m"
+
+    run(body)
+
+
+def test_who_left_may_not_come_back_late_or_twice(run: Run[SnsAlone]) -> None:
+    async def body(sns: SnsAlone) -> None:
+        topic = await sns.topic()
+        arn = await sns.webhook(topic)
+        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns.deliver()
+        first = json.loads(sns.heard[-1][1])["Token"]
+        sns.clock.ms += 2 * 86_400_000 + 1
+        with pytest.raises(AwsError, match="Invalid parameter: Token"):
+            await sns("ConfirmSubscription", TopicArn=topic, Token=first)
+        other = await sns.webhook(topic)  # the same endpoint, asked anew
+        assert other != arn
+        sns.clock.ms -= 86_400_000
+        with pytest.raises(AwsError, match="Invalid parameter: Token"):
+            await sns("ConfirmSubscription", TopicArn=topic, Token=first)
+
+    run(body)
+
+
+def test_an_endpoint_that_never_confirmed_is_told_nothing(run: Run[SnsAlone]) -> None:
+    async def body(sns: SnsAlone) -> None:
+        topic = await sns.topic()
+        told = {"TopicArn": topic, "Protocol": "http", "Endpoint": sns.url}
+        arn = (await sns("Subscribe", **told, ReturnSubscriptionArn=True))["SubscriptionArn"]
+        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns.deliver()
+        assert sns.heard == [] and sns.left() == 0
 
     run(body)
 

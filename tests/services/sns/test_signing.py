@@ -67,6 +67,13 @@ def test_what_is_sent_is_signed(run: Run[SnsAlone], version: str) -> None:
             check(sns, message)
             with pytest.raises(InvalidSignature):
                 check(sns, {**message, "Message": "three"})
+        arns = [s["SubscriptionArn"] for s in (await sns("ListSubscriptions"))["Subscriptions"]]
+        for arn in arns:
+            await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns.deliver()
+        left = json.loads(sns.heard[-1][1])
+        assert left["Type"] == "UnsubscribeConfirmation" and len(sns.heard) == 3
+        check(sns, left)
 
     run(body)
 

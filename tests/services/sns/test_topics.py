@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pileus.errors import AwsError
+from pileus.services.call import ANONYMOUS, Call, Principal
 from tests.beds import Run
 from tests.services.sns.conftest import FUNCTION, REGION, ROOT, SnsAlone
 
@@ -117,6 +118,38 @@ def test_a_deleted_topic_takes_its_subscriptions_along(run: Run[SnsAlone]) -> No
                 await sns(operation, TopicArn=topic, Message="m")
             assert (refused.value.code, refused.value.status) == ("NotFound", 404)
             assert refused.value.message == "Topic does not exist"
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("caller", "flag", "authenticated", "stays"),
+    [
+        (ANONYMOUS, {}, "false", False),
+        (ROOT, {}, "true", False),
+        (ROOT, {"AuthenticateOnUnsubscribe": "false"}, "true", False),
+        (ROOT, {"AuthenticateOnUnsubscribe": "true"}, "true", True),
+    ],
+    ids=("unsigned", "signed", "told no", "guarded"),
+)
+def test_leaving_takes_a_signature_where_that_was_said(
+    run: Run[SnsAlone], caller: Principal, flag: dict[str, str], authenticated: str, stays: bool
+) -> None:
+    async def body(sns: SnsAlone) -> None:
+        topic = await sns.topic()
+        await sns("Subscribe", TopicArn=topic, Protocol="http", Endpoint=sns.url)
+        await sns.deliver()
+        told = {"TopicArn": topic, "Token": json.loads(sns.heard[-1][1])["Token"]}
+        arn = (await sns("ConfirmSubscription", caller=caller, **told, **flag))["SubscriptionArn"]
+        found = (await sns("GetSubscriptionAttributes", SubscriptionArn=arn))["Attributes"]
+        assert found["ConfirmationWasAuthenticated"] == authenticated
+        leaving = Call("sns", "Unsubscribe", ANONYMOUS, REGION, {"SubscriptionArn": arn})
+        if stays:
+            with pytest.raises(AwsError) as refused:
+                sns.service.access(leaving)
+            assert refused.value.code == "AuthorizationError"
+        else:
+            assert sns.service.access(leaving) == []
 
     run(body)
 

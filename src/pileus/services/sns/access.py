@@ -65,7 +65,7 @@ class AccessRules:
         found = self._room.store.get_json(rows.subscription_key(name))
         leaving = call.operation == "Unsubscribe"
         if call.principal.kind == "anonymous":  # by the link in what the endpoint was sent
-            if found is None or found["authenticated"]:
+            if found is None or found["guarded"]:
                 raise faults.unauthorized("Access Denied")
             return []
         owner = found["owner"] if found else name.topic.account

@@ -57,10 +57,11 @@ class Deliveries:
         body, store = item.body, self._parts.store
         name = SubscriptionName.of(body["subscription"])
         message = store.get_json(rows.message_key(body["message"]))
-        subscription = store.get_json(rows.subscription_key(name))
+        ended = message is not None and message["type"] == messages.FAREWELL
+        subscription = store.get_json((rows.ended_key if ended else rows.subscription_key)(name))
         topic = store.get_json(rows.topic_key(name.topic))
         if message is None or subscription is None or topic is None:
-            return _over(body)  # unsubscribed, or the topic deleted, meanwhile
+            return _over(body)  # unsubscribed (or restored), or the topic deleted, meanwhile
         version = topic["attributes"].get("SignatureVersion", DEFAULT_VERSION)
         sender = Sender(self._endpoint(), await self._signing.signer(), version)
         try:

@@ -3,8 +3,8 @@
 https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 A message is a row: ``type``, ``id``, ``topic``, ``subject`` (or None), ``message`` (a text, or one
-for each protocol), ``attributes`` (name → Type, Value) and ``at_ms``; a confirmation has a
-``token`` too.
+for each protocol), ``attributes`` (name → Type, Value) and ``at_ms``; one that asks something has
+a ``token`` too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pileus.services.sns.signing import Sender
 BYTES_MAX = 256 * 1024
 SUBJECT_CHARS_MAX = 100
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
+FAREWELL = "UnsubscribeConfirmation"
 _ATTRIBUTE = re.compile(r"(?!\.)(?!.*\.\.)(?!AWS\.|Amazon\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
 _TYPES = ("String", "Number", "Binary")
 Message = dict[str, Any]
@@ -61,8 +62,24 @@ def confirmation(topic: str, token: str, message_id: str, at_ms: int) -> Message
         f"You have chosen to subscribe to the topic {topic}.\n"
         "To confirm the subscription, visit the SubscribeURL included in this message."
     )
+    return _question(CONFIRMATION, topic, text, token, message_id, at_ms)
+
+
+def farewell(topic: str, subscription: str, token: str, message_id: str, at_ms: int) -> Message:
+    """The row of what tells an endpoint that it hears no more, and how it would again."""
+    text = (
+        f"You have chosen to deactivate subscription {subscription}.\n"
+        "To cancel this operation and restore the subscription, visit the SubscribeURL included in"
+        " this message."
+    )
+    return _question(FAREWELL, topic, text, token, message_id, at_ms)
+
+
+def _question(
+    kind: str, topic: str, text: str, token: str, message_id: str, at_ms: int
+) -> Message:
     return {
-        "type": CONFIRMATION,
+        "type": kind,
         "id": message_id,
         "topic": topic,
         "subject": None,
@@ -172,10 +189,10 @@ def post(
         ("x-amz-sns-topic-arn", topic),
     ]
     text = text_for(message, protocol)
-    if kind == NOTIFICATION:
+    if kind != CONFIRMATION:
         headers.append(("x-amz-sns-subscription-arn", subscription))
-        if raw:
-            return [*headers, ("x-amz-sns-rawdelivery", "true")], text.encode()
+    if kind == NOTIFICATION and raw:
+        return [*headers, ("x-amz-sns-rawdelivery", "true")], text.encode()
     told: dict[str, Any] = {"Type": kind, "MessageId": message["id"]}
     if kind != NOTIFICATION:
         told["Token"] = message["token"]

@@ -1,7 +1,8 @@
 """State rows of topics, subscriptions and messages that are on their way.
 
 ``sns`` / account/region / ``topic/NAME`` → topic, ``subscription/NAME/ID`` → subscription, under
-its topic's account and region. ``snsmessage`` / ID → message, ID / ``left`` → how many deliveries
+its topic's account and region; ``ended/NAME/ID`` → one that its endpoint may restore for a while.
+``snsmessage`` / ID → message, ID / ``left`` → how many deliveries
 of it are not over yet: with the last one both go. ``snssigning`` → the cloud's key, wrapped, and
 its certificate.
 """
@@ -36,6 +37,10 @@ def subscription_key(name: SubscriptionName) -> bytes:
     return keys.key(TABLE, name.topic.place, f"subscription/{name.topic.name}/{name.id}")
 
 
+def ended_key(name: SubscriptionName) -> bytes:
+    return keys.key(TABLE, name.topic.place, f"ended/{name.topic.name}/{name.id}")
+
+
 def message_key(message_id: str) -> bytes:
     return keys.key(MESSAGES, message_id)
 
@@ -66,9 +71,17 @@ def topics(store: Store, place: str) -> list[Topic]:
 
 def subscriptions_of(reader: Reader, name: TopicName) -> list[Subscription]:
     """All of a topic's, those that wait for their confirmation too."""
-    start = keys.partition_prefix(TABLE, name.place) + f"subscription/{name.name}/".encode()
-    found = reader.range(start, keys.after_prefix(start), SUBSCRIPTIONS_MAX + 1)
-    return [orjson.loads(row.value) for row in found]
+    return _of_topic(reader, name, "subscription", SUBSCRIPTIONS_MAX + 1)
+
+
+def ended_of(reader: Reader, name: TopicName) -> list[Subscription]:
+    """A topic's that ended, as far as they are kept (some whose time is up among them)."""
+    return _of_topic(reader, name, "ended", ROWS_MAX)
+
+
+def _of_topic(reader: Reader, name: TopicName, kind: str, limit: int) -> list[Subscription]:
+    start = keys.partition_prefix(TABLE, name.place) + f"{kind}/{name.name}/".encode()
+    return [orjson.loads(r.value) for r in reader.range(start, keys.after_prefix(start), limit)]
 
 
 def subscriptions_owned(store: Store, account: str, region: str) -> Iterator[Subscription]:

@@ -2,7 +2,11 @@
 
 https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
 https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html
-A function is subscribed at once: its own policy says who may call it. An address is asked first.
+https://docs.aws.amazon.com/sns/latest/api/API_Unsubscribe.html
+A function is subscribed at once: its own policy says who may call it. An address is asked first,
+and told when it is left out; for as long as the token in that is good, it may come back by it.
+A subscription's row: ``authenticated`` says whether it was confirmed with a signature, ``guarded``
+whether it takes one to end it.
 """
 
 from __future__ import annotations
@@ -36,11 +40,14 @@ async def subscribe(room: Room, call: Call) -> dict[str, Any]:
     told = {k: v for k, v in (params.get("Attributes") or {}).items() if v}
     attributes = {k: checked(protocol, k, v) for k, v in told.items()}
     filters.check(attributes)
-    now_ms, new_id, token = room.clock.now_ms(), str(uuid.uuid4()), secrets.token_hex(64)
+    now_ms, new_id, fresh = room.clock.now_ms(), str(uuid.uuid4()), _token(room)
     message_id = str(uuid.uuid4())
 
     def change(draft: Draft) -> dict[str, Any]:
         rows.need_topic(draft, name)
+        for ended in rows.ended_of(draft, name):
+            if (ended["protocol"], ended["endpoint"]) == (protocol, endpoint):
+                draft.delete(rows.ended_key(SubscriptionName.of(ended["arn"])))
         found = rows.subscriptions_of(draft, name)
         known = next(
             (s for s in found if (s["protocol"], s["endpoint"]) == (protocol, endpoint)), None
@@ -62,16 +69,12 @@ async def subscribe(room: Room, call: Call) -> dict[str, Any]:
             "endpoint": endpoint,
             "confirmed": protocol == "lambda",
             "authenticated": protocol == "lambda",
+            "guarded": protocol == "lambda",
         }
-        made = {
-            **kept,
-            "attributes": attributes,
-            "token": token,
-            "token_until_ms": now_ms + TOKEN_MS,
-        }
+        made = {**kept, "attributes": attributes, **fresh}
         draft.put_json(rows.subscription_key(SubscriptionName.of(made["arn"])), made)
         if not made["confirmed"]:
-            message = messages.confirmation(name.arn, token, message_id, now_ms)
+            message = messages.confirmation(name.arn, fresh["token"], message_id, now_ms)
             deliveries.put(draft, message, [made["arn"]], now_ms)
         shown = made["confirmed"] or params.get("ReturnSubscriptionArn")
         return {"SubscriptionArn": made["arn"] if shown else PENDING}
@@ -95,38 +98,64 @@ def _check_endpoint(protocol: str, endpoint: str) -> None:
         raise faults.invalid("Endpoint Reason: it is no address of an HTTP endpoint")
 
 
+def _token(room: Room) -> dict[str, Any]:
+    """By which an endpoint says yes, and until when."""
+    return {"token": secrets.token_hex(64), "token_until_ms": room.clock.now_ms() + TOKEN_MS}
+
+
 async def confirm_subscription(room: Room, call: Call) -> dict[str, Any]:
-    """By the token that the endpoint was sent; repeated, it answers the same."""
+    """By the token that the endpoint was sent, as a question or as it was left out; repeated, it
+    answers the same."""
     params, name = call.params, TopicName.of(call.params["TopicArn"])
-    authenticated = (params.get("AuthenticateOnUnsubscribe") or "").lower() == "true"
+    signed = call.principal.kind != "anonymous"
+    guarded = signed and (params.get("AuthenticateOnUnsubscribe") or "").lower() == "true"
 
     def change(draft: Draft) -> dict[str, Any]:
         rows.need_topic(draft, name)
-        for known in rows.subscriptions_of(draft, name):
-            if secrets.compare_digest(known["token"].encode(), params["Token"].encode()):
-                break
-        else:
+        alive, ended = rows.subscriptions_of(draft, name), rows.ended_of(draft, name)
+        known = next((s for s in (*alive, *ended) if _same(s["token"], params["Token"])), None)
+        if known is None:
             raise faults.invalid("Token")
-        if not known["confirmed"]:
-            if known["token_until_ms"] < room.clock.now_ms():
-                raise faults.invalid("Token")
-            made = {**known, "confirmed": True, "authenticated": authenticated}
-            draft.put_json(rows.subscription_key(SubscriptionName.of(known["arn"])), made)
+        if known in alive and known["confirmed"]:
+            return {"SubscriptionArn": known["arn"]}
+        if known["token_until_ms"] < room.clock.now_ms():
+            raise faults.invalid("Token")
+        if known in ended and len(alive) >= rows.SUBSCRIPTIONS_MAX:
+            raise faults.too_many(rows.SUBSCRIPTIONS_MAX)
+        made = {**known, "confirmed": True, "authenticated": signed, "guarded": guarded}
+        draft.delete(rows.ended_key(SubscriptionName.of(known["arn"])))
+        draft.put_json(rows.subscription_key(SubscriptionName.of(known["arn"])), made)
         return {"SubscriptionArn": known["arn"]}
 
     answer: dict[str, Any] = await room.store.transact(change, call.invocation_id)
     return answer
 
 
+def _same(token: str, other: str) -> bool:
+    return secrets.compare_digest(token.encode(), other.encode())
+
+
 async def unsubscribe(room: Room, call: Call) -> None:
-    """One that is not there is left already."""
+    """One that is not there is left already. An endpoint that had confirmed is told; others that
+    were told and can no longer come back are forgotten."""
     name = SubscriptionName.of(call.params["SubscriptionArn"])
+    now_ms, fresh, message_id = room.clock.now_ms(), _token(room), str(uuid.uuid4())
 
     def change(draft: Draft) -> None:
-        if draft.get(rows.subscription_key(name)) is not None:
-            draft.delete(rows.subscription_key(name))
+        found = draft.get_json(rows.subscription_key(name))
+        if found is None:
+            return
+        draft.delete(rows.subscription_key(name))
+        for ended in rows.ended_of(draft, name.topic):
+            if ended["token_until_ms"] < now_ms:
+                draft.delete(rows.ended_key(SubscriptionName.of(ended["arn"])))
+        if found["confirmed"] and found["protocol"] != "lambda":
+            draft.put_json(rows.ended_key(name), {**found, **fresh})
+            told = name.topic.arn, name.arn, fresh["token"], message_id, now_ms
+            deliveries.put(draft, messages.farewell(*told), [name.arn], now_ms)
 
     await room.store.transact(change, call.invocation_id)
+    room.ring()
 
 
 def list_subscriptions(room: Room, call: Call) -> dict[str, Any]:

@@ -63,6 +63,8 @@ async def delete_topic(room: Room, call: Call) -> None:
         draft.delete(rows.topic_key(name))
         for subscription in rows.subscriptions_of(draft, name):
             draft.delete(rows.subscription_key(SubscriptionName.of(subscription["arn"])))
+        for ended in rows.ended_of(draft, name):
+            draft.delete(rows.ended_key(SubscriptionName.of(ended["arn"])))
 
     await room.store.transact(change, call.invocation_id)
 
@@ -77,6 +79,8 @@ def get_topic_attributes(room: Room, call: Call) -> dict[str, Any]:
     name = TopicName.of(call.params["TopicArn"])
     topic = rows.need_topic(room.store, name)
     confirmed = [s["confirmed"] for s in rows.subscriptions_of(room.store, name)]
+    now_ms = room.clock.now_ms()
+    restorable = [s for s in rows.ended_of(room.store, name) if s["token_until_ms"] >= now_ms]
     attributes = topic["attributes"]
     http = dataclasses.asdict(retries.of_topic(attributes.get("DeliveryPolicy")))
     told = {"http": {"defaultHealthyRetryPolicy": http, "disableSubscriptionOverrides": False}}
@@ -89,7 +93,7 @@ def get_topic_attributes(room: Room, call: Call) -> dict[str, Any]:
             "EffectiveDeliveryPolicy": orjson.dumps(told).decode(),
             "SubscriptionsConfirmed": str(confirmed.count(True)),
             "SubscriptionsPending": str(confirmed.count(False)),
-            "SubscriptionsDeleted": "0",
+            "SubscriptionsDeleted": str(len(restorable)),
         }
     }
 
