@@ -147,9 +147,7 @@ BODY_SCOPE = {"FilterPolicyScope": "MessageBody"}
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_policies_that_are_refused(
-    run: Run[SnsAlone], wish: dict[str, str], words: str
-) -> None:
+def test_policies_that_are_refused(run: Run[SnsAlone], wish: dict[str, str], words: str) -> None:
     async def body(sns: SnsAlone) -> None:
         topic = await sns.topic()
         told = {"TopicArn": topic, "Protocol": "lambda", "Endpoint": FUNCTION}

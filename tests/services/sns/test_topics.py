@@ -167,7 +167,11 @@ HOOK = {"Protocol": "https", "Endpoint": "https://example.com/h"}
         ("CreateTopic", {"Name": "a", "Attributes": {"KmsMasterKeyId": "k"}}, "KmsMasterKeyId is"),
         ("SetTopicAttributes", {"AttributeName": "Policy", "AttributeValue": "{}"}, "Policy Error"),
         ("SetTopicAttributes", {"AttributeName": "TracingConfig"}, "TracingConfig is not"),
-        ("SetTopicAttributes", {"AttributeName": "SignatureVersion", "AttributeValue": "3"}, "1 or"),
+        (
+            "SetTopicAttributes",
+            {"AttributeName": "SignatureVersion", "AttributeValue": "3"},
+            "1 or",
+        ),
         ("Publish", {"Message": ""}, "Empty message"),
         ("Publish", {"Message": "m" * (256 * 1024 + 1)}, "Message too long"),
         ("Publish", {"Message": "é" * (128 * 1024 + 1)}, "Message too long"),

@@ -9,13 +9,15 @@ tried again; 429, 5xx and silence are.
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from typing import Any
 
 from pileus import hub
 from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Parts, Principal
-from pileus.services.sns import messages, retries, rows
+from pileus.services.sns import delivery_policy, messages, retries, rows
+from pileus.services.sns.delivery_policy import Policy
 from pileus.services.sns.messages import Message
 from pileus.services.sns.names import SubscriptionName, TopicName
 from pileus.services.sns.rows import Subscription
@@ -25,6 +27,8 @@ from pileus.state.draft import Draft
 QUEUE = "sns.deliveries"
 SERVICE = "sns.amazonaws.com"
 CONNECT_S, ANSWER_S = 10.0, 15.0
+TURNS_MAX = 10_000
+_OF_FUNCTIONS = Policy(retries.FUNCTION)
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,7 @@ class Deliveries:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._signing = Signing(parts)
+        self._turns: dict[str, float] = {}  # when each subscription's next one is due, at the least
         self.queue = hub.Queue(parts.store, parts.clock, QUEUE, self.handle, owner=parts.owner)
 
     async def handle(self, item: hub.Item) -> hub.Done | hub.Later:
@@ -62,33 +67,50 @@ class Deliveries:
         topic = store.get_json(rows.topic_key(name.topic))
         if message is None or subscription is None or topic is None:
             return _over(body)  # unsubscribed (or restored), or the topic deleted, meanwhile
+        policy = _OF_FUNCTIONS
+        if subscription["protocol"] != "lambda":
+            policy = delivery_policy.effective(topic, subscription)
+        if message["type"] == messages.NOTIFICATION and policy.per_second and not body.get("held"):
+            turn_ms = self._turn_ms(subscription["arn"], policy.per_second)
+            if turn_ms > self._parts.clock.now_ms():
+                return hub.Later(turn_ms, {**body, "held": True})
         version = topic["attributes"].get("SignatureVersion", DEFAULT_VERSION)
         sender = Sender(self._endpoint(), await self._signing.signer(), version)
         try:
-            await self._send(message, subscription, sender)
+            await self._send(message, subscription, policy, sender)
         except (Refused, AwsError, Unavailable, TimeoutError, OSError) as error:
-            return self._put_off(body, topic, subscription, error)
+            return self._put_off(body, policy, error)
         return _over(body)
 
+    def _turn_ms(self, subscription: str, per_second: int) -> int:
+        """When the subscription's next delivery has its turn. A turn that was given counts, so no
+        delivery is held back twice; turns are forgotten with this process."""
+        now_ms = self._parts.clock.now_ms()
+        if len(self._turns) >= TURNS_MAX:
+            self._turns = {arn: ms for arn, ms in self._turns.items() if ms > now_ms}
+        turn_ms = max(self._turns.get(subscription, 0.0), now_ms)
+        self._turns[subscription] = turn_ms + 1000 / per_second
+        return math.ceil(turn_ms)
+
     def _put_off(
-        self, body: dict[str, Any], topic: rows.Topic, subscription: Subscription, error: Exception
+        self, body: dict[str, Any], policy: Policy, error: Exception
     ) -> hub.Done | hub.Later:
         failed = body["failed"] + 1
-        http = subscription["protocol"] != "lambda"
-        policy = retries.effective(topic, subscription) if http else retries.FUNCTION
-        pause_s = None if _final(error) else policy.pause_s(failed)
+        pause_s = None if _final(error) else policy.retries.pause_s(failed)
         if pause_s is None:
-            told = body["message"], subscription["arn"], failed, str(error) or "no answer in time"
+            told = body["message"], body["subscription"], failed, str(error) or "no answer in time"
             log.warning("message %s to %s is given up after %d attempts: %s", *told)
             return _over(body)
         due_ms = self._parts.clock.now_ms() + int(1000 * pause_s)
-        return hub.Later(due_ms, {**body, "failed": failed})
+        return hub.Later(due_ms, {**body, "failed": failed, "held": False})
 
-    async def _send(self, message: Message, subscription: Subscription, sender: Sender) -> None:
+    async def _send(
+        self, message: Message, subscription: Subscription, policy: Policy, sender: Sender
+    ) -> None:
         if subscription["protocol"] == "lambda":
             await self._invoke(message, subscription, sender)
         else:
-            await self._post(message, subscription, sender)
+            await self._post(message, subscription, policy, sender)
 
     async def _invoke(self, message: Message, subscription: Subscription, sender: Sender) -> None:
         """The function's own queue has the event when this returns, once for all attempts."""
@@ -108,10 +130,13 @@ class Deliveries:
             invocation_id=once.bytes,
         )
 
-    async def _post(self, message: Message, subscription: Subscription, sender: Sender) -> None:
+    async def _post(
+        self, message: Message, subscription: Subscription, policy: Policy, sender: Sender
+    ) -> None:
         raw = subscription["attributes"].get("RawMessageDelivery") == "true"
-        told = message, subscription["protocol"], subscription["arn"], raw, sender
-        headers, body = messages.post(*told)
+        raw = raw and message["type"] == messages.NOTIFICATION
+        told = message, subscription["protocol"], subscription["arn"], raw, policy.header(raw)
+        headers, body = messages.post(*told, sender)
         url = subscription["endpoint"]
         timeouts = {"connect_s": CONNECT_S, "read_s": ANSWER_S}
         answer = await self._parts.outbound.send("POST", url, headers, body, **timeouts)

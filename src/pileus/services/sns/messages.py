@@ -75,9 +75,7 @@ def farewell(topic: str, subscription: str, token: str, message_id: str, at_ms: 
     return _question(FAREWELL, topic, text, token, message_id, at_ms)
 
 
-def _question(
-    kind: str, topic: str, text: str, token: str, message_id: str, at_ms: int
-) -> Message:
+def _question(kind: str, topic: str, text: str, token: str, message_id: str, at_ms: int) -> Message:
     return {
         "type": kind,
         "id": message_id,
@@ -177,12 +175,13 @@ def event(message: Message, subscription: str, sender: Sender) -> bytes:
 
 
 def post(
-    message: Message, protocol: str, subscription: str, raw: bool, sender: Sender
+    message: Message, protocol: str, subscription: str, raw: bool, content: str, sender: Sender
 ) -> tuple[list[tuple[str, str]], bytes]:
-    """Headers and body of what an http or https endpoint is sent."""
+    """Headers and body of what an http or https endpoint is sent. ``raw``: the published text
+    alone; ``content``: its content type."""
     kind, topic = message["type"], message["topic"]
     headers = [
-        ("content-type", "text/plain; charset=UTF-8"),
+        ("content-type", content),
         ("user-agent", "Amazon Simple Notification Service Agent"),
         ("x-amz-sns-message-type", kind),
         ("x-amz-sns-message-id", message["id"]),
@@ -191,7 +190,7 @@ def post(
     text = text_for(message, protocol)
     if kind != CONFIRMATION:
         headers.append(("x-amz-sns-subscription-arn", subscription))
-    if kind == NOTIFICATION and raw:
+    if raw:
         return [*headers, ("x-amz-sns-rawdelivery", "true")], text.encode()
     told: dict[str, Any] = {"Type": kind, "MessageId": message["id"]}
     if kind != NOTIFICATION:

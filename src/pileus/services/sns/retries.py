@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
 https://docs.aws.amazon.com/sns/latest/dg/creating-delivery-policy.html
 Four phases: at once, before the back-off, the back-off, after it. Functions have a policy of SNS's
-own; of http and https topics and subscriptions may tell one.
+own; of http and https topics and subscriptions may tell one (``delivery_policy``).
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from pileus.services.sns import faults
 
-RETRIES_MAX, DELAY_S_MAX = 100, 3600
+RETRIES_MAX, DELAY_S_MAX, SUM_S_MAX = 100, 3600, 3600
 BACKOFFS = ("linear", "arithmetic", "geometric", "exponential")
 
 
@@ -66,48 +64,8 @@ HTTP = Retries()
 FUNCTION = Retries(1, 20, 100_015, 3, 2, 100_000, "exponential")
 
 
-def of_topic(text: str | None) -> Retries:
-    """What a topic's ``DeliveryPolicy`` says of http and https."""
-    told = _object(text).get("http") or {}
-    return _read(
-        _part(told, "http", "defaultHealthyRetryPolicy", ("disableSubscriptionOverrides",))
-    )
-
-
-def of_subscription(text: str | None) -> Retries | None:
-    """What a subscription's says; None: its topic's holds."""
-    told = _part(_object(text), "the policy", "healthyRetryPolicy", ())
-    return _read(told) if told else None
-
-
-def effective(topic: dict[str, Any], subscription: dict[str, Any]) -> Retries:
-    """What holds for an http or https subscription."""
-    whole = topic["attributes"].get("DeliveryPolicy")
-    own = of_subscription(subscription["attributes"].get("DeliveryPolicy"))
-    closed = (_object(whole).get("http") or {}).get("disableSubscriptionOverrides")
-    return own if own is not None and not closed else of_topic(whole)
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    try:
-        told = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        told = None
-    if not isinstance(told, dict):
-        raise faults.invalid("DeliveryPolicy: failed to parse JSON.")
-    return told
-
-
-def _part(told: Any, where: str, name: str, known: tuple[str, ...]) -> Any:
-    if not isinstance(told, dict):
-        raise faults.invalid(f"DeliveryPolicy: {where} must be an object")
-    for other, value in told.items():
-        if other not in (name, *known) and value is not None:
-            raise faults.not_offered(f"DeliveryPolicy: {other}")
-    return told.get(name) or {}
-
-
-def _read(told: Any) -> Retries:
+def read(told: Any) -> Retries:
+    """What a retry policy says, checked."""
     if not isinstance(told, dict) or not set(told) <= set(Retries.__dataclass_fields__):
         raise faults.invalid("DeliveryPolicy: the retry policy has members that are not known")
     given = {name: value for name, value in told.items() if value is not None}
@@ -127,4 +85,8 @@ def _read(told: Any) -> Retries:
     phases = made.numNoDelayRetries + made.numMinDelayRetries + made.numMaxDelayRetries
     if phases > made.numRetries:
         raise faults.invalid("DeliveryPolicy: numRetries must not be less than its phases' sum")
+    if sum(made.pause_s(failed) or 0 for failed in range(1, made.numRetries + 1)) > SUM_S_MAX:
+        raise faults.invalid(
+            f"DeliveryPolicy: the sum of all pauses must not be more than {SUM_S_MAX} seconds"
+        )
     return made

@@ -5,13 +5,10 @@ https://docs.aws.amazon.com/sns/latest/api/API_SetSubscriptionAttributes.html
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-import orjson
-
 from pileus.services.call import Call
-from pileus.services.sns import faults, filters, retries, rows
+from pileus.services.sns import delivery_policy, faults, filters, rows
 from pileus.services.sns.names import SubscriptionName
 from pileus.services.sns.room import Room
 from pileus.state.draft import Draft
@@ -28,7 +25,7 @@ def checked(protocol: str, attribute: str, value: str) -> str:
     if attribute == "DeliveryPolicy":
         if protocol == "lambda":
             raise faults.invalid(f"Delivery protocol [{protocol}] does not support delivery policy")
-        retries.of_subscription(value)
+        delivery_policy.check_subscription(value)
         return value
     if value.lower() not in ("true", "false"):
         raise faults.invalid(f"RawMessageDelivery: Invalid value [{value}]. Must be true or false.")
@@ -59,8 +56,7 @@ def get_subscription_attributes(room: Room, call: Call) -> dict[str, Any]:
         told.setdefault("FilterPolicyScope", filters.ATTRIBUTES)
     if found["protocol"] != "lambda":
         topic = rows.need_topic(room.store, name.topic)
-        holds = dataclasses.asdict(retries.effective(topic, found))
-        told["EffectiveDeliveryPolicy"] = orjson.dumps({"healthyRetryPolicy": holds}).decode()
+        told["EffectiveDeliveryPolicy"] = delivery_policy.shown_of_subscription(topic, found)
     return {"Attributes": told}
 
 

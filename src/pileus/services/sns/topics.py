@@ -6,13 +6,10 @@ https://docs.aws.amazon.com/sns/latest/api/API_SetTopicAttributes.html
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-import orjson
-
 from pileus.services.call import Call
-from pileus.services.sns import faults, policies, retries, rows
+from pileus.services.sns import delivery_policy, faults, policies, rows
 from pileus.services.sns.names import SubscriptionName, TopicName
 from pileus.services.sns.room import Room, page
 from pileus.services.sns.signing import VERSIONS
@@ -81,16 +78,13 @@ def get_topic_attributes(room: Room, call: Call) -> dict[str, Any]:
     confirmed = [s["confirmed"] for s in rows.subscriptions_of(room.store, name)]
     now_ms = room.clock.now_ms()
     restorable = [s for s in rows.ended_of(room.store, name) if s["token_until_ms"] >= now_ms]
-    attributes = topic["attributes"]
-    http = dataclasses.asdict(retries.of_topic(attributes.get("DeliveryPolicy")))
-    told = {"http": {"defaultHealthyRetryPolicy": http, "disableSubscriptionOverrides": False}}
     return {
         "Attributes": {
             "TopicArn": name.arn,
             "Owner": name.account,
             "DisplayName": "",
-            **attributes,
-            "EffectiveDeliveryPolicy": orjson.dumps(told).decode(),
+            **topic["attributes"],
+            "EffectiveDeliveryPolicy": delivery_policy.shown_of_topic(topic),
             "SubscriptionsConfirmed": str(confirmed.count(True)),
             "SubscriptionsPending": str(confirmed.count(False)),
             "SubscriptionsDeleted": str(len(restorable)),
@@ -130,7 +124,7 @@ def _checked(attribute: str, value: str) -> str:
     if attribute == "Policy":
         return policies.checked(value)
     if attribute == "DeliveryPolicy":
-        retries.of_topic(value)
+        delivery_policy.check_topic(value)
     elif attribute == "SignatureVersion":
         if value not in VERSIONS:
             raise faults.invalid("SignatureVersion Reason: it must be 1 or 2")
