@@ -60,16 +60,6 @@ def handler(event, context):
 """
 
 
-@pytest.fixture
-def cfn(cloud: Cloud) -> Any:
-    return cloud.client("cloudformation")
-
-
-@pytest.fixture
-def name() -> str:
-    return f"s{uuid.uuid4().hex[:10]}"
-
-
 class Provider:
     """The function of the tests' custom resources, and what it was asked."""
 

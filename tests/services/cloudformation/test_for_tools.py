@@ -4,7 +4,6 @@ policies of removal, change sets that may not be there (H8)."""
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,6 @@ TRUST = {
     ],
 }
 BUCKET = "Resources: {B: {Type: 'AWS::S3::Bucket', Properties: {BucketName: %s}}}"
-
-
-@pytest.fixture
-def cfn(cloud: Cloud) -> Any:
-    return cloud.client("cloudformation")
-
-
-@pytest.fixture
-def name() -> str:
-    return f"s{uuid.uuid4().hex[:10]}"
 
 
 def allow(*actions: str) -> str:

@@ -39,11 +39,6 @@ Outputs:
 """
 
 
-@pytest.fixture
-def cfn(cloud: Cloud) -> Any:
-    return cloud.client("cloudformation")
-
-
 def outputs(cfn: Any, name: str) -> dict[str, str]:
     stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
     return {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}

@@ -9,24 +9,12 @@ import json
 import time
 import urllib.error
 import urllib.request
-import uuid
 from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
 
-from tests.conftest import Cloud
 from tests.services.cloudformation.test_stacks import outputs, settle
-
-
-@pytest.fixture
-def cfn(cloud: Cloud) -> Any:
-    return cloud.client("cloudformation")
-
-
-@pytest.fixture
-def name() -> str:
-    return f"w{uuid.uuid4().hex[:10]}"
 
 
 def template(**properties: Any) -> str:

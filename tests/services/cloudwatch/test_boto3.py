@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 import urllib.parse
 import urllib.request
-import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.conftest import Cloud
+from tests.services.alarms import make_alarm, outcomes, set_alarm
+from tests.services.listening import heard_by, let_call, make_listener
 
 
 def _recent(seconds: int = 300) -> dict[str, datetime]:
@@ -187,83 +187,20 @@ def test_rights_are_asked_for(cloud: Cloud) -> None:
         assert refused.value.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
 
 
-HANDLER = "import json\n\ndef handler(event, context):\n    print('PAGED ' + json.dumps(event))\n"
-
-
-def _function(cloud: Cloud, name: str) -> str:
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
-    document = {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
-    iam = cloud.client("iam")
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]
-    logging = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-    iam.attach_role_policy(RoleName=name, PolicyArn=logging)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("page.py", HANDLER)
-    told = cloud.client("lambda").create_function(
-        FunctionName=name,
-        Runtime="python3.11",
-        Handler="page.handler",
-        Role=role["Arn"],
-        Code={"ZipFile": packed.getvalue()},
-        Timeout=30,
-    )
-    return str(told["FunctionArn"])
-
-
-def _outcomes(cloud: Cloud, alarm: str, count: int) -> list[str]:
-    """The summaries of an alarm's actions, once there are so many."""
-    deadline, found = time.monotonic() + 80, list[str]()
-    while len(found) < count and time.monotonic() < deadline:
-        time.sleep(0.3)
-        told = cloud.client("cloudwatch").describe_alarm_history(
-            AlarmName=alarm, HistoryItemType="Action"
-        )
-        found = [i["HistorySummary"] for i in told["AlarmHistoryItems"]]
-    return found
-
-
 def test_an_alarm_calls_a_function_that_lets_it(cloud: Cloud) -> None:
-    watch, functions = cloud.client("cloudwatch"), cloud.client("lambda")
-    arn = _function(cloud, "alarm-page")
-    watch.put_metric_alarm(
-        AlarmName="boto-page",
-        Namespace="Boto/Alarm",
-        MetricName="Nothing",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        AlarmActions=[arn, "arn:aws:sns:us-east-1:000000000000:later"],
-        TreatMissingData="ignore",
-    )
-    watch.set_alarm_state(AlarmName="boto-page", StateValue="ALARM", StateReason="a drill")
-    refused = _outcomes(cloud, "boto-page", 2)
+    function = make_listener(cloud, "alarm-page")
+    nobody = "arn:aws:sns:us-east-1:000000000000:later"
+    make_alarm(cloud, "boto-page", AlarmActions=[function, nobody])
+    set_alarm(cloud, "boto-page", "ALARM")
+    refused = outcomes(cloud, "boto-page", 2)
     assert len(refused) == 2
     assert all(summary.startswith("Failed to execute action") for summary in refused)
-    functions.add_permission(
-        FunctionName="alarm-page",
-        StatementId="alarms",
-        Action="lambda:InvokeFunction",
-        Principal="lambda.alarms.cloudwatch.amazonaws.com",
-        SourceAccount="000000000000",
-    )
+    service = "lambda.alarms.cloudwatch.amazonaws.com"
+    let_call(cloud, function, service, SourceAccount="000000000000")
     for state in ("OK", "ALARM"):
-        watch.set_alarm_state(AlarmName="boto-page", StateValue=state, StateReason="a drill")
-    told = _outcomes(cloud, "boto-page", 4)
-    assert f"Successfully executed action {arn}" in told
-    logs, deadline, lines = cloud.client("logs"), time.monotonic() + 80, list[str]()
-    while not lines and time.monotonic() < deadline:
-        time.sleep(0.3)
-        try:
-            found = logs.filter_log_events(
-                logGroupName="/aws/lambda/alarm-page", filterPattern="PAGED"
-            )
-            lines = [e["message"] for e in found["events"]]
-        except logs.exceptions.ResourceNotFoundException:
-            continue  # the function has not run yet
-    event = json.loads(lines[0].partition("PAGED ")[2])
+        set_alarm(cloud, "boto-page", state)
+    assert f"Successfully executed action {function}" in outcomes(cloud, "boto-page", 4)
+    event = heard_by(cloud, function)[0]
     assert event["alarmData"]["alarmName"] == "boto-page"
     assert event["alarmData"]["state"]["value"] == "ALARM"
-    watch.delete_alarms(AlarmNames=["boto-page"])
+    cloud.client("cloudwatch").delete_alarms(AlarmNames=["boto-page"])

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import json
 import time
 import uuid
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from lab.policies import TRUST
 from tests.conftest import Cloud
+from tests.services.listening import heard_until_now, make_listener
 from tests.services.s3.test_objects import refused
-
-CODE = """
-import json
-def handler(event, context):
-    print("told " + json.dumps(event))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +21,8 @@ def s3(cloud: Cloud) -> Any:
 
 @pytest.fixture(scope="module")
 def function(cloud: Cloud) -> str:
-    """A function that prints what it is told; answers its ARN."""
-    iam, name = cloud.client("iam"), f"told-{uuid.uuid4().hex[:8]}"
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-    iam.attach_role_policy(
-        RoleName=name, PolicyArn="arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-    )
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("app.py", CODE)
-    client = cloud.client("lambda")
-    made = client.create_function(
-        FunctionName=name, Runtime="python3.11", Role=role["Arn"], Handler="app.handler",
-        Code={"ZipFile": out.getvalue()}, Timeout=30,
-    )  # fmt: skip
-    client.get_waiter("function_active_v2").wait(FunctionName=name)
-    return str(made["FunctionArn"])
+    """The ARN of one that writes down what it hears."""
+    return make_listener(cloud)
 
 
 @pytest.fixture
@@ -65,13 +42,8 @@ def rule(arn: str, events: list[str], **affixes: str) -> dict[str, Any]:
 
 
 def told(cloud: Cloud, arn: str, bucket: str) -> list[dict[str, Any]]:
-    """The events of ``bucket`` the function printed, in the order they happened."""
-    logs, group = cloud.client("logs"), f"/aws/lambda/{arn.rpartition(':')[2]}"
-    try:
-        found = logs.filter_log_events(logGroupName=group, filterPattern='"told "')["events"]
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    records = [json.loads(e["message"][5:])["Records"][0] for e in found]
+    """The events of ``bucket`` the function heard, in the order they happened."""
+    records = [event["Records"][0] for event in heard_until_now(cloud, arn)]
     mine = {  # at least once: the same event may come twice
         r["s3"]["object"]["sequencer"]: r for r in records if r["s3"]["bucket"]["name"] == bucket
     }

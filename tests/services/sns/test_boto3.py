@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,13 +16,12 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.acceptance.functions import make_role
 from tests.conftest import Cloud, new_cloud
+from tests.services.alarms import make_alarm, outcomes, set_alarm
+from tests.services.listening import WAIT_S, heard_by, let_call, make_listener
 from tests.soak.kill import kill_all
 
 ACCOUNT, OTHER = "000000000000", "111111111111"
-HANDLER = "import json\n\ndef handler(event, context):\n    print('HEARD ' + json.dumps(event))\n"
-WAIT_S = 80
 
 
 class Endpoint:
@@ -92,73 +89,14 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, End
             print(made.log()[-4000:])
 
 
-def _alarm(watch: Any, name: str, **actions: list[str]) -> None:
-    """An alarm that changes its state only when it is told to."""
-    watch.put_metric_alarm(
-        AlarmName=name,
-        Namespace="Boto/Topics",
-        MetricName="Nothing",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="ignore",
-        **actions,
-    )
-
-
-def _function(cloud: Cloud, name: str, *services: str) -> str:
-    """A function that writes what it hears to its log; ``services`` may call it."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("listen.py", HANDLER)
-    functions = cloud.client("lambda")
-    told = functions.create_function(
-        FunctionName=name,
-        Runtime="python3.11",
-        Handler="listen.handler",
-        Role=make_role(cloud),
-        Code={"ZipFile": packed.getvalue()},
-        Timeout=30,
-    )
-    return str(told["FunctionArn"])
-
-
-def _let(cloud: Cloud, function: str, topic: str) -> None:
-    cloud.client("lambda").add_permission(
-        FunctionName=function,
-        StatementId="topic",
-        Action="lambda:InvokeFunction",
-        Principal="sns.amazonaws.com",
-        SourceArn=topic,
-    )
-
-
-def _heard(cloud: Cloud, function: str) -> list[dict[str, Any]]:
-    """What came to the function as ``Sns``, as soon as something did."""
-    logs, deadline = cloud.client("logs"), time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        time.sleep(0.3)
-        group = f"/aws/lambda/{function}"
-        try:
-            found = logs.filter_log_events(logGroupName=group, filterPattern="HEARD")["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            continue  # the function has not run yet
-        if found:
-            events = [json.loads(e["message"].partition("HEARD ")[2]) for e in found]
-            return [event["Records"][0]["Sns"] for event in events]
-    raise AssertionError(f"{function} heard nothing")
-
-
 def test_an_alarm_reaches_a_function_and_a_confirmed_endpoint(
     heard: tuple[Cloud, Endpoint],
 ) -> None:
     cloud, endpoint = heard
-    sns, watch = cloud.client("sns"), cloud.client("cloudwatch")
+    sns = cloud.client("sns")
     topic = sns.create_topic(Name="pager")["TopicArn"]
-    function = _function(cloud, "pager")
-    _let(cloud, "pager", topic)
+    function = make_listener(cloud, "pager")
+    let_call(cloud, function, "sns.amazonaws.com", SourceArn=topic)
     sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)
     url = f"http://{endpoint.place}/page"
     told = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)
@@ -166,10 +104,11 @@ def test_an_alarm_reaches_a_function_and_a_confirmed_endpoint(
     asked = endpoint.next("SubscriptionConfirmation")
     with urlopen(asked["SubscribeURL"]) as answer:  # as any client, without keys
         assert b"<SubscriptionArn>arn:aws:sns:" in answer.read()
-    _alarm(watch, "paged", AlarmActions=[topic])
-    watch.set_alarm_state(AlarmName="paged", StateValue="ALARM", StateReason="a drill")
+    make_alarm(cloud, "paged", AlarmActions=[topic])
+    set_alarm(cloud, "paged", "ALARM")
     posted = endpoint.next("Notification")
-    (sent,) = _heard(cloud, "pager")
+    (event,) = heard_by(cloud, function)
+    sent = event["Records"][0]["Sns"]
     for message in (posted, sent):
         assert message["TopicArn"] == topic
         assert message["Subject"] == 'ALARM: "paged" in us-east-1'
@@ -287,11 +226,11 @@ def test_rights_are_asked_for(cloud: Cloud) -> None:
 def test_a_policy_without_services_keeps_alarms_out(cloud: Cloud) -> None:
     """The default policy lets the account's alarms publish; one that does not name them does not,
     and the alarm's history says so."""
-    sns, watch = cloud.client("sns"), cloud.client("cloudwatch")
+    sns = cloud.client("sns")
     topic = sns.create_topic(Name="boto-closed")["TopicArn"]
-    _alarm(watch, "boto-closed", AlarmActions=[topic], OKActions=[topic])
-    watch.set_alarm_state(AlarmName="boto-closed", StateValue="ALARM", StateReason="a drill")
-    assert _outcomes(cloud, 1) == [f"Successfully executed action {topic}"]
+    make_alarm(cloud, "boto-closed", AlarmActions=[topic], OKActions=[topic])
+    set_alarm(cloud, "boto-closed", "ALARM")
+    assert outcomes(cloud, "boto-closed", 1) == [f"Successfully executed action {topic}"]
     allow = {
         "Effect": "Allow",
         "Principal": {"AWS": ACCOUNT},
@@ -300,16 +239,5 @@ def test_a_policy_without_services_keeps_alarms_out(cloud: Cloud) -> None:
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
-    watch.set_alarm_state(AlarmName="boto-closed", StateValue="OK", StateReason="a drill")
-    assert f"Failed to execute action {topic}" in _outcomes(cloud, 2)
-
-
-def _outcomes(cloud: Cloud, count: int) -> list[str]:
-    deadline, found = time.monotonic() + WAIT_S, list[str]()
-    while len(found) < count and time.monotonic() < deadline:
-        time.sleep(0.3)
-        told = cloud.client("cloudwatch").describe_alarm_history(
-            AlarmName="boto-closed", HistoryItemType="Action"
-        )
-        found = [i["HistorySummary"] for i in told["AlarmHistoryItems"]]
-    return found
+    set_alarm(cloud, "boto-closed", "OK")
+    assert f"Failed to execute action {topic}" in outcomes(cloud, "boto-closed", 2)
