@@ -70,7 +70,9 @@ def _put(
     route |= rows.picked(params, *SETTABLE)
     if params.get("RequestParameters"):
         raise rows.bad("RequestParameters of a route are only supported for WebSocket APIs")
-    if params.get("Target") is not None:
+    if params.get("Target") == "" and not creating:
+        route.pop("Target", None)
+    elif params.get("Target") is not None:
         _check_target(draft, api_id, params["Target"])
         route["Target"] = params["Target"]
     _check_authorization(draft, api_id, route)

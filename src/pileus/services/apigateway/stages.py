@@ -97,9 +97,12 @@ def _apply(stage: dict[str, Any], params: dict[str, Any]) -> None:
     if params.get("ClientCertificateId"):
         raise rows.bad("Client certificates are only supported for WebSocket APIs")
     stage |= rows.picked(params, "AutoDeploy", "Description", "AccessLogSettings")
-    for name in ("DefaultRouteSettings", "RouteSettings"):
-        if params.get(name) is not None:
-            stage[name] = stage.get(name, {}) | _settings(name, params[name])
+    if (told := params.get("DefaultRouteSettings")) is not None:
+        # As a whole: no operation takes a limit away again.
+        plain = {"DetailedMetricsEnabled": False}
+        stage["DefaultRouteSettings"] = plain | _settings("DefaultRouteSettings", told)
+    if (told := params.get("RouteSettings")) is not None:
+        stage["RouteSettings"] = stage.get("RouteSettings", {}) | _settings("RouteSettings", told)
     variables = params.get("StageVariables")
     if variables is not None:
         for name, value in variables.items():
