@@ -90,14 +90,14 @@ class Api:
         if "Body" in wish:
             told = await site.call(SERVICE, "ReimportApi", ApiId=id_, **self._document(wish))
             name = "DisableExecuteApiEndpoint"  # what a document leaves as it was
-            more = {name: False} if name in old else {}
+            more: dict[str, Any] = {name: False} if name in old else {}
             more |= self._beside_body(wish)
             if more:
                 await site.call(SERVICE, "UpdateApi", ApiId=id_, **more)
             return self._made(told)
         if "CorsConfiguration" in old and "CorsConfiguration" not in wish:
             await site.gone(SERVICE, "DeleteCorsConfiguration", ApiId=id_)
-        params = _changes(old, wish, self.defaults | {"Name": site.stack})
+        params = _changes(old, wish, {**self.defaults, "Name": site.stack})
         params.pop("ProtocolType", None)
         return self._made(await site.call(SERVICE, "UpdateApi", ApiId=id_, **params))
 
@@ -187,7 +187,7 @@ class Stage(Part):
 class Integration(Part):
     def _defaults(self, wish: Properties) -> Mapping[str, Any]:
         is_function = wish.get("IntegrationType") == "AWS_PROXY"
-        return self.defaults | ({"IntegrationMethod": "POST"} if is_function else {})
+        return {**self.defaults, **({"IntegrationMethod": "POST"} if is_function else {})}
 
 
 class Authorizer(Part):
@@ -201,7 +201,7 @@ class Authorizer(Part):
         if wish.get("AuthorizerType") != "REQUEST":
             return self.defaults
         cached_s = 300 if wish.get("IdentitySource") else 0
-        return self.defaults | {"AuthorizerResultTtlInSeconds": cached_s}
+        return {**self.defaults, "AuthorizerResultTtlInSeconds": cached_s}
 
 
 class DomainName:
