@@ -140,7 +140,7 @@ def times(seen: Iterable[Seen], kind: str, since: float, victim: str) -> Times:
     asked = sorted((s for s in everything if s.kind == kind), key=lambda s: s.began)
     after = [s for s in asked if s.ended >= since]
     failed = sum(not s.told for s in after)
-    outage = _outage(after, since)
+    without = outage(after, since)
     views = sorted((s for s in everything if s.kind == NODES and s.told), key=lambda s: s.ended)
     views = [s for s in views if s.ended >= since and s.target != victim]
     ill = next((s.ended for s in views if s.told.get(victim, [""])[0] != "alive"), None)
@@ -150,15 +150,15 @@ def times(seen: Iterable[Seen], kind: str, since: float, victim: str) -> Times:
     return Times(
         reaction=ill and ill - since,
         repair=led and ill and led - ill,
-        recovery=ill and outage and since + outage - ill,
-        outage=outage,
+        recovery=ill and without and since + without - ill,
+        outage=without,
         gap=max(gaps, default=0.0),
         failed=failed,
         asked=len(after),
     )
 
 
-def _outage(after: Sequence[Seen], since: float) -> float:
+def outage(after: Sequence[Seen], since: float) -> float:
     """Until the first of several good answers in a row that follow the first failure."""
     first = next((n for n, s in enumerate(after) if not s.told), None)
     if first is None or after[first].began > since + ATTRIBUTED_S:

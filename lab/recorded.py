@@ -1,6 +1,6 @@
 """The rounds that count: a line each in ``docs/faults.jsonl``, and the page made of them.
 
-    python -m lab.recorded                      makes docs/faults.md anew
+    python -m lab.recorded                      makes docs/faults.md, and docs/fronts.md, anew
     python -m lab.matrix --record docs/faults.jsonl …   adds to the record
     python -m lab.recorded --fill var/faults/rounds.jsonl   adds times that recorded rounds lack
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from lab import drops
 from lab.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -252,6 +253,7 @@ def main() -> int:
         rounds = filled(rounds, kept)
         RECORD.write_text("".join(map(_line, rounds)))
     PAGE.write_text(page(rounds))
+    drops.PAGE.write_text(drops.page(drops.read()))
     return 0
 
 

@@ -93,6 +93,9 @@ def test_caddy_serves_tls_and_survives_a_dead_front(run: Any, tmp_path: Path) ->
     run(body)
 
 
+HUNG_S = 3.5  # longer than anything may be tried for by time
+
+
 class Front:
     """A front end of which a test says what it does with ``/work``: answer, hold it, or go away
     in the middle of it."""
@@ -101,6 +104,7 @@ class Front:
         self.path = path
         self.does = "answers"
         self.asked: list[str] = []
+        self.looked_at = 0  # asked for its health
         self.let_go = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -122,9 +126,17 @@ class Front:
                         return
                     if self.does == "holds":
                         await self.let_go.wait()
-                elif self.does == "hangs":
-                    await self.let_go.wait()
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                        if self.does == "breaks off":
+                            return
+                else:
+                    self.looked_at += 1
+                    if self.does == "hangs":
+                        await self.let_go.wait()
+                last = "connection: close" in head.lower()
+                told = b"connection: close\r\n" if last else b""
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n" + told + b"\r\n")
+                if last:
+                    return
 
 
 @contextlib.asynccontextmanager
@@ -203,6 +215,26 @@ def test_what_may_be_asked_twice_is_and_nothing_else(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
+def test_what_hung_for_long_is_asked_again_when_its_front_dies(tmp_path: Path) -> None:
+    """A front that hangs is killed by its supervisor, seconds later."""
+
+    async def body() -> None:
+        async with _two_fronts(tmp_path) as (url, first, second):
+            first.does = "holds"
+            held = []
+            while not first.asked or not held:  # till it has one under way
+                first.asked.clear()
+                held.append(asyncio.create_task(asyncio.to_thread(_ask, url)))
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(HUNG_S)
+            first.does = "breaks off"
+            first.let_go.set()
+            assert set(await asyncio.gather(*held)) == {200}
+            assert second.asked
+
+    asyncio.run(body())
+
+
 def test_a_front_that_hangs_is_passed_over(tmp_path: Path) -> None:
     async def body() -> None:
         async with _two_fronts(tmp_path) as (url, first, second):
@@ -213,6 +245,13 @@ def test_a_front_that_hangs_is_passed_over(tmp_path: Path) -> None:
                 assert await asyncio.to_thread(_ask, url) == 200
                 quiet = 0 if first.asked else quiet + 1
             assert second.asked
+            # It is looked at on: no other front's answer is taken for its own.
+            first.looked_at, tries = 0, 0
+            while first.looked_at < 12 and tries < 600:
+                tries += 1
+                await asyncio.sleep(0.05)
+            assert first.looked_at >= 12
+            assert await asyncio.to_thread(_ask, url) == 200 and not first.asked
 
     asyncio.run(body())
 

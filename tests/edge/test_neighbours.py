@@ -124,6 +124,40 @@ def test_near_first_then_whoever_lives_and_has_time(nodes: tuple[Node, Node]) ->
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("loses", ["its fronts", "its life"])
+def test_what_met_a_dead_node_is_asked_again_and_no_further(
+    loses: str, nodes: tuple[Node, Node]
+) -> None:
+    """The near front is busy, so the other node is asked; then that is dead, or its fronts are."""
+    first, second = nodes
+
+    async def body() -> None:
+        for node in nodes:
+            await node.open()
+        first.start(second)
+        second.start(first)
+        await _until(lambda: second.ask().get("node") == "n2")
+        with ThreadPoolExecutor(2 * caddy.NEAR_ACTIVE) as pool:
+            held = await _make_busy(first, pool)
+            try:
+                await _until(lambda: first.ask().get("node") == "n2")
+                if loses == "its fronts":
+                    await second.shut()
+                else:
+                    assert second.process is not None
+                    second.process.kill()
+                told = [await asyncio.to_thread(first.ask) for _ in range(20)]
+            finally:
+                for node in nodes:
+                    node.held.set()
+                await asyncio.gather(*held)
+        # The viewer as the first Caddy saw him: nothing came back through the second.
+        assert [t.get("node", t) for t in told] == ["n1"] * 20
+        assert {(t["x-forwarded-for"], t["x-forwarded-proto"]) for t in told} == {(VIEWER, "http")}
+
+    asyncio.run(body())
+
+
 def _complaints(node: Node) -> list[str]:
     """Of a node that is away, told by the error or as a request that was answered so."""
     lines = (node.home / "caddy.log").read_text().splitlines()
@@ -138,15 +172,21 @@ async def _until(true: Any) -> None:
     pytest.fail("it did not come to pass")
 
 
-async def _near_while_not_busy(first: Node, second: Node, pool: ThreadPoolExecutor) -> None:
+async def _make_busy(first: Node, pool: ThreadPoolExecutor) -> list[asyncio.Future[Any]]:
+    """What its front holds until it is told, as much as it is to have at once."""
     # A front that stood still for a second (it is in this process) is passed over for a moment.
     await _until(lambda: all(first.ask().get("node") == "n1" for _ in range(5)))
-    held = []
+    held: list[asyncio.Future[Any]] = []
     # A request that has just been answered may count still: then one of these goes to the other.
     while len(held) < caddy.NEAR_ACTIVE or (await asyncio.to_thread(first.ask)).get("node") == "n1":
         assert len(held) < 2 * caddy.NEAR_ACTIVE
         held.append(asyncio.get_running_loop().run_in_executor(pool, first.ask, "/hold"))
         await asyncio.sleep(0.05)
+    return held
+
+
+async def _near_while_not_busy(first: Node, second: Node, pool: ThreadPoolExecutor) -> None:
+    held = await _make_busy(first, pool)
     for node in (first, second):
         node.held.set()
     answered = [told["node"] for told in await asyncio.gather(*held)]

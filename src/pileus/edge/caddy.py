@@ -66,6 +66,8 @@ class CaddyConfig:
             policies.insert(0, self.others.policy())
             certificates["load_files"] = [self.others.certificate_files()]
             secure["routes"].insert(0, self.others.inner_route(self._proxy(self.upstreams)))
+            failing = secure.setdefault("errors", {"routes": []})
+            failing["routes"].insert(0, self.others.inner_failure())
             secure["strict_sni_host"] = False  # the name a node is asked by is not the viewers'
             servers |= self.others.outgoing(HEAD_BYTES_MAX)
         secure["tls_connection_policies"] = policies
@@ -104,8 +106,7 @@ class CaddyConfig:
         }
         if self.others is not None and self.others.nodes:
             near = self._proxy(self.upstreams)
-            once = {"retries": len(self.upstreams), "try_duration": 0, "try_interval": "1ms"}
-            near["load_balancing"] |= once
+            near["load_balancing"] |= {"retries": len(self.upstreams), "try_interval": "1ms"}
             near["health_checks"]["passive"]["unhealthy_request_count"] = NEAR_ACTIVE
             everyone = self._proxy([*self.upstreams, *self.others.sockets()])
             everyone["headers"] = neighbours.TELLING
@@ -117,19 +118,27 @@ class CaddyConfig:
 
     def _proxy(self, upstreams: Sequence[Path]) -> dict[str, Any]:
         """A front that dies gets no new request within a second; an idempotent request that hit
-        it goes to another (E3)."""
+        it goes to another (E3), also when that was long ago: one that hung is killed after
+        seconds, hence retries are counted and no time is set for them."""
         return {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": f"unix/{path}"} for path in upstreams],
             "load_balancing": {
                 "selection_policy": {"policy": "least_conn"},
                 "retries": 3,
-                "try_duration": "3s",
                 "try_interval": "50ms",
                 "retry_match": [{"method": list(IDEMPOTENT)}],
             },
             "health_checks": {
-                "active": {"uri": "/_pileus/health", "interval": "500ms", "timeout": "1s"},
+                "active": {
+                    "uri": "/_pileus/health",
+                    "interval": "500ms",
+                    "timeout": "1s",
+                    # Caddy's questions to all Unix sockets are for the host "localhost", under
+                    # which its pool keeps connections: one that was kept would be taken for any
+                    # of them, and the living would answer for the dead.
+                    "headers": {"Connection": ["close"]},
+                },
                 "passive": {"fail_duration": "1s", "max_fails": 1},
             },
             "flush_interval": -1,

@@ -30,6 +30,10 @@ BELIEVING = {
         "delete": [VIEWER, SCHEME],
     }
 }
+# Who passes a request between nodes and gets no answer gives none: a connection that breaks is
+# what makes the first Caddy pass that node over, and ask another where that does no harm. An
+# answer of 502 would go to the viewer, and the next request to the same node.
+BREAKING_OFF = {"handler": "static_response", "abort": True}
 KEEPING_HOST = {"request": {"set": {"Host": ["{http.request.hostport}"]}}}
 
 
@@ -68,12 +72,19 @@ class Neighbours:
 
     def inner_route(self, proxy: dict[str, Any]) -> dict[str, Any]:
         """What another node sends goes to this node's fronts (``proxy``), the viewer as told."""
+        return self._from_node(proxy | {"headers": BELIEVING})
+
+    def inner_failure(self) -> dict[str, Any]:
+        """What they could not answer goes no further: the node that sent it asks again."""
+        return self._from_node(BREAKING_OFF)
+
+    def _from_node(self, handler: dict[str, Any]) -> dict[str, Any]:
         subjects = [f"CN={name}" for name, _ in self.nodes]
         from_node = {
             "expression": f"{{http.request.tls.server_name}} == '{self.name}'",
             "vars": {"{http.request.tls.client.subject}": subjects},  # no text to an expression
         }
-        return {"match": [from_node], "handle": [proxy | {"headers": BELIEVING}], "terminal": True}
+        return {"match": [from_node], "handle": [handler], "terminal": True}
 
     def outgoing(self, head_bytes_max: int) -> dict[str, Any]:
         """A server for each other node, which passes on what comes at its socket."""
@@ -101,4 +112,5 @@ class Neighbours:
             "logs": {"default_logger_name": UNTOLD},
             "max_header_bytes": head_bytes_max,
             "routes": [{"handle": [proxy]}],
+            "errors": {"routes": [{"handle": [BREAKING_OFF]}]},
         }
