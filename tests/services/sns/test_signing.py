@@ -25,7 +25,7 @@ CONFIRMATION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "T
 
 
 def certificate(sns: SnsAlone, url: str) -> x509.Certificate:
-    assert url.startswith("http://127.0.0.1:4566/_sns/SimpleNotificationService-")
+    assert urlsplit(url).path.startswith("/_sns/SimpleNotificationService-")
     answer = door(sns.parts).serve(HttpRequest("GET", urlsplit(url).path, "", {}))
     assert answer.status == 200 and isinstance(answer.body, bytes)
     return x509.load_pem_x509_certificate(answer.body)
@@ -65,6 +65,10 @@ def test_what_is_sent_is_signed(run: Run[SnsAlone], version: str) -> None:
         for message in (*events, *posted):
             assert message["SignatureVersion"] == version
             check(sns, message)
+            told = f"{message.get('SigningCertURL')} {message.get('UnsubscribeURL')}"
+            assert message in events or told.count("http://127.0.0.1:4566/") == 2
+            told = f"{message.get('SigningCertUrl')} {message.get('UnsubscribeUrl')}"
+            assert message in posted or told.count("https://127.0.0.1/") == 2  # within functions
             with pytest.raises(InvalidSignature):
                 check(sns, {**message, "Message": "three"})
         arns = [s["SubscriptionArn"] for s in (await sns("ListSubscriptions"))["Subscriptions"]]

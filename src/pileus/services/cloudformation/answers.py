@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote
 
 from pileus.errors import AwsError, Unavailable
+from pileus.services import addresses
 from pileus.services.call import HttpRequest, HttpResponse, Parts
 from pileus.services.cloudformation import rows
 
 PREFIX = "/_cloudformation/"
 ANSWER_BYTES_MAX = 4096
 BODY_BYTES_MAX = 1024 * 1024  # of which no more is kept than shows that it is too long
-# Where functions find the endpoint by TLS at the standard port (runtime/authority.py).
-WITHIN_FUNCTIONS = "https://127.0.0.1"
 Record = dict[str, Any]
 Signal = Callable[[Any, "Name", str], bool | None]
 
@@ -66,7 +65,8 @@ class Answers:
             return dict(found)
 
         record = await self._store.transact(change)
-        return record | {"address": await self.address(name, record["end"], await self._base())}
+        base = await addresses.in_functions(self._parts)
+        return record | {"address": await self.address(name, record["end"], base)}
 
     async def address(self, name: Name, end: int, base: str) -> str:
         """Where ``name`` is told something until ``end``, signed."""
@@ -75,9 +75,7 @@ class Answers:
 
     def outside(self) -> str:
         """Where those beside functions find the endpoint."""
-        anywhere = ("", "0.0.0.0", "::")
-        host = self._parts.config.address
-        return f"http://{'127.0.0.1' if host in anywhere else host}:{self._parts.config.port}"
+        return addresses.outside(self._parts.config)
 
     def now_ms(self) -> int:
         return self._parts.clock.now_ms()
@@ -165,13 +163,6 @@ class Answers:
             return bytes(kept or fresh)
 
         return self._store.get(_SECRET) or await self._store.transact(change)
-
-    async def _base(self) -> str:
-        if self._parts.config.weak_isolation:
-            told = await self._parts.runtime.stats()
-            if told["isolation"]["kind"] == "weak":  # no network of their own, no port 443
-                return f"http://127.0.0.1:{self._parts.config.port}"
-        return WITHIN_FUNCTIONS
 
 
 _SECRET = rows.secret_key()

@@ -15,6 +15,7 @@ from typing import Any
 
 from pileus import hub
 from pileus.errors import AwsError, Unavailable
+from pileus.services import addresses
 from pileus.services.call import Parts, Principal
 from pileus.services.sns import delivery_policy, messages, retries, rows
 from pileus.services.sns.delivery_policy import Policy
@@ -74,13 +75,23 @@ class Deliveries:
             turn_ms = self._turn_ms(subscription["arn"], policy.per_second)
             if turn_ms > self._parts.clock.now_ms():
                 return hub.Later(turn_ms, {**body, "held": True})
-        version = topic["attributes"].get("SignatureVersion", DEFAULT_VERSION)
-        sender = Sender(self._endpoint(), await self._signing.signer(), version)
+        sender = await self._sender(topic, subscription)
         try:
             await self._send(message, subscription, policy, sender)
         except (Refused, AwsError, Unavailable, TimeoutError, OSError) as error:
             return self._put_off(body, policy, error)
         return _over(body)
+
+    async def _sender(self, topic: rows.Topic, subscription: Subscription) -> Sender:
+        to_function = subscription["protocol"] == "lambda"
+        version = topic["attributes"].get("SignatureVersion", DEFAULT_VERSION)
+        return Sender(
+            await addresses.in_functions(self._parts)
+            if to_function
+            else addresses.outside(self._parts.config),
+            await self._signing.signer(),
+            version,
+        )
 
     def _turn_ms(self, subscription: str, per_second: int) -> int:
         """When the subscription's next delivery has its turn. A turn that was given counts, so no
@@ -145,12 +156,6 @@ class Deliveries:
             raise Unavailable(f"{url} answered {answer.status}")
         if not 200 <= answer.status < 300:
             raise Refused(f"{url} answered {answer.status}")
-
-    def _endpoint(self) -> str:
-        """Where receivers find this cloud's API."""
-        config = self._parts.config
-        address = config.address if config.address not in ("0.0.0.0", "::") else "127.0.0.1"
-        return f"http://{f'[{address}]' if ':' in address else address}:{config.port}"
 
 
 def _final(error: Exception) -> bool:

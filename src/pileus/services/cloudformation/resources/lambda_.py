@@ -303,6 +303,38 @@ class EventSourceMapping:
         await site.gone("lambda", "DeleteEventSourceMapping", UUID=made.physical_id)
 
 
+class EventInvokeConfig:
+    """How often a function's events are tried, and who hears of their end. One for a qualifier: a
+    change replaces the whole of it."""
+
+    replacing = frozenset({"FunctionName", "Qualifier"})
+
+    @staticmethod
+    async def _put(site: Site, wish: Properties) -> None:
+        function, qualifier = need(wish, "FunctionName", "Qualifier")
+        await site.call(
+            "lambda",
+            "PutFunctionEventInvokeConfig",
+            FunctionName=function,
+            Qualifier=qualifier,
+            MaximumEventAgeInSeconds=whole(wish.get("MaximumEventAgeInSeconds")),
+            MaximumRetryAttempts=whole(wish.get("MaximumRetryAttempts")),
+            DestinationConfig=wish.get("DestinationConfig"),
+        )
+
+    async def create(self, site: Site, wish: Properties) -> Made:
+        await self._put(site, wish)
+        return Made(site.name(128))
+
+    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
+        await self._put(site, wish)
+        return made
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        told = {"FunctionName": had["FunctionName"], "Qualifier": had["Qualifier"]}
+        await site.gone("lambda", "DeleteFunctionEventInvokeConfig", **told)
+
+
 KINDS: dict[str, Any] = {
     "AWS::Lambda::Function": Function(),
     "AWS::Lambda::LayerVersion": LayerVersion(),
@@ -311,4 +343,5 @@ KINDS: dict[str, Any] = {
     "AWS::Lambda::Alias": Alias(),
     "AWS::Lambda::Url": Url(),
     "AWS::Lambda::EventSourceMapping": EventSourceMapping(),
+    "AWS::Lambda::EventInvokeConfig": EventInvokeConfig(),
 }
