@@ -15,7 +15,7 @@ from pileus.assembly import RULES
 from pileus.config import Config
 from pileus.errors import AwsError
 from pileus.services.call import Call, Principal
-from pileus.services.cloudformation import rows, stacks
+from pileus.services.cloudformation import changesets, rollbacks, rows, stacks
 from pileus.services.cloudformation.deploying import Operation
 from pileus.state.opening import open_store
 from tests.beds import StepClock
@@ -65,6 +65,7 @@ class Bed:
             store=store, clock=clock, config=Config(home=home), dispatch=self.groups.dispatch
         )
         self.store = store
+        self.seen = 0
 
     async def ask(self, operation: str, principal: Principal = AUTHOR, **params: Any) -> None:
         given = {"StackName": "s"} | params
@@ -73,9 +74,20 @@ class Bed:
             "CreateStack": stacks.create_stack,
             "UpdateStack": stacks.update_stack,
             "DeleteStack": stacks.delete_stack,
-            "CancelUpdateStack": stacks.cancel_update_stack,
+            "CancelUpdateStack": rollbacks.cancel_update_stack,
+            "CreateChangeSet": changesets.create_change_set,
+            "ExecuteChangeSet": changesets.execute_change_set,
+            "ContinueUpdateRollback": rollbacks.continue_update_rollback,
+            "RollbackStack": rollbacks.rollback_stack,
         }
         await asked[operation](self.parts, call)
+
+    def told(self) -> list[tuple[str, str]]:
+        """The events since the last time, the oldest first: (logical name, status)."""
+        stack = rows.listing(self.store, PLACE, "stack/")[0]
+        events = rows.listing(self.store, stack["id"], "event/")
+        new, self.seen = events[self.seen :], len(events)
+        return [(e["LogicalResourceId"], e["ResourceStatus"]) for e in new]
 
     def work(self) -> dict[str, Any] | None:
         found = list(rows.listing(self.store, PLACE, "stack/"))

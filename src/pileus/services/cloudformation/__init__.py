@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pileus.services.call import Access, Call, Parts, Service
-from pileus.services.cloudformation import changesets, describe, stacks
+from pileus.services.cloudformation import changesets, describe, rollbacks, stacks
 from pileus.services.cloudformation.answers import PREFIX, Answers
 from pileus.services.cloudformation.signals import taken
 from pileus.services.cloudformation.worker import Worker
@@ -17,7 +17,9 @@ __all__ = ["PREFIX", "build", "door"]
 OPERATIONS: dict[str, Callable[[Parts, Call], Any]] = {
     "CreateStack": stacks.create_stack,
     "UpdateStack": stacks.update_stack,
-    "CancelUpdateStack": stacks.cancel_update_stack,
+    "CancelUpdateStack": rollbacks.cancel_update_stack,
+    "ContinueUpdateRollback": rollbacks.continue_update_rollback,
+    "RollbackStack": rollbacks.rollback_stack,
     "DeleteStack": stacks.delete_stack,
     "UpdateTerminationProtection": stacks.update_termination_protection,
     "CreateChangeSet": changesets.create_change_set,

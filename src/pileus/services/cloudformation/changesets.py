@@ -28,6 +28,8 @@ async def create_change_set(parts: Parts, call: Call) -> Record:
     kind = p.get("ChangeSetType", "UPDATE")
     if kind not in ("CREATE", "UPDATE"):
         raise invalid(f"ChangeSetType {kind} is not offered by Pileus")
+    if p.get("OnStackFailure") == "DELETE" and kind != "CREATE":
+        raise invalid("OnStackFailure DELETE is only valid for change sets of type CREATE.")
     fresh_id = rows.new_stack_id(call.region, call.account, p["StackName"])
     store = await stacks.fetched(parts, call, given)
     stacks.acting(parts, call, p.get("RoleARN", ""))
@@ -95,6 +97,7 @@ def _record(call: Call, draft: Any, stack: Record, source: Record, store: dict[s
         "tags": p.get("Tags", stack["tags"]),
         "capabilities": p.get("Capabilities", []),
         "description": p.get("Description", ""),
+        "failure": p.get("OnStackFailure", ""),
     }
 
 
@@ -198,6 +201,7 @@ def describe_change_set(parts: Parts, call: Call) -> Record:
         "Capabilities": record["capabilities"],
         "Tags": record["tags"],
         "Changes": record["changes"],
+        "OnStackFailure": record.get("failure") or None,
     }
 
 
@@ -224,15 +228,19 @@ async def execute_change_set(parts: Parts, call: Call) -> Record:
             "StackName": stack["name"],
             "RoleARN": record.get("role", ""),
         }
+        names = ("DisableRollback", "RetainExceptOnCreate")
+        made.params |= {n: call.params[n] for n in names if n in call.params}
+        failure = stacks.on_failure(made, record.get("failure", ""))
         source = template.parse(record["source"])
         resolved = record.get("resolved", {})
         ready = stacks.Prepared(record["template"], record["parameters"], resolved)
         if stack["status"] == "REVIEW_IN_PROGRESS":
-            stack["status"] = "CREATE_IN_PROGRESS"
+            stack |= {"status": "CREATE_IN_PROGRESS", "rollback": failure != "DO_NOTHING"}
             stacks.apply_template(stack, made, source, ready)
             stacks.put_stack(draft, stacks.place(call), stack)
             rows.put_event(draft, stack["id"], rows.of_stack(stack))
-            work = stacks.work_record(parts, call, "CREATE", stack, keep=False)
+            more = {"failure": failure, **stacks.discarding(made)}
+            work = stacks.work_record(parts, call, "CREATE", stack, **more)
             draft.put_json(rows.work_key(stack["id"]), work)
         else:
             stacks.check_changeable(stack)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Parts, Principal
-from pileus.services.cloudformation import dynamic, rows
+from pileus.services.cloudformation import dynamic, outputs, rows
 from pileus.services.cloudformation.answers import Answers
 from pileus.services.cloudformation.intrinsics import Scope, dependencies
 from pileus.services.cloudformation.ordering import in_order, removal_order
@@ -70,15 +70,10 @@ class Operation(Progress):
     async def _roll_back(self, kind: str, reason: str) -> None:
         reason = await self._turn_back(reason)
         if kind == "CREATE":
-            await self._status("ROLLBACK_IN_PROGRESS", reason)
-            if self.work.get("keep"):
-                await self._finish("CREATE_FAILED")
-                return
-            await self._settle(self.work)
-            left = await self._remove(list(self.resources.values()), undoing=True)
-            await self._finish("ROLLBACK_FAILED" if left else "ROLLBACK_COMPLETE")
+            await self._undo_creation(reason)
             return
-        await self._status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+        if self.stack["status"] != "UPDATE_ROLLBACK_IN_PROGRESS":
+            await self._status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
         before = self.work["before"]
         self.stack |= before
         self.template = self.stack["template"]
@@ -89,6 +84,22 @@ class Operation(Progress):
             await self._finish("UPDATE_ROLLBACK_COMPLETE")
         except Failed as failure:
             await self._finish("UPDATE_ROLLBACK_FAILED", str(failure))
+
+    async def _undo_creation(self, reason: str) -> None:
+        """What ``OnFailure`` says is done with a stack whose creation failed."""
+        what = self.work.get("failure", "ROLLBACK")
+        if what == "DO_NOTHING":
+            await self._settle(self.work)
+            await self._finish("CREATE_FAILED")
+            return
+        step = "DELETE" if what == "DELETE" else "ROLLBACK"
+        if self.stack["status"] != f"{step}_IN_PROGRESS":
+            await self._status(f"{step}_IN_PROGRESS", reason)
+        await self._settle(self.work)
+        left = await self._remove(list(self.resources.values()), undoing=True)
+        if step == "DELETE" and not left:
+            self.stack["deleted"] = self.parts.clock.now_ms()
+        await self._finish(f"{step}_FAILED" if left else f"{step}_COMPLETE")
 
     async def _delete_stack(self) -> None:
         if stopped := self.work.get("stopped"):
@@ -120,12 +131,12 @@ class Operation(Progress):
         )
         self.check()
         try:
-            await self._outputs(template, scope)
+            await outputs.publish(self, template, scope)
         except AwsError as e:
             raise Failed(e.message) from e
         gone = [r for n, r in self.resources.items() if n not in wanted]
         replaced = self._replaced()
-        if gone or replaced:
+        if self.work["kind"] == "UPDATE":
             await self._status(f"{self._word()}_COMPLETE_CLEANUP_IN_PROGRESS")
         await self._remove([*replaced, *gone], undoing=bool(self.work.get("rollback")))
         for logical, record in self.resources.items():
@@ -158,14 +169,8 @@ class Operation(Progress):
             typed(template, values),
             template.get("Mappings", {}),
             template.get("Conditions", {}),
-            self._export,
+            lambda name: outputs.exported(self, name),
         )
-
-    def _export(self, name: str) -> str:
-        found = self.store.get_json(rows.export_key(self.place, name))
-        if found is None:
-            raise invalid(f"No export named {name} found.")
-        return str(found["value"])
 
     async def _stored(self, name: str) -> Record:
         """The parameter of a name, ``NAME:VERSION`` too, as the stack's owner may read it."""
@@ -191,7 +196,10 @@ class Operation(Progress):
                 raise invalid(f"Resource type {wanted['Type']} is not offered by Pileus")
             wish = scope.resolve(wanted.get("Properties", {}))
             wish = await dynamic.resolved(wish, self._stored)
-            record = await self._make(logical, wanted, kind, have, wish)
+            if have and logical in self.work.get("skip", ()):
+                record = await self._skip(have, wish)
+            else:
+                record = await self._make(logical, wanted, kind, have, wish)
         except (AwsError, Unavailable) as e:
             reason = getattr(e, "message", "") or str(e)
             had = bool(have and have["physical"])
@@ -207,6 +215,14 @@ class Operation(Progress):
             await self._event(failed)
             raise _failed(failed) from e
         scope.resources[logical] = (record["physical"], record["attributes"])
+
+    async def _skip(self, have: Record, wish: Record) -> Record:
+        """Take a resource that could not be rolled back for rolled back, as its owner asked."""
+        kept = {n: v for n, v in have.items() if n not in ("begun", "reason")}
+        kept |= {"properties": wish, "status": "UPDATE_COMPLETE", "operation": self.id}
+        await self._save_resource(have["logical"], kept)
+        await self._event(kept)
+        return kept
 
     async def _make(
         self, logical: str, wanted: Record, kind: Kind, have: Record | None, wish: Record
@@ -225,7 +241,7 @@ class Operation(Progress):
             await self._save_resource(logical, kept)
             return kept
         else:
-            step, old = "UPDATE", have | {"properties": former(have, self.id)}
+            step, old = "UPDATE", have | {"properties": former(have, self.id, wish)}
         had = {} if old is None else old["properties"]
         back = self._taken_back(old, wish)
         replaces = any(had.get(p) != wish.get(p) for p in kind.replacing)
@@ -329,6 +345,8 @@ class Operation(Progress):
         made it is rolled back."""
         told = self.template["Resources"].get(record["logical"], {}).get("DeletionPolicy")
         policy = record.get("policy", told)  # resources of older stacks tell none
+        if undoing and self.work.get("discard"):
+            return False
         return policy == "Retain" or (policy == "RetainExceptOnCreate" and not undoing)
 
     async def _remove(self, records: list[Record], undoing: bool = False) -> set[str]:
@@ -363,35 +381,6 @@ class Operation(Progress):
                     "write", [[rows.resource_key(self.stack_id, logical), None]]
                 )
         return left
-
-    async def _outputs(self, template: Record, scope: Scope) -> None:
-        outputs, exports = [], {}
-        for name, about in template.get("Outputs", {}).items():
-            if "Condition" in about and not scope.holds(about["Condition"]):
-                continue
-            value = scope.resolve(about["Value"])
-            output = {"OutputKey": name, "OutputValue": str(value)}
-            if "Description" in about:
-                output["Description"] = about["Description"]
-            if "Export" in about:
-                output["ExportName"] = str(scope.resolve(about["Export"]["Name"]))
-                exports[output["ExportName"]] = str(value)
-            outputs.append(output)
-        old = {o["ExportName"] for o in self.stack.get("outputs", []) if "ExportName" in o}
-        self.stack["outputs"] = outputs
-
-        def change(draft: Any) -> None:
-            for name in old - exports.keys():
-                draft.delete(rows.export_key(self.place, name))
-            for name, value in exports.items():
-                key = rows.export_key(self.place, name)
-                taken = draft.get_json(key)
-                if taken and taken["stack"] != self.stack_id:
-                    raise invalid(f"Export with name {name} is already exported by stack")
-                draft.put_json(key, {"stack": self.stack_id, "name": name, "value": value})
-
-        if old or exports:
-            await self.store.transact(change)
 
 
 def _failed(record: Record) -> Failed:

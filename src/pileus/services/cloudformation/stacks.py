@@ -25,6 +25,11 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 BUSY = "_IN_PROGRESS"
 # In which a deletion takes the place of what is under way.
 DELETABLE = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS")
+# From which a stack is brought by a rollback or a deletion, not by an update.
+FIXED = (
+    *("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"),
+    "UPDATE_ROLLBACK_FAILED",
+)
 Record = dict[str, Any]
 
 
@@ -162,7 +167,7 @@ def new_record(call: Call, stack_id: str, now_ms: int, status: str) -> Record:
         "capabilities": p.get("Capabilities", []),
         "role": p.get("RoleARN", ""),
         "protected": bool(p.get("EnableTerminationProtection", False)),
-        "rollback": not p.get("DisableRollback", False),
+        "rollback": True,
         "description": "",
     }
 
@@ -188,8 +193,22 @@ def check_name(name: str) -> str:
     return name
 
 
+def on_failure(call: Call, told: str = "") -> str:
+    """What becomes of a stack whose creation fails. ``told``: what its change set says."""
+    given = call.params.get("OnFailure") or told
+    if given and "DisableRollback" in call.params:
+        raise invalid("Either DisableRollback or OnFailure can be specified, not both.")
+    return str(given) or ("DO_NOTHING" if call.params.get("DisableRollback") else "ROLLBACK")
+
+
+def discarding(call: Call) -> Record:
+    """Whether a rollback deletes what it made, whatever the template's policies say."""
+    return {"discard": True} if call.params.get("RetainExceptOnCreate") else {}
+
+
 async def create_stack(parts: Parts, call: Call) -> Record:
     name = check_name(call.params["StackName"])
+    failure = on_failure(call)
     source = await read_template(parts, call)
     if source is None:
         raise invalid("Either Template URL or Template Body must be specified.")
@@ -200,11 +219,11 @@ async def create_stack(parts: Parts, call: Call) -> Record:
         if rows.find(draft, place(call), name) is not None:
             raise AwsError("AlreadyExistsException", f"Stack [{name}] already exists")
         record = new_record(call, stack_id, draft.now_ms, "CREATE_IN_PROGRESS")
+        record["rollback"] = failure != "DO_NOTHING"
         apply_template(record, call, source, ready)
-        keep = call.params.get("OnFailure") == "DO_NOTHING" or not record["rollback"]
         put_stack(draft, place(call), record)
         rows.put_event(draft, stack_id, rows.of_stack(record))
-        work = work_record(parts, call, "CREATE", record, keep=keep)
+        work = work_record(parts, call, "CREATE", record, failure=failure, **discarding(call))
         draft.put_json(rows.work_key(stack_id), work)
 
     await parts.store.transact(change, call.invocation_id)
@@ -233,7 +252,7 @@ def apply_template(record: Record, call: Call, source: Record, ready: Prepared) 
 
 def check_changeable(stack: Record) -> None:
     status = stack["status"]
-    if status.endswith(BUSY) or status in ("ROLLBACK_COMPLETE", "CREATE_FAILED", "DELETE_FAILED"):
+    if status.endswith(BUSY) or status in FIXED:
         raise invalid(f"Stack:{stack['id']} is in {status} state and can not be updated.")
 
 
@@ -246,18 +265,23 @@ def _check_types(old: Record, new: Record) -> None:
         )
 
 
+def template_of(stack: Record) -> Record:
+    """What a rollback brings a stack back to."""
+    told = {k: stack[k] for k in ("template", "parameters", "tags")}
+    return told | {"resolved": stack.get("resolved", {})}
+
+
 def start_update(
     parts: Parts, draft: Any, call: Call, stack: Record, source: Record, ready: Prepared
 ) -> None:
     """Record the update: the new template in the stack, the old one in the work row."""
     _check_types(stack["template"]["Resources"], ready.expanded["Resources"])
-    before = {k: stack[k] for k in ("template", "parameters", "tags")}
-    before["resolved"] = stack.get("resolved", {})
+    before = template_of(stack)
     stack |= {"status": "UPDATE_IN_PROGRESS", "reason": "", "updated": draft.now_ms}
     apply_template(stack, call, source, ready)
     put_stack(draft, place(call), stack)
     rows.put_event(draft, stack["id"], rows.of_stack(stack))
-    work = work_record(parts, call, "UPDATE", stack, before=before)
+    work = work_record(parts, call, "UPDATE", stack, before=before, **discarding(call))
     draft.put_json(rows.work_key(stack["id"]), work)
 
 
@@ -310,21 +334,6 @@ async def delete_stack(parts: Parts, call: Call) -> Record:
         stopped = draft.get_json(rows.work_key(stack["id"]))
         work = work_record(parts, call, "DELETE", stack, retain=retain, stopped=stopped)
         draft.put_json(rows.work_key(stack["id"]), work)
-
-    await parts.store.transact(change, call.invocation_id)
-    return {}
-
-
-async def cancel_update_stack(parts: Parts, call: Call) -> Record:
-    """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CancelUpdateStack.html"""
-
-    def change(draft: Any) -> None:
-        stack = rows.must_find(draft, place(call), call.params["StackName"])
-        work = draft.get_json(rows.work_key(stack["id"]))
-        if stack["status"] != "UPDATE_IN_PROGRESS" or work is None:
-            raise invalid("CancelUpdateStack cannot be called from current stack status")
-        if not work.get("rollback"):
-            draft.put_json(rows.work_key(stack["id"]), work | {"rollback": "User Initiated"})
 
     await parts.store.transact(change, call.invocation_id)
     return {}

@@ -30,13 +30,14 @@ def nothing(logical: str, type_: str) -> Record:
     return {"logical": logical, "type": type_, "physical": "", "attributes": {}}
 
 
-def former(have: Record, operation: str) -> Record:
-    """The properties an update starts from: where another operation's was cut off or failed, those
-    it was to bring; where this one's was, those from which it started."""
+def former(have: Record, operation: str, wish: Record) -> Record:
+    """The properties an update starts from. Where one to the same end was cut off or failed, those
+    from which it started; where it was another's, those it was to bring."""
     begun = have.get("begun")
     if begun is None:
         return dict(have["properties"])
-    return dict(begun["old"] if begun["operation"] == operation else begun["properties"])
+    is_same = begun["operation"] == operation or begun["properties"] == wish
+    return dict(begun["old"] if is_same else begun["properties"])
 
 
 def check_renamed(type_: str, had: Record, wish: Record) -> None:
