@@ -1,17 +1,27 @@
-"""Where functions run on three nodes: provisioned workers divided, full nodes relieved (F2, C1)."""
+"""Where functions run on three nodes: provisioned workers divided, full nodes relieved, those
+without a runtime passed over, streams of lost nodes ended (F2, C1)."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import io
 import json
+import os
+import signal
+import socket
+import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.rig import RigNode, until
+from pileus.errors import Unavailable
 from pileus.nodes.beats import view
 from pileus.runtime.client import Runtime
 from tests.acceptance.functions import make_function, make_role
@@ -35,7 +45,7 @@ def workers(node: RigNode, name: str) -> dict[str, int]:
         finally:
             await client.close()
 
-    functions = asyncio.run(ask())["functions"]
+    functions = asyncio.run(ask()).get("functions", {})  # none while it starts
     return next((told for arn, told in functions.items() if arn.endswith(f":{name}")), {})
 
 
@@ -56,6 +66,11 @@ def test_provisioned_workers_are_divided_and_come_first(three_nodes: Cloud) -> N
     client.put_provisioned_concurrency_config(**wish, ProvisionedConcurrentExecutions=5)
     until(lambda: _idle(nodes, name) == [1, 2, 2], 60, "five, divided")
     client.delete_provisioned_concurrency_config(**wish)
+
+
+def _runs(node: RigNode, name: str) -> bool:
+    """Whether it has a worker of the function: one that was only asked has none."""
+    return any(workers(node, name).values())
 
 
 def _idle(nodes: list[RigNode], name: str) -> list[int]:
@@ -82,7 +97,7 @@ def test_a_node_with_few_workers_left_asks_another(three_nodes: Cloud) -> None:
     name = make_function(first, make_role(first), NAPS)
     with kept_busy(three_nodes, nodes[0], name):
         until(lambda: _told_busy(nodes[1]), 60, "the others hear that it is busy")
-        until(lambda: any(workers(n, name) for n in nodes[1:]), 90, "others run some of it")
+        until(lambda: any(_runs(n, name) for n in nodes[1:]), 90, "others run some of it")
 
 
 def _told_busy(asked: RigNode) -> bool:
@@ -90,7 +105,7 @@ def _told_busy(asked: RigNode) -> bool:
     return "n1" in judged and judged["n1"].workers >= 0.9
 
 
-@contextmanager
+@contextlib.contextmanager
 def kept_busy(cloud: Cloud, node: RigNode, name: str) -> Iterator[None]:
     """As many callers of one node as make it busy, and none more."""
     stop = threading.Event()
@@ -113,3 +128,124 @@ def kept_busy(cloud: Cloud, node: RigNode, name: str) -> Iterator[None]:
         stop.set()
         for caller in callers:
             caller.join()
+
+
+def test_a_node_without_a_runtime_has_the_others_run_it(three_nodes: Cloud) -> None:
+    """Nothing is asked twice by the client."""
+    nodes = three_nodes.rig.nodes[:3]
+    first = At(three_nodes, nodes[0])
+    name = make_function(first, make_role(first), NAPS)
+    client = three_nodes.client("lambda", nodes[0], PATIENT)
+    here = json.load(first.client("lambda").invoke(FunctionName=name)["Payload"])
+    with no_runtime(nodes[0]):
+        until(lambda: _answer(client, name), 60, "others run it")
+        assert {here, ""}.isdisjoint(_answer(client, name) for _ in range(6))
+    until(lambda: _has_runtime(nodes[0]), 60, "its runtime is back")
+
+
+def _answer(client: Any, name: str) -> str:
+    try:
+        return str(json.load(client.invoke(FunctionName=name)["Payload"]))
+    except ClientError as error:
+        print("refused:", error)
+        return ""
+
+
+@contextlib.contextmanager
+def no_runtime(node: RigNode) -> Iterator[None]:
+    """Its runtime ends, and none can begin: this process holds the lock it needs."""
+    fd = os.open(node.home / "run" / "runtime.lock", os.O_RDWR | os.O_CLOEXEC)
+
+    def taken() -> bool:
+        with contextlib.suppress(OSError):  # none listens, or it ends just now
+            os.kill(_listening(node), signal.SIGKILL)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    try:
+        until(taken, 60, "it is away")
+        yield
+    finally:
+        os.close(fd)
+
+
+def _listening(node: RigNode) -> int:
+    """The process that answers at the runtime's socket."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(node.home / "run" / "runtime.sock"))
+        return int(struct.unpack("iii", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
+
+def _has_runtime(node: RigNode) -> bool:
+    try:
+        workers(node, "any")
+    except Unavailable:
+        return False
+    return True
+
+
+STREAMS = """
+exports.handler = awslambda.streamifyResponse(async (event, out) => {
+  out.write('first');
+  await new Promise((resolve) => setTimeout(resolve, event.ms));
+  out.end('last');
+});
+"""
+
+
+@pytest.mark.parametrize("fault", ["freeze", "kill"])
+def test_a_stream_of_a_node_that_is_lost_ends(three_nodes: Cloud, fault: str) -> None:
+    """Relayed as it is written; then its node is silent, or gone."""
+    nodes = three_nodes.rig.nodes[:3]
+    first = At(three_nodes, nodes[0])
+    name, client = f"streams-{fault}", first.client("lambda")
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("index.js", STREAMS)
+    client.create_function(
+        FunctionName=name, Runtime="nodejs22.x", Role=make_role(first), Handler="index.handler",
+        Code={"ZipFile": held.getvalue()}, Timeout=120,
+    )  # fmt: skip
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    for node in nodes:
+        until(lambda n=node: _reserved(three_nodes, n, name), 60, "the node knows it")  # type: ignore[misc]
+    assert _streamed(three_nodes, nodes[0], name, 0) == (b"firstlast", {})
+    (runs,) = [node for node in nodes if _runs(node, name)]
+    asked = next(node for node in nodes if node is not runs)
+    assert _streamed(three_nodes, asked, name, 0) == (b"firstlast", {})
+    assert not _runs(asked, name)
+
+    def lose() -> None:
+        getattr(runs, fault)()
+
+    told, end = _streamed(three_nodes, asked, name, 100_000, lose)
+    assert told == b"first" and end["ErrorCode"] == "ServiceException", (told, end)
+
+
+def _reserved(cloud: Cloud, node: RigNode, name: str) -> bool:
+    try:
+        told = cloud.client("lambda", node).get_function_concurrency(FunctionName=name)
+    except ClientError:
+        return False
+    return "ReservedConcurrentExecutions" in told
+
+
+def _streamed(
+    cloud: Cloud, node: RigNode, name: str, ms: int, at_first: Callable[[], None] | None = None
+) -> tuple[bytes, dict[str, str]]:
+    """A streamed answer, and what is told at its end. ``at_first``: to be done amid it."""
+    client = cloud.client("lambda", node, PATIENT)
+    payload = json.dumps({"ms": ms}).encode()
+    told, end = b"", {}
+    stream = client.invoke_with_response_stream(FunctionName=name, Payload=payload)["EventStream"]
+    for event in stream:
+        if "PayloadChunk" in event:
+            if at_first is not None and not told:
+                at_first()
+            told += event["PayloadChunk"]["Payload"]
+        else:
+            end = event["InvokeComplete"]
+    return told, end
