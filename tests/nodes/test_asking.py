@@ -206,7 +206,9 @@ def test_a_node_that_dies_amid_its_answer_and_one_that_cannot_be_reached(tmp_pat
             assert not isinstance(broken.value, Unreached)
             with pytest.raises(Unreached):
                 await anext(each[0].ask_parts("n2", "parts", "x"))
-            with pytest.raises(Unavailable, match="404"):
+            with pytest.raises(Unreached, match="404"):  # it offers no such answer
                 await anext(each[0].ask_parts("n3", "parts", "x"))
+            with pytest.raises(Unreached, match="404"):
+                await each[0].ask_one("n3", "parts", "x", 60)
 
     three(tmp_path, body)

@@ -35,6 +35,10 @@ SILENT_S = 3600.0  # longer than any part may take: who asks decides when it is 
 HEAD_S = 10.0
 
 
+class NotOffered(PeerError, Unreached):
+    """The node answers no such question: it runs an older release, or is only starting."""
+
+
 class Asking:
     """One process's. ``told``: where the node's judgement of the others is written down."""
 
@@ -203,4 +207,5 @@ def _decoded(place: Place, raw: bytes) -> Any:
 
 
 def _refused(status: int, raw: bytes) -> PeerError:
-    return PeerError(f"it answers {status}: {raw[:200].decode('utf-8', 'replace')}")
+    kind = NotOffered if status == 404 else PeerError
+    return kind(f"it answers {status}: {raw[:200].decode('utf-8', 'replace')}")

@@ -19,7 +19,7 @@ DOWN = "it is down"  # why a node is missing that is known not to answer
 
 
 class Unreached(Unavailable):
-    """There was no connection to the node: it was not asked."""
+    """There was no connection to the node, or it answers no such question: it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
