@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pileus.errors import AwsError
+from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import Throttled
 from pileus.services.call import HttpResponse
 from pileus.state import keys
-from tests.services.lambda_.conftest import SILENT_ROLE, Cloud, opened
+from tests.services.lambda_.conftest import SILENT_ROLE, Cloud, opened, zipped
 
 
 def header(answer: HttpResponse, name: str) -> str | None:
@@ -237,5 +238,37 @@ def test_provisioned_workers_follow_the_alias(run: Any) -> None:
         await until(lambda: told == {f"{arn}:1": 0, f"{arn}:2": 2})
         await cloud("DeleteProvisionedConcurrencyConfig", FunctionName="f", Qualifier="live")
         await until(lambda: told == {f"{arn}:1": 0, f"{arn}:2": 0})
+
+    run(body)
+
+
+def test_code_of_provisioned_workers_is_brought_to_this_machine(run: Any) -> None:
+    """Nobody need have called it here; what cannot be brought keeps no other waiting."""
+
+    async def body(cloud: Any) -> None:
+        code = {"ZipFile": zipped(app__py="def handler(e, c): return 1")}
+        made = await cloud.made("far", Publish=True, Code=code)
+        far = made["FunctionArn"] + ":1"
+        near = (await cloud.made("near", Publish=True))["FunctionArn"] + ":1"
+        os.unlink(cloud.blobs.path(base64.b64decode(made["CodeSha256"]).hex()))
+
+        async def cut_off(digest: str) -> None:
+            raise Unavailable("no node that has it answers")
+
+        brought: list[str] = []
+
+        async def bring(digest: str) -> None:
+            assert far not in cloud.runtime.provisioned
+            brought.append(digest)
+
+        cloud.blobs.fetch = cut_off
+        wanted = {"Qualifier": "1", "ProvisionedConcurrentExecutions": 1}
+        for name in ("far", "near"):
+            await cloud("PutProvisionedConcurrencyConfig", FunctionName=name, **wanted)
+        await until(lambda: cloud.runtime.provisioned == {near: 1})
+        cloud.blobs.fetch = bring
+        await cloud.clock.advance(61)
+        await until(lambda: cloud.runtime.provisioned == {near: 1, far: 1})
+        assert len(brought) == 1
 
     run(body)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import contextlib
-import os
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +18,6 @@ import orjson
 from pileus.errors import AwsError, Unavailable
 from pileus.runtime.function import (
     PAYLOAD_BYTES_MAX,
-    Code,
     FunctionSpec,
     Invocation,
     InvokeOutcome,
@@ -139,17 +136,10 @@ class Invoker:
             share = self.elsewhere.share(version, plain.concurrency_max)
         try:
             spec = await version.spec(self.room.roles, share)
-            await self._bring(spec)
+            await self.room.bring(spec)
         except Unavailable as error:
             raise NotBegun(str(error), error.hint) from error
         return spec
-
-    async def _bring(self, spec: FunctionSpec) -> None:
-        """Have the code on this machine: it may be on others only."""
-        for code in (Code(spec.code_digest, spec.code_path), *spec.layers):
-            if not os.path.exists(code.path):
-                with contextlib.suppress(FileNotFoundError):  # the runtime may have it unpacked
-                    await self.room.blobs.fetch(code.digest)
 
     # -- the two doors --------------------------------------------------------------------
 

@@ -184,7 +184,9 @@ class Keeper:
     async def _set(self, version: Version, count: int) -> None:
         try:
             spec = await version.spec(self._room.roles)
-        except AwsError as error:
+            if count:
+                await self._room.bring(spec)
+        except (AwsError, Unavailable) as error:
             log.warning("no provisioned workers for %s: %s", version.function.arn, error)
             return
         await self._room.runtime.set_provisioned(spec, count)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 from pileus.config import Config
 from pileus.engine import Clock
 from pileus.errors import Unavailable
+from pileus.runtime.function import FunctionSpec
 from pileus.services.call import Call, Dispatch
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.names import (
@@ -94,6 +97,13 @@ class Room:
             return answer
 
         return await self.store.transact(whole, call.invocation_id)
+
+    async def bring(self, spec: FunctionSpec) -> None:
+        """Have the code on this machine: it may be on others only."""
+        for code in (spec.code, *spec.layers):
+            if not os.path.exists(code.path):
+                with contextlib.suppress(FileNotFoundError):  # the runtime may have it unpacked
+                    await self.blobs.fetch(code.digest)
 
     async def forget_workers(self, name: FunctionName) -> None:
         """Tell the runtime that workers of the function are of no more use."""
