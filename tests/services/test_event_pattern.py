@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pileus.services.event_pattern import Wrong, pattern
+from pileus.services.event_pattern import Record, Wrong, pattern
 
 ITEMS = [{"name": "a", "size": 1}, {"name": "b", "size": 2}]
 HOLDS: list[tuple[Any, list[Any], list[Any]]] = [
@@ -21,7 +21,11 @@ HOLDS: list[tuple[Any, list[Any], list[Any]]] = [
     ({"anything-but": {"suffix": ["a", "b"]}}, ["ac"], ["ca", "cb"]),
     ({"anything-but": {"wildcard": "*/x/*"}}, ["a/y/b"], ["a/x/b"]),
     ({"anything-but": {"equals-ignore-case": "A"}}, ["b"], ["a", "A"]),
-    ({"numeric": [">", 0, "<=", 5]}, [0.1, 5], [0, 5.1, "3", True]),
+    ({"numeric": [">", 0, "<=", 5]}, [0.1, 5, [9, 1, -1]], [0, 5.1, "3", True, [0, 6]]),
+    ({"numeric": ["=", 5]}, [5, 5.0, [4, 5, 6]], [4, [4, 6], "5"]),
+    ({"numeric": [">=", 5]}, [5, 1e300], [4.9]),
+    ({"numeric": ["<", 5]}, [4.9, -1e300, 0], [5, False, None]),
+    ({"numeric": [">", 5, "<", 5]}, [], [5, [4, 6]]),
     ({"cidr": "10.0.0.0/24"}, ["10.0.0.0", "10.0.0.255"], ["10.1.1.0", "ten", 10, "::a"]),
     ({"cidr": "2001:db8::/32"}, ["2001:db8::1"], ["2001:db9::1", "10.0.0.1"]),
     ({"wildcard": "a*c"}, ["ac", "abc", "abcc", "a\nc"], ["a", "abcd", "bac", 1]),
@@ -55,6 +59,28 @@ def test_comparisons(wanted: Any, yes: list[Any], no: list[Any]) -> None:
 )
 def test_nested_fields(told: Any, passes: bool) -> None:
     assert pattern(told)({"items": ITEMS, "deep": [["w", ["x"]]]}) is passes
+
+
+def test_several_of_one_comparison() -> None:
+    told = [{"prefix": "a"}, {"prefix": "b"}, {"cidr": "10.0.0.0/8"}, {"cidr": "::/0"}, "z"]
+    test = pattern({"f": [*told, {"numeric": ["<", 1]}, {"numeric": [">", 9]}]})
+    assert [test({"f": v}) for v in ("ax", "bx", "10.1.1.1", "::1", "z", 0, 10)] == [True] * 7
+    assert [test({"f": v}) for v in ("xa", "9.1.1.1", 1, 9, None)] == [False] * 5
+
+
+def test_a_record_is_read_once_whoever_asks() -> None:
+    class Counted(dict[str, Any]):
+        reads = 0
+
+        def __getitem__(self, name: str) -> Any:
+            Counted.reads += 1
+            return super().__getitem__(name)
+
+    record = Record(Counted(items=[{"name": "a"}], f=["x"] * 1000))
+    for n in range(10):
+        assert pattern({"f": ["x", {"prefix": str(n)}], "items": {"name": ["a"]}})(record)
+        assert not pattern({"f": [str(n)]})(record)
+    assert Counted.reads == 2
 
 
 def test_a_field_may_be_called_or() -> None:

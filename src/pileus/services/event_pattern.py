@@ -3,37 +3,91 @@
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 A pattern holds when every field it names holds one of the values or comparisons of its list. Only
 leaves are compared: a field that is an object, or an empty list, is not there; of a list, one
-element is enough. Patterns are read once into closures.
+element is enough. Patterns are read once into closures, a record's fields once into sets: both
+may be long, and many patterns may ask the same record.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
-from collections.abc import Callable
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 DEPTH_MAX = 32
 Test = Callable[[Any], bool]
-_ABSENT: Any = object()
-_NUMERIC: dict[str, Callable[[float, float], bool]] = {
-    "=": lambda a, b: a == b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
+_LEAST, _MOST = ("=", ">", ">="), ("=", "<", "<=")
 
 
 class Wrong(ValueError):
     """It is no pattern; the words say why."""
 
 
+class Field(NamedTuple):
+    """What a field holds, out of lists within lists. ``leaves``: each once, as ``_leaf`` has it;
+    ``texts`` and ``numbers`` (in order) are those of them that are."""
+
+    leaves: frozenset[Hashable]
+    texts: tuple[str, ...]
+    numbers: tuple[float, ...]
+    objects: tuple[Record, ...]
+
+
+class Record:
+    """An object whose fields are read when they are first asked for."""
+
+    __slots__ = ("_known", "_told")
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self._told = told
+        self._known: dict[str, Field] = {}
+
+    def field(self, name: str) -> Field:
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = self._read(name)
+        return found
+
+    def _read(self, name: str) -> Field:
+        pending = [self._told[name]] if name in self._told else []
+        leaves, objects = set[Hashable](), []
+        while pending:
+            member = pending.pop()
+            if isinstance(member, list):
+                pending.extend(member)
+            elif isinstance(member, dict):
+                objects.append(Record(member))
+            else:
+                leaves.add(_leaf(member))
+        texts = tuple(m for m in leaves if isinstance(m, str))
+        numbers = tuple(sorted(m for m in leaves if isinstance(m, int | float)))
+        return Field(frozenset(leaves), texts, numbers, tuple(objects))
+
+
+_NOBODY = Record({})
+OfField = Callable[[Field], bool]
+
+
+def _leaf(value: Any) -> Hashable:
+    """Equal for what patterns take for the same: 300 and 300.0, but not 1, "1" and true."""
+    return (value,) if value is None or isinstance(value, bool) else value
+
+
 def pattern(told: Any) -> Test:
-    """What says of a record whether it passes; ``Wrong`` for what is no pattern."""
+    """What says of a record (a dictionary, or a ``Record`` that is asked more than once) whether it
+    passes; ``Wrong`` for what is no pattern."""
     if not isinstance(told, dict):
         raise Wrong("Filter is not an object")
-    return _fields(told, 0)
+    fields = _fields(told, 0)
+    return lambda record: fields(_record(record))
+
+
+def _record(told: Any) -> Record:
+    if isinstance(told, Record):
+        return told
+    return Record(told) if isinstance(told, dict) else _NOBODY
 
 
 def alternatives(name: str, wanted: Any) -> bool:
@@ -47,116 +101,89 @@ def alternatives(name: str, wanted: Any) -> bool:
     )
 
 
-def _fields(told: dict[str, Any], depth: int) -> Test:
+def _fields(told: dict[str, Any], depth: int) -> Callable[[Record], bool]:
     """Every field must hold."""
     if depth > DEPTH_MAX:
         raise Wrong(f"Objects are more than {DEPTH_MAX} deep")
-    tests: list[Test] = []
+    tests: list[Callable[[Record], bool]] = []
     for name, wanted in told.items():
         if alternatives(name, wanted):
-            tests.append(_any([_fields(w, depth + 1) for w in wanted]))
+            tests.append(_either([_fields(w, depth + 1) for w in wanted]))
         elif isinstance(wanted, dict):
             tests.append(_inside(name, _fields(wanted, depth + 1)))
         elif isinstance(wanted, list):
             if not wanted:
                 raise Wrong("Empty arrays are not allowed")
-            tests.append(_field(name, [_value(w) for w in wanted]))
+            tests.append(_field(name, wanted))
         else:
             raise Wrong(f'"{name}" must be an object or an array')
     return lambda record: all(test(record) for test in tests)
 
 
-def _any(tests: list[Test]) -> Test:
-    return lambda found: any(test(found) for test in tests)
+def _either(tests: list[Callable[[Record], bool]]) -> Callable[[Record], bool]:
+    return lambda record: any(test(record) for test in tests)
 
 
-def _members(record: Any, name: str) -> list[Any]:
-    """What a field holds, out of lists within lists; nothing where there is no such field."""
-    pending = [record[name]] if isinstance(record, dict) and name in record else []
-    found = []
-    while pending:
-        member = pending.pop()
-        if isinstance(member, list):
-            pending.extend(member)
-        else:
-            found.append(member)
-    return found
-
-
-def _inside(name: str, test: Test) -> Test:
+def _inside(name: str, test: Callable[[Record], bool]) -> Callable[[Record], bool]:
     """Of a list's objects one must hold all; where there is none, what asks for absence holds."""
-
-    def inside(record: Any) -> bool:
-        objects = [m for m in _members(record, name) if isinstance(m, dict)]
-        return any(test(m) for m in objects or [_ABSENT])
-
-    return inside
+    return lambda record: any(test(o) for o in record.field(name).objects or (_NOBODY,))
 
 
-def _field(name: str, tests: list[Test]) -> Test:
-    whole = _any(tests)
-
-    def field(record: Any) -> bool:
-        leaves = [m for m in _members(record, name) if not isinstance(m, dict)]
-        return any(whole(m) for m in leaves or [_ABSENT])
-
-    return field
-
-
-def _value(wanted: Any) -> Test:
-    if isinstance(wanted, dict):
-        if len(wanted) != 1:
+def _field(name: str, wanted: list[Any]) -> Callable[[Record], bool]:
+    exact, told = set[Hashable](), dict[str, list[Any]]()
+    for one in wanted:
+        if isinstance(one, list):
+            raise Wrong("Match value must be String, number, true, false, or null")
+        if not isinstance(one, dict):
+            exact.add(_leaf(one))
+            continue
+        if len(one) != 1:
             raise Wrong("Only one key allowed in match expression")
-        ((name, told),) = wanted.items()
-        make = _COMPARISONS.get(name)
-        if make is None:
-            raise Wrong(f"Unrecognized match type {name}")
-        return make(told)
-    if isinstance(wanted, list):
-        raise Wrong("Match value must be String, number, true, false, or null")
-    return lambda found: _same(found, wanted)
+        ((comparison, value),) = one.items()
+        if comparison not in _COMPARISONS:
+            raise Wrong(f"Unrecognized match type {comparison}")
+        told.setdefault(comparison, []).append(value)
+    tests = [_COMPARISONS[comparison](values) for comparison, values in told.items()]
+
+    def test(record: Record) -> bool:
+        field = record.field(name)
+        return not exact.isdisjoint(field.leaves) or any(test(field) for test in tests)
+
+    return test
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """Of one kind, and equal; 300 and 300.0 are one number."""
-    if _is_number(found) and _is_number(wanted):
-        return bool(found == wanted)
-    return type(found) is type(wanted) and found == wanted
+# -- comparisons: made of all values that one list has for them --------------------------------
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _each(make: Callable[[Any], OfField]) -> Callable[[list[Any]], OfField]:
+    """A comparison that is made of one value."""
+
+    def made(values: list[Any]) -> OfField:
+        tests = [make(value) for value in values]
+        return tests[0] if len(tests) == 1 else lambda field: any(test(field) for test in tests)
+
+    return made
 
 
-def _text(name: str, test: Callable[[str, str], bool]) -> Callable[[Any], Test]:
-    """A comparison of texts."""
-
-    def make(told: Any) -> Test:
-        if not isinstance(told, str):
-            raise Wrong(f"{name} match pattern must be a string")
-        return lambda found: isinstance(found, str) and test(found, told)
-
-    return make
-
-
-def _exists(told: Any) -> Test:
+def _exists(told: Any) -> OfField:
     if not isinstance(told, bool):
         raise Wrong("exists match pattern must be either true or false")
-    return lambda found: (found is not _ABSENT) == told
+    return lambda field: bool(field.leaves) == told
 
 
-def _anything_but(told: Any) -> Test:
+def _anything_but(told: Any) -> OfField:
     """Any value but some, or any text but those that a comparison holds of."""
     if isinstance(told, dict):
         ((name, texts),) = told.items() if len(told) == 1 else [("", "")]
         if name not in _OF_TEXTS:
             raise Wrong("anything-but takes values or one comparison of texts")
-        inner = _any([_OF_TEXTS[name](t) for t in _listed(texts)])
-        return lambda found: isinstance(found, str) and not inner(found)
+        holds = _OF_TEXTS[name](_listed(texts))
+        return lambda field: not all(map(holds, field.texts))
     values = _listed(told)
     if any(isinstance(v, dict | list) for v in values):
         raise Wrong("Inside anything-but list, values must be strings or numbers")
-    return lambda found: found is not _ABSENT and not any(_same(found, v) for v in values)
+    but = frozenset(map(_leaf, values))
+    return lambda field: not field.leaves <= but
 
 
 def _listed(told: Any) -> list[Any]:
@@ -166,36 +193,78 @@ def _listed(told: Any) -> list[Any]:
     return values
 
 
-def _numeric(told: Any) -> Test:
+def _numeric(told: Any) -> OfField:
+    """A range that one of the numbers is in: the first that is not below it decides."""
     if not isinstance(told, list) or not told or len(told) % 2:
         raise Wrong("Value of numeric must be an array of operators and numbers")
-    pairs = list(zip(told[::2], told[1::2], strict=True))
-    if not all(isinstance(o, str) and o in _NUMERIC and _is_number(n) for o, n in pairs):
-        raise Wrong("Value of numeric must be an array of operators and numbers")
-    return lambda found: _is_number(found) and all(_NUMERIC[o](found, n) for o, n in pairs)
+    low, high = (-math.inf, False), (math.inf, True)  # with: above it only; it, too
+    for operator, number in zip(told[::2], told[1::2], strict=True):
+        known = operator in (*_LEAST, *_MOST) and isinstance(number, int | float)
+        if not known or isinstance(number, bool):
+            raise Wrong("Value of numeric must be an array of operators and numbers")
+        if operator in _LEAST:
+            low = max(low, (number, operator == ">"))
+        if operator in _MOST:
+            high = min(high, (number, operator != "<"))
 
-
-def _cidr(told: Any) -> Test:
-    """Texts that are addresses of a network (an address alone is a network of one)."""
-    try:
-        network = ipaddress.ip_network(told if isinstance(told, str) else "", strict=False)
-    except ValueError:
-        raise Wrong("Malformed CIDR, one '/' required") from None
-
-    def test(found: Any) -> bool:
-        try:
-            return isinstance(found, str) and ipaddress.ip_address(found) in network
-        except ValueError:
-            return False
+    def test(field: Field) -> bool:
+        place = (bisect_right if low[1] else bisect_left)(field.numbers, low[0])
+        found = field.numbers[place : place + 1]
+        return any(n < high[0] or (high[1] and n == high[0]) for n in found)
 
     return test
 
 
-def _wildcard(told: Any) -> Test:
+def _cidr(values: list[Any]) -> OfField:
+    """Texts that are addresses of a network (an address alone is a network of one)."""
+    try:
+        told = _strings("cidr", values)
+        networks = [ipaddress.ip_network(value, strict=False) for value in told]
+    except ValueError:
+        raise Wrong("Malformed CIDR, one '/' required") from None
+
+    def within(text: str) -> bool:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            return False
+        return any(address in network for network in networks)
+
+    return lambda field: any(map(within, field.texts))
+
+
+# -- of texts: whether one of some values holds of a text --------------------------------------
+
+
+def _strings(name: str, values: Sequence[Any]) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values):
+        raise Wrong(f"{name} match pattern must be a string")
+    return tuple(values)
+
+
+def _prefix(values: list[Any]) -> Callable[[str], bool]:
+    told = _strings("prefix", values)
+    return lambda text: text.startswith(told)
+
+
+def _suffix(values: list[Any]) -> Callable[[str], bool]:
+    told = _strings("suffix", values)
+    return lambda text: text.endswith(told)
+
+
+def _ignoring_case(values: list[Any]) -> Callable[[str], bool]:
+    told = frozenset(value.casefold() for value in _strings("equals-ignore-case", values))
+    return lambda text: text.casefold() in told
+
+
+def _wildcard(values: list[Any]) -> Callable[[str], bool]:
+    tests = [_one_wildcard(value) for value in _strings("wildcard", values)]
+    return lambda text: any(test(text) for test in tests)
+
+
+def _one_wildcard(told: str) -> Callable[[str], bool]:
     r"""``*`` stands for any characters, ``\*`` and ``\\`` for themselves. Read from the left, each
     piece where it first is: a text takes one pass, whatever the pattern."""
-    if not isinstance(told, str):
-        raise Wrong("wildcard match pattern must be a string")
     if re.fullmatch(r"(\\[*\\]|[^\\])*", told, re.DOTALL) is None:
         raise Wrong("Invalid escape character in wildcard match pattern")
     pieces = [""]
@@ -207,16 +276,16 @@ def _wildcard(told: Any) -> Test:
     if "" in pieces[1:-1]:
         raise Wrong("Consecutive wildcard characters are not allowed")
     first, *middle = pieces
-    last = middle.pop() if middle else None
+    if not middle:
+        return lambda text: text == first
+    last = middle.pop()
 
-    def test(found: Any) -> bool:
-        if not isinstance(found, str) or last is None:
-            return bool(found == first)
-        place, end = len(first), len(found) - len(last)
-        if not (found.startswith(first) and found.endswith(last)) or end < place:
+    def test(text: str) -> bool:
+        place, end = len(first), len(text) - len(last)
+        if not (text.startswith(first) and text.endswith(last)) or end < place:
             return False
         for piece in middle:
-            place = found.find(piece, place, end)
+            place = text.find(piece, place, end)
             if place < 0:
                 return False
             place += len(piece)
@@ -225,16 +294,24 @@ def _wildcard(told: Any) -> Test:
     return test
 
 
-_OF_TEXTS: dict[str, Callable[[Any], Test]] = {
-    "prefix": _text("prefix", str.startswith),
-    "suffix": _text("suffix", str.endswith),
-    "equals-ignore-case": _text("equals-ignore-case", lambda a, b: a.casefold() == b.casefold()),
+def _of_texts(make: Callable[[list[Any]], Callable[[str], bool]]) -> Callable[[list[Any]], OfField]:
+    def made(values: list[Any]) -> OfField:
+        holds = make(values)
+        return lambda field: any(map(holds, field.texts))
+
+    return made
+
+
+_OF_TEXTS: dict[str, Callable[[list[Any]], Callable[[str], bool]]] = {
+    "prefix": _prefix,
+    "suffix": _suffix,
+    "equals-ignore-case": _ignoring_case,
     "wildcard": _wildcard,
 }
-_COMPARISONS: dict[str, Callable[[Any], Test]] = {
-    "exists": _exists,
-    "anything-but": _anything_but,
-    "numeric": _numeric,
+_COMPARISONS: dict[str, Callable[[list[Any]], OfField]] = {
+    "exists": _each(_exists),
+    "anything-but": _each(_anything_but),
+    "numeric": _each(_numeric),
     "cidr": _cidr,
-    **_OF_TEXTS,
+    **{name: _of_texts(make) for name, make in _OF_TEXTS.items()},
 }

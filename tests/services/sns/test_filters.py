@@ -76,6 +76,23 @@ def test_a_body_that_is_no_object_passes_no_policy(run: Run[SnsAlone]) -> None:
     run(body)
 
 
+def test_long_bodies_are_filtered_too(run: Run[SnsAlone]) -> None:
+    """Those are read beside the loop, before the entry is made."""
+
+    async def body(sns: SnsAlone) -> None:
+        topic = await sns.topic()
+        for n in range(3):
+            wish = {"FilterPolicy": json.dumps({"n": [n]}), "FilterPolicyScope": "MessageBody"}
+            told = {"TopicArn": topic, "Protocol": "lambda", "Endpoint": f"{FUNCTION}{n}"}
+            await sns("Subscribe", **told, Attributes=wish)
+        text = json.dumps({"n": [0, 2], "pad": "x" * 100_000})
+        await sns("Publish", TopicArn=topic, Message=text)
+        await sns.deliver()
+        assert {function for function, _, _ in sns.invoked} == {f"{FUNCTION}0", f"{FUNCTION}2"}
+
+    run(body)
+
+
 def test_a_policy_is_changed_and_taken_away(run: Run[SnsAlone]) -> None:
     async def body(sns: SnsAlone) -> None:
         topic = await sns.topic()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from pileus.services.event_pattern import Test, Wrong, alternatives, pattern
+from pileus.services.event_pattern import Record, Test, Wrong, alternatives, pattern
 from pileus.services.sns import faults
 from pileus.services.sns.messages import Message, text_for
 from pileus.services.sns.rows import Subscription
@@ -90,33 +90,47 @@ def _numbers(told: Any) -> Iterator[float]:
         yield told
 
 
-def wanting(subscriptions: list[Subscription], message: Message) -> list[Subscription]:
-    """Those that want this message. Attributes and body are read once for all of them; a body
-    that is no JSON object passes no policy about bodies."""
+class Wants:
+    """Who wants one message. Its attributes and body are read once, each policy is asked once; a
+    body that is no JSON object passes no policy about bodies."""
 
-    @cache
-    def attributes() -> dict[str, Any]:
-        told = message["attributes"].items()
-        return {name: _value(a) for name, a in told if not a["Type"].startswith("Binary")}
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._said: dict[tuple[str, str], bool] = {}
+        self._records: dict[str, Record | None] = {}
 
-    @cache
-    def body(protocol: str) -> Any:
-        try:
-            return orjson.loads(text_for(message, protocol))
-        except orjson.JSONDecodeError:
-            return None
-
-    def wants(subscription: Subscription) -> bool:
+    def __call__(self, subscription: Subscription) -> bool:
         told = subscription["attributes"]
         text = told.get("FilterPolicy")
         if text is None:
             return True
-        if told.get("FilterPolicyScope", ATTRIBUTES) == ATTRIBUTES:
-            return _compiled(text)(attributes())
-        found = body(subscription["protocol"])
-        return isinstance(found, dict) and _compiled(text)(found)
+        bodies = told.get("FilterPolicyScope", ATTRIBUTES) == BODY
+        what = subscription["protocol"] if bodies else ""
+        said = self._said.get((text, what))
+        if said is None:
+            record = self._record(what)
+            said = self._said[text, what] = record is not None and _compiled(text)(record)
+        return said
 
-    return [one for one in subscriptions if wants(one)]
+    def _record(self, protocol: str) -> Record | None:
+        """The body as a protocol's subscribers see it; '': the attributes."""
+        if protocol not in self._records:
+            told = _body(self._message, protocol) if protocol else _attributes(self._message)
+            self._records[protocol] = None if told is None else Record(told)
+        return self._records[protocol]
+
+
+def _attributes(message: Message) -> dict[str, Any]:
+    told = message["attributes"].items()
+    return {name: _value(a) for name, a in told if not a["Type"].startswith("Binary")}
+
+
+def _body(message: Message, protocol: str) -> dict[str, Any] | None:
+    try:
+        told = orjson.loads(text_for(message, protocol))
+    except orjson.JSONDecodeError:
+        return None
+    return told if isinstance(told, dict) else None
 
 
 @lru_cache(maxsize=KEPT_MAX)

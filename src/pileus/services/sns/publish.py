@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from typing import Any
@@ -19,6 +20,7 @@ from pileus.services.sns.room import Room
 from pileus.state.draft import Draft
 
 ENTRIES_MAX = 10
+LONG_CHARS = 8192  # policies that look at more than this are asked beside the loop
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
@@ -86,12 +88,16 @@ async def _put(
     room: Room, call: Call, name: TopicName, found: dict[str, Message]
 ) -> dict[str, str]:
     """Write messages and deliveries; the id of each message (a repeated request's: the first's)."""
+    asked = [(message, filters.Wants(message)) for message in found.values()]
+    if sum(len(str(message["message"])) for message in found.values()) > LONG_CHARS:
+        known = rows.subscriptions_of(room.store, name)
+        await asyncio.to_thread(lambda: [wants(s) for _, wants in asked for s in known])
 
     def change(draft: Draft) -> dict[str, str]:
         rows.need_topic(draft, name)
         all_ = [s for s in rows.subscriptions_of(draft, name) if s["confirmed"]]
-        for message in found.values():
-            to = [s["arn"] for s in filters.wanting(all_, message)]
+        for message, wants in asked:
+            to = [s["arn"] for s in all_ if wants(s)]
             deliveries.put(draft, message, to, message["at_ms"])
         return {entry: message["id"] for entry, message in found.items()}
 
