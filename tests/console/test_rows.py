@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from urllib.parse import quote
 
 from tests.conftest import Cloud
@@ -41,6 +42,20 @@ def test_secrets_are_not_told(cloud: Cloud) -> None:
         _, told = ask(cloud, "GET", f"/_pileus/rows/{quote(table, safe='')}?limit=100")
         values = [base64.b64decode(r["value"]) for r in told["rows"] if not r["hidden"]]
         assert not [v for v in values if secret in v], table
+
+
+def test_the_key_of_signatures_is_not_told(cloud: Cloud) -> None:
+    sns = cloud.client("sns")
+    topic = sns.create_topic(Name="raw-rows")["TopicArn"]
+    nobody = f"arn:aws:lambda:us-east-1:{cloud.told['account']}:function:nobody"
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=nobody)
+    sns.publish(TopicArn=topic, Message="m")  # the cloud's first delivery has the key made
+    deadline, rows = time.monotonic() + 60, []
+    while not rows and time.monotonic() < deadline:
+        time.sleep(0.1)
+        rows = ask(cloud, "GET", "/_pileus/rows/snssigning")[1]["rows"]
+    assert [(row["hidden"], row["value"]) for row in rows] == [(True, None)]
+    sns.delete_topic(TopicArn=topic)
 
 
 def test_tablets_and_their_sizes(cloud: Cloud) -> None:
