@@ -73,9 +73,10 @@ fuzz: .venv/.test ## changed requests at every parser: FUZZ=seconds; findings in
 suites: .venv/.test ## outside suites from SUITES=DIR (ONLY=one, NODES=3); counts to docs/suites.json
 	$(BIN)/python -m tests.suites.run --record --dir $(SUITES) $(if $(ONLY),--only "$(ONLY)") $(if $(NODES),--nodes $(NODES))
 
-cluster-proof: .venv/.test ## three nodes: the workshop with its calls in turn, an upgrade node by node, each shard kept, an upload of 2 GiB that outlives its node
+cluster-proof: .venv/.test ## three nodes: the workshop with its calls in turn, an upgrade node by node, front ends lost, each shard kept, an upload of 2 GiB that outlives its node
 	CLUSTER_PROOF=1 $(BIN)/python -m pytest --timeout=900 -s tests/acceptance/test_workshop_three_nodes.py \
-	  tests/acceptance/test_serving_nodes.py tests/acceptance/test_two_releases.py \
+	  tests/acceptance/test_serving_nodes.py tests/acceptance/test_lost_fronts.py \
+	  tests/acceptance/test_two_releases.py \
 	  tests/acceptance/test_three_shards_kept.py
 	$(BIN)/python -m tests.acceptance.upload --mib 2048
 
