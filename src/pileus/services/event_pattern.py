@@ -47,25 +47,29 @@ class Record:
     def field(self, name: str) -> Field:
         found = self._known.get(name)
         if found is None:
-            found = self._known[name] = self._read(name)
+            if name not in self._told:
+                return _NOTHING  # not kept: anybody may ask for any name
+            found = self._known[name] = _read(self._told[name])
         return found
 
-    def _read(self, name: str) -> Field:
-        pending = [self._told[name]] if name in self._told else []
-        leaves, objects = set[Hashable](), []
-        while pending:
-            member = pending.pop()
-            if isinstance(member, list):
-                pending.extend(member)
-            elif isinstance(member, dict):
-                objects.append(Record(member))
-            else:
-                leaves.add(_leaf(member))
-        texts = tuple(m for m in leaves if isinstance(m, str))
-        numbers = tuple(sorted(m for m in leaves if isinstance(m, int | float)))
-        return Field(frozenset(leaves), texts, numbers, tuple(objects))
+
+def _read(told: Any) -> Field:
+    pending = [told]
+    leaves, objects = set[Hashable](), []
+    while pending:
+        member = pending.pop()
+        if isinstance(member, list):
+            pending.extend(member)
+        elif isinstance(member, dict):
+            objects.append(Record(member))
+        else:
+            leaves.add(_leaf(member))
+    texts = tuple(m for m in leaves if isinstance(m, str))
+    numbers = tuple(sorted(m for m in leaves if isinstance(m, int | float)))
+    return Field(frozenset(leaves), texts, numbers, tuple(objects))
 
 
+_NOTHING = Field(frozenset(), (), (), ())
 _NOBODY = Record({})
 OfField = Callable[[Field], bool]
 
