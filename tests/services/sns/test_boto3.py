@@ -118,6 +118,13 @@ def test_an_alarm_reaches_a_function_and_a_confirmed_endpoint(
         pass
     left = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert [s["Protocol"] for s in left] == ["lambda"]
+    goodbye = endpoint.next("UnsubscribeConfirmation")
+    with urlopen(goodbye["SigningCertURL"]) as answer:
+        assert answer.read().startswith(b"-----BEGIN CERTIFICATE-----")
+    with urlopen(goodbye["SubscribeURL"]):
+        pass
+    back = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert {s["Endpoint"] for s in back} == {function, url}
     with pytest.raises(HTTPError) as refused:  # nobody unsubscribes a function without keys
         urlopen(
             posted["UnsubscribeURL"].rpartition("%3A")[0] + "%3A" + left[0]["SubscriptionArn"][-36:]

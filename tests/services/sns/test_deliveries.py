@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pileus.errors import AwsError
+from pileus.services.call import ANONYMOUS
 from pileus.services.sns.retries import FUNCTION as FUNCTIONS
 from pileus.services.sns.retries import HTTP, Retries
 from tests.beds import Run
@@ -132,13 +133,13 @@ def test_who_left_hears_no_more(run: Run[SnsAlone]) -> None:
         topic = await sns.topic()
         arn = await sns.webhook(topic)
         await sns("Publish", TopicArn=topic, Message="m")
-        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns("Unsubscribe", caller=ANONYMOUS, SubscriptionArn=arn)
         await sns.deliver()
         ((headers, text),) = sns.heard
         assert headers["x-amz-sns-message-type"] == "UnsubscribeConfirmation"
         assert headers["x-amz-sns-subscription-arn"] == arn
         assert arn in json.loads(text)["Message"] and sns.left() == 0
-        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns("Unsubscribe", caller=ANONYMOUS, SubscriptionArn=arn)
         await sns("Publish", TopicArn=topic, Message="m")
         assert sns.left() == 0
         with pytest.raises(AwsError, match="Subscription does not exist"):
@@ -157,7 +158,7 @@ def test_who_left_comes_back_by_what_he_was_told(run: Run[SnsAlone]) -> None:
             return found["SubscriptionsConfirmed"], found["SubscriptionsDeleted"]
 
         for _ in range(2):
-            await sns("Unsubscribe", SubscriptionArn=arn)
+            await sns("Unsubscribe", caller=ANONYMOUS, SubscriptionArn=arn)
             assert await counted() == ("0", "1")
             await sns.deliver()
             told = json.loads(sns.heard[-1][1])
@@ -179,7 +180,7 @@ def test_who_left_may_not_come_back_late_or_twice(run: Run[SnsAlone]) -> None:
     async def body(sns: SnsAlone) -> None:
         topic = await sns.topic()
         arn = await sns.webhook(topic)
-        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns("Unsubscribe", caller=ANONYMOUS, SubscriptionArn=arn)
         await sns.deliver()
         first = json.loads(sns.heard[-1][1])["Token"]
         sns.clock.ms += 2 * 86_400_000 + 1
@@ -194,12 +195,27 @@ def test_who_left_may_not_come_back_late_or_twice(run: Run[SnsAlone]) -> None:
     run(body)
 
 
+def test_what_its_owner_ends_is_ended(run: Run[SnsAlone]) -> None:
+    """The endpoint is not told, and has nothing to come back by."""
+
+    async def body(sns: SnsAlone) -> None:
+        topic = await sns.topic()
+        arn = await sns.webhook(topic)
+        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns.deliver()
+        found = (await sns("GetTopicAttributes", TopicArn=topic))["Attributes"]
+        assert (found["SubscriptionsConfirmed"], found["SubscriptionsDeleted"]) == ("0", "0")
+        assert sns.heard == [] and sns.left() == 0
+
+    run(body)
+
+
 def test_an_endpoint_that_never_confirmed_is_told_nothing(run: Run[SnsAlone]) -> None:
     async def body(sns: SnsAlone) -> None:
         topic = await sns.topic()
         told = {"TopicArn": topic, "Protocol": "http", "Endpoint": sns.url}
         arn = (await sns("Subscribe", **told, ReturnSubscriptionArn=True))["SubscriptionArn"]
-        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns("Unsubscribe", caller=ANONYMOUS, SubscriptionArn=arn)
         await sns.deliver()
         assert sns.heard == [] and sns.left() == 0
 

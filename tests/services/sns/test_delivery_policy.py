@@ -10,6 +10,7 @@ import pytest
 
 from pileus.errors import AwsError
 from pileus.hub import Done, Later
+from pileus.services.call import ANONYMOUS
 from tests.beds import Run
 from tests.services.sns.conftest import FUNCTION, SnsAlone
 
@@ -156,7 +157,7 @@ def test_what_is_posted_has_a_content_type(
         told = {"Subject": "S", "MessageAttributes": attributes}
         await sns("Publish", TopicArn=topic, Message="m", **told)
         await sns.deliver()
-        await sns("Unsubscribe", SubscriptionArn=arn)
+        await sns("Unsubscribe", caller=ANONYMOUS, SubscriptionArn=arn)
         await sns.deliver()
         (headers, text), (last, goodbye) = sns.heard
         assert headers["content-type"] == sent

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from pileus.services.call import HttpRequest
+from pileus.services.call import ANONYMOUS, HttpRequest
 from pileus.services.sns import PREFIX, door, rows
 from tests.beds import Run
 from tests.services.sns.conftest import FUNCTION, SnsAlone, opened
@@ -73,7 +73,7 @@ def test_what_is_sent_is_signed(run: Run[SnsAlone], version: str) -> None:
                 check(sns, {**message, "Message": "three"})
         arns = [s["SubscriptionArn"] for s in (await sns("ListSubscriptions"))["Subscriptions"]]
         for arn in arns:
-            await sns("Unsubscribe", SubscriptionArn=arn)
+            await sns("Unsubscribe", caller=ANONYMOUS, SubscriptionArn=arn)
         await sns.deliver()
         left = json.loads(sns.heard[-1][1])
         assert left["Type"] == "UnsubscribeConfirmation" and len(sns.heard) == 3

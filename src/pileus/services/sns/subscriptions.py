@@ -3,8 +3,9 @@
 https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
 https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html
 https://docs.aws.amazon.com/sns/latest/api/API_Unsubscribe.html
-A function is subscribed at once: its own policy says who may call it. An address is asked first,
-and told when it is left out; for as long as the token in that is good, it may come back by it.
+A function is subscribed at once: its own policy says who may call it. An address is asked first.
+Where another than the subscription's owner ended it, it is told, and may come back by the token in
+that for as long as it is good; what the owner ends is ended.
 A subscription's row: ``authenticated`` says whether it was confirmed with a signature, ``guarded``
 whether it takes one to end it.
 """
@@ -136,8 +137,8 @@ def _same(token: str, other: str) -> bool:
 
 
 async def unsubscribe(room: Room, call: Call) -> None:
-    """One that is not there is left already. An endpoint that had confirmed is told; others that
-    were told and can no longer come back are forgotten."""
+    """One that is not there is left already. Endpoints that were told of their end and can no
+    longer come back are forgotten by the way."""
     name = SubscriptionName.of(call.params["SubscriptionArn"])
     now_ms, fresh, message_id = room.clock.now_ms(), _token(room), str(uuid.uuid4())
 
@@ -149,7 +150,8 @@ async def unsubscribe(room: Room, call: Call) -> None:
         for ended in rows.ended_of(draft, name.topic):
             if ended["token_until_ms"] < now_ms:
                 draft.delete(rows.ended_key(SubscriptionName.of(ended["arn"])))
-        if found["confirmed"] and found["protocol"] != "lambda":
+        by_other = not found["guarded"] and call.account != found["owner"]
+        if by_other and found["confirmed"] and found["protocol"] != "lambda":
             draft.put_json(rows.ended_key(name), {**found, **fresh})
             told = name.topic.arn, name.arn, fresh["token"], message_id, now_ms
             deliveries.put(draft, messages.farewell(*told), [name.arn], now_ms)
