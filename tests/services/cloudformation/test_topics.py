@@ -98,3 +98,17 @@ def test_a_property_that_is_not_offered_fails_by_name(cloud: Cloud) -> None:
     assert "KmsMasterKeyId is not offered by Pileus" in reasons
     cfn.delete_stack(StackName="untopical")
     settle(cfn, "untopical", "delete")
+
+
+def test_a_topic_whose_subscription_fails_is_not_left_behind(cloud: Cloud) -> None:
+    cfn = cloud.client("cloudformation")
+    listener = {"Protocol": "carrier-pigeon", "Endpoint": "loft"}
+    properties = {"TopicName": "half-made", "Subscription": [listener]}
+    body = {"Resources": {"T": {"Type": "AWS::SNS::Topic", "Properties": properties}}}
+    cfn.create_stack(StackName="halftopic", TemplateBody=json.dumps(body))
+    with pytest.raises(WaiterError):
+        settle(cfn, "halftopic", "create")
+    arns = [t["TopicArn"] for t in cloud.client("sns").list_topics()["Topics"]]
+    assert not [arn for arn in arns if arn.endswith(":half-made")]
+    cfn.delete_stack(StackName="halftopic")
+    settle(cfn, "halftopic", "delete")

@@ -14,6 +14,7 @@ from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Parts, Principal
 from pileus.services.cloudformation import dynamic, outputs, rows
 from pileus.services.cloudformation.answers import Answers
+from pileus.services.cloudformation.existing import already_exists, is_there
 from pileus.services.cloudformation.intrinsics import Scope, dependencies
 from pileus.services.cloudformation.ordering import in_order, removal_order
 from pileus.services.cloudformation.parameters import typed
@@ -248,6 +249,9 @@ class Operation(Progress):
         fresh = old is None or (replaces and back is None)
         if old is not None and fresh:
             check_renamed(type_, had, wish)
+        if fresh and (begun or {}).get("operation") != self.id and await is_there(site, wish):
+            await self._event(record | {"status": f"{step}_IN_PROGRESS"})
+            raise already_exists(site, wish)
         await self._begin(step, record, have, had, fresh)
         if old is None or fresh:
             made = await created(kind, site, wish)

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
+from pileus.services.cloudformation.existing import already_exists, is_taken
 from pileus.services.cloudformation.resources import own_name
 from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unchanged
 
@@ -17,7 +18,9 @@ async def created(kind: Kind, site: Site, wish: Record) -> Made:
     """The resource; where it was made and then could not be set up, it is taken away again."""
     try:
         return await kind.create(site, wish)
-    except (AwsError, Unavailable):
+    except (AwsError, Unavailable) as error:
+        if is_taken(site, wish, error):
+            raise already_exists(site, wish) from error
         if site.begun is not None:
             try:
                 await kind.delete(site, site.begun, wish)

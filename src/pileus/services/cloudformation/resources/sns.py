@@ -48,6 +48,7 @@ class Topic:
             "sns", "CreateTopic", Name=name, Attributes=attributes or None, Tags=tags
         )
         arn = told["TopicArn"]
+        site.begun = Made(arn)
         await self._subscribe(site, arn, wish, [])
         return Made(arn, {"TopicArn": arn, "TopicName": name})
 
