@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import io
+import itertools
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from pileus.nodes.beats import view
 from pileus.runtime.client import Runtime
 from tests.acceptance.functions import make_function, make_role
 from tests.acceptance.grown import FUNCTIONS_MAX
-from tests.acceptance.nodes import PATIENT, At, Cloud
+from tests.acceptance.nodes import PATIENT, At, Cloud, make_table
 
 NAPS = (
     "import time\ndef handler(event, context):\n"
@@ -185,6 +186,73 @@ def _has_runtime(node: RigNode) -> bool:
     except Unavailable:
         return False
     return True
+
+
+COUNTS = """
+import time
+import boto3
+table = boto3.resource("dynamodb").Table("TABLE")
+
+def handler(event, context):
+    how = {"UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": 1}}
+    table.update_item(Key={"k": event}, **how)
+    time.sleep(0.3)
+    return event
+"""
+CALLERS, KILLS = 4, 9
+
+
+def test_no_call_runs_twice_while_runtimes_are_killed(three_nodes: Cloud) -> None:
+    """A node gives a call to one worker at most, whatever ends in between; who asks does not
+    repeat. What did not begin is run all the same."""
+    nodes = three_nodes.rig.nodes[:3]
+    first = At(three_nodes, nodes[0])
+    dynamodb, table = first.client("dynamodb"), "counted"
+    make_table(dynamodb, table)
+    dynamodb.get_waiter("table_exists").wait(TableName=table)
+    may = {"Effect": "Allow", "Action": "dynamodb:UpdateItem", "Resource": "*"}
+    name = make_function(first, make_role(first, may), COUNTS.replace("TABLE", table))
+    client = three_nodes.client("lambda", nodes[0], PATIENT)
+    until(lambda: _invoked(client, name, "warm"), 60, "it runs")
+    answered: list[str] = []
+    refused: list[str] = []
+    stop = threading.Event()
+
+    def call(caller: int) -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            key = f"{caller}-{number}"
+            (answered if _invoked(client, name, key) else refused).append(key)
+
+    callers = [threading.Thread(target=call, args=(n,)) for n in range(CALLERS)]
+    for caller in callers:
+        caller.start()
+    try:
+        for kill in range(KILLS):
+            before = len(answered)
+            until(lambda b=before: len(answered) > b + CALLERS, 60, "calls are answered")  # type: ignore[misc]
+            with contextlib.suppress(OSError):  # it is starting
+                os.kill(_listening(nodes[kill % 3]), signal.SIGKILL)
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+    pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    counts = {item["k"]["S"]: int(item["n"]["N"]) for page in pages for item in page["Items"]}
+    print(f"{len(answered)} answered, {len(refused)} refused,",
+          f"{len(set(refused) & set(counts))} of them had begun")  # fmt: skip
+    assert not [key for key, count in counts.items() if count != 1 and key != "warm"]
+    assert set(answered) <= set(counts)
+
+
+def _invoked(client: Any, name: str, key: str) -> bool:
+    try:
+        told = client.invoke(FunctionName=name, Payload=json.dumps(key).encode())
+    except (ClientError, BotoCoreError) as error:
+        print("refused:", error)
+        return False
+    return "FunctionError" not in told and json.load(told["Payload"]) == key
 
 
 STREAMS = """
