@@ -43,6 +43,8 @@ class ManyServers:
         self.rng = random.Random(1)
         self.done: list[str] = []
         self.most_moving = 0
+        self.choose: Any = min  # who gets a copy, by how many it keeps
+        self.refusals = 0  # to come
 
     def info(self, number: int) -> StreamInfo:
         leader, *others = self.kept[number]
@@ -70,6 +72,9 @@ class ManyServers:
         del self.kept[number][replicas:]
 
     async def remove_peer(self, client: Any, name: str, server: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("a server is new")
         self.done.append(f"{name} moves from {server}")
         number = streams.shard_of(name)
         self._add(number)
@@ -78,7 +83,7 @@ class ManyServers:
     def _add(self, number: int) -> None:
         count = Counter(n for kept in self.kept.values() for n in kept)
         free = [n for n in self.servers if n not in self.kept[number] and n not in self.down]
-        self.kept[number].append(min(free, key=lambda n: count[n]))
+        self.kept[number].append(self.choose(free, key=lambda n: count[n]))
         self.fresh.add((number, self.kept[number][-1]))
 
     async def step_down(self, client: Any, name: str, prefer: str = "") -> None:
@@ -207,6 +212,63 @@ def test_a_fourth_node_gets_its_share_and_a_leaving_ones_copies_all_go_first(clo
     assert told == [[], *[[removed.key("n2")]] * (SHARDS - 1)], "before the first shard's last word"
     assert "n2" not in cloud.servers.copies()
     assert all(len(kept) == 3 for kept in cloud.servers.kept.values())
+
+
+def join(cloud: Cloud, *names: str) -> None:
+    """The last of ``names`` is new."""
+    cloud.servers.servers.append(names[-1])
+    cloud.net.nodes.setdefault(names[-1], Beats(names[-1], cloud.net.clock, lambda: Own(7, [])))
+    cloud.net.run(5)
+    cloud.states(**dict.fromkeys(names, "member"))
+    cloud.turns(80, leading.STEP_S)
+
+
+def test_each_further_node_gets_its_share_of_leads_and_copies(cloud: Cloud) -> None:
+    names = ["n1", "n2", "n3"]
+    cloud.turns(40, leading.STEP_S)
+    for number in range(4, 9):
+        names.append(f"n{number}")
+        join(cloud, *names)
+        assert even(cloud.servers.copies(), *names), cloud.servers.copies()
+        leads = [cloud.servers.leads()[name] for name in names]
+        assert max(leads) - min(leads) <= 2, "who has no copy of a log cannot lead it"
+        moved = len(cloud.servers.done)
+        cloud.turns(80, leading.STEP_S)
+        assert len(cloud.servers.done) == moved, "even: nothing moves any more"
+
+
+def test_servers_that_put_copies_elsewhere_are_left_alone_for_a_while(cloud: Cloud) -> None:
+    """Or until a node comes or goes."""
+    names = ["n1", "n2", "n3", "n4"]
+    cloud.turns(40, leading.STEP_S)
+    join(cloud, *names)
+    cloud.servers.choose = max
+    names.append("n5")
+    join(cloud, *names)
+    tried = len(cloud.servers.done)
+    cloud.turns(200, leading.STEP_S)
+    assert len(cloud.servers.done) == tried
+    cloud.turns(1, leading.REST_S)
+    assert len(cloud.servers.done) == tried + 1
+    cloud.turns(200, leading.STEP_S)
+    cloud.states(**{**dict.fromkeys(names, "member"), "n4": "draining"})
+    cloud.turns(4, leading.STEP_S)
+    cloud.servers.choose = min
+    cloud.states(**dict.fromkeys(names, "member"))
+    cloud.turns(80, leading.STEP_S)
+    assert even(cloud.servers.copies(), *names), cloud.servers.copies()
+
+
+def test_a_move_that_is_refused_is_not_taken_for_one_in_vain(cloud: Cloud) -> None:
+    names = ["n1", "n2", "n3", "n4"]
+    cloud.turns(40, leading.STEP_S)
+    cloud.servers.refusals = refusals = 2 * leading.IN_VAIN_MAX
+    for _ in range(refusals):
+        with pytest.raises(Unavailable):
+            join(cloud, *names)
+        cloud.servers.servers.pop()
+    join(cloud, *names)
+    assert cloud.servers.copies() == dict.fromkeys(names, 6)
 
 
 def own_logs(cloud: Cloud, home: Path, name: str) -> OwnLogs:

@@ -195,7 +195,7 @@ class Copies:
         if settled and kept and able == present:
             await self._evening.turn(logs, able)
         else:
-            self._evening.wait()
+            self._evening.wait(able)
 
     async def _fence_gone(self, nodes: tuple[Node, ...]) -> None:
         """One that was let in and never came went by the first shard's word alone; of one that went

@@ -22,6 +22,8 @@ from pileus.engine.cluster.streams import StreamInfo
 log = logging.getLogger("pileus.nodes.leading")
 SETTLED_S = 20.0  # whole for so long before anything is evened out
 STEP_S = 3.0
+IN_VAIN_MAX = 3  # copies moved among the same nodes that made nothing more even; then
+REST_S = 3600.0  # none is moved for so long, or until a node comes or goes
 Logs = Mapping[int, StreamInfo]
 
 
@@ -41,6 +43,11 @@ def leads(logs: Logs) -> Counter[str]:
 
 def holders(found: StreamInfo) -> set[str]:
     return {found.leader, *(peer.name for peer in found.peers)} - {""}
+
+
+def copies(logs: Logs) -> Counter[str]:
+    """How many logs' copies each node keeps."""
+    return Counter(name for found in logs.values() for name in holders(found))
 
 
 def whole(found: StreamInfo) -> bool:
@@ -104,15 +111,16 @@ def _lead(logs: Logs, able: Collection[str]) -> Step | None:
 
 
 def _copy(logs: Logs, able: Collection[str]) -> Step | None:
-    """The servers choose where a copy goes: each of the nodes without one must be a gain."""
-    kept = Counter(name for found in logs.values() for name in holders(found))
+    """The servers choose where a copy goes: of the nodes without one that which keeps fewest
+    (nats-server, ``selectPeerGroup``), where they count as we do."""
+    kept = copies(logs)
     for of in sorted(able, key=lambda name: -kept[name]):
         for number in sorted(logs):
             found = logs[number]
             others = set(able) - holders(found)
             if found.leader == of or of not in holders(found) or not others:
                 continue
-            if all(kept[of] - kept[other] >= 2 for other in others):
+            if kept[of] - min(kept[other] for other in others) >= 2:
                 return Step(found.name, of, "")
     return None
 
@@ -123,10 +131,17 @@ class Evening:
     def __init__(self, client: Client, monotonic: Callable[[], float]) -> None:
         self._client, self._monotonic = client, monotonic
         self._since_s = monotonic()
+        # Among whom a copy was moved last, and how uneven it was then; 0: judged since.
+        self._moved: tuple[frozenset[str], int] = frozenset(), 0
+        self._in_vain = 0
+        self._rests_until_s = 0.0
 
-    def wait(self) -> None:
-        """The cluster is not whole: what was seen so far does not count."""
+    def wait(self, able: Collection[str] | None = None) -> None:
+        """The cluster is not whole: what was seen so far does not count. ``able``: its nodes that
+        live, where they are known."""
         self._since_s = self._monotonic()
+        if able is not None and frozenset(able) != self._moved[0]:
+            self._moved = frozenset(), 0
 
     async def turn(self, logs: Logs, able: Collection[str]) -> bool:
         """Take a step when it is time; the cluster is whole, and the nodes ``able`` are all of it.
@@ -134,7 +149,8 @@ class Evening:
         if self._monotonic() - self._since_s < SETTLED_S:
             return False
         step = next_step(logs, able)
-        if step is None:
+        among, uneven = frozenset(able), sum(many**2 for many in copies(logs).values())
+        if step is None or not (step.to or self._promises(among, uneven)):
             return False
         self._since_s = self._monotonic() - SETTLED_S + STEP_S
         if step.to:
@@ -142,5 +158,19 @@ class Evening:
             log.info("%s leads %s now: %s led more logs", step.to, step.stream, step.of)
         else:
             await streams.remove_peer(self._client, step.stream, step.of)
+            self._moved = among, uneven
             log.info("the copy of %s on %s moves to a node with fewer", step.stream, step.of)
         return True
+
+    def _promises(self, among: frozenset[str], uneven: int) -> bool:
+        """Whether to move a copy now: the servers may put them elsewhere than they should (they
+        count closed logs, too)."""
+        before, was = self._moved
+        if before != among:
+            self._in_vain, self._rests_until_s = 0, 0.0
+        elif was:
+            self._in_vain += uneven >= was
+        self._moved = among, 0
+        if self._in_vain >= IN_VAIN_MAX:
+            self._in_vain, self._rests_until_s = 0, self._monotonic() + REST_S
+        return self._monotonic() >= self._rests_until_s
