@@ -165,6 +165,58 @@ def test_a_change_set_says_it_too(
     with_bed(tmp_path, test)
 
 
+@pytest.mark.parametrize("by", ["UpdateStack", "ExecuteChangeSet"])
+def test_an_update_is_left_as_it_failed_and_goes_back_later(tmp_path: Path, by: str) -> None:
+    """What was changed, replaced and made stays; then the owner asks for the rollback."""
+
+    async def test(bed: Bed) -> None:
+        old = {"A": "{LogGroupName: one}", "B": "{LogGroupName: two}"}
+        new = {"A": "{LogGroupName: one, RetentionInDays: 7}", "B": "{LogGroupName: three}"}
+        await bed.ask("CreateStack", TemplateBody=template(**old))
+        await bed.carry_on()
+        wrong = "\n  D: {Type: 'AWS::Nothing::AtAll', DependsOn: [A, B, C]}"
+        body = template(**new, C="{LogGroupName: four}") + wrong
+        if by == "ExecuteChangeSet":
+            await bed.ask("CreateChangeSet", ChangeSetName="c", TemplateBody=body)
+            await bed.ask(by, ChangeSetName="c", DisableRollback=True)
+        else:
+            await bed.ask(by, TemplateBody=body, DisableRollback=True)
+        assert await bed.carry_on() == "UPDATE_FAILED"
+        assert bed.groups.days == {"one": 7, "two": None, "three": None, "four": None}
+        with pytest.raises(AwsError, match="is in UPDATE_FAILED state and can not be updated"):
+            await bed.ask("UpdateStack", TemplateBody=template(**old))
+        bed.told()
+        await bed.ask("RollbackStack")
+        assert await bed.carry_on() == "UPDATE_ROLLBACK_COMPLETE"
+        assert bed.groups.days == {"one": None, "two": None}
+        assert [s for n, s in bed.told() if n == "s"] == [
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+            "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+            "UPDATE_ROLLBACK_COMPLETE",
+        ]
+        with pytest.raises(AwsError, match="No updates are to be performed"):
+            await bed.ask("UpdateStack", TemplateBody=template(**old))
+
+    with_bed(tmp_path, test)
+
+
+def test_an_update_that_is_cancelled_is_rolled_back_all_the_same(tmp_path: Path) -> None:
+    async def test(bed: Bed) -> None:
+        await bed.ask("CreateStack", TemplateBody=template(A="{LogGroupName: one}"))
+        await bed.carry_on()
+        new = template(A="{LogGroupName: one, RetentionInDays: 7}")
+        await bed.ask("UpdateStack", TemplateBody=new, DisableRollback=True)
+        bed.groups.cut = lambda operation, name: True
+        with pytest.raises(asyncio.CancelledError):
+            await bed.carry_on()
+        bed.groups.cut = lambda operation, name: False
+        await bed.ask("CancelUpdateStack")
+        assert await bed.carry_on() == "UPDATE_ROLLBACK_COMPLETE"
+        assert bed.groups.days == {"one": None}
+
+    with_bed(tmp_path, test)
+
+
 def test_one_of_them_is_said(tmp_path: Path) -> None:
     async def test(bed: Bed) -> None:
         asked = {"OnFailure": "DELETE", "DisableRollback": True}

@@ -73,9 +73,14 @@ class Operation(Progress):
         if kind == "CREATE":
             await self._undo_creation(reason)
             return
+        before = self.work["before"]
+        if self.work.get("failure") == "DO_NOTHING":
+            await self._settle(self.work)
+            self.stack["stable"] = before
+            await self._finish("UPDATE_FAILED")
+            return
         if self.stack["status"] != "UPDATE_ROLLBACK_IN_PROGRESS":
             await self._status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
-        before = self.work["before"]
         self.stack |= before
         self.template = self.stack["template"]
         await self._settle(self.work)

@@ -64,7 +64,7 @@ class Progress:
             row = draft.get_json(rows.work_key(self.stack_id))
             if row is None or row["id"] != self.work["id"]:
                 raise Superseded
-            told = self.work | {"rollback": row.get("rollback") or reason}
+            told = row | {"rollback": row.get("rollback") or reason}
             draft.put_json(rows.work_key(self.stack_id), told)
             return told
 

@@ -24,7 +24,8 @@ async def cancel_update_stack(parts: Parts, call: Call) -> Record:
         if stack["status"] != "UPDATE_IN_PROGRESS" or work is None:
             raise invalid("CancelUpdateStack cannot be called from current stack status")
         if not work.get("rollback"):
-            draft.put_json(rows.work_key(stack["id"]), work | {"rollback": ASKED})
+            told = work | {"rollback": ASKED, "failure": "ROLLBACK"}
+            draft.put_json(rows.work_key(stack["id"]), told)
 
     await parts.store.transact(change, call.invocation_id)
     return {}
@@ -60,13 +61,18 @@ def _stuck(record: Record) -> bool:
 async def rollback_stack(parts: Parts, call: Call) -> Record:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackStack.html
 
-    A creation that failed has no state to go back to: what it made is deleted."""
+    A creation that failed has no state to go back to: what it made is deleted. An update that
+    failed goes back to the template before it."""
     answer: Record = {}
 
     def change(draft: Any) -> None:
-        stack = _stack(draft, call, "CREATE_FAILED")
+        stack = _stack(draft, call, "CREATE_FAILED", "UPDATE_FAILED")
+        kind, status = "CREATE", "ROLLBACK_IN_PROGRESS"
         more = {"failure": "ROLLBACK", **stacks.discarding(call)}
-        _start(parts, call, draft, stack, "CREATE", "ROLLBACK_IN_PROGRESS", **more)
+        if stack["status"] == "UPDATE_FAILED":
+            kind, status = "UPDATE", "UPDATE_ROLLBACK_IN_PROGRESS"
+            more["before"] = stack.pop("stable")
+        _start(parts, call, draft, stack, kind, status, **more)
         answer["StackId"] = stack["id"]
 
     await parts.store.transact(change, call.invocation_id)

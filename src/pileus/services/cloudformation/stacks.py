@@ -28,7 +28,7 @@ DELETABLE = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 # From which a stack is brought by a rollback or a deletion, not by an update.
 FIXED = (
     *("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"),
-    "UPDATE_ROLLBACK_FAILED",
+    *("UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"),
 )
 Record = dict[str, Any]
 
@@ -281,7 +281,9 @@ def start_update(
     apply_template(stack, call, source, ready)
     put_stack(draft, place(call), stack)
     rows.put_event(draft, stack["id"], rows.of_stack(stack))
-    work = work_record(parts, call, "UPDATE", stack, before=before, **discarding(call))
+    failure = "DO_NOTHING" if call.params.get("DisableRollback") else "ROLLBACK"
+    more = {"before": before, "failure": failure, **discarding(call)}
+    work = work_record(parts, call, "UPDATE", stack, **more)
     draft.put_json(rows.work_key(stack["id"]), work)
 
 
