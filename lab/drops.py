@@ -35,6 +35,13 @@ where none failed. *Repair*: from the fault until the front ends that were lost 
 their supervisor's work. *Waited*: requests that took half a second longer and were answered well
 in the end; *longest*: the longest time a request took. Median and worst of the rounds, seconds.
 
+One that is killed is found by the first request that meets it. One that hangs is found when it
+leaves Caddy's question for its health unanswered for a second; a node's own front ends are asked
+every half second, another node every second. Until then the least busy come first, and a request
+that hangs makes its front end busier, so few are handed over. They wait until the front end is
+ended, when GETs are asked again elsewhere, or until the node goes on. A POST is never sent twice:
+one that was under way is answered 502 or 503.
+
 Each round with its build and seed is a line of [fronts.jsonl](fronts.jsonl), added by
 `python -m lab.fronts --record docs/fronts.jsonl`; `python -m lab.recorded` makes this page of them.
 """

@@ -14,7 +14,7 @@ from lab.fronts import Street
 from lab.losses import LOSSES, Loss
 from tests.acceptance.nodes import Cloud
 
-MADE = [loss for loss in LOSSES if "CLUSTER_PROOF" in os.environ or loss.name == "other-fronts"]
+MADE = [loss for loss in LOSSES if "CLUSTER_PROOF" in os.environ or loss.name == "node"]
 
 
 @pytest.fixture

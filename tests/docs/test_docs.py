@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from lab import recorded
+from lab import drops, recorded
 from pileus.cli import main
 from pileus.config import Config
 
@@ -85,6 +85,10 @@ def test_compatibility_tells_what_is_offered() -> None:
 def test_the_page_of_faults_is_made_of_the_record() -> None:
     made = recorded.page(recorded.read())
     assert recorded.PAGE.read_text() == made, "stale: run python -m lab.recorded"
+
+
+def test_the_page_of_front_ends_is_made_of_the_record() -> None:
+    assert drops.PAGE.read_text() == drops.page(drops.read()), "stale: run python -m lab.recorded"
 
 
 def test_files_the_ledger_names_exist() -> None:
