@@ -217,6 +217,37 @@ def test_an_update_that_is_cancelled_is_rolled_back_all_the_same(tmp_path: Path)
     with_bed(tmp_path, test)
 
 
+def test_a_property_of_another_shape_fails_its_resource(tmp_path: Path) -> None:
+    """At its making, where what is made of it goes again, and at its change."""
+
+    async def test(bed: Bed) -> None:
+        wrong = template(A="{Tags: 7}", B="{LogGroupName: [one], Tags: [{Key: k}]}")
+        await bed.ask("CreateStack", TemplateBody=wrong)
+        assert await bed.carry_on() == "ROLLBACK_COMPLETE"
+        assert bed.groups.days == {}
+        told = rows.listing(bed.store, PLACE, "stack/")[0]["reason"]
+        assert "Properties validation failed for resource" in told
+        await bed.ask("DeleteStack")
+        await bed.carry_on()
+
+    with_bed(tmp_path, test)
+
+
+def test_a_change_of_another_shape_fails_its_resource(tmp_path: Path) -> None:
+    """What was changed before is put back."""
+    wrong = "{LogGroupName: one, RetentionInDays: 7, Tags: 7}"
+
+    async def test(bed: Bed) -> None:
+        await bed.ask("CreateStack", TemplateBody=template(A="{LogGroupName: one}"))
+        await bed.carry_on()
+        await bed.ask("UpdateStack", TemplateBody=template(A=wrong))
+        ended = await bed.carry_on()
+        assert ended == "UPDATE_ROLLBACK_COMPLETE"
+        assert bed.groups.days == {"one": None}
+
+    with_bed(tmp_path, test)
+
+
 def test_one_of_them_is_said(tmp_path: Path) -> None:
     async def test(bed: Bed) -> None:
         asked = {"OnFailure": "DELETE", "DisableRollback": True}

@@ -184,6 +184,24 @@ def test_what_cannot_be_changed_is_refused_in_words(cloud: Cloud, cfn: Any, name
     settle(cfn, name, "delete")
 
 
+def test_what_a_template_forgets_is_refused(cloud: Cloud, cfn: Any, name: str) -> None:
+    """A required property inside another: the update fails, and does not hang."""
+    create(cfn, name, body(PLAIN))
+    for wrong in (
+        indexed({"IndexName": "shapeless"}),
+        indexed({k: v for k, v in index("nameless").items() if k != "IndexName"}),
+        PLAIN | {"StreamSpecification": {}, "TimeToLiveSpecification": {"AttributeName": "until"}},
+        PLAIN | {"ResourcePolicy": {}, "TimeToLiveSpecification": {"AttributeName": "until"}},
+    ):
+        assert refused(cfn, name, body(wrong))
+    cfn.create_stack(StackName=f"{name}2", TemplateBody=body(PLAIN | {"StreamSpecification": {}}))
+    with pytest.raises(WaiterError):
+        settle(cfn, f"{name}2", "create")
+    for stack in (name, f"{name}2"):
+        cfn.delete_stack(StackName=stack)
+        settle(cfn, stack, "delete")
+
+
 def test_policies_come_and_go_with_the_template(cloud: Cloud, cfn: Any, name: str) -> None:
     def policy(action: str) -> dict[str, Any]:
         statement = {"Effect": "Allow", "Action": action, "Resource": "*"}

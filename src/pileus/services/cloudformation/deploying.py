@@ -21,7 +21,14 @@ from pileus.services.cloudformation.parameters import typed
 from pileus.services.cloudformation.progress import Cancelled, Progress, Superseded
 from pileus.services.cloudformation.resources import kind_of
 from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unchanged, Unfinished
-from pileus.services.cloudformation.steps import check_renamed, created, former, nothing
+from pileus.services.cloudformation.steps import (
+    check_renamed,
+    created,
+    former,
+    nothing,
+    updated,
+    well_formed,
+)
 from pileus.services.cloudformation.template import invalid
 
 log = logging.getLogger("pileus.cloudformation")
@@ -263,7 +270,8 @@ class Operation(Progress):
         elif back is not None:
             made = back
         else:
-            made = await kind.update(site, Made(old["physical"], old["attributes"]), had, wish)
+            there = Made(old["physical"], old["attributes"])
+            made = await updated(kind, site, there, had, wish, begun)
         return await self._done(step, record, have, made, wanted.get("UpdateReplacePolicy"))
 
     async def _done(
@@ -374,7 +382,8 @@ class Operation(Progress):
                 made = Made(record["physical"], record.get("attributes", {}))
                 try:
                     site = self._site(logical, record["type"])
-                    await kind.delete(site, made, record.get("properties", {}))
+                    with well_formed(logical):
+                        await kind.delete(site, made, record.get("properties", {}))
                 except (AwsError, Unavailable) as e:
                     left.add(logical)
                     failed = record | {"status": "DELETE_FAILED", "reason": str(e)}

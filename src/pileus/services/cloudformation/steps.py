@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
@@ -14,19 +16,54 @@ log = logging.getLogger("pileus.cloudformation")
 Record = dict[str, Any]
 
 
+class Malformed(AwsError):
+    """A property has another shape than its type's."""
+
+
+@contextmanager
+def well_formed(logical: str) -> Iterator[None]:
+    """Let a property of another shape than its type's fail the resource, as CloudFormation does:
+    tried again, the step would come to the same."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        log.warning("a step of %s cannot be done", logical, exc_info=True)
+        raise Malformed(
+            "ValidationError",
+            f"Properties validation failed for resource {logical} with message: {error!r}",
+        ) from error
+
+
 async def created(kind: Kind, site: Site, wish: Record) -> Made:
     """The resource; where it was made and then could not be set up, it is taken away again."""
     try:
-        return await kind.create(site, wish)
+        with well_formed(site.logical):
+            return await kind.create(site, wish)
     except (AwsError, Unavailable) as error:
         if is_taken(site, wish, error):
             raise already_exists(site, wish) from error
         if site.begun is not None:
             try:
-                await kind.delete(site, site.begun, wish)
+                with well_formed(site.logical):
+                    await kind.delete(site, site.begun, wish)
             except (AwsError, Unavailable):
                 log.warning("%s is left behind", site.begun.physical_id, exc_info=True)
         raise
+
+
+async def updated(
+    kind: Kind, site: Site, made: Made, had: Record, wish: Record, begun: Record | None
+) -> Made:
+    """The resource, brought from the properties it ``had``. ``begun``: the step that is undone."""
+    try:
+        with well_formed(site.logical):
+            return await kind.update(site, made, had, wish)
+    except Malformed:
+        if begun is None or begun["old"] == had:
+            raise
+    # The step that failed had come as far as this one: what it changed is put back by now.
+    with well_formed(site.logical):
+        return await kind.update(site, made, begun["old"], wish)
 
 
 def nothing(logical: str, type_: str) -> Record:

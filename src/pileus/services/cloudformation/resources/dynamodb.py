@@ -16,6 +16,7 @@ from pileus.services.cloudformation.resources.kind import (
     Properties,
     Site,
     Unchanged,
+    need,
     tag_list,
     whole,
 )
@@ -64,9 +65,12 @@ class Table:
             spec = on if view else {"StreamEnabled": False}
             await self._change(site, name, StreamSpecification=spec)
         for change in _index_changes(table, old, wish):
-            defined = whole(wish["AttributeDefinitions"])
+            (defined,) = need(wish, "AttributeDefinitions")
             await self._change(
-                site, name, AttributeDefinitions=defined, GlobalSecondaryIndexUpdates=[change]
+                site,
+                name,
+                AttributeDefinitions=whole(defined),
+                GlobalSecondaryIndexUpdates=[change],
             )
         return await self._set_up(site, name, old, wish)
 
@@ -113,6 +117,8 @@ class Table:
 
 
 def _check_offered(wish: Properties) -> None:
+    if "StreamSpecification" in wish:
+        need(wish["StreamSpecification"], "StreamViewType")
     insights = whole(wish.get("ContributorInsightsSpecification", {})).get("Enabled")
     asked = [n for n in NOT_OFFERED if n in wish]
     for name in [*asked, *(["ContributorInsightsSpecification"] if insights else [])]:
@@ -121,12 +127,12 @@ def _check_offered(wish: Properties) -> None:
 
 def _indexes(properties: Properties) -> dict[str, Properties]:
     """A template's global indexes by name."""
-    return {i["IndexName"]: whole(i) for i in properties.get(GLOBAL, [])}
+    return {str(i.get("IndexName", "")): whole(i) for i in properties.get(GLOBAL, [])}
 
 
 def _shape(index: Properties) -> tuple[Any, Any]:
     """What of an index never changes."""
-    return index["KeySchema"], index["Projection"]
+    return index.get("KeySchema"), index.get("Projection")
 
 
 def _check_indexes(old: Properties, wish: Properties) -> None:

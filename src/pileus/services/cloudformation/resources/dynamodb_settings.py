@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pileus.services.cloudformation.resources.kind import Properties, Site, tag_list, whole
+from pileus.services.cloudformation.resources.kind import Properties, Site, need, tag_list, whole
 
 SERVICE = "dynamodb"
 PERIOD_DAYS = 35  # of a template that tells none
@@ -19,8 +19,9 @@ async def expire(site: Site, name: str, old: Properties, wish: Properties) -> No
     had = whole(old.get("TimeToLiveSpecification"))
     if setting is None and had and had.get("Enabled"):
         setting = had | {"Enabled": False}
-    if not setting or setting == had:
+    if setting is None or setting == had:
         return
+    need(setting, "Enabled")
     told = (await site.call(SERVICE, "DescribeTimeToLive", TableName=name))["TimeToLiveDescription"]
     now = told.get("AttributeName") if told["TimeToLiveStatus"] in ("ENABLED", "ENABLING") else None
     wanted = setting.get("AttributeName") if setting["Enabled"] else None
@@ -61,7 +62,8 @@ async def allow(site: Site, arn: str, old: Properties, wish: Properties) -> None
     """The policy of a table or a stream."""
     before, after = old.get("ResourcePolicy"), wish.get("ResourcePolicy")
     if after and after != before:
-        text = json.dumps(after["PolicyDocument"])
+        (document,) = need(after, "PolicyDocument")
+        text = document if isinstance(document, str) else json.dumps(document)
         await site.call(SERVICE, "PutResourcePolicy", ResourceArn=arn, Policy=text)
     elif before and not after:
         await site.call(SERVICE, "DeleteResourcePolicy", ResourceArn=arn)
