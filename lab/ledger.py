@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from lab.history.asking import patiently, shaped
 from lab.history.cells import CellClient
 from lab.history.names import Names, one_of
 from lab.history.registers import Items
+from lab.threads import Threads
 
 OBJECT_BYTES = 300_000
 PACE_S = 0.05
@@ -55,7 +55,7 @@ class Kept:
         return len(self.items) + len(self.tokens) + len(self.objects) + len(self.cells)
 
 
-class Ledger:
+class Ledger(Threads):
     """``names``: of the tables and buckets; ``run``: what the keys of this one begin with."""
 
     def __init__(self, doors: list[Door], names: Names, run: str, seed: int) -> None:
@@ -64,20 +64,9 @@ class Ledger:
         self.died: list[BaseException] = []
         self._doors, self._names, self._run = doors, names.tables, run
         self._items = Items(*self._names)
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._write, args=(n, random.Random(f"{seed}/{n}")))
-            for n in range(len(doors))
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(
+            partial(self._write, n, random.Random(f"{seed}/{n}")) for n in range(len(doors))
+        )
 
     def _write(self, writer: int, rng: random.Random) -> None:
         kinds = (self._item, self._token, self._object, self._cell)

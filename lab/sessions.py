@@ -9,8 +9,8 @@ answer below one that the session has seen, or was told of its own write, went b
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,12 +18,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.history.asking import shaped
 from lab.history.names import one_of
 from lab.ledger import ONCE, Door
+from lab.threads import Threads
 
 PACE_S = 0.05
 WRITES = 0.25  # of what a session asks
 
 
-class Sessions:
+class Sessions(Threads):
     """One at each of ``doors``. ``tables``: the rows are spread over them; ``run``: what their keys
     begin with. ``reads``: how many were answered."""
 
@@ -32,20 +33,9 @@ class Sessions:
         self._rows = [f"{run}/session{n}" for n in range(len(doors))]
         self.reads = 0
         self.wrong: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._go_on, args=(n, random.Random(f"{seed}/session{n}")))
-            for n in range(len(doors))
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(
+            partial(self._go_on, n, random.Random(f"{seed}/session{n}")) for n in range(len(doors))
+        )
 
     def _go_on(self, number: int, rng: random.Random) -> None:
         door, own = self._doors[number], self._rows[number]

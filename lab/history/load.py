@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from lab.history.lists import ListPlan, Lists, Steps
 from lab.history.names import Names
 from lab.history.records import Recorder
 from lab.history.registers import Items, Objects, RegisterPlan
+from lab.threads import Threads
 
 TRIES = (1, 6)
 PAUSE_S = 0.2  # after an answer that was lost: each one makes the search for an order longer
@@ -58,7 +58,7 @@ def prepare(make: Maker, names: Names) -> None:
         make("s3", PATIENT).create_bucket(Bucket=name)
 
 
-class Load:
+class Load(Threads):
     """Clients in threads, on keys of this load's own: ``each`` of every kind, by the first of
     ``makers``, the second (of another node, perhaps) and so on. ``cells`` make clients of the wide
     table. ``pace_s``: what a client waits between two requests; ``pause_s``: after an answer that
@@ -80,8 +80,7 @@ class Load:
         self._pace_s, self._pause_s = pace_s, pause_s
         self._names = names.tables
         self.failures: list[BaseException] = []
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        steps: list[Callable[[], bool]] = []
         rng = random.Random(seed)
         run = f"{seed}-{rng.randrange(10**9)}"
         self._keys = tuple(f"{run}/r{i}" for i in range(rows))
@@ -93,8 +92,8 @@ class Load:
             clients = {s: make(s, settings(tries)) for s in ("dynamodb", "s3")}
             if cells:
                 clients["cells"] = cells[number % len(cells)]()
-            for step in self._callers(number, clients, tries, rng):
-                self._threads.append(threading.Thread(target=self._run, args=(step,)))
+            steps += self._callers(number, clients, tries, rng)
+        super().__init__(partial(self._run, step) for step in steps)
 
     def _callers(
         self, number: int, clients: dict[str, Any], tries: int, rng: random.Random
@@ -172,15 +171,6 @@ class Load:
                 self._stop.wait(self._pace_s)
         except BaseException as error:
             self.failures.append(error)
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def read_all(self, make: Maker, cells: CellClient | None = None) -> None:
         """Read every key once more, by a patient client: what was acknowledged and is lost shows in

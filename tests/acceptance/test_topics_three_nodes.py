@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.rig import RigNode, until
 from tests.acceptance.functions import make_function, make_role
 from tests.acceptance.nodes import ONCE, At, Cloud, make_table, seen_from
+from tests.services.alarms import make_alarm
 
 HEARD = "heardthree"
 NOTING = f"""
@@ -97,18 +98,7 @@ def _topic(cloud: Cloud, node: RigNode) -> str:
     )  # fmt: skip
     arn = functions.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
     sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
-    at.client("cloudwatch").put_metric_alarm(
-        AlarmName=ALARM,
-        Namespace="ThreeNodes",
-        MetricName="Nothing",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="ignore",
-        AlarmActions=[topic],
-    )
+    make_alarm(at, ALARM, AlarmActions=[topic])  # type: ignore[arg-type]
     return topic
 
 
