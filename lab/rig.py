@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,11 @@ class RigNode:
             said = f"{done.stdout}{done.stderr}\n{self.log()[-3000:]}"
             raise NodeFailed(f"{self.name}: {' '.join(words[:1])}: {said}")
         return done.stdout
+
+    def boot(self) -> None:
+        """From now on its processes are told of another start of the system, as they are when the
+        power comes back: the kernel here is that of the machine, which had its power all along."""
+        self._env = {**self._env, "PILEUS_BOOT_ID": str(uuid.uuid4())}
 
     def release(self, words: Sequence[str], path: str) -> None:
         """From now on this node runs another release: its command, and where Python finds it."""
@@ -232,6 +238,7 @@ class Rig:
         for node in nodes:
             assert node.disk is not None
             node.disk.cut()
+            node.boot()
 
     def start(self, nodes: Sequence[RigNode]) -> None:
         """Switch ``nodes`` on at once; return when all answer. The first failure is raised."""

@@ -100,6 +100,11 @@ class Replicas:
             await store.close()
 
 
+def value(store: Store) -> bytes:
+    """What was appended, in its order."""
+    return store.get(ROW) or b""
+
+
 async def until(true: Callable[[], Any], seconds_max: float = 80.0) -> None:
     """Wait for ``true()``; fails in words when it does not come."""
     loop = asyncio.get_running_loop()

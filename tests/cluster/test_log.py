@@ -26,11 +26,7 @@ from pileus.state import keys, rebuild
 from pileus.state.entry import ENTRY_BYTES_MAX
 from pileus.state.replica import SqliteReplica
 from pileus.state.store import Store
-from tests.cluster.replicas import ROW, RULES, Replicas, copying, until
-
-
-def value(store: Store) -> bytes:
-    return store.get(ROW) or b""
+from tests.cluster.replicas import RULES, Replicas, copying, until, value
 
 
 def test_replicas_agree_and_a_barrier_shows_what_another_acknowledged(replicas: Replicas) -> None:

@@ -16,7 +16,7 @@ from pileus.errors import Unavailable
 from pileus.nodes import membership
 from pileus.state import removed
 from pileus.state.store import Store
-from tests.cluster.replicas import ROW, Replicas, fresh_shard, until
+from tests.cluster.replicas import Replicas, fresh_shard, until, value
 from tests.cluster.test_shards import SHARDS, ShardedReplicas, strong
 from tests.state.test_sharded import cell
 
@@ -24,10 +24,6 @@ from tests.state.test_sharded import cell
 @pytest.fixture
 def nodes(server: NatsNode, tmp_path: Path) -> ShardedReplicas:
     return ShardedReplicas(tmp_path, [server], fresh_shard() // SHARDS * SHARDS)
-
-
-def value(store: Store) -> bytes:
-    return store.get(ROW) or b""
 
 
 def held(store: Store) -> Callable[[], None]:

@@ -133,13 +133,15 @@ class SharedLog(WriterLog, Protocol):
     """A log that other machines keep too: for a time it may be out of reach. ``stands`` is told why
     nothing can be appended, "" when again it can. ``gate``: what of it waits for other shards' logs
     (``engine.cluster.log_apply.Gate``). ``found``: with how many copies to make it where there is
-    none yet (0: never). ``removed()``: whether an entry applied here took this node out of the
+    none yet (0: never). ``trusted``: whether the replica is as far as it ever was, so that it may
+    begin without the log. ``removed()``: whether an entry applied here took this node out of the
     cluster; asked after each commit, before anyone is answered."""
 
     stands: Callable[[str], None]
     removed: Callable[[], bool]
     gate: Any
     found: int
+    trusted: bool
 
     async def copies(self) -> int:
         """How many it has."""

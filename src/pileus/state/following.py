@@ -15,7 +15,7 @@ from pileus.engine import Behind, SharedLog
 from pileus.engine.cluster.log_messages import DamagedMessage, Position
 from pileus.engine.damage import damaged
 from pileus.errors import Unavailable
-from pileus.state import degraded, pages, removed, tablets
+from pileus.state import boots, degraded, pages, removed, tablets
 from pileus.state.database import PAGE_BYTES, STATE_FILE
 from pileus.state.entry import Corrupt
 from pileus.state.gate import Gates, Needs, later
@@ -72,22 +72,28 @@ class Follower:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         degraded.tell(self._home, "", shard)
         if wished(home):
-            await rebuild(home, shard, self._cluster.fetch, at_least)
+            await self._rebuild(home, shard, at_least)
         while True:
             replica = self._replica(home)
             try:
                 made = self._log(shard, replica, copies)
                 await made.start(replica)
+                if not self._several:
+                    boots.note(self._home)
                 return replica, made
             except Behind:
                 at_least = max(at_least, replica.applied) + 1
                 replica.close()
-                await rebuild(home, shard, self._cluster.fetch, at_least)
+                await self._rebuild(home, shard, at_least)
             except BaseException as e:
                 replica.close()
                 if mended_by_copy(e):
                     wish(home, str(e))
                 raise
+
+    async def _rebuild(self, home: Path, shard: int, at_least: int) -> None:
+        boots.forget(self._home)
+        await rebuild(home, shard, self._cluster.fetch, at_least)
 
     def _replica(self, home: Path) -> SqliteReplica:
         # Synced on most nodes' disks already; what this one loses, the log gives again.
@@ -109,6 +115,7 @@ class Follower:
         failed = functools.partial(self._failed, shard=shard)
         made = self._cluster.make_log(shard, committed, failed)
         made.removed = removal
+        made.trusted = boots.same(self._home)
         made.stands = functools.partial(degraded.tell, self._home, shard=shard)
         if self._several:
             self.gates.passed(shard, replica.applied)
@@ -177,6 +184,7 @@ class Follower:
                     "more than half of the nodes must be up: pileus nodes",
                 )
             await asyncio.sleep(0.02)
+        boots.note(self._home)
         self._looking = asyncio.create_task(self._look_at_gates(shards), name="gates")
 
     async def _look_at_gates(self, shards: list[Shard]) -> None:

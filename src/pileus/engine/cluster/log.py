@@ -68,6 +68,7 @@ class ClusterLog(Appending):
     alone: Callable[[], bool] = staticmethod(lambda: False)
     members: Callable[[], list[str] | None] = staticmethod(lambda: None)
     gate: Gate | None = None  # where there are several shards
+    trusted = True
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class ClusterLog(Appending):
 
     async def start(self, replica: Replica) -> None:
         """Find the stream, go on where the replica stands, and catch up; ``Behind`` when the stream
-        cannot bring it further. Without a leader a replica that has a state begins with that."""
+        cannot bring it further. Without a leader a trusted replica that has a state begins so."""
         self._loop = asyncio.get_running_loop()
         self._replica = replica
         s = self._settings
@@ -122,7 +123,7 @@ class ClusterLog(Appending):
                 )
             except Unavailable as e:
                 why = e
-            if self._replica.position and self._loop.time() > begun + ALONE_S:
+            if self._may_begin_alone and self._loop.time() > begun + ALONE_S:
                 log.error("the log is not found: %s", why)
                 return None
             if self._loop.time() > begun + START_S_MAX:
@@ -179,7 +180,7 @@ class ClusterLog(Appending):
 
     async def _catch_up(self) -> None:
         """Wait until all acknowledged before now is applied here, as long as it goes on."""
-        knows = bool(self._replica.position)
+        knows = self._may_begin_alone
         patience_s = ALONE_S if knows else START_S_MAX
         deadline, seen = self._loop.time() + patience_s, self._applier.at
         while True:
@@ -198,6 +199,10 @@ class ClusterLog(Appending):
                         raise
                     self._begin_alone(str(e) or "the log does not answer")
                     return
+
+    @property
+    def _may_begin_alone(self) -> bool:
+        return self.trusted and bool(self._replica.position)
 
     def _begin_alone(self, why: str) -> None:
         log.warning("this node begins with the state it has: %s", why)
