@@ -37,16 +37,18 @@ MANY = round(0.9 * FUNCTIONS_MAX)  # enough to be busy, too few to be full
 
 
 def workers(node: RigNode, name: str) -> dict[str, int]:
-    """What the node's runtime has of a function, by what it does."""
+    """What the node's runtime has of a function, by what it does; nothing while it starts."""
 
     async def ask() -> dict[str, Any]:
         client = Runtime(node.home / "run" / "runtime.sock")
         try:
             return await client.stats()
+        except Unavailable:  # killed by a test before this one, perhaps
+            return {}
         finally:
             await client.close()
 
-    functions = asyncio.run(ask()).get("functions", {})  # none while it starts
+    functions = asyncio.run(ask()).get("functions", {})
     return next((told for arn, told in functions.items() if arn.endswith(f":{name}")), {})
 
 

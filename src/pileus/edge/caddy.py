@@ -104,6 +104,10 @@ class CaddyConfig:
             "max_header_bytes": HEAD_BYTES_MAX,
             "routes": [{"handle": [self._proxy(self.upstreams)]}],
         }
+        # None seems well: on a busy machine that may be all that is wrong with them.
+        resort = self._proxy(self.upstreams)
+        del resort["health_checks"]
+        made["errors"] = {"routes": [{"match": [NONE_WELL], "handle": [resort]}]}
         if self.others is not None and self.others.nodes:
             near = self._proxy(self.upstreams)
             near["load_balancing"] |= {"retries": len(self.upstreams), "try_interval": "1ms"}
@@ -145,6 +149,7 @@ class CaddyConfig:
         }
 
 
+NONE_WELL = {"expression": "{http.error.status_code} == 503"}
 # Nobody near could take it (busy, or gone before it was sent), or it may be sent twice.
 NOT_SENT = {
     "expression": "{http.error.status_code} == 503"
