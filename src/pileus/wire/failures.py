@@ -57,13 +57,13 @@ def _in_words_of(error: AwsError, service: ServiceName) -> AwsError:
 
 
 def _missing(error: Missing, service: ServiceName, has_body: bool) -> AwsError:
+    if has_body and service.name in ("s3", "s3control"):
+        return AwsError(
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our"
+            " published schema",
+        )
     if service.name == "s3":
-        if has_body:
-            return AwsError(
-                "MalformedXML",
-                "The XML you provided was not well-formed or did not validate against our"
-                " published schema",
-            )
         if error.path[:1].islower() and "." not in error.path and error.path != "key":
             return AwsError("MissingRequestBodyError", "Request Body is empty")
     return AwsError(

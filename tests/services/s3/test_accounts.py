@@ -16,6 +16,7 @@ import pytest
 import urllib3
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from pileus.policy.principals import canonical_id
 from tests.conftest import Cloud, new_cloud
@@ -200,6 +201,7 @@ def test_an_account_blocks_the_public_everywhere(two: Cloud, mine: Any, bucket: 
     control.meta.events.register("before-send.s3-control", _by_name)
     missing = refused(control.get_public_access_block, AccountId=account)
     assert missing["Code"] == "NoSuchPublicAccessBlockConfiguration"
+    assert missing["AccountId"] == account
     block = {"IgnorePublicAcls": True}
     control.put_public_access_block(AccountId=account, PublicAccessBlockConfiguration=block)
     try:
@@ -213,7 +215,8 @@ def test_an_account_blocks_the_public_everywhere(two: Cloud, mine: Any, bucket: 
         assert HTTP.request("GET", url).status == 403
         assert refused(control.get_public_access_block, AccountId=OTHER)["Status"] == 403
     finally:
-        control.delete_public_access_block(AccountId=account)
+        done = control.delete_public_access_block(AccountId=account)
+    assert done["ResponseMetadata"]["HTTPStatusCode"] == 204
     assert HTTP.request("GET", url).status == 200
 
 
@@ -243,7 +246,7 @@ def test_a_buckets_tags_change_one_by_one(two: Cloud, mine: Any, bucket: str) ->
     object_ = {**of, "ResourceArn": of["ResourceArn"] + "/k"}
     assert refused(control.tag_resource, **object_, Tags=more)["Code"] == "InvalidRequest"
     missing = {**of, "ResourceArn": "arn:aws:s3:::none-of-these-buckets"}
-    assert refused(control.list_tags_for_resource, **missing)["Code"] == "NoSuchBucket"
+    assert refused(control.list_tags_for_resource, **missing)["Code"] == "NoSuchResource"
     statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:TagResource"}
     statement["Resource"] = of["ResourceArn"]
     policy = {"Version": "2012-10-17", "Statement": [statement]}
@@ -251,6 +254,31 @@ def test_a_buckets_tags_change_one_by_one(two: Cloud, mine: Any, bucket: str) ->
     assert refused(control.tag_resource, **of, Tags=more)["Code"] == "AccessDenied"
     assert tags() == {}
     mine.delete_bucket_policy(Bucket=bucket)
+
+
+def test_s3_control_refuses_in_its_own_words(two: Cloud, bucket: str) -> None:
+    """As recorded of AWS: its errors have a HostId, and tell no tag."""
+    account = two.env.get("AWS_ACCOUNT_ID", "000000000000")
+    control = two.client("s3control", config=Config(parameter_validation=False))
+    control.meta.events.register("before-send.s3-control", _by_name)
+    of = {"AccountId": account, "ResourceArn": f"arn:aws:s3:::{bucket}"}
+    words = {
+        ("a,b", "1"): "This request contains a tag key or value that isn't valid.",
+        ("a", "1,2"): "This request contains a tag key or value that isn't valid.",
+        ("aws:a", "1"): 'User-defined tag keys can\'t start with "aws:".',
+    }
+    for (key, value), message in words.items():
+        with pytest.raises(ClientError) as told:
+            control.tag_resource(**of, Tags=[{"Key": key, "Value": value}])
+        error = told.value.response["Error"]
+        assert error["Message"].startswith(message)
+        assert error.keys() == {"Code", "Message"} and told.value.response["HostId"]
+    twice = refused(control.tag_resource, **of, Tags=[{"Key": "a", "Value": "1"}] * 2)
+    assert twice["Message"].startswith("There are duplicate tag keys")
+    no_key = refused(control.tag_resource, **of, Tags=[{"Key": None, "Value": "1"}])
+    assert no_key["Code"] == "MalformedXML"
+    nothing = {"AccountId": account, "PublicAccessBlockConfiguration": {}}
+    assert refused(control.put_public_access_block, **nothing)["Code"] == "InvalidRequest"
 
 
 def _by_name(request: Any, **_: Any) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.call import Access, Call, Operation, Parts, Service
-from pileus.services.s3 import faults, rows
+from pileus.services.call import Access, Call, HttpResponse, Operation, Parts, Service
+from pileus.services.s3 import rows
 from pileus.services.s3.access import need
 from pileus.services.s3.headers import check_tags
-from pileus.services.s3.room import BLOCKS, Room
+from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.services.s3.settings import BUCKET_TAGS_MAX
 
 KIND = "public-access-block"
@@ -28,6 +28,23 @@ _ACTIONS = {
     "PutPublicAccessBlock": "s3:PutAccountPublicAccessBlock",
     "DeletePublicAccessBlock": "s3:PutAccountPublicAccessBlock",
 }
+# In its own words what S3 says of the same tags (recorded of AWS), without telling which tag it is.
+_NOT_VALID = (
+    "This request contains a tag key or value that isn't valid. Valid characters include the"
+    " following: [a-zA-Z+-=._:/]. Tag keys can contain up to 128 characters. Tag values can contain"
+    " up to 256 characters."
+)
+_WORDS = {
+    "The TagKey you have provided is invalid": _NOT_VALID,
+    "The TagValue you have provided is invalid": _NOT_VALID,
+    "Cannot provide multiple Tags with the same key": (
+        "There are duplicate tag keys in your request. Remove the duplicate tag keys and try again."
+    ),
+    "System tags cannot be added/updated by requester": (
+        'User-defined tag keys can\'t start with "aws:". This prefix is reserved for system tags.'
+        ' Remove "aws:" from your tag keys and try again.'
+    ),
+}
 
 
 def access(room: Room, call: Call) -> Sequence[Access]:
@@ -37,7 +54,7 @@ def access(room: Room, call: Call) -> Sequence[Access]:
         raise AwsError("AccessDenied", "Access Denied", 403)
     if call.operation in _ACTIONS:
         return [Access(_ACTIONS[call.operation])]
-    return [need(room, call, f"s3:{call.operation}", room.bucket(_bucket(call)))]
+    return [need(room, call, f"s3:{call.operation}", _tagged(room, call))]
 
 
 # -- tags of a bucket --------------------------------------------------------------------------
@@ -52,14 +69,32 @@ def _bucket(call: Call) -> str:
     return name
 
 
+def _tagged(room: Room, call: Call) -> Bucket:
+    try:
+        return room.bucket(_bucket(call))
+    except AwsError as error:
+        raise _no_such_resource() if error.code == "NoSuchBucket" else error
+
+
+def _no_such_resource() -> AwsError:
+    return AwsError("NoSuchResource", "The specified resource doesn't exist.", 404)
+
+
+def _check(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    try:
+        return check_tags(pairs, BUCKET_TAGS_MAX)
+    except AwsError as error:
+        raise AwsError(error.code, _WORDS.get(error.message, error.message)) from error
+
+
 def list_tags(room: Room, call: Call) -> dict[str, Any]:
-    tags = room.bucket(_bucket(call)).settings.get(TAGGING) or {}
+    tags = _tagged(room, call).settings.get(TAGGING) or {}
     return {"Tags": [{"Key": k, "Value": v} for k, v in sorted(tags.items())]}
 
 
 async def tag(room: Room, call: Call) -> None:
     """Add tags or replace their values; the others stay."""
-    added = check_tags([(t["Key"], t["Value"]) for t in call.params["Tags"]], BUCKET_TAGS_MAX)
+    added = _check([(t["Key"], t["Value"]) for t in call.params["Tags"]])
     await _retag(room, call, lambda tags: tags | added)
 
 
@@ -74,8 +109,8 @@ async def _retag(room: Room, call: Call, edit: Callable[[dict[str, str]], dict[s
 
     def change(draft: Any) -> None:
         if draft.get(rows.bucket(name)) is None:
-            raise faults.no_such_bucket(name)
-        tags = check_tags(list(edit(draft.get_json(at) or {}).items()), BUCKET_TAGS_MAX)
+            raise _no_such_resource()
+        tags = _check(list(edit(draft.get_json(at) or {}).items()))
         if tags:
             draft.put_json(at, tags)
         else:
@@ -101,12 +136,16 @@ def get_block(room: Room, call: Call) -> dict[str, Any]:
 
 async def put_block(room: Room, call: Call) -> None:
     told = call.params.get("PublicAccessBlockConfiguration") or {}
+    if not told:
+        raise AwsError("InvalidRequest", "Must specify at least one configuration.")
     value = {block: bool(told.get(block)) for block in BLOCKS}
     await _configure(room, call, orjson.dumps(value))
 
 
-async def delete_block(room: Room, call: Call) -> None:
+async def delete_block(room: Room, call: Call) -> HttpResponse:
+    """204, though the model says nothing of it (recorded of AWS)."""
     await _configure(room, call, None)
+    return HttpResponse(204, [])
 
 
 async def _configure(room: Room, call: Call, value: bytes | None) -> None:

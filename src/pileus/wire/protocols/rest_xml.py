@@ -61,11 +61,12 @@ class RestXml(Rest):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self._s3 = model.service_name == "s3"
+        self._is_s3s = model.service_name in ("s3", "s3control")
         self._xml = XmlCodec("milliseconds" if self._s3 else "iso8601")
         self._namespace = _NAMESPACES.get(model.service_name, "")
 
     def request_headers(self, request_id: str) -> list[tuple[str, str]]:
-        if self._s3:
+        if self._is_s3s:
             return [("x-amz-request-id", request_id), ("x-amz-id-2", host_id(request_id))]
         return [("x-amzn-RequestId", request_id)]
 
@@ -143,18 +144,19 @@ class RestXml(Rest):
         return HttpResponse(status, headers, body or self._error(error, status, request_id))
 
     def _s3_error(self, error: AwsError, request_id: str) -> bytes:
-        members = "".join(
-            f"<{name}>{text_of(str(value))}</{name}>"
-            for name, value in error.fields.items()
-            if value is not None
-        )
         return (
-            f"{_DECLARATION}<Error><Code>{text_of(error.code)}</Code>"
-            f"<Message>{text_of(error.message)}</Message>{members}"
+            f"{_DECLARATION}<Error>{_told(error)}"
             f"<RequestId>{request_id}</RequestId><HostId>{host_id(request_id)}</HostId></Error>"
         ).encode("utf-8", "replace")
 
     def _error(self, error: AwsError, status: int, request_id: str) -> bytes:
+        """S3 Control's is S3's within that of the others (recorded: HostId beside Error)."""
+        if self._is_s3s:
+            return (
+                f"{_DECLARATION}<ErrorResponse><Error>{_told(error)}</Error>"
+                f"<RequestId>{request_id}</RequestId><HostId>{host_id(request_id)}</HostId>"
+                "</ErrorResponse>"
+            ).encode("utf-8", "replace")
         fault = "Sender" if status < 500 else "Receiver"
         return (
             f"{_DECLARATION}<ErrorResponse xmlns={quoteattr(self._namespace)}><Error>"
@@ -162,6 +164,17 @@ class RestXml(Rest):
             f"<Message>{text_of(error.message)}</Message></Error>"
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         ).encode("utf-8", "replace")
+
+
+def _told(error: AwsError) -> str:
+    """What an error of S3 tells: code, message, and members of its own."""
+    members = "".join(
+        f"<{name}>{text_of(str(value))}</{name}>"
+        for name, value in error.fields.items()
+        if value is not None
+    )
+    code, message = text_of(error.code), text_of(error.message)
+    return f"<Code>{code}</Code><Message>{message}</Message>{members}"
 
 
 def host_id(request_id: str) -> str:
