@@ -64,6 +64,9 @@ def _missing(error: Missing, service: ServiceName, has_body: bool) -> AwsError:
             " published schema",
         )
     if service.name == "s3":
+        if error.path == "policy":
+            message = "Policies must be valid JSON and the first byte must be '{'"
+            return AwsError("MalformedPolicy", message)
         if error.path[:1].islower() and "." not in error.path and error.path != "key":
             return AwsError("MissingRequestBodyError", "Request Body is empty")
     return AwsError(

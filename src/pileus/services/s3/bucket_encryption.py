@@ -56,7 +56,10 @@ def _rule(told: dict[str, Any]) -> dict[str, Any]:
             raise faults.malformed_xml()
         if key_id and method != KMS:
             raise faults.invalid_argument(
-                "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms"
+                "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or"
+                " aws:kms:dsse",
+                "ApplyServerSideEncryptionByDefault",
+                None,
             )
         out["ApplyServerSideEncryptionByDefault"] = {
             "SSEAlgorithm": method,

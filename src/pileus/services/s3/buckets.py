@@ -16,7 +16,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import acl, faults, rows
-from pileus.services.s3.headers import BUCKET_TAGS_MAX, check_tags, moment
+from pileus.services.s3.headers import BUCKET_TAGS_MAX, SYSTEM_TAG, check_tags, moment
 from pileus.services.s3.names import bucket_arn, check_bucket, check_namespace
 from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.state import keys
@@ -34,7 +34,9 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     name = check_bucket(params["Bucket"])
     region = _region(room, call)
     check_namespace(name, params.get("BucketNamespace"), call.account, region)
-    ownership = params.get("ObjectOwnership") or _usual_ownership(room, params.get("ACL"))
+    ownership = params.get("ObjectOwnership")
+    if ownership is None:
+        ownership = _usual_ownership(room, params.get("ACL"))
     if ownership not in OWNERSHIPS:
         raise faults.invalid_argument(
             f"Invalid x-amz-object-ownership header: {ownership}", "x-amz-object-ownership", None
@@ -46,6 +48,8 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
     tags = (params.get("CreateBucketConfiguration") or {}).get("Tags") or []
     if tags:
         pairs = [(t["Key"], t["Value"]) for t in tags]
+        if any(name.lower().startswith("aws:") for name, _ in pairs):
+            raise AwsError("InvalidTag", SYSTEM_TAG)
         settings["tagging"] = check_tags(pairs, BUCKET_TAGS_MAX)
     headers = call.request.headers if call.request is not None else {}
     if params.get("ACL"):
@@ -57,7 +61,7 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
         "owner": call.account,
         "region": region,
         "created_ms": room.clock.now_ms(),
-        "again": region == "us-east-1",
+        "again": region == "us-east-1" and not tags,  # as recorded of AWS, the same tags or not
     }
     if params.get("ObjectLockEnabledForBucket"):
         record |= {"versioning": "Enabled", "lock": {}}

@@ -16,7 +16,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Access, Call, HttpResponse, Operation, Parts, Service
 from pileus.services.s3 import rows
 from pileus.services.s3.access import need
-from pileus.services.s3.headers import check_tags
+from pileus.services.s3.headers import SYSTEM_TAG, check_tags
 from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.services.s3.settings import BUCKET_TAGS_MAX
 
@@ -40,10 +40,7 @@ _WORDS = {
     "Cannot provide multiple Tags with the same key": (
         "There are duplicate tag keys in your request. Remove the duplicate tag keys and try again."
     ),
-    "System tags cannot be added/updated by requester": (
-        'User-defined tag keys can\'t start with "aws:". This prefix is reserved for system tags.'
-        ' Remove "aws:" from your tag keys and try again.'
-    ),
+    "System tags cannot be added/updated by requester": SYSTEM_TAG,
 }
 
 

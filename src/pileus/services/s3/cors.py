@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from pileus.errors import AwsError
-from pileus.services.call import Call, Headers, HttpResponse
+from pileus.services.call import Call, Headers, HttpRequest, HttpResponse
 from pileus.services.s3 import faults
 from pileus.services.s3.room import Bucket, Room
 
@@ -43,10 +43,19 @@ def _rule(
     return None
 
 
-def cors_headers(bucket: Bucket, origin: str, method: str) -> Headers:
-    """What an answer to a request with an Origin header carries; nothing where no rule fits."""
-    found = _rule(bucket, origin, method)
+def cors_headers(bucket: Bucket, request: HttpRequest) -> Headers:
+    """What an answer to a request with an Origin header carries; nothing where no rule fits. What
+    a preflight would ask counts here, too (recorded of AWS)."""
+    told = request.headers
+    origin = told["origin"]
+    method = told.get("access-control-request-method", request.method)
+    found = _rule(bucket, origin, method, _asked(told))
     return [] if found is None else _headers(*found, origin)
+
+
+def _asked(headers: dict[str, str]) -> list[str]:
+    told = headers.get("access-control-request-headers", "")
+    return [h.strip().lower() for h in told.split(",") if h.strip()]
 
 
 def _headers(rule: dict[str, Any], pattern: str, origin: str) -> Headers:
@@ -85,8 +94,7 @@ def preflight(room: Room, call: Call) -> HttpResponse:
         raise AwsError(
             "BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}", 400
         )
-    told = request.headers.get("access-control-request-headers", "")
-    asked = [h.strip().lower() for h in told.split(",") if h.strip()]
+    asked = _asked(request.headers)
     found = _rule(bucket, origin, method, asked)
     if found is None:
         raise _forbidden(
@@ -94,6 +102,7 @@ def preflight(room: Room, call: Call) -> HttpResponse:
             " of Origin, request method / Access-Control-Request-Method or"
             " Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",
             method,
+            "OBJECT" if call.params.get("Key") else "BUCKET",
         )
     headers = _headers(*found, origin)
     if asked:
@@ -101,7 +110,7 @@ def preflight(room: Room, call: Call) -> HttpResponse:
     return HttpResponse(200, headers)
 
 
-def _forbidden(message: str, method: str, kind: str = "OBJECT") -> AwsError:
+def _forbidden(message: str, method: str, kind: str) -> AwsError:
     return AwsError(
         "AccessForbidden", message, 403, fields={"Method": method, "ResourceType": kind}
     )

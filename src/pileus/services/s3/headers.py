@@ -128,6 +128,13 @@ def tags_of(told: str | None) -> dict[str, str]:
     return check_tags(pairs)
 
 
+# In the words of the newer operations (recorded of AWS: CreateBucket, S3 Control's TagResource).
+SYSTEM_TAG = (
+    'User-defined tag keys can\'t start with "aws:". This prefix is reserved for system tags.'
+    ' Remove "aws:" from your tag keys and try again.'
+)
+
+
 def check_tags(pairs: list[tuple[str, str]], limit: int = _TAGS_MAX) -> dict[str, str]:
     """Tags as a dictionary, or ``InvalidTag`` / ``BadRequest``."""
     if len(pairs) > limit:

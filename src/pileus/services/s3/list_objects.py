@@ -153,7 +153,7 @@ def list_objects_v2(room: Room, call: Call) -> dict[str, Any]:
     }
     if delimiter:
         answer["Delimiter"] = encode(delimiter)
-    if after:
+    if after and token is None:  # where a page goes on from a token, AWS does not tell it
         answer["StartAfter"] = encode(after)
     if page.truncated:
         answer["NextContinuationToken"] = _token(page.last)

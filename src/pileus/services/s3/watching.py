@@ -30,9 +30,8 @@ class Watch:
 
     def answered(self, response: HttpResponse) -> None:
         request, bucket = self._request, self._bucket
-        origin = request.headers.get("origin")
-        if origin and self._operation != "PreflightRequest":
-            response.headers = [*response.headers, *cors_headers(bucket, origin, request.method)]
+        if request.headers.get("origin") and self._operation != "PreflightRequest":
+            response.headers = [*response.headers, *cors_headers(bucket, request)]
         if self.call is not None and charged(bucket, self.call) and response.status < 400:
             response.headers = [*response.headers, ("x-amz-request-charged", "requester")]
         if "logging" in bucket.settings:

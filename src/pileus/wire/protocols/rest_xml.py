@@ -52,6 +52,9 @@ _ROOTS = {
 # Lists whose items S3 tells in one order, whatever their kind (ListObjectVersions, examples).
 _TOGETHER = {"ListObjectVersions": ("Versions", "DeleteMarkers")}
 
+# What S3 takes though its model wants more (recorded of AWS): no TagSet means no tags.
+_LENIENT = frozenset({"Tagging"})
+
 _INTEGER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
 
@@ -62,7 +65,7 @@ class RestXml(Rest):
         super().__init__(model)
         self._s3 = model.service_name == "s3"
         self._is_s3s = model.service_name in ("s3", "s3control")
-        self._xml = XmlCodec("milliseconds" if self._s3 else "iso8601")
+        self._xml = XmlCodec("milliseconds", _LENIENT) if self._s3 else XmlCodec()
         self._namespace = _NAMESPACES.get(model.service_name, "")
 
     def request_headers(self, request_id: str) -> list[tuple[str, str]]:

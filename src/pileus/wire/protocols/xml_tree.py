@@ -73,10 +73,11 @@ def parse(body: bytes) -> Node:
 
 
 class XmlCodec:
-    """Compiles the shapes of one service."""
+    """Compiles the shapes of one service. Of ``lenient`` shapes no member is needed."""
 
-    def __init__(self, times: str = "iso8601") -> None:
+    def __init__(self, times: str = "iso8601", lenient: frozenset[str] = frozenset()) -> None:
         self._times = times
+        self._lenient = lenient
         self._readers: dict[str, Reader] = {}
         self._writers: dict[str, Writer] = {}
 
@@ -94,7 +95,8 @@ class XmlCodec:
             cell: list[Reader] = []
             self._readers[shape.name] = lambda node: cell[0](node)
             if kind == "structure":
-                found = self.structure_reader(shape.members, shape.required_members)
+                needed = [] if shape.name in self._lenient else shape.required_members
+                found = self.structure_reader(shape.members, needed)
             elif kind == "list":
                 found = self._list_reader(shape)
             else:
