@@ -114,6 +114,8 @@ def test_optimistic_locking_by_condition(table: Any) -> None:
     answer = caught.value.response
     assert answer["Error"]["Code"] == "ConditionalCheckFailedException"
     assert answer["Item"]["version"] == {"N": "2"}
+    assert answer["Error"]["Message"] == "The conditional request failed"
+    assert "message" not in answer  # the text is called Message where an item is shown
 
 
 def test_a_tables_own_policy_denies_and_stops_denying(cloud: Cloud, table: Any) -> None:
@@ -179,3 +181,24 @@ def test_errors_are_the_services(cloud: Cloud, table: Any) -> None:
     with pytest.raises(ClientError) as not_built:
         client.describe_export(ExportArn="arn:aws:dynamodb:eu-west-1:000000000000:table/a/export/b")
     assert "DescribeExport" in str(not_built.value)
+
+
+def test_the_accounts_own_key_is_named_and_there(cloud: Cloud) -> None:
+    client, name = cloud.client("dynamodb"), f"sealed-{uuid.uuid4().hex[:8]}"
+    made = client.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+        SSESpecification={"Enabled": True},
+    )["TableDescription"]
+    told = made["SSEDescription"]
+    key = cloud.client("kms").describe_key(KeyId=told["KMSMasterKeyArn"])["KeyMetadata"]
+    assert (key["Arn"], key["KeyManager"]) == (told["KMSMasterKeyArn"], "AWS")
+    change = client.update_table(TableName=name, SSESpecification={"Enabled": False})
+    assert change["TableDescription"]["SSEDescription"] == {**told, "Status": "UPDATING"}
+    assert "SSEDescription" not in client.describe_table(TableName=name)["Table"]
+    change = client.update_table(TableName=name, SSESpecification={"Enabled": True})
+    assert change["TableDescription"]["SSEDescription"] == told
+    gone = client.delete_table(TableName=name)["TableDescription"]
+    assert gone["TableStatus"] == "DELETING" and "WarmThroughput" not in gone

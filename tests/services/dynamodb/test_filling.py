@@ -205,7 +205,7 @@ def test_an_index_comes_alone() -> None:
         told = {
             "DeletionProtectionEnabled": True,
             "TableClass": "STANDARD",
-            "SSESpecification": {"Enabled": True},
+            "SSESpecification": {"Enabled": False},
             "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
             "WarmThroughput": {"ReadUnitsPerSecond": 20000, "WriteUnitsPerSecond": 20000},
         }

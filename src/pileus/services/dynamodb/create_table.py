@@ -22,6 +22,7 @@ from pileus.services.dynamodb.settings import check_new_table
 from pileus.services.dynamodb.tagging import check_tags
 
 INDEXES = ("LocalSecondaryIndexes", "GlobalSecondaryIndexes")
+OWN_KEY = "alias/aws/dynamodb"
 
 
 async def create_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +30,7 @@ async def create_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
     check_new_table(p)
     check_tags(p.get("Tags"))
     name = p["TableName"].rsplit("/", 1)[-1]
+    p = await with_own_key(room, call, p, "SSESpecification")
     description = describe_new(room, call, name, p)
     key = meta_key(f"{call.account}/{call.region}", name)
 
@@ -126,12 +128,27 @@ def set_stream(d: dict[str, Any], spec: dict[str, Any] | None, at_ms: int, sever
     d["LatestStreamArn"] = f"{d['TableArn']}/stream/{label}"
 
 
+async def with_own_key(room: Room, call: Call, p: dict[str, Any], member: str) -> dict[str, Any]:
+    """``p`` with the account's key for this service named in its encryption settings, where they
+    want one and name none. The key is made when it is first asked for."""
+    spec = p.get(member) or {}
+    if not spec.get("Enabled") or spec.get("KMSMasterKeyId"):
+        return p
+    told = await room.parts.dispatch(
+        *("kms", "DescribeKey", {"KeyId": OWN_KEY}),
+        principal=call.principal,
+        region=call.region,
+        context={"kms:ViaService": f"dynamodb.{call.region}.amazonaws.com"},
+    )
+    return {**p, member: {**spec, "KMSMasterKeyId": told["KeyMetadata"]["Arn"]}}
+
+
 def set_encryption(d: dict[str, Any], call: Call, spec: dict[str, Any] | None) -> None:
     """SSEDescription: only a customer's or the account's key is described; AWS's own is not."""
     if not spec or not spec.get("Enabled"):
         d.pop("SSEDescription", None)
         return
-    key = spec.get("KMSMasterKeyId") or "alias/aws/dynamodb"
+    key = spec["KMSMasterKeyId"]  # the account's own: with_own_key
     if not key.startswith("arn:"):
         key = f"arn:aws:kms:{call.region}:{call.account}:key/{key}"
     d["SSEDescription"] = {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key}

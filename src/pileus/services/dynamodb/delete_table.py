@@ -104,7 +104,7 @@ async def delete_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, A
     shown["TableStatus"] = "DELETING"
     for member in (
         *("AttributeDefinitions", "KeySchema", "CreationDateTime"),
-        *("GlobalSecondaryIndexes", "LocalSecondaryIndexes"),
+        *("GlobalSecondaryIndexes", "LocalSecondaryIndexes", "WarmThroughput"),
     ):
         shown.pop(member, None)
     return {"TableDescription": shown}

@@ -22,6 +22,7 @@ from pileus.services.dynamodb.backups import (
 from pileus.services.dynamodb.catalog import meta_key
 from pileus.services.dynamodb.continuous_backups import window
 from pileus.services.dynamodb.copying.jobs import promise
+from pileus.services.dynamodb.create_table import with_own_key
 from pileus.services.dynamodb.describe_table import describe
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.restored import restored
@@ -34,6 +35,7 @@ async def restore_table_from_backup(room: Room, call: Call, p: dict[str, Any]) -
     found, key = find_backup(room, call, arn), key_of_arn(call, arn)
     taken = found["details"]["BackupCreationDateTime"]
     summary = {"SourceBackupArn": arn, "RestoreDateTime": taken}
+    p = await with_own_key(room, call, p, "SSESpecificationOverride")
     row = restored(room, call, found["table"], p, summary)
     scope = f"{call.account}/{call.region}"
 
@@ -70,6 +72,7 @@ async def restore_table_to_point_in_time(
     source = find_source(room, call, name)
     at_ms = restore_ms(room, source.description, p)
     summary = {"RestoreDateTime": at_ms / 1000}
+    p = await with_own_key(room, call, p, "SSESpecificationOverride")
     row = restored(room, call, source.description, p, summary)
     scope = f"{call.account}/{call.region}"
 

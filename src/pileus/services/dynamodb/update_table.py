@@ -15,7 +15,7 @@ from pileus.services.dynamodb.billing import (
     set_units,
     set_warm,
 )
-from pileus.services.dynamodb.create_table import set_encryption, set_stream
+from pileus.services.dynamodb.create_table import set_encryption, set_stream, with_own_key
 from pileus.services.dynamodb.delete_table import check_idle
 from pileus.services.dynamodb.describe_table import describe
 from pileus.services.dynamodb.faults import bad_parameter, invalid, limit_exceeded, table_not_found
@@ -53,6 +53,7 @@ Row = dict[str, Any]
 async def update_table(room: Room, call: Call, p: dict[str, Any]) -> dict[str, Any]:
     """Change a live table. A new index is filled in the background, then becomes ACTIVE."""
     _check(p)
+    p = await with_own_key(room, call, p, "SSESpecification")
     name = p["TableName"]
     table = room.tables.describe(call.account, call.region, name)
     began_ms = room.clock.now_ms()
@@ -88,6 +89,8 @@ def _shown(before: Row, after: Row, p: dict[str, Any], began_ms: int) -> Row:
     )
     if not (p.keys() & set(CHANGES)) <= quiet:
         after["TableStatus"] = "UPDATING"
+    if "SSEDescription" in before and "SSEDescription" not in after:  # on its way to AWS's own key
+        after["SSEDescription"] = {**before["SSEDescription"], "Status": "UPDATING"}
     switched = billing_of(before) != billing_of(after)
     _as_before(after, before, began_ms, switched)
     if p.get("OnDemandThroughput"):

@@ -105,9 +105,11 @@ class JsonRpc:
     def error(self, error: AwsError, request_id: str, resource: str) -> HttpResponse:
         shape = error_shape(self._model, error.code)
         document = error_document(self._tree, shape, error)
-        if self._crc and error.code in _CAPITAL and "message" in document:
-            # Coral's own errors in this service say Message, or nothing.
-            text = document.pop("message")
+        text = document.get("message")
+        if text == "" or (self._crc and (error.code in _CAPITAL or "Item" in document)):
+            # Coral's own errors in DynamoDB say Message, and so do those that show an item; what
+            # has no text says nothing.
+            document.pop("message", None)
             document |= {"Message": text} if text else {}
         document = {"__type": self._full_name(shape, error.code), **document}
         answer = self.response(error_status(shape, error), document, request_id)
