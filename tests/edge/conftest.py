@@ -22,7 +22,7 @@ from pileus.wire.http import serve
 from tests.beds import Run, over
 from tests.services.apigateway.conftest import Wall
 
-ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
+ROOT = Principal.owner("123456789012")
 OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 
 

@@ -21,7 +21,7 @@ from pileus.services.vault import Vault
 from pileus.state.collect import Collector
 
 ACCOUNT = "000000000000"
-OWNER = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", id=ACCOUNT)
+OWNER = Principal.owner(ACCOUNT)
 METHODS = {"PutObject": "PUT", "UploadPart": "PUT", "DeleteObject": "DELETE", "HeadObject": "HEAD"}
 
 

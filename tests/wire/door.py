@@ -23,7 +23,7 @@ from pileus.wire.models import Models
 
 ACCOUNT = "000000000000"
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+ROOT = Principal.owner(ACCOUNT)
 ROLE = Principal("role", ACCOUNT, f"arn:aws:sts::{ACCOUNT}:assumed-role/r/s", "r")
 MODELS = Models()
 

@@ -8,7 +8,7 @@ from pileus.policy.decide import Caller
 from pileus.services.call import Access, Call, HttpRequest, Principal
 from pileus.wire.conditions import RequestContext
 
-OWNER = Principal("root", "000000000000", "arn:aws:iam::000000000000:root")
+OWNER = Principal.owner("000000000000")
 
 
 @pytest.mark.parametrize(

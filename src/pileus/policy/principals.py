@@ -38,6 +38,11 @@ def canonical_id(account: str) -> str:
     return hashlib.sha256(f"pileus-canonical-{account}".encode()).hexdigest()
 
 
+def root_arn(account: str) -> str:
+    """How policies name the account itself."""
+    return f"arn:aws:iam::{account}:root"
+
+
 def named(principals: Mapping[str, tuple[str, ...]], negated: bool, caller: Caller) -> Named:
     """What a Principal element (``negated``: a NotPrincipal one) says of the caller."""
     found = _named(principals, caller)
@@ -61,7 +66,7 @@ def _named(principals: Mapping[str, tuple[str, ...]], caller: Caller) -> Named:
         return Named.DIRECTLY
     if any(arn in aws for arn in caller.arns[1:]):
         return Named.ROLE
-    if caller.account and (caller.account in aws or f"arn:aws:iam::{caller.account}:root" in aws):
+    if caller.account and (caller.account in aws or root_arn(caller.account) in aws):
         return Named.ACCOUNT
     # An account's canonical id is one more name of the account.
     return Named.ACCOUNT if canonical else Named.NOT

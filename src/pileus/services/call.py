@@ -1,8 +1,8 @@
 """What a service is given and what it gives: requests, calls, access checks, answers.
 
 The door (``wire``) turns bytes into a ``Call``; a service turns a ``Call`` into an answer.
-Anything one service
-needs of another goes through ``Parts.dispatch``, which authorises like a call from outside.
+Anything one service needs of another goes through ``Parts.dispatch``, which authorises like a
+call from outside.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from collections.abc import (
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pileus.policy.principals import root_arn
+from pileus.services.owned import place_of
 from pileus.telemetry import Meters
+from pileus.telemetry.others import NoOthers, Others
 
 if TYPE_CHECKING:
     from pileus.services.plain_objects import PlainObjects
-from pileus.telemetry.others import NoOthers, Others
 
 Headers = list[tuple[str, str]]
 MISSING = "x-pileus-missing"
@@ -145,9 +147,7 @@ class Principal:
     identity).
 
     ``arn`` is the caller's ARN as ``sts:GetCallerIdentity`` tells it; ``name`` the user or role
-    name whose
-    policies apply; ``id`` the unique id (``AIDA…``, ``AROA…:session``). ``tags`` are
-    principal/session tags;
+    name whose policies apply; ``id`` the unique id (``AIDA…``, ``AROA…:session``);
     ``session_policies`` are JSON texts passed to AssumeRole; ``context`` holds extra condition
     keys.
     """
@@ -160,6 +160,12 @@ class Principal:
     access_key_id: str = ""
     session_policies: tuple[str, ...] = ()
     context: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def owner(cls, account: str, role: str = "") -> Principal:
+        """The account itself, which may do everything; ``role``: under a name of Pileus's own."""
+        arn = f"arn:aws:iam::{account}:role/{role}" if role else root_arn(account)
+        return cls("root", account, arn, id=account)
 
     @classmethod
     def restore(cls, fields: dict[str, Any]) -> Principal:
@@ -196,9 +202,8 @@ class Access:
     ARN or ``*``.
 
     ``resource_policy`` is the resource's own policy document (parsed JSON) where it has one;
-    ``owner`` the
-    account that owns the resource ('' = the caller's); ``context`` condition keys this service
-    supplies.
+    ``owner`` the account that owns the resource ('' = the caller's); ``context`` condition keys
+    this service supplies.
     """
 
     action: str
@@ -215,9 +220,8 @@ class Call:
 
     ``params`` is empty for a *direct* operation until its service fills it in ``access``.
     ``invocation_id`` is the SDK's retry id (``amz-sdk-invocation-id``) as 16 bytes or b"": pass it
-    to the store
-    so that a repeated request has one effect. ``request`` is the HTTP request (None for a
-    dispatched call).
+    to the store so that a repeated request has one effect. ``request`` is the HTTP request (None
+    for a dispatched call).
     """
 
     service: str
@@ -233,6 +237,11 @@ class Call:
     @property
     def account(self) -> str:
         return self.principal.account
+
+    @property
+    def place(self) -> str:
+        """Where what it names stands, unless it says otherwise."""
+        return place_of(self.account, self.region)
 
 
 class Authorizer(Protocol):
@@ -337,12 +346,10 @@ class Service:
     """One AWS service as the door sees it.
 
     ``name``: botocore's service name (``lambda``). ``operations``: model-driven; they get parsed
-    ``params`` and
-    answer a dict in the output shape (or an ``HttpResponse`` to take over). ``direct``: hot
-    operations that read
-    ``call.request`` themselves and answer an ``HttpResponse``. ``access`` names the permissions a
-    call needs; it runs
-    before the operation. An operation in neither mapping answers an error that names it.
+    ``params`` and answer a dict in the output shape (or an ``HttpResponse`` to take over).
+    ``direct``: hot operations that read ``call.request`` themselves and answer an
+    ``HttpResponse``. ``access`` names the permissions a call needs; it runs before the
+    operation. An operation in neither mapping answers an error that names it.
     ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
     permission and meets no resource policy; ``several`` the same of one that needs these; None:
     ask ``access``. ``swift`` is told a call that they know, and answers how more of its
@@ -374,8 +381,7 @@ class Dispatch(Protocol):
     outside.
 
     ``context`` adds condition keys (``aws:SourceArn``). Answers the operation's dict (streams as
-    they are);
-    raises ``AwsError``.
+    they are); raises ``AwsError``.
     """
 
     async def __call__(

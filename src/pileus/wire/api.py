@@ -76,7 +76,7 @@ class Api:
         self.router = Router(self.models)
         self.authorizer = authorizer
         self.region = region
-        owner = Principal("root", account, f"arn:aws:iam::{account}:root", id=account)
+        owner = Principal.owner(account)
         self.directory = directory
         self.now_ms = now_ms
         self._verifier = Verifier(directory, now_ms, owner if dev else None)

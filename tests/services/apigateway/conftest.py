@@ -23,7 +23,7 @@ from pileus.services.outbound import Outbound
 from pileus.state.store import Store
 from tests.beds import Run, over
 
-ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
+ROOT = Principal.owner("123456789012")
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"
 
 

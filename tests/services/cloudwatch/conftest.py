@@ -23,7 +23,7 @@ from pileus.telemetry.copies import Copies
 from pileus.telemetry.others import NoOthers, Others
 from tests.beds import Run, StepClock, over
 
-ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
+ROOT = Principal.owner("123456789012")
 START_MS = 1_700_000_040_000  # a whole minute
 REGION = "us-east-1"
 

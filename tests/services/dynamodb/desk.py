@@ -22,7 +22,7 @@ from pileus.services.dynamodb.schema import Table
 from pileus.state.store import Store
 
 ACCOUNT = "000000000000"
-ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+ROOT = Principal.owner(ACCOUNT)
 
 
 class TestClock(SystemClock):

@@ -21,7 +21,7 @@ from pileus.wire.authorize import Authorizer
 from tests.beds import Run, StepClock, over
 
 ACCOUNT = "000000000000"
-ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", id=ACCOUNT)
+ROOT = Principal.owner(ACCOUNT)
 
 
 class Cloud:

@@ -19,7 +19,7 @@ from pileus.state.store import Store
 from tests.beds import StepClock
 
 ACCOUNT = "000000000000"
-OWNER = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", id=ACCOUNT)
+OWNER = Principal.owner(ACCOUNT)
 
 
 class Clock(StepClock):

@@ -31,7 +31,7 @@ from tests.beds import TurnedClock
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/worker"
 SILENT_ROLE = f"arn:aws:iam::{ACCOUNT}:role/silent"
-ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+ROOT = Principal.owner(ACCOUNT)
 PUBLIC = Principal("user", "210987654321", "arn:aws:iam::210987654321:user/other", "other")
 
 

@@ -125,7 +125,7 @@ class Cloud:
 
     async def iam(self, operation: str, **params: Any) -> dict[str, Any]:
         account = self.front.config.account
-        owner = Principal("root", account, f"arn:aws:iam::{account}:root", id=account)
+        owner = Principal.owner(account)
         answer: dict[str, Any] = await self.front.parts.dispatch(
             "iam", operation, params, principal=owner
         )

@@ -24,7 +24,7 @@ from pileus.state.store import Store
 from pileus.wire.http import serve
 from tests.beds import Run, StepClock, over
 
-ROOT = Principal("root", "123456789012", "arn:aws:iam::123456789012:root")
+ROOT = Principal.owner("123456789012")
 REGION = "us-east-1"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:listen"
 

@@ -72,7 +72,7 @@ class AccessLog:
         """As the service's own role in the account, which may write logs there."""
         region, account, group = place(arn)
         names = {"logGroupName": group, "logStreamName": self._stream}
-        who = Principal("root", account, f"arn:aws:iam::{account}:role/{ROLE}", id=account)
+        who = Principal.owner(account, ROLE)
         try:
             if arn not in self._known:
                 await self._call("CreateLogStream", names, who, region)

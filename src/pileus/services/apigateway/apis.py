@@ -124,7 +124,7 @@ def get_api(room: Room, call: Call) -> dict[str, Any]:
 
 def get_apis(room: Room, call: Call) -> dict[str, Any]:
     """The account's APIs in this region, in order of their ids."""
-    prefix = keys.partition_prefix(rows.LIST, f"{call.account}/{call.region}")
+    prefix = keys.partition_prefix(rows.LIST, call.place)
 
     def read(key: bytes) -> dict[str, Any]:
         row = room.store.get_json(rows.api_key(room.new_name(key)))

@@ -12,6 +12,7 @@ from typing import Any
 
 from pileus.engine import Clock
 from pileus.errors import AwsError
+from pileus.services.owned import place_of
 from pileus.state import keys
 
 TABLE, LIST, DOMAINS = "apigw", "apigwlist", "apigwdomain"
@@ -67,7 +68,7 @@ def api_span(api_id: str) -> tuple[bytes, bytes]:
 
 
 def list_key(account: str, region: str, api_id: str) -> bytes:
-    return keys.key(LIST, f"{account}/{region}", api_id)
+    return keys.key(LIST, place_of(account, region), api_id)
 
 
 def new_id(clock: Clock, kind: str) -> str:

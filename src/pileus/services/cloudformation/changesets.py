@@ -56,7 +56,7 @@ async def create_change_set(parts: Parts, call: Call) -> Record:
 
 def _stack_for(draft: Any, call: Call, kind: str, fresh_id: str) -> Record:
     name = call.params["StackName"]
-    stack = rows.find(draft, stacks.place(call), name)
+    stack = rows.find(draft, call.place, name)
     if kind == "CREATE":
         if stack is not None and stack["status"] != "REVIEW_IN_PROGRESS":
             raise invalid(
@@ -66,7 +66,7 @@ def _stack_for(draft: Any, call: Call, kind: str, fresh_id: str) -> Record:
         if stack is None:
             stacks.check_name(name)
             stack = stacks.new_record(call, fresh_id, draft.now_ms, "REVIEW_IN_PROGRESS")
-            stacks.put_stack(draft, stacks.place(call), stack)
+            stacks.put_stack(draft, call.place, stack)
             rows.put_event(draft, stack["id"], rows.of_stack(stack))
         return stack
     if stack is None or stack["status"] == "REVIEW_IN_PROGRESS":
@@ -161,7 +161,7 @@ def _find(reader: Any, call: Call) -> tuple[Record, Record]:
     stack_name = call.params.get("StackName")
     if stack_name is None and not name.startswith("arn:"):
         raise invalid("StackName must be specified if ChangeSetName is not specified as an ARN.")
-    where = stacks.place(call)
+    where = call.place
     short = name.split("/")[1] if name.startswith("arn:") else name
     named = rows.find(reader, where, stack_name) if stack_name is not None else None
     if stack_name is not None and named is None:
@@ -206,7 +206,7 @@ def describe_change_set(parts: Parts, call: Call) -> Record:
 
 
 def list_change_sets(parts: Parts, call: Call) -> Record:
-    stack = rows.must_find(parts.store, stacks.place(call), call.params["StackName"])
+    stack = rows.must_find(parts.store, call.place, call.params["StackName"])
     found = rows.listing(parts.store, stack["id"], "changeset/")
     return {"Summaries": [_summary(stack, record) for record in found]}
 
@@ -237,7 +237,7 @@ async def execute_change_set(parts: Parts, call: Call) -> Record:
         if stack["status"] == "REVIEW_IN_PROGRESS":
             stack |= {"status": "CREATE_IN_PROGRESS", "rollback": failure != "DO_NOTHING"}
             stacks.apply_template(stack, made, source, ready)
-            stacks.put_stack(draft, stacks.place(call), stack)
+            stacks.put_stack(draft, call.place, stack)
             rows.put_event(draft, stack["id"], rows.of_stack(stack))
             more = {"failure": failure, **stacks.discarding(made)}
             work = stacks.work_record(parts, call, "CREATE", stack, **more)

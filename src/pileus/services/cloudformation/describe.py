@@ -63,7 +63,7 @@ def _stack(record: Record) -> Record:
 
 
 def describe_stacks(parts: Parts, call: Call) -> Record:
-    where = stacks.place(call)
+    where = call.place
     if "StackName" in call.params:
         return {"Stacks": [_stack(rows.must_find(parts.store, where, call.params["StackName"]))]}
     live = [
@@ -83,7 +83,7 @@ def list_stacks(parts: Parts, call: Call) -> Record:
             "CreationTime": _moment(s["created"]),
             "StackStatus": s["status"],
         }
-        for s in rows.listing(parts.store, stacks.place(call), "stack/")
+        for s in rows.listing(parts.store, call.place, "stack/")
         if not wanted or s["status"] in wanted
     ]
     page, token = _page(found, call.params.get("NextToken"))
@@ -91,7 +91,7 @@ def list_stacks(parts: Parts, call: Call) -> Record:
 
 
 def describe_stack_events(parts: Parts, call: Call) -> Record:
-    stack = rows.must_find(parts.store, stacks.place(call), call.params["StackName"])
+    stack = rows.must_find(parts.store, call.place, call.params["StackName"])
     events = [
         {
             "StackId": stack["id"],
@@ -123,7 +123,7 @@ def describe_stack_resources(parts: Parts, call: Call) -> Record:
     name = call.params.get("StackName")
     if name is None:
         raise invalid("StackName must be specified: PhysicalResourceId is not offered by Pileus")
-    stack = rows.must_find(parts.store, stacks.place(call), name)
+    stack = rows.must_find(parts.store, call.place, name)
     wanted = call.params.get("LogicalResourceId")
     found = [
         _resource(stack, r, "Timestamp") | {"StackName": stack["name"], "StackId": stack["id"]}
@@ -134,7 +134,7 @@ def describe_stack_resources(parts: Parts, call: Call) -> Record:
 
 
 def describe_stack_resource(parts: Parts, call: Call) -> Record:
-    stack = rows.must_find(parts.store, stacks.place(call), call.params["StackName"])
+    stack = rows.must_find(parts.store, call.place, call.params["StackName"])
     logical = call.params["LogicalResourceId"]
     found = parts.store.get_json(rows.resource_key(stack["id"], logical))
     if found is None:
@@ -144,7 +144,7 @@ def describe_stack_resource(parts: Parts, call: Call) -> Record:
 
 
 def list_stack_resources(parts: Parts, call: Call) -> Record:
-    stack = rows.must_find(parts.store, stacks.place(call), call.params["StackName"])
+    stack = rows.must_find(parts.store, call.place, call.params["StackName"])
     found = rows.resources(parts.store, stack["id"]).values()
     summaries = [_resource(stack, r, "LastUpdatedTimestamp") for r in found]
     page, token = _page(summaries, call.params.get("NextToken"))
@@ -154,7 +154,7 @@ def list_stack_resources(parts: Parts, call: Call) -> Record:
 def get_template(parts: Parts, call: Call) -> Record:
     if "StackName" not in call.params:  # its model does not require it: a change set would do
         raise invalid("StackName must be specified")
-    stack = rows.must_find(parts.store, stacks.place(call), call.params["StackName"])
+    stack = rows.must_find(parts.store, call.place, call.params["StackName"])
     if call.params.get("TemplateStage") == "Processed":
         body = rows.orjson.dumps(stack["template"]).decode()
     else:
@@ -165,7 +165,7 @@ def get_template(parts: Parts, call: Call) -> Record:
 async def get_template_summary(parts: Parts, call: Call) -> Record:
     source = await stacks.read_template(parts, call)
     if source is None:
-        stack = rows.must_find(parts.store, stacks.place(call), call.params.get("StackName", ""))
+        stack = rows.must_find(parts.store, call.place, call.params.get("StackName", ""))
         source = template.parse(stack["source"])
     iam = any(r["Type"].startswith("AWS::IAM::") for r in source["Resources"].values())
     return {
@@ -206,7 +206,7 @@ async def validate_template(parts: Parts, call: Call) -> Record:
 
 
 def list_exports(parts: Parts, call: Call) -> Record:
-    found = rows.listing(parts.store, stacks.place(call), "export/")
+    found = rows.listing(parts.store, call.place, "export/")
     exports = [
         {"ExportingStackId": e["stack"], "Name": e["name"], "Value": e["value"]} for e in found
     ]

@@ -19,7 +19,7 @@ async def cancel_update_stack(parts: Parts, call: Call) -> Record:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CancelUpdateStack.html"""
 
     def change(draft: Any) -> None:
-        stack = rows.must_find(draft, stacks.place(call), call.params["StackName"])
+        stack = rows.must_find(draft, call.place, call.params["StackName"])
         work = draft.get_json(rows.work_key(stack["id"]))
         if stack["status"] != "UPDATE_IN_PROGRESS" or work is None:
             raise invalid("CancelUpdateStack cannot be called from current stack status")
@@ -80,7 +80,7 @@ async def rollback_stack(parts: Parts, call: Call) -> Record:
 
 
 def _stack(draft: Any, call: Call, *statuses: str) -> Record:
-    stack = rows.must_find(draft, stacks.place(call), call.params["StackName"])
+    stack = rows.must_find(draft, call.place, call.params["StackName"])
     if stack["status"] not in statuses:
         raise invalid(f"Stack:{stack['id']} is in {stack['status']} state and can not roll back.")
     return stack
@@ -91,7 +91,7 @@ def _start(
 ) -> None:
     stack |= {"status": status, "reason": ASKED, "updated": draft.now_ms}
     stack["role"] = call.params.get("RoleARN") or stack["role"]
-    draft.put_json(rows.stack_key(stacks.place(call), stack["id"]), stack)
+    draft.put_json(rows.stack_key(call.place, stack["id"]), stack)
     rows.put_event(draft, stack["id"], rows.of_stack(stack, ASKED))
     work = stacks.work_record(parts, call, kind, stack, rollback=ASKED, **more)
     draft.put_json(rows.work_key(stack["id"]), work)

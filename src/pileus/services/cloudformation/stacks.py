@@ -33,10 +33,6 @@ FIXED = (
 Record = dict[str, Any]
 
 
-def place(call: Call) -> str:
-    return f"{call.account}/{call.region}"
-
-
 async def read_template(parts: Parts, call: Call) -> Record | None:
     """TemplateBody, or TemplateURL read as the caller; None when neither is given."""
     p = call.params
@@ -76,7 +72,7 @@ def acting(parts: Parts, call: Call, role: str) -> Principal:
 
 async def fetched(parts: Parts, call: Call, source: Record | None) -> dict[str, str]:
     """What the Parameter Store has under the names that parameters of its types give, by name."""
-    stack = rows.find(parts.store, place(call), call.params["StackName"]) or {}
+    stack = rows.find(parts.store, call.place, call.params["StackName"]) or {}
     if source is None:
         if not stack.get("source"):
             return {}
@@ -178,7 +174,7 @@ def work_record(parts: Parts, call: Call, kind: str, stack: Record, **more: Any)
         "id": str(uuid.uuid4()),
         "kind": kind,
         "stack": stack["id"],
-        "place": place(call),
+        "place": call.place,
         "principal": dataclasses.asdict(acting(parts, call, stack["role"])),
         **more,
     }
@@ -216,12 +212,12 @@ async def create_stack(parts: Parts, call: Call) -> Record:
     stack_id = rows.new_stack_id(call.region, call.account, name)
 
     def change(draft: Any) -> None:
-        if rows.find(draft, place(call), name) is not None:
+        if rows.find(draft, call.place, name) is not None:
             raise AwsError("AlreadyExistsException", f"Stack [{name}] already exists")
         record = new_record(call, stack_id, draft.now_ms, "CREATE_IN_PROGRESS")
         record["rollback"] = failure != "DO_NOTHING"
         apply_template(record, call, source, ready)
-        put_stack(draft, place(call), record)
+        put_stack(draft, call.place, record)
         rows.put_event(draft, stack_id, rows.of_stack(record))
         work = work_record(parts, call, "CREATE", record, failure=failure, **discarding(call))
         draft.put_json(rows.work_key(stack_id), work)
@@ -279,7 +275,7 @@ def start_update(
     before = template_of(stack)
     stack |= {"status": "UPDATE_IN_PROGRESS", "reason": "", "updated": draft.now_ms}
     apply_template(stack, call, source, ready)
-    put_stack(draft, place(call), stack)
+    put_stack(draft, call.place, stack)
     rows.put_event(draft, stack["id"], rows.of_stack(stack))
     failure = "DO_NOTHING" if call.params.get("DisableRollback") else "ROLLBACK"
     more = {"before": before, "failure": failure, **discarding(call)}
@@ -299,7 +295,7 @@ async def update_stack(parts: Parts, call: Call) -> Record:
     answer: Record = {}
 
     def change(draft: Any) -> None:
-        stack = rows.must_find(draft, place(call), call.params["StackName"])
+        stack = rows.must_find(draft, call.place, call.params["StackName"])
         check_changeable(stack)
         source = given if given is not None else template.parse(stack["source"])
         ready = prepared(call, source, stack["parameters"], store)
@@ -315,7 +311,7 @@ async def update_stack(parts: Parts, call: Call) -> Record:
 
 async def delete_stack(parts: Parts, call: Call) -> Record:
     def change(draft: Any) -> None:
-        stack = rows.find(draft, place(call), call.params["StackName"])
+        stack = rows.find(draft, call.place, call.params["StackName"])
         if stack is None or stack["status"] == "DELETE_COMPLETE":
             return
         if stack["protected"]:
@@ -330,7 +326,7 @@ async def delete_stack(parts: Parts, call: Call) -> Record:
             )
         stack |= {"status": "DELETE_IN_PROGRESS", "deleted": draft.now_ms}
         stack["role"] = call.params.get("RoleARN") or stack["role"]
-        draft.put_json(rows.stack_key(place(call), stack["id"]), stack)
+        draft.put_json(rows.stack_key(call.place, stack["id"]), stack)
         rows.put_event(draft, stack["id"], rows.of_stack(stack))
         retain = call.params.get("RetainResources", [])
         stopped = draft.get_json(rows.work_key(stack["id"]))
@@ -345,9 +341,9 @@ async def update_termination_protection(parts: Parts, call: Call) -> Record:
     answer: Record = {}
 
     def change(draft: Any) -> None:
-        stack = rows.must_find(draft, place(call), call.params["StackName"])
+        stack = rows.must_find(draft, call.place, call.params["StackName"])
         stack["protected"] = bool(call.params["EnableTerminationProtection"])
-        draft.put_json(rows.stack_key(place(call), stack["id"]), stack)
+        draft.put_json(rows.stack_key(call.place, stack["id"]), stack)
         answer["StackId"] = stack["id"]
 
     await parts.store.transact(change, call.invocation_id)

@@ -9,7 +9,6 @@ from typing import Any
 
 from pileus.services.call import Access, Call
 from pileus.services.cloudwatch import rows
-from pileus.services.cloudwatch.room import place
 
 _ONE_ALARM = ("PutMetricAlarm", "PutCompositeAlarm", "SetAlarmState")
 _ALARMS = ("DeleteAlarms", "EnableAlarmActions", "DisableAlarmActions", "DescribeAlarms")
@@ -23,7 +22,7 @@ def access(call: Call) -> list[Access]:
 
 
 def _resources(call: Call) -> list[str]:
-    params, where, operation = call.params, place(call), call.operation
+    params, where, operation = call.params, call.place, call.operation
     if operation in _ONE_ALARM:
         return [rows.alarm_arn(where, params["AlarmName"])]
     if operation in _ALARMS:

@@ -16,6 +16,7 @@ from pileus.errors import AwsError, Unavailable
 from pileus.services.call import Parts, Principal
 from pileus.services.cloudwatch import rows, states
 from pileus.services.cloudwatch.rows import Alarm
+from pileus.services.owned import parted
 from pileus.state.draft import Draft
 
 ATTEMPTS = 3
@@ -80,7 +81,7 @@ class Actions:
             )
 
     async def _invoke(self, alarm: Alarm, function: str, event: dict[str, Any]) -> None:
-        account, _, region = alarm["place"].partition("/")
+        account, region = parted(alarm["place"])
         await self._parts.dispatch(
             "lambda",
             "Invoke",
@@ -95,7 +96,7 @@ class Actions:
         )
 
     async def _publish(self, alarm: Alarm, topic: str, body: dict[str, Any]) -> None:
-        account, _, region = alarm["place"].partition("/")
+        account, region = parted(alarm["place"])
         name = "cloudwatch.amazonaws.com"
         state = body["state"]["StateValue"]
         await self._parts.dispatch(
@@ -124,7 +125,7 @@ class Actions:
 
 def _event(alarm: Alarm, body: dict[str, Any]) -> dict[str, Any]:
     """What a function is told (and a webhook)."""
-    account, _, region = alarm["place"].partition("/")
+    account, region = parted(alarm["place"])
     configuration: dict[str, Any] = {"description": alarm.get("AlarmDescription")}
     if alarm["kind"] == rows.COMPOSITE:
         configuration["alarmRule"] = alarm["AlarmRule"]
@@ -177,7 +178,7 @@ def _metrics(alarm: Alarm) -> list[dict[str, Any]]:
 
 def _message(alarm: Alarm, body: dict[str, Any]) -> dict[str, Any]:
     """What subscribers of a topic get."""
-    account, _, region = alarm["place"].partition("/")
+    account, region = parted(alarm["place"])
     return {
         "AlarmName": alarm["AlarmName"],
         "AlarmDescription": alarm.get("AlarmDescription"),

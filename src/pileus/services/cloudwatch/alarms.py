@@ -12,7 +12,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.cloudwatch import composite, faults, paging, rows, shapes, states
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.rows import Alarm
 from pileus.state import keys
 from pileus.state.draft import Draft
@@ -32,11 +32,11 @@ def describe_alarms(room: Room, call: Call) -> dict[str, Any]:
     names, prefix = params.get("AlarmNames"), params.get("AlarmNamePrefix") or ""
     if names and prefix:
         raise faults.combination("AlarmNames and AlarmNamePrefix are mutually exclusive.")
-    found = list(rows.alarms(room.store, place(call), prefix))
+    found = list(rows.alarms(room.store, call.place, prefix))
     kinds = params.get("AlarmTypes") or [rows.METRIC]
     family = params.get("ChildrenOfAlarmName") or params.get("ParentsOfAlarmName")
     if family:
-        rows.need_alarm(room.store, place(call), family)
+        rows.need_alarm(room.store, call.place, family)
         up = bool(params.get("ParentsOfAlarmName"))
         related = composite.parents(found, family) if up else composite.children(found, family)
         found, kinds = [a for a in found if a["AlarmName"] in related], list(LISTS)
@@ -66,9 +66,9 @@ def _actions(alarm: Alarm) -> list[str]:
 def describe_alarms_for_metric(room: Room, call: Call) -> dict[str, Any]:
     """Alarms of just this metric; statistic, period and unit narrow further where given."""
     params = call.params
-    wanted = shapes.metric(place(call), params)
+    wanted = shapes.metric(call.place, params)
     found = []
-    for alarm in rows.alarms(room.store, place(call)):
+    for alarm in rows.alarms(room.store, call.place):
         if alarm.get("MetricName") is None or shapes.metric(alarm["place"], alarm) != wanted:
             continue
         narrow = ("Statistic", "ExtendedStatistic", "Period", "Unit")
@@ -79,7 +79,7 @@ def describe_alarms_for_metric(room: Room, call: Call) -> dict[str, Any]:
 
 def describe_alarm_history(room: Room, call: Call) -> dict[str, Any]:
     """Newest first, of one alarm or of all."""
-    params, store, where = call.params, room.store, place(call)
+    params, store, where = call.params, room.store, call.place
     name = params.get("AlarmName")
     prefix = keys.table_prefix(rows.HISTORY)
     if name:
@@ -107,7 +107,7 @@ def describe_alarm_history(room: Room, call: Call) -> dict[str, Any]:
 
 async def delete_alarms(room: Room, call: Call) -> None:
     """All of them or none. A composite one goes only with those that name it."""
-    names, where = call.params["AlarmNames"], place(call)
+    names, where = call.params["AlarmNames"], call.place
     now_ms = room.clock.now_ms()
     if not 1 <= len(names) <= 100:
         raise faults.validation("Between 1 and 100 AlarmNames are needed.")
@@ -130,7 +130,7 @@ async def delete_alarms(room: Room, call: Call) -> None:
 
 async def set_alarm_state(room: Room, call: Call) -> None:
     """Until the next evaluation says otherwise. Its actions run."""
-    params, where = call.params, place(call)
+    params, where = call.params, call.place
     state, data = params["StateValue"], params.get("StateReasonData")
     if state not in rows.STATES:
         raise faults.validation(f"The value {state} for parameter StateValue is invalid.")
@@ -157,7 +157,7 @@ async def disable_alarm_actions(room: Room, call: Call) -> None:
 
 
 async def _enable(room: Room, call: Call, enabled: bool) -> None:
-    where, now_ms = place(call), room.clock.now_ms()
+    where, now_ms = call.place, room.clock.now_ms()
 
     def change(draft: Draft) -> None:
         for name in call.params["AlarmNames"]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pileus.services.call import Call
 from pileus.services.cloudwatch import faults, put_metric_alarm, rows
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.rows import Alarm
 
 RULE_MAX, DEPTH_MAX, CHILDREN_MAX = 10_240, 100, 100
@@ -113,7 +113,7 @@ def _always(constant: bool) -> Callable[[State], bool]:
 
 async def put_composite_alarm(room: Room, call: Call) -> None:
     """Make or change one. Those it names must exist, and must not lead back to it."""
-    params, where = call.params, place(call)
+    params, where = call.params, call.place
     put_metric_alarm.check_name(params["AlarmName"])
     for name in ("ActionsSuppressor", "ActionConfiguration"):
         if params.get(name):

@@ -14,7 +14,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.cloudwatch import paging, rows
 from pileus.services.cloudwatch.put_metric_alarm import tags_of
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 from pileus.state import keys
 from pileus.state.draft import Draft
 
@@ -25,7 +25,7 @@ PAGE = 1000
 
 async def put_dashboard(room: Room, call: Call) -> dict[str, Any]:
     """The body must be a JSON object with ``widgets``, else nothing is kept."""
-    params, where = call.params, place(call)
+    params, where = call.params, call.place
     name, body = params["DashboardName"], params["DashboardBody"]
     if not _NAME.match(name):
         raise _refused("DashboardName", "The name has 1 to 255 characters of A-Za-z0-9, - and _.")
@@ -71,7 +71,7 @@ def _refused(path: str, message: str) -> AwsError:
 
 
 def get_dashboard(room: Room, call: Call) -> dict[str, Any]:
-    name, where = call.params["DashboardName"], place(call)
+    name, where = call.params["DashboardName"], call.place
     row = room.store.get_json(rows.dashboard_key(where, name))
     if row is None:
         raise _unknown(name)
@@ -80,7 +80,7 @@ def get_dashboard(room: Room, call: Call) -> dict[str, Any]:
 
 
 def list_dashboards(room: Room, call: Call) -> dict[str, Any]:
-    params, where = call.params, place(call)
+    params, where = call.params, call.place
     prefix = keys.partition_prefix(rows.TABLE, where) + b"dashboard/"
     start = prefix + (params.get("DashboardNamePrefix") or "").encode()
     found = [orjson.loads(r.value) for r in room.store.range(start, keys.after_prefix(start))]
@@ -99,7 +99,7 @@ def list_dashboards(room: Room, call: Call) -> dict[str, Any]:
 
 async def delete_dashboards(room: Room, call: Call) -> dict[str, Any]:
     """All of them or none."""
-    names, where = call.params["DashboardNames"], place(call)
+    names, where = call.params["DashboardNames"], call.place
 
     def change(draft: Draft) -> None:
         for name in names:

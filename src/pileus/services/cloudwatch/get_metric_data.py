@@ -11,7 +11,7 @@ from typing import Any
 from pileus.services.call import Call, Incomplete
 from pileus.services.cloudwatch import faults, paging, queries
 from pileus.services.cloudwatch.mathematics import Series, Value
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 
 DATAPOINTS_MAX = 100_800
 
@@ -19,7 +19,7 @@ DATAPOINTS_MAX = 100_800
 async def get_metric_data(room: Room, call: Call) -> dict[str, Any]:
     """Newest first, unless ``ScanBy`` is TimestampAscending; at most ``MaxDatapoints`` numbers."""
     params = call.params
-    checked = queries.check(params["MetricDataQueries"], place(call))
+    checked = queries.check(params["MetricDataQueries"], call.place)
     start, end = float(params["StartTime"]), float(params["EndTime"])
     if start >= end:
         raise faults.validation("The parameter StartTime must be less than the parameter EndTime.")

@@ -11,7 +11,7 @@ from pileus.services.call import Call, Incomplete
 from pileus.services.cloudwatch import faults, shapes
 from pileus.services.cloudwatch.across import Wanted
 from pileus.services.cloudwatch.points import Point
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.statistics import SIMPLE, statistic
 
 DATAPOINTS_MAX = 1440
@@ -38,7 +38,7 @@ async def get_metric_statistics(room: Room, call: Call) -> dict[str, Any]:
             f" the limit of {DATAPOINTS_MAX}. You may reduce the datapoints requested by increasing"
             " Period, or decreasing the time range."
         )
-    metric = shapes.metric(place(call), params)
+    metric = shapes.metric(call.place, params)
     unit = shapes.unit(params.get("Unit"))
     last = -int(-end // 1)
     held = await room.across.gather([Wanted(metric, first, last)])

@@ -10,7 +10,7 @@ from typing import Any
 from pileus.services.call import Call, Incomplete
 from pileus.services.cloudwatch import paging
 from pileus.services.cloudwatch.points import Metric
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 
 PAGE = 500
 RECENT_S, SHOWN_S = 3 * 3600, 14 * 86_400
@@ -21,7 +21,7 @@ async def list_metrics(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     age = RECENT_S if params.get("RecentlyActive") else SHOWN_S
     found, missing = await room.across.metrics(
-        place(call),
+        call.place,
         params.get("Namespace") or "",
         params.get("MetricName") or "",
         int(room.now_s()) - age,

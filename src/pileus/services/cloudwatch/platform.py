@@ -18,6 +18,7 @@ from typing import Protocol
 from pileus.errors import Unavailable
 from pileus.services.call import Parts
 from pileus.services.cloudwatch.points import Metric, Point, Points
+from pileus.services.owned import place_of
 from pileus.telemetry import histogram
 from pileus.telemetry.readings import Labels, Reading, Readings
 
@@ -140,7 +141,7 @@ def _told(name: str, labels: Labels, block: Block, at: int) -> Iterable[Told]:
     told = dict(labels)
     if "account" not in told or "region" not in told:
         return []
-    place = f"{told['account']}/{told['region']}"
+    place = place_of(told["account"], told["region"])
     if name == "pileus_function":
         return _function(place, told["function"], block, at)
     if "table" in told:
@@ -184,7 +185,7 @@ def _consumed(name: str, told: dict[str, str], units: float, at: int) -> Told:
     dimensions = [("TableName", told["table"])]
     if told["index"]:
         dimensions.insert(0, ("GlobalSecondaryIndexName", told["index"]))
-    place = f"{told['account']}/{told['region']}"
+    place = place_of(told["account"], told["region"])
     metric = Metric(place, "AWS/DynamoDB", UNITS[name], tuple(dimensions))
     return metric, Point(at, 60, 1.0, units, units, units, "Count")
 
@@ -233,7 +234,7 @@ def _api(place: str, api: str, block: Block, at: int) -> Iterator[Told]:
 
 def _storage(stored: Iterable[Stored], at: int) -> Iterator[Told]:
     for held in stored:
-        place, name = f"{held.account}/{held.region}", ("BucketName", held.bucket)
+        place, name = place_of(held.account, held.region), ("BucketName", held.bucket)
         for metric, kind, value, unit in (
             ("BucketSizeBytes", "StandardStorage", float(held.size), "Bytes"),
             ("NumberOfObjects", "AllStorageTypes", float(held.objects), "Count"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from pileus.services.call import Call
 from pileus.services.cloudwatch import faults, queries, rows, shapes
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.rows import Alarm
 from pileus.services.cloudwatch.statistics import SIMPLE, statistic
 from pileus.state.draft import Draft
@@ -41,14 +41,14 @@ async def put_metric_alarm(room: Room, call: Call) -> None:
     """Make or change an alarm. A changed one keeps its state until it is evaluated anew."""
     params = call.params
     check_name(params["AlarmName"])
-    _check(params, place(call))
+    _check(params, call.place)
     kept = {n: params[n] for n in _KEPT if params.get(n) is not None}
     await put(room, call, rows.METRIC, kept)
 
 
 async def put(room: Room, call: Call, kind: str, kept: dict[str, Any]) -> None:
     """Write the alarm's row and the history's item."""
-    where, name = place(call), kept["AlarmName"]
+    where, name = call.place, kept["AlarmName"]
     now_ms = room.clock.now_ms()
     actions = {n: kept.get(n) or [] for n in rows.ACTIONS.values()}
     for listed in actions.values():

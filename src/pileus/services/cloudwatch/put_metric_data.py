@@ -11,7 +11,7 @@ from typing import Any
 from pileus.services.call import Call
 from pileus.services.cloudwatch import faults, shapes
 from pileus.services.cloudwatch.points import Metric, Point
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 
 DATA_MAX = 1000
 VALUES_MAX = 150
@@ -36,7 +36,7 @@ def put_metric_data(room: Room, call: Call) -> None:
         where = f"MetricData.member.{number}"
         name = shapes.metric_name(datum["MetricName"], f"{where}.MetricName")
         dimensions = shapes.dimensions(datum.get("Dimensions"), f"{where}.Dimensions")
-        metric = Metric(place(call), namespace, name, dimensions)
+        metric = Metric(call.place, namespace, name, dimensions)
         points.append((metric, _point(datum, where, now_s)))
     room.points.put(points)
 

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from pileus.services.cloudwatch import faults
+from pileus.services.owned import parted
 from pileus.state import keys
 from pileus.state.draft import Draft
 from pileus.state.store import Store
@@ -39,12 +40,12 @@ def history_prefix(place: str, name: str) -> bytes:
 
 
 def alarm_arn(place: str, name: str) -> str:
-    account, _, region = place.partition("/")
+    account, region = parted(place)
     return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
 
 
 def dashboard_arn(place: str, name: str) -> str:
-    return f"arn:aws:cloudwatch::{place.partition('/')[0]}:dashboard/{name}"
+    return f"arn:aws:cloudwatch::{parted(place)[0]}:dashboard/{name}"
 
 
 def alarms(store: Store, place: str, prefix: str = "") -> Iterator[Alarm]:

@@ -11,7 +11,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.cloudwatch import faults, rows
-from pileus.services.cloudwatch.room import Room, place
+from pileus.services.cloudwatch.room import Room
 from pileus.state.draft import Draft
 
 TAGS_MAX = 50
@@ -60,9 +60,9 @@ def _key(call: Call) -> bytes:
     """The row that the ARN names, in the caller's account and region."""
     told = call.params["ResourceARN"].split(":", 6)
     if len(told) == 7 and told[2] == "cloudwatch" and told[5] == "alarm":
-        return rows.alarm_key(place(call), told[6])
+        return rows.alarm_key(call.place, told[6])
     if len(told) >= 6 and told[5].startswith("dashboard/"):
-        return rows.dashboard_key(place(call), told[5].partition("/")[2])
+        return rows.dashboard_key(call.place, told[5].partition("/")[2])
     raise faults.invalid(f"The ARN {call.params['ResourceARN']} is not of an alarm or a dashboard.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pileus.policy.decide import Caller, Policies
@@ -60,8 +61,7 @@ class Identities:
             return None
         account = found["account"]
         if found["user"] == "":
-            arn = f"arn:aws:iam::{account}:root"
-            principal = Principal("root", account, arn, "", account, access_key_id)
+            principal = replace(Principal.owner(account), access_key_id=access_key_id)
             return Credential(found["secret"], principal)
         user = self._store.get_json(rows.record_key(account, "user", found["user"]))
         if user is None:

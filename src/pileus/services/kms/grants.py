@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
+from pileus.policy.principals import root_arn
 from pileus.services.call import Call
 from pileus.services.kms import faults, rows
 from pileus.services.kms.keyring import limit_of, paged
@@ -49,7 +50,7 @@ async def create_grant(room: Room, call: Call) -> dict[str, Any]:
     grant_id = hashlib.sha256(_seed(room, key, told)).hexdigest()
     grant = {
         "told": told,
-        "issuer": f"arn:aws:iam::{call.account}:root",
+        "issuer": root_arn(call.account),
         "created_ms": room.clock.now_ms(),
         "statements": _statements(told),
     }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.policy.principals import root_arn
+
 SERVICES = {
     "s3": ("s3", "Default key that protects my S3 objects when no other key is defined"),
     "dynamodb": (
@@ -63,7 +65,7 @@ def policy(account: str, region: str, name: str) -> dict[str, Any]:
             {
                 "Sid": "Allow direct access to key metadata to the account",
                 "Effect": "Allow",
-                "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+                "Principal": {"AWS": root_arn(account)},
                 "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
                 "Resource": "*",
             },

@@ -12,6 +12,7 @@ import orjson
 from pileus.errors import AwsError
 from pileus.policy.decide import Caller, Policies, decide
 from pileus.policy.document import Malformed, compile_document
+from pileus.policy.principals import root_arn
 from pileus.services.call import Call
 from pileus.services.kms import faults
 from pileus.services.kms.room import Room, check_alive
@@ -25,7 +26,7 @@ def default_policy(account: str) -> str:
     statement = {
         "Sid": "Enable IAM User Permissions",
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+        "Principal": {"AWS": root_arn(account)},
         "Action": "kms:*",
         "Resource": "*",
     }
@@ -47,7 +48,7 @@ def check_policy(call: Call, text: str, bypass: bool | None) -> None:
         raise malformed("Policy is missing required 'Statement' block")
     if bypass:
         return
-    arns = (call.principal.arn, f"arn:aws:iam::{call.account}:root")
+    arns = (call.principal.arn, root_arn(call.account))
     caller = Caller("root", call.account, arns)
     asked = ("kms:PutKeyPolicy", "*", {"kms:calleraccount": call.account})
     if not decide(caller, Policies(), *asked, statements, call.account).allowed:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pileus.services.call import Call, Parts
 from pileus.services.kms import faults, managed, rows
+from pileus.services.owned import place_of
 from pileus.services.vault import NONCE_BYTES, Rewrap, Vault
 from pileus.state import keys
 from pileus.state.draft import Draft
@@ -219,7 +220,7 @@ class Room:
         start, end = rows.span(account, region, prefix)
         cut = prefix.index("/") + 1
         if after:
-            place = rows.partition(account, region)
+            place = place_of(account, region)
             start = max(start, keys.key(rows.TABLE, place, prefix[:cut] + after) + b"\x00")
         found = self.store.range(start, end, limit)
         return [(keys.split(r.key)[2].decode()[cut:], orjson.loads(r.value)) for r in found]

@@ -17,6 +17,7 @@ from pileus.services.kms import faults, rows
 from pileus.services.kms.keyring import limit_of, own
 from pileus.services.kms.room import DAY_MS, Key, Room, check_usable
 from pileus.services.kms.sealing import named_material
+from pileus.services.owned import parted
 from pileus.state import keys
 
 log = logging.getLogger("pileus.kms")
@@ -157,7 +158,7 @@ def _destroy(draft: Any, at: bytes, place: str, key_id: str, now: int) -> None:
     if record is None or record["deletion_ms"] is None or record["deletion_ms"] > now:
         return
     draft.delete(at)
-    account, _, region = place.partition("/")
+    account, region = parted(place)
     for row in draft.range(*rows.span(account, region, rows.ALIAS), 10_000):
         if orjson.loads(row.value)["target"] == key_id:
             draft.delete(row.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pileus.services.owned import place_of
 from pileus.state import keys
 
 TABLE = "kms"
@@ -19,26 +20,22 @@ def is_key_id(text: str) -> bool:
     return _MADE_ID.fullmatch(text) is not None
 
 
-def partition(account: str, region: str) -> str:
-    return f"{account}/{region}"
-
-
 def key(account: str, region: str, key_id: str) -> bytes:
-    return keys.key(TABLE, partition(account, region), KEY + key_id)
+    return keys.key(TABLE, place_of(account, region), KEY + key_id)
 
 
 def alias(account: str, region: str, name: str) -> bytes:
     """``name`` begins with ``alias/``."""
-    return keys.key(TABLE, partition(account, region), name)
+    return keys.key(TABLE, place_of(account, region), name)
 
 
 def grant(account: str, region: str, key_id: str, grant_id: str) -> bytes:
-    return keys.key(TABLE, partition(account, region), f"{GRANT}{key_id}/{grant_id}")
+    return keys.key(TABLE, place_of(account, region), f"{GRANT}{key_id}/{grant_id}")
 
 
 def span(account: str, region: str, prefix: str) -> tuple[bytes, bytes]:
     """(start, end) of a partition's rows whose sort key begins with ``prefix``."""
-    start = keys.partition_prefix(TABLE, partition(account, region)) + prefix.encode()
+    start = keys.partition_prefix(TABLE, place_of(account, region)) + prefix.encode()
     return start, keys.after_prefix(start)
 
 

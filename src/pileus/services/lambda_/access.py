@@ -96,7 +96,7 @@ class AccessRules:
 
     def _mapping(self, call: Call) -> Access:
         """Conditions may ask for the function (``lambda:FunctionArn``)."""
-        params, partition = call.params, f"{call.account}/{call.region}"
+        params, partition = call.params, call.place
         resource, record = "*", None
         if params.get("UUID"):
             resource = mappings.mapping_arn(partition, params["UUID"])

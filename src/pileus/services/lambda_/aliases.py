@@ -97,7 +97,7 @@ def list_aliases(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
     room.function(name)
     marker, size = page_of(call)
-    found, more = rows.page(room.store, name.partition, f"a/{name.name}/", marker, size)
+    found, more = rows.page(room.store, name.place, f"a/{name.name}/", marker, size)
     wanted = call.params.get("FunctionVersion")
     items = [_describe(name, a) for a in found if not wanted or a["version"] == wanted]
     return listed("Aliases", items, more)

@@ -40,7 +40,7 @@ async def put_function_concurrency(room: Room, call: Call) -> dict[str, Any]:
     minimum = unreserved_minimum(limit)
 
     def change(draft: Draft, record: Record) -> None:
-        found = draft.range(*rows.span(name.partition, "fn/"), 100_000)
+        found = draft.range(*rows.span(name.place, "fn/"), 100_000)
         others = [orjson.loads(row.value) for row in found if row.key != rows.function(name)]
         reserved = sum(other["reserved"] or 0 for other in others)
         if limit - reserved - wanted < minimum:
@@ -65,7 +65,7 @@ async def delete_function_concurrency(room: Room, call: Call) -> None:
 
 def get_account_settings(room: Room, call: Call) -> dict[str, Any]:
     """Limits of the account and what it uses of them."""
-    partition = f"{call.account}/{call.region}"
+    partition = call.place
     functions = [
         orjson.loads(row.value) for row in room.store.range(*rows.span(partition, "fn/"), 100_000)
     ]

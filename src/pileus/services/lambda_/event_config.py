@@ -86,7 +86,7 @@ def list_configs(room: Room, call: Call) -> dict[str, Any]:
     if room.store.get(rows.function(name)) is None:
         raise not_found("The function doesn't exist.")
     marker, size = page_of(call)
-    found, more = rows.page(room.store, name.partition, f"e/{name.name}/", marker, size)
+    found, more = rows.page(room.store, name.place, f"e/{name.name}/", marker, size)
     items = [_describe(name, config) for config in found]
     return listed("FunctionEventInvokeConfigs", items, more)
 

@@ -86,7 +86,7 @@ def listed(member: str, items: list[dict[str, Any]], marker: str) -> dict[str, A
 def list_functions(room: Room, call: Call) -> dict[str, Any]:
     """Functions in name order; with ``FunctionVersion=ALL`` their versions too."""
     marker, size = page_of(call)
-    partition = f"{call.account}/{call.region}"
+    partition = call.place
     found, more = rows.page(room.store, partition, "fn/", marker, size)
     items = []
     every = call.params.get("FunctionVersion") == "ALL"
@@ -119,7 +119,7 @@ def _delete_all(draft: Draft, name: FunctionName) -> None:
     rows.drop_blobs(draft, name, record)
     draft.delete(rows.function(name))
     for kind in ("v", "a", "p", "e", "u", "pc"):
-        for row in draft.range(*rows.span(name.partition, f"{kind}/{name.name}/"), 100_000):
+        for row in draft.range(*rows.span(name.place, f"{kind}/{name.name}/"), 100_000):
             if kind == "v":
                 _drop_version_blob(draft, name, row.key)
             elif kind == "u":
@@ -150,7 +150,7 @@ async def _delete_version(room: Room, call: Call, name: FunctionName) -> None:
     def change(draft: Draft) -> None:
         if draft.get(key) is None:
             return  # AWS answers 204 for a version that is not there
-        for row in draft.range(*rows.span(name.partition, f"a/{name.name}/"), 100_000):
+        for row in draft.range(*rows.span(name.place, f"a/{name.name}/"), 100_000):
             alias = draft.get_json(row.key)
             assert alias is not None
             if name.qualifier in (alias["version"], *alias["weights"]):

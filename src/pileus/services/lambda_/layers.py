@@ -83,7 +83,7 @@ def list_layer_versions(room: Room, call: Call) -> dict[str, Any]:
     """Newest first."""
     name = layer_name(call, call.params["LayerName"])
     start, _ = page_of(call)
-    found, _ = rows.page(room.store, name.partition, f"lv/{name.name}/", "", 10_000)
+    found, _ = rows.page(room.store, name.place, f"lv/{name.name}/", "", 10_000)
     fitting = [v for v in reversed(found) if _compatible(v, call.params)]
     at = int(start) if start.isdigit() else 0
     page = [_summary(name, v) for v in fitting[at : at + 50]]
@@ -93,7 +93,7 @@ def list_layer_versions(room: Room, call: Call) -> dict[str, Any]:
 def list_layers(room: Room, call: Call) -> dict[str, Any]:
     """Each layer with its newest fitting version."""
     marker, size = page_of(call)
-    partition = f"{call.account}/{call.region}"
+    partition = call.place
     layers, more = rows.page(room.store, partition, "l/", marker, size)
     items = []
     for layer in layers:
@@ -169,7 +169,7 @@ def find(room: Room, name: LayerName, number: int) -> Record:
 
 
 def _owner(name: LayerName, number: int) -> str:
-    return f"{name.partition}/layer/{name.name}/{number}"
+    return f"{name.place}/layer/{name.name}/{number}"
 
 
 def _compatible(version: Record, params: dict[str, Any]) -> bool:

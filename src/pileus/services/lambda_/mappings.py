@@ -27,6 +27,7 @@ from pileus.services.lambda_.names import (
 )
 from pileus.services.lambda_.room import Record, Room
 from pileus.services.lambda_.tags import checked
+from pileus.services.owned import parted
 from pileus.state import keys
 from pileus.state.draft import Draft
 from pileus.state.store import Store
@@ -79,7 +80,7 @@ def place_key(uuid: str) -> bytes:
 
 
 def mapping_arn(partition: str, uuid: str) -> str:
-    account, _, region = partition.partition("/")
+    account, region = parted(partition)
     return f"arn:aws:lambda:{region}:{account}:event-source-mapping:{uuid}"
 
 
@@ -128,7 +129,7 @@ async def create(room: Room, call: Call) -> dict[str, Any]:
     }
 
     def change(draft: Draft) -> Record:
-        prefix = keys.partition_prefix(TABLE, name.partition)
+        prefix = keys.partition_prefix(TABLE, name.place)
         for row in draft.range(prefix, keys.after_prefix(prefix)):
             other = orjson.loads(row.value)
             if (other["source"], other["function"]) == (source, record["function"]):
@@ -137,11 +138,11 @@ async def create(room: Room, call: Call) -> dict[str, Any]:
                     " mapping already exists. Please update or delete the existing mapping with"
                     f" UUID {other['uuid']}"
                 )
-        draft.put_json(mapping_key(name.partition, record["uuid"]), record)
+        draft.put_json(mapping_key(name.place, record["uuid"]), record)
         return record
 
     made = await room.store.transact(change, call.invocation_id)
-    return _described(room, name.partition, made, "Creating")
+    return _described(room, name.place, made, "Creating")
 
 
 def get(room: Room, call: Call) -> dict[str, Any]:
@@ -208,7 +209,7 @@ async def delete(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _partition(call: Call) -> str:
-    return f"{call.account}/{call.region}"
+    return call.place
 
 
 def _found(reader: Store | Draft, call: Call) -> Record:

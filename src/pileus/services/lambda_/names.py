@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pileus.errors import AwsError
 from pileus.services.call import Call
+from pileus.services.owned import Owned
 
 LATEST = "$LATEST"
 NAME_LENGTH_MAX = 64
@@ -37,44 +38,26 @@ _ROLE = re.compile(r"arn:aws[a-zA-Z-]*:iam::(\d{12}):role/?[a-zA-Z_0-9+=,.@\-/]+
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionName:
-    """Whose function, where, which, and the qualifier given with it ('' = none)."""
+class FunctionName(Owned):
+    """Whose function, where, which, and the qualifier given with it ('' = none). ``arn`` is
+    unqualified."""
 
-    account: str
-    region: str
-    name: str
+    SERVICE, KIND = "lambda", "function:"
+
     qualifier: str = ""
-
-    @property
-    def arn(self) -> str:
-        """Unqualified."""
-        return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.name}"
 
     @property
     def qualified_arn(self) -> str:
         return f"{self.arn}:{self.qualifier}" if self.qualifier else self.arn
 
-    @property
-    def partition(self) -> str:
-        return f"{self.account}/{self.region}"
-
 
 @dataclass(frozen=True, slots=True)
-class LayerName:
+class LayerName(Owned):
     """A layer, and its version when the name was a version's ARN (0 = none)."""
 
-    account: str
-    region: str
-    name: str
+    SERVICE, KIND = "lambda", "layer:"
+
     version: int = 0
-
-    @property
-    def arn(self) -> str:
-        return f"arn:aws:lambda:{self.region}:{self.account}:layer:{self.name}"
-
-    @property
-    def partition(self) -> str:
-        return f"{self.account}/{self.region}"
 
     def version_arn(self, version: int) -> str:
         return f"{self.arn}:{version}"

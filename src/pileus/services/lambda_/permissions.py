@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
+from pileus.policy.principals import root_arn
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.names import (
@@ -153,7 +154,7 @@ def _principal(text: str) -> Any:
     if text == "*":
         return "*"
     if re.fullmatch(r"\d{12}", text):
-        return {"AWS": f"arn:aws:iam::{text}:root"}
+        return {"AWS": root_arn(text)}
     if re.fullmatch(r"arn:aws[a-zA-Z-]*:(iam|sts)::.+", text):
         return {"AWS": text}
     if re.fullmatch(r"[a-zA-Z0-9.-]+\.amazonaws\.com(\.cn)?", text):

@@ -44,7 +44,7 @@ async def put_config(room: Room, call: Call) -> dict[str, Any]:
         call, "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
     )
     record = room.addressed(name)
-    free = room.config.function_concurrency_max - reserved_total(room.store, name.partition)
+    free = room.config.function_concurrency_max - reserved_total(room.store, name.place)
     if not 1 <= wanted <= free:
         raise invalid("Specified ConcurrentExecutions for function is greater than account's"
                       f" unreserved concurrency [{free}].")  # fmt: skip
@@ -71,7 +71,7 @@ def _check_apart(room: Room, name: FunctionName, number: str) -> None:
             raise conflict("Alias can't be used for Provisioned Concurrency configuration on an"
                            " already Provisioned version")  # fmt: skip
         return
-    found, _ = rows.page(room.store, name.partition, f"pc/{name.name}/", "", 10_000)
+    found, _ = rows.page(room.store, name.place, f"pc/{name.name}/", "", 10_000)
     for config in found:
         alias = room.store.get_json(rows.of_qualifier("a", name, config["qualifier"]))
         if alias is not None and number in (alias["version"], *alias["weights"]):
@@ -103,7 +103,7 @@ def list_configs(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
     room.function(name)
     marker, size = page_of(call)
-    found, more = rows.page(room.store, name.partition, f"pc/{name.name}/", marker, size)
+    found, more = rows.page(room.store, name.place, f"pc/{name.name}/", marker, size)
     items = [
         {"FunctionArn": f"{name.arn}:{config['qualifier']}", **_describe(config)}
         for config in found

@@ -133,7 +133,7 @@ class EventQueue:
         if not undelivered:
             return _done(event)
         letter = {**event, "condition": condition, "undelivered": undelivered}
-        key = keys.key("lambdadead", name.partition, f"{name.name}/{event['request_id']}")
+        key = keys.key("lambdadead", name.place, f"{name.name}/{event['request_id']}")
 
         def keep(draft: Draft) -> None:
             draft.put_json(key, letter)  # its payload's row or blob stays

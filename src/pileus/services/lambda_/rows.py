@@ -27,24 +27,24 @@ TABLE = "lambda"
 
 
 def function(name: FunctionName) -> bytes:
-    return keys.key(TABLE, name.partition, f"fn/{name.name}")
+    return keys.key(TABLE, name.place, f"fn/{name.name}")
 
 
 def version(name: FunctionName, number: int | str) -> bytes:
-    return keys.key(TABLE, name.partition, f"v/{name.name}/{int(number):010d}")
+    return keys.key(TABLE, name.place, f"v/{name.name}/{int(number):010d}")
 
 
 def of_qualifier(kind: str, name: FunctionName, qualifier: str) -> bytes:
     """``kind``: a (alias), p (policy), e (event configuration), u (URL), pc (provisioned)."""
-    return keys.key(TABLE, name.partition, f"{kind}/{name.name}/{qualifier}")
+    return keys.key(TABLE, name.place, f"{kind}/{name.name}/{qualifier}")
 
 
 def layer(name: LayerName) -> bytes:
-    return keys.key(TABLE, name.partition, f"l/{name.name}")
+    return keys.key(TABLE, name.place, f"l/{name.name}")
 
 
 def layer_version(name: LayerName, number: int) -> bytes:
-    return keys.key(TABLE, name.partition, f"lv/{name.name}/{number:010d}")
+    return keys.key(TABLE, name.place, f"lv/{name.name}/{number:010d}")
 
 
 def url(url_id: str) -> bytes:
@@ -57,7 +57,7 @@ def blob_reference(digest: str, owner: str) -> bytes:
 
 
 def function_owner(name: FunctionName, version_number: str) -> str:
-    return f"{name.partition}/{name.name}/{version_number}"
+    return f"{name.place}/{name.name}/{version_number}"
 
 
 def hold_blobs(draft: Draft, name: FunctionName, record: dict[str, Any]) -> None:

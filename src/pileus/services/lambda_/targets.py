@@ -22,6 +22,7 @@ from pileus.services.lambda_.names import LATEST, FunctionName, no_function, not
 from pileus.services.lambda_.permissions import document
 from pileus.services.lambda_.roles import Roles
 from pileus.services.lambda_.settings import log_group
+from pileus.services.owned import parted
 from pileus.state import keys
 from pileus.state.store import Store
 
@@ -125,7 +126,7 @@ class Targets:
         for row in self._store.range(prefix, keys.after_prefix(prefix), 1_000_000):
             _, partition, sort = keys.split(row.key)
             if sort.startswith(b"pc/"):
-                account, region = partition.decode().split("/")
+                account, region = parted(partition.decode())
                 _, function, qualifier = sort.decode().split("/")
                 yield FunctionName(account, region, function, qualifier)
 
@@ -169,7 +170,7 @@ class Targets:
     def _kept(self, name: FunctionName, number: str) -> int:
         """Workers to be kept of a version, for itself and for its aliases."""
         count = 0
-        for row in self._store.range(*rows.span(name.partition, f"pc/{name.name}/"), 10_000):
+        for row in self._store.range(*rows.span(name.place, f"pc/{name.name}/"), 10_000):
             config = orjson.loads(row.value)
             qualifier = config["qualifier"]
             if qualifier != number and not qualifier.isdigit():
@@ -207,6 +208,6 @@ class Targets:
         )
 
     def _unreserved(self, name: FunctionName) -> int:
-        if name.partition not in self._reserved:
-            self._reserved[name.partition] = reserved_total(self._store, name.partition)
-        return self._config.function_concurrency_max - self._reserved[name.partition]
+        if name.place not in self._reserved:
+            self._reserved[name.place] = reserved_total(self._store, name.place)
+        return self._config.function_concurrency_max - self._reserved[name.place]

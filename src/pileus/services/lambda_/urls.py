@@ -106,7 +106,7 @@ def list_urls(room: Room, call: Call) -> dict[str, Any]:
     marker, size = page_of(call)
     start = int(marker) if marker.isdigit() else 0
     # One has no qualifier at all, so a place among them is the marker.
-    every, _ = rows.page(room.store, name.partition, f"u/{name.name}/", "", 10_000)
+    every, _ = rows.page(room.store, name.place, f"u/{name.name}/", "", 10_000)
     found = every[start : start + size]
     more = str(start + size) if len(every) > start + size else ""
     items = [

@@ -71,7 +71,7 @@ def list_versions_by_function(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
     function = room.function(name)
     marker, size = page_of(call)
-    found, more = rows.page(room.store, name.partition, f"v/{name.name}/", marker, size)
+    found, more = rows.page(room.store, name.place, f"v/{name.name}/", marker, size)
     items = [settings.describe(name, version) for version in found]
     if not marker:
         items.insert(0, settings.describe(name, function, qualified=True))

@@ -76,7 +76,7 @@ def _data(line: dict[str, Any], directive: dict[str, Any], at_s: float) -> Itera
 async def put(dispatch: Dispatch, call: Call, found: list[tuple[str, list[Datum]]]) -> None:
     """Hand metrics on, in the account's name. What CloudWatch refuses is left out: the lines are
     kept already."""
-    account = Principal("root", call.account, f"arn:aws:iam::{call.account}:root")
+    account = Principal.owner(call.account)
     for namespace, data in found:
         for at in range(0, len(data), DATA_MAX):
             params = {"Namespace": namespace, "MetricData": data[at : at + DATA_MAX]}

@@ -121,7 +121,7 @@ def _page(
     after = call.params.get("nextToken") or ""
     wanted = call.params.get("logGroupClass")
     found: list[dict[str, Any]] = []
-    start, end = rows.span("logs", f"{call.account}/{call.region}", prefix, after)
+    start, end = rows.span("logs", call.place, prefix, after)
     while True:
         batch = room.store.range(start, end, 500)
         for row in batch:

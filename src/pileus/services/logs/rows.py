@@ -13,6 +13,7 @@ from typing import Any
 
 from pileus.engine import Clock
 from pileus.errors import AwsError
+from pileus.services.owned import place_of
 from pileus.state import keys
 
 GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
@@ -21,7 +22,7 @@ STREAM_NAME = re.compile(r"[^:*]{1,512}")
 
 
 def group_key(account: str, region: str, name: str) -> bytes:
-    return keys.key("logs", f"{account}/{region}", name)
+    return keys.key("logs", place_of(account, region), name)
 
 
 def stream_key(group_id: int, name: str) -> bytes:

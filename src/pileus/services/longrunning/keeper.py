@@ -233,7 +233,7 @@ class Keeper:
         if record is None:
             return  # its last words after it was deleted
         account = record["account"]
-        who = Principal("root", account, f"arn:aws:iam::{account}:role/{LOG_ROLE}", id=account)
+        who = Principal.owner(account, LOG_ROLE)
         group = f"/pileus/service/{name}"
         self._ship.put(who, record["region"], group, stream, [(ms, line) for ms, line in lines])
 

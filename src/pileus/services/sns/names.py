@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from pileus.services.call import Call
+from pileus.services.owned import Owned
 from pileus.services.sns import faults
 
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,256}")
@@ -17,10 +18,8 @@ _SUBSCRIPTION = re.compile(rf"({_ARN.pattern}):([0-9a-f-]{{36}})")
 
 
 @dataclass(frozen=True, slots=True)
-class TopicName:
-    account: str
-    region: str
-    name: str
+class TopicName(Owned):
+    SERVICE = "sns"
 
     @classmethod
     def of(cls, arn: str, member: str = "TopicArn") -> TopicName:
@@ -38,14 +37,6 @@ class TopicName:
         if not _TOPIC.fullmatch(name):
             raise faults.invalid("Topic Name")
         return cls(call.account, call.region, name)
-
-    @property
-    def place(self) -> str:
-        return f"{self.account}/{self.region}"
-
-    @property
-    def arn(self) -> str:
-        return f"arn:aws:sns:{self.region}:{self.account}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

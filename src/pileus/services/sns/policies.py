@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from pileus.policy.document import Malformed, compile_document
+from pileus.policy.principals import root_arn
 from pileus.services.call import Call
 from pileus.services.sns import faults, rows
 from pileus.services.sns.names import TopicName
@@ -62,7 +63,7 @@ async def add_permission(room: Room, call: Call) -> None:
     statement = {
         "Sid": params["Label"],
         "Effect": "Allow",
-        "Principal": {"AWS": [f"arn:aws:iam::{a}:root" for a in params["AWSAccountId"]]},
+        "Principal": {"AWS": [root_arn(a) for a in params["AWSAccountId"]]},
         "Action": [f"SNS:{action}" for action in params["ActionName"]],
         "Resource": name.arn,
     }

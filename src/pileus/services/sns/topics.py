@@ -67,7 +67,7 @@ async def delete_topic(room: Room, call: Call) -> None:
 
 
 def list_topics(room: Room, call: Call) -> dict[str, Any]:
-    found = rows.topics(room.store, f"{call.account}/{call.region}")
+    found = rows.topics(room.store, call.place)
     shown, token = page(found, call.params.get("NextToken"))
     return {"Topics": [{"TopicArn": t["arn"]} for t in shown], "NextToken": token}
 

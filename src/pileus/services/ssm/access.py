@@ -27,7 +27,7 @@ def access(parts: Parts, call: Call) -> list[Access]:
 def _on(parts: Parts, call: Call, action: str, told: str) -> Access:
     name, p = rows.asked(told).name, call.params
     context: dict[str, Any] = {}
-    record = parts.store.get_json(rows.key(rows.place(call), name))
+    record = parts.store.get_json(rows.key(call.place, name))
     if record is not None:
         context |= {f"aws:ResourceTag/{k}": v for k, v in record["tags"].items()}
     if p.get("Tags"):

@@ -21,9 +21,7 @@ def describe_parameters(parts: Parts, call: Call) -> Record:
     wanted = filters.of([*older, *p.get("ParameterFilters", [])])
     limit = filters.limit_of(p, LIST_MAX, LIST_MAX)
     out: list[tuple[str, Record]] = []
-    for name, record in rows.parameters(
-        parts.store, rows.place(call), "", p.get("NextToken") or ""
-    ):
+    for name, record in rows.parameters(parts.store, call.place, "", p.get("NextToken") or ""):
         if wanted(name, record):
             out.append((name, record))
         if len(out) > limit:
@@ -34,7 +32,7 @@ def describe_parameters(parts: Parts, call: Call) -> Record:
 
 
 def _told(parts: Parts, call: Call, name: str, record: Record) -> Record:
-    version = parts.store.get_json(rows.version_key(rows.place(call), name, record["version"]))
+    version = parts.store.get_json(rows.version_key(call.place, name, record["version"]))
     return {
         "Name": name,
         "ARN": rows.arn(call, name),

@@ -35,7 +35,7 @@ async def get_parameters(parts: Parts, call: Call) -> Record:
 
 async def _found(parts: Parts, call: Call, told: str) -> Record:
     name, selector = rows.asked(told)
-    record = parts.store.get_json(rows.key(rows.place(call), name))
+    record = parts.store.get_json(rows.key(call.place, name))
     if record is None:
         raise faults.not_found(name)
     number = record["version"]
@@ -48,7 +48,7 @@ async def _found(parts: Parts, call: Call, told: str) -> Record:
 
 
 async def _shown(parts: Parts, call: Call, name: str, record: Record, number: int) -> Record:
-    version = parts.store.get_json(rows.version_key(rows.place(call), name, number))
+    version = parts.store.get_json(rows.version_key(call.place, name, number))
     if version is None:
         raise faults.no_version(name, str(number))
     return {
@@ -82,7 +82,7 @@ async def get_by_path(parts: Parts, call: Call) -> Record:
     wanted = filters.of(p.get("ParameterFilters", []))
     limit = filters.limit_of(p, BY_PATH_MAX, BY_PATH_MAX)
     out: list[tuple[str, Record]] = []
-    found = rows.parameters(parts.store, rows.place(call), prefix, p.get("NextToken") or "")
+    found = rows.parameters(parts.store, call.place, prefix, p.get("NextToken") or "")
     for name, record in found:
         if not p.get("Recursive") and "/" in name.removeprefix(prefix):
             continue
@@ -98,7 +98,7 @@ async def get_by_path(parts: Parts, call: Call) -> Record:
 async def get_history(parts: Parts, call: Call) -> Record:
     """Every kept version, oldest first."""
     p = call.params
-    name, where = rows.asked(p["Name"]).name, rows.place(call)
+    name, where = rows.asked(p["Name"]).name, call.place
     record = parts.store.get_json(rows.key(where, name))
     if record is None:
         raise faults.not_found(name)

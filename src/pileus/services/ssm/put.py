@@ -24,7 +24,7 @@ async def put_parameter(parts: Parts, call: Call) -> Record:
     """A new parameter, or with ``Overwrite`` a new version of one."""
     p = call.params
     name = rows.check_name(rows.asked(p["Name"]).name)
-    at = rows.key(rows.place(call), name)
+    at = rows.key(call.place, name)
     tags = read_tags(p.get("Tags", []))
     _check(p)
     before = parts.store.get_json(at)
@@ -54,7 +54,7 @@ async def put_parameter(parts: Parts, call: Call) -> Record:
         record = old | {"type": kind, "tier": tier, "key": key_id, "version": number}
         record["description"] = p.get("Description", old["description"])
         record["pattern"] = p.get("AllowedPattern", old["pattern"])
-        where = rows.place(call)
+        where = call.place
         version = {"number": number, "value": value, "written_ms": draft.now_ms}
         version |= {"by": call.principal.arn, "key": key_id, "description": record["description"]}
         version |= {"pattern": record["pattern"], "tier": tier}
@@ -138,7 +138,7 @@ async def delete_parameter(parts: Parts, call: Call) -> Record:
     name = rows.asked(call.params["Name"]).name
 
     def change(draft: Draft) -> Record:
-        if not _gone(draft, rows.place(call), name):
+        if not _gone(draft, call.place, name):
             raise faults.not_found(name)
         return {}
 
@@ -149,7 +149,7 @@ async def delete_parameters(parts: Parts, call: Call) -> Record:
     """Those that are there; the others are told as invalid."""
 
     def change(draft: Draft) -> Record:
-        where, told = rows.place(call), dict.fromkeys(call.params["Names"])
+        where, told = call.place, dict.fromkeys(call.params["Names"])
         there = [n for n in told if _gone(draft, where, rows.asked(n).name)]
         return {
             "DeletedParameters": there,

@@ -28,10 +28,6 @@ class Asked(NamedTuple):
     selector: str
 
 
-def place(call: Call) -> str:
-    return f"{call.account}/{call.region}"
-
-
 def key(where: str, name: str) -> bytes:
     return keys.key(TABLE, where, PARAMETER + name)
 

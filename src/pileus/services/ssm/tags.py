@@ -67,7 +67,7 @@ def _at(call: Call) -> bytes:
     kind = call.params["ResourceType"]
     if kind != "Parameter":
         raise faults.error("InvalidResourceType", f"{kind} is not offered by Pileus.")
-    return rows.key(rows.place(call), rows.asked(call.params["ResourceId"]).name)
+    return rows.key(call.place, rows.asked(call.params["ResourceId"]).name)
 
 
 def _absent(call: Call) -> Exception:
