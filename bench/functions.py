@@ -9,25 +9,14 @@ import time
 import zipfile
 from typing import Any
 
-import boto3
-
 from bench.load import measure, row, signed
 from bench.peers import Target
+from lab.distributions import of_bucket
 from lab.policies import TRUST, public_read
 
 TRIVIAL = "def handler(event, context):\n    return event\n"
 WITH_CLIENT = "import boto3\nc = boto3.client('dynamodb')\n" + TRIVIAL
 COLD_TIMES = 15
-
-
-def _client(target: Target, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=f"http://127.0.0.1:{target.port}",
-        region_name="us-east-1",
-        aws_access_key_id=target.key,
-        aws_secret_access_key=target.secret,
-    )
 
 
 def _zip(source: str) -> bytes:
@@ -39,10 +28,10 @@ def _zip(source: str) -> bytes:
 
 def functions(target: Target, seconds: float) -> list[dict[str, Any]]:
     """Warm invocations at 1 and 16 callers; cold ones of a function that makes a boto3 client."""
-    role = _client(target, "iam").create_role(
+    role = target.client("iam").create_role(
         RoleName="bench", AssumeRolePolicyDocument=json.dumps(TRUST)
     )["Role"]["Arn"]
-    lambda_ = _client(target, "lambda")
+    lambda_ = target.client("lambda")
     for name, source in (("warm", TRIVIAL), ("cold", WITH_CLIENT)):
         lambda_.create_function(
             FunctionName=name,
@@ -105,12 +94,12 @@ def _cold(target: Target, lambda_: Any) -> dict[str, Any]:
 def edge(target: Target, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """A 10 KB object of a public bucket behind a distribution, asked of a front process
     directly."""
-    s3, cloudfront = _client(target, "s3"), _client(target, "cloudfront")
+    s3, cloudfront = target.client("s3"), target.client("cloudfront")
     s3.create_bucket(Bucket="bench-edge")
     s3.put_object(Bucket="bench-edge", Key="page", Body=b"x" * 10_240)
     s3.delete_public_access_block(Bucket="bench-edge")
     s3.put_bucket_policy(Bucket="bench-edge", Policy=public_read("bench-edge"))
-    config = distribution("bench-edge")
+    config = of_bucket("bench-edge")
     made = cloudfront.create_distribution(DistributionConfig=config)["Distribution"]
     request = f"GET /_cdn/{made['Id']}/page HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n\r\n"
     runs = [
@@ -120,23 +109,3 @@ def edge(target: Target, rounds: int, seconds: float) -> list[dict[str, Any]]:
     told = row(target.name, "edge hit, 10 KB", runs)
     print(f"  edge hit {told['cpu_us']:.1f} µs, {told['per_second']:,.0f}/s", flush=True)
     return [told]
-
-
-def distribution(bucket: str) -> dict[str, Any]:
-    """A distribution's configuration: all of a bucket, kept."""
-    origin = {
-        "Id": "o",
-        "DomainName": f"{bucket}.s3.us-east-1.amazonaws.com",
-        "S3OriginConfig": {"OriginAccessIdentity": ""},
-    }
-    return {
-        "CallerReference": "bench",
-        "Comment": "",
-        "Enabled": True,
-        "Origins": {"Quantity": 1, "Items": [origin]},
-        "DefaultCacheBehavior": {
-            "TargetOriginId": "o",
-            "ViewerProtocolPolicy": "allow-all",
-            "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
-        },
-    }

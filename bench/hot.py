@@ -29,9 +29,9 @@ from typing import Any
 import boto3
 import uvloop
 
-from bench.functions import distribution
 from bench.load import ASKS, as_sent, fresh, signed
 from bench.run import ITEM, _key, four_puts
+from lab.distributions import of_bucket
 from lab.policies import public_read
 from pileus import assembly
 from pileus.config import Config
@@ -261,7 +261,7 @@ async def _page(front: Any, server: Server, key: str) -> bytes:
     await call("s3", "PutObject", Bucket="bench", Key="page", Body=b"x" * 10_240)
     await call("s3", "DeletePublicAccessBlock", Bucket="bench")
     await call("s3", "PutBucketPolicy", Bucket="bench", Policy=policy)
-    told = await call("cloudfront", "CreateDistribution", DistributionConfig=distribution("bench"))
+    told = await call("cloudfront", "CreateDistribution", DistributionConfig=of_bucket("bench"))
     path = f"/_cdn/{told['Distribution']['Id']}/page"
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:4566\r\n\r\n".encode()
     await _call(server, request)

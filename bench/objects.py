@@ -22,10 +22,10 @@ from typing import Any
 import uvloop
 
 from bench.disk import MEGABYTE, plain_us
-from bench.functions import distribution
 from bench.hot import Route, reference_us
 from bench.load import measure, signed
 from bench.peers import pileus
+from lab.distributions import of_bucket
 from lab.policies import public_read
 from pileus import assembly
 from pileus.config import Config
@@ -137,7 +137,7 @@ async def _paths(
     made = await front.parts.dispatch(
         "cloudfront",
         "CreateDistribution",
-        {"DistributionConfig": distribution("bench-edge")},
+        {"DistributionConfig": of_bucket("bench-edge")},
         principal=owner,
     )
     page = requests.page(made["Distribution"]["DomainName"])

@@ -17,6 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
 
 from tests.conftest import new_cloud
 
@@ -37,6 +41,16 @@ class Target:
     edge_port: int = 0
     services: frozenset[str] = frozenset({"dynamodb", "s3"})
     home: Path = Path()
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id=self.key,
+            aws_secret_access_key=self.secret,
+            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}),
+        )
 
 
 def free_port() -> int:

@@ -21,9 +21,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from bench.disk import MEGABYTE, fsync_us, plain_us
 from bench.functions import edge, functions
 from bench.load import as_sent, measure, row, signed
@@ -39,20 +36,9 @@ BARS_US = {
 Operations = dict[str, list[bytes]]
 
 
-def client(target: Target, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=f"http://127.0.0.1:{target.port}",
-        region_name="us-east-1",
-        aws_access_key_id=target.key,
-        aws_secret_access_key=target.secret,
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}),
-    )
-
-
 def dynamodb(target: Target) -> Operations:
     """Fill a table, then the requests: 300 B items, a partition of ten for Query."""
-    c = client(target, "dynamodb")
+    c = target.client("dynamodb")
     c.create_table(
         TableName="bench",
         AttributeDefinitions=[
@@ -117,7 +103,7 @@ def _json(target: Target, operation: str, body: Any) -> bytes:
 
 def s3(target: Target) -> Operations:
     """1 KB objects."""
-    c = client(target, "s3")
+    c = target.client("s3")
     c.create_bucket(Bucket="bench")
     body = os.urandom(1024)
     for i in range(100):

@@ -21,9 +21,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lab import drops, recorded
 from lab.cluster import EDGE_PORT, PATIENCE_S, Cluster
+from lab.distributions import forwarding, of_bucket
 from lab.drops import Drop
 from lab.faults import Scene
 from lab.ledger import PATIENT
@@ -56,24 +58,9 @@ class Street:
         self.viewers = Viewers(self.asked.address, EDGE_PORT, f"{folder}/page", f"{folder}/long")
 
     def _distribute(self, bucket: str) -> str:
-        origin = {"Id": "o", "DomainName": f"{bucket}.s3.us-east-1.amazonaws.com"}
-        origin |= {"S3OriginConfig": {"OriginAccessIdentity": ""}}  # type: ignore[dict-item]
         methods = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
-        config = {
-            "CallerReference": bucket,
-            "Comment": "",
-            "Enabled": True,
-            "Origins": {"Quantity": 1, "Items": [origin]},
-            "DefaultCacheBehavior": {
-                "TargetOriginId": "o",
-                "ViewerProtocolPolicy": "allow-all",
-                "AllowedMethods": {"Quantity": len(methods), "Items": methods},
-                "ForwardedValues": {"QueryString": False, "Cookies": {"Forward": "none"}},
-                "MinTTL": 86400,
-                "DefaultTTL": 86400,
-                "MaxTTL": 86400,
-            },
-        }
+        allowed: dict[str, Any] = {"AllowedMethods": {"Quantity": len(methods), "Items": methods}}
+        config = of_bucket(bucket, **allowed, **forwarding(86400))
         cloudfront = self.cluster.doors[0].client("cloudfront", PATIENT)
         made = cloudfront.create_distribution(DistributionConfig=config)
         return str(made["Distribution"]["Id"])

@@ -14,7 +14,6 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from types import TracebackType
 from typing import Any
 
 from lab.probe import EVERY_S, Seen
@@ -48,12 +47,7 @@ class Viewers:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.slow(0)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

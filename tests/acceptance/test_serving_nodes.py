@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.distributions import forwarding, of_bucket
 from lab.rig import RigNode, until
 from tests.acceptance import upload
 from tests.acceptance.nodes import (
@@ -65,18 +66,7 @@ def _make_site(s3: Any) -> None:
 
 def _distribute(cloudfront: Any) -> str:
     """A distribution that keeps nothing: every look at it asks the bucket."""
-    origin = {"Id": "o", "DomainName": "kept.s3.us-east-1.amazonaws.com"}
-    origin |= {"S3OriginConfig": {"OriginAccessIdentity": ""}}
-    forwarded = {"QueryString": False, "Cookies": {"Forward": "none"}}
-    behaviour = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"}
-    lives = {"MinTTL": 0, "DefaultTTL": 0, "MaxTTL": 0}
-    config = {
-        "CallerReference": "serving",
-        "Comment": "",
-        "Enabled": True,
-        "Origins": {"Quantity": 1, "Items": [origin]},
-        "DefaultCacheBehavior": behaviour | lives | {"ForwardedValues": forwarded},
-    }
+    config = of_bucket("kept", **forwarding(0))
     return str(cloudfront.create_distribution(DistributionConfig=config)["Distribution"]["Id"])
 
 

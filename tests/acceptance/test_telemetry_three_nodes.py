@@ -13,6 +13,7 @@ import pytest
 
 from lab.rig import RigNode, until
 from tests.acceptance.nodes import Cloud
+from tests.services.alarms import above
 
 GROUP = "/told/on-all-nodes"
 PERIOD_S = 10
@@ -98,16 +99,8 @@ def test_all_nodes_are_told_of_at_any(three_nodes: Cloud) -> None:
     logs = cloud.client("logs", nodes[0])
     logs.create_log_group(logGroupName=GROUP)
     logs.create_log_stream(logGroupName=GROUP, logStreamName="s")
-    cloud.client("cloudwatch", nodes[2]).put_metric_alarm(
-        AlarmName="all-together",
-        Namespace="All",
-        MetricName="Weight",
-        Statistic="Sum",
-        Period=PERIOD_S,
-        EvaluationPeriods=1,
-        Threshold=5.0,
-        ComparisonOperator="GreaterThanThreshold",
-    )
+    heavy = above("all-together", "All", "Weight", 5.0, Period=PERIOD_S)
+    cloud.client("cloudwatch", nodes[2]).put_metric_alarm(**heavy)
     for number, node in enumerate(nodes):
         until(
             lambda n=node: cloud.client("logs", n).describe_log_streams(logGroupName=GROUP), 5, ""

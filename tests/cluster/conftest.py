@@ -25,6 +25,14 @@ def replicas(server: NatsNode, tmp_path: Path) -> Replicas:
     return Replicas(tmp_path, [server], fresh_shard())
 
 
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The signals that stores sent to their own process, for they cannot go on as they are."""
+    signals: list[int] = []
+    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: signals.append(number))
+    return signals
+
+
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has a state does not begin without the log because a process stood still."""

@@ -10,6 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pileus.engine.cluster import streams
 from pileus.engine.cluster.log import ClusterLog, LogSettings
 from pileus.engine.cluster.nats import NatsNode
 from pileus.engine.embedded.clock import SystemClock
@@ -103,6 +106,20 @@ class Replicas:
 def value(store: Store) -> bytes:
     """What was appended, in its order."""
     return store.get(ROW) or b""
+
+
+class LogServers:
+    """What a node asks the log's servers goes by here: they do not answer while ``silent``."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.silent = False
+        self._ask = streams.ask
+        patch.setattr(streams, "ask", self._asked)
+
+    async def _asked(self, *told: Any) -> Any:
+        if self.silent:
+            raise Unavailable("the log's servers do not answer")
+        return await self._ask(*told)
 
 
 async def until(true: Callable[[], Any], seconds_max: float = 80.0) -> None:

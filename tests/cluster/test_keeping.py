@@ -87,11 +87,9 @@ def other(tx: Tx, args: int) -> int:
 
 
 def test_a_replica_that_parted_from_two_others_stops_and_is_rebuilt(
-    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch, stopped: list[int]
 ) -> None:
     monkeypatch.setattr(marks, "EVERY", 50)
-    stopped: list[int] = []
-    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
 
     async def body() -> None:
         async with replicas.store("a") as a, replicas.store("b") as b:

@@ -26,7 +26,7 @@ from pileus.state import keys, rebuild
 from pileus.state.entry import ENTRY_BYTES_MAX
 from pileus.state.replica import SqliteReplica
 from pileus.state.store import Store
-from tests.cluster.replicas import RULES, Replicas, copying, until, value
+from tests.cluster.replicas import RULES, LogServers, Replicas, copying, until, value
 
 
 def test_replicas_agree_and_a_barrier_shows_what_another_acknowledged(replicas: Replicas) -> None:
@@ -234,11 +234,9 @@ def test_a_log_that_lost_its_end_is_not_followed(replicas: Replicas) -> None:
 
 
 def test_a_lost_log_is_made_anew_from_the_best_replica(
-    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+    replicas: Replicas, stopped: list[int]
 ) -> None:
     """The stream is deleted under running replicas; one of them is a few entries behind."""
-    stopped: list[int] = []
-    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
 
     async def body() -> None:
         async with replicas.store("c") as c:
@@ -269,11 +267,9 @@ def test_a_lost_log_is_made_anew_from_the_best_replica(
 
 
 def test_a_log_that_lost_its_end_is_sealed_and_its_replicas_wait_for_another(
-    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+    replicas: Replicas, stopped: list[int]
 ) -> None:
     """Also at a start, again and again: nothing is ever sent to it."""
-    stopped: list[int] = []
-    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
 
     async def body() -> None:
         async with replicas.store("a") as a, replicas.store("b") as b:
@@ -305,11 +301,8 @@ def test_a_log_that_lost_its_end_is_sealed_and_its_replicas_wait_for_another(
 
 
 def test_a_log_is_renewed_under_writers_without_a_second_history(
-    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+    replicas: Replicas, stopped: list[int]
 ) -> None:
-    stopped: list[int] = []
-    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
-
     async def body() -> None:
         async with replicas.store("a") as a, replicas.store("b") as b:
             log: Any = b.log
@@ -417,33 +410,26 @@ def test_without_a_leader_callers_learn_that_nothing_is_known(
 def test_a_node_starts_with_what_it_has_and_goes_on_when_there_is_a_leader(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent = True
-
-    async def ask(*told: Any) -> Any:
-        if silent:
-            raise Unavailable("the log's servers do not answer")
-        return await asking(*told)
+    servers = LogServers(monkeypatch)
 
     async def body() -> None:
-        nonlocal silent
         async with replicas.store("a") as a:
             assert await a.submit("test.append", 0) == 1
             async with replicas.store("b") as b:
                 assert await b.submit("test.append", 1) == 2
         async with replicas.store("b") as b:
             assert await b.submit("test.append", 2) == 3
-        monkeypatch.setattr(streams, "ask", ask)
+        servers.silent = True
         monkeypatch.setattr(cluster_log, "ALONE_S", 0.5)  # while all is well it need not be soon
         async with replicas.store("a") as a:
             assert value(a) == bytes(range(2)) and a.degraded
             with pytest.raises(Unavailable, match="nothing can be written"):
                 await a.submit("test.append", 9)
-            silent = False
+            servers.silent = False
             await until(lambda: not a.degraded)
             assert value(a) == bytes(range(3))
             assert await a.submit("test.append", 3) == 4
 
-    asking = streams.ask
     asyncio.run(body())
 
 

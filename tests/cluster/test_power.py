@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from pileus.engine.cluster import log as cluster_log
-from pileus.engine.cluster import streams
 from pileus.errors import Unavailable
 from pileus.state import boots
-from tests.cluster.replicas import Replicas, value
+from tests.cluster.replicas import LogServers, Replicas, value
 
 
 def test_a_node_whose_power_was_cut_shows_nothing_before_it_has_what_it_showed_then(
@@ -19,15 +17,9 @@ def test_a_node_whose_power_was_cut_shows_nothing_before_it_has_what_it_showed_t
 ) -> None:
     """It began with the state it had, without the log, as after a kill: commits are not synced, so
     a session there went back."""
-    silent = True
-
-    async def ask(*told: Any) -> Any:
-        if silent:
-            raise Unavailable("the log's servers do not answer")
-        return await asking(*told)
+    servers = LogServers(monkeypatch)
 
     async def body() -> None:
-        nonlocal silent
         home = replicas.home("a")
         monkeypatch.setenv(boots.INSTEAD, "monday")
         async with replicas.store("a") as a:
@@ -38,17 +30,17 @@ def test_a_node_whose_power_was_cut_shows_nothing_before_it_has_what_it_showed_t
         (home / "state.db").write_bytes(before)  # what was synced
         (home / "state.db-wal").unlink(missing_ok=True)
         monkeypatch.setenv(boots.INSTEAD, "tuesday")
-        monkeypatch.setattr(streams, "ask", ask)
+        servers.silent = True
         monkeypatch.setattr(cluster_log, "ALONE_S", 0.1)
         monkeypatch.setattr(cluster_log, "START_S_MAX", 1.0)
         with pytest.raises(Unavailable, match="do not answer"):
             async with replicas.store("a"):
                 pass
-        silent = False
+        servers.silent = False
         monkeypatch.setattr(cluster_log, "START_S_MAX", 60.0)
         async with replicas.store("a") as a:
             assert value(a) == bytes(range(2)) and boots.same(home)
-        silent = True
+        servers.silent = True
         async with replicas.store("a") as a:  # killed, on the same tuesday
             assert value(a) == bytes(range(2)) and a.degraded
         boots.forget(home)  # another node's state is here, perhaps an older one
@@ -57,5 +49,4 @@ def test_a_node_whose_power_was_cut_shows_nothing_before_it_has_what_it_showed_t
             async with replicas.store("a"):
                 pass
 
-    asking = streams.ask
     asyncio.run(body())

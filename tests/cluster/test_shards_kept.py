@@ -67,11 +67,8 @@ def test_each_log_is_purged_below_what_every_node_has_of_it_on_disk(
 
 
 def test_a_distrusted_state_is_fetched_and_the_others_stay(
-    nodes: ShardedReplicas, monkeypatch: pytest.MonkeyPatch
+    nodes: ShardedReplicas, stopped: list[int]
 ) -> None:
-    stopped: list[int] = []
-    monkeypatch.setattr("pileus.state.store.os.kill", lambda pid, number: stopped.append(number))
-
     async def body() -> None:
         async with nodes.node("a") as a:
             async with nodes.node("c") as c:

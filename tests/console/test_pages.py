@@ -17,6 +17,7 @@ from tests.acceptance.functions import zipped
 from tests.conftest import Cloud, new_cloud
 from tests.console.asking import ask
 from tests.console.conftest import PHONE, Visit
+from tests.services.alarms import above
 from tests.services.kv.client import WideTable
 
 playwright = programs.playwright()
@@ -421,10 +422,7 @@ def test_by_keyboard_alone(visit: Callable[..., Visit], house: Cloud) -> None:
 
 
 def test_alarms_distributions_and_services(visit: Callable[..., Visit], house: Cloud) -> None:
-    house.client("cloudwatch").put_metric_alarm(
-        AlarmName="console-alarm", Namespace="Shop", MetricName="Orders", Statistic="Sum",
-        Period=60, EvaluationPeriods=1, Threshold=3.0, ComparisonOperator="GreaterThanThreshold",
-    )  # fmt: skip
+    house.client("cloudwatch").put_metric_alarm(**above("console-alarm", "Shop", "Orders", 3.0))
     s3 = house.client("s3")
     s3.create_bucket(Bucket="console-site")
     page = {"Body": b"<h1>hi</h1>", "ContentType": "text/html"}

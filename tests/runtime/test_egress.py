@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from pileus.runtime import egress
 from pileus.runtime.proxy import forward_head, parse_request
+from tests.answering import Answering, listening
 from tests.runtime.harness import Functions
 from tests.runtime.test_lifecycle import another
 
@@ -87,30 +86,18 @@ def test_requests_of_the_proxy() -> None:
             parse_request(bad + b"\r\n\r\n")
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Answering):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        text = json.dumps([self.path, self.headers["Host"], len(body)]).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        told = [self.path, self.headers["Host"], len(self.asked())]
+        self.answer(json.dumps(told).encode())
 
 
 @pytest.fixture
 def echo() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Echo) as port:
+        yield port
 
 
 POST = """

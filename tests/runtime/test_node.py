@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.answering import Answering, listening
 from tests.runtime.harness import SOURCE, Functions
 from tests.runtime.test_lifecycle import another, wait_until
 
@@ -83,29 +82,18 @@ def test_its_own_modules_and_memory_limit(rt: Functions) -> None:
     assert rt.error(eater)["errorType"] == "Runtime.ExitError"
 
 
-class Tables(BaseHTTPRequestHandler):
+class Tables(Answering):
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked()
         signer = self.headers["Authorization"].split("Credential=")[1].split("/")[0]
-        text = json.dumps({"TableNames": [signer, self.headers["X-Amz-Target"]]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        told = {"TableNames": [signer, self.headers["X-Amz-Target"]]}
+        self.answer(json.dumps(told).encode())
 
 
 @pytest.fixture
 def endpoint() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Tables)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Tables) as port:
+        yield port
 
 
 def test_aws_sdk_by_require_and_by_import(endpoint: int) -> None:

@@ -10,7 +10,6 @@ import textwrap
 import threading
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from pileus.runtime.function import (
     Throttled,
 )
 from pileus.runtime.streaming import ALL, WINDOW_BYTES, Outlet, StreamedAnswer
+from tests.answering import Answering, listening
 from tests.runtime.harness import Functions
 from tests.runtime.test_lifecycle import another
 
@@ -118,27 +118,17 @@ def gate() -> Gate:
 def gated(gate: Gate) -> Iterator[Functions]:
     """A runtime whose functions' endpoint is the gate."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_GET(self) -> None:
             gate.asked(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    with another("--api", f"127.0.0.1:{server.server_port}") as own:
-        if own.stats()["isolation"]["kind"] != "jail":
-            pytest.skip(f"no jail here: {own.stats()['isolation']['reason']}")
-        yield own
-    gate.end()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Handler) as port:
+        with another("--api", f"127.0.0.1:{port}") as own:
+            if own.stats()["isolation"]["kind"] != "jail":
+                pytest.skip(f"no jail here: {own.stats()['isolation']['reason']}")
+            yield own
+        gate.end()
 
 
 def node(rt: Functions, body: str, **settings: Any) -> FunctionSpec:

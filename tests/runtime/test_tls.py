@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.answering import Answering, listening
 from tests.runtime.test_lifecycle import another
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Answering):
     """Stands for the endpoint: tells what it was asked."""
 
     def do_PUT(self) -> None:
-        size = int(self.headers.get("Content-Length", 0))
-        body = f"{self.headers['Host']} {self.path} {len(self.rfile.read(size))}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing is told."""
+        self.answer(f"{self.headers['Host']} {self.path} {len(self.asked())}".encode())
 
 
 @pytest.fixture
 def endpoint() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
+    with listening(Echo) as port:
+        yield port
 
 
 PYTHON = """

@@ -1,28 +1,38 @@
-"""Alarms that go off when they are told to, and what became of their actions."""
+"""Alarms as tests ask for them, some that go off when they are told to, and what became of their
+actions."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from tests.conftest import Cloud
 
 WAIT_S = 80
 
 
+def above(
+    name: str, namespace: str, metric: str, threshold: float = 1.0, **more: Any
+) -> dict[str, Any]:
+    """What ``PutMetricAlarm`` is asked: one minute's sum of a metric is more than ``threshold``,
+    but for what ``more`` says."""
+    return {
+        "AlarmName": name,
+        "Namespace": namespace,
+        "MetricName": metric,
+        "Statistic": "Sum",
+        "Period": 60,
+        "EvaluationPeriods": 1,
+        "Threshold": threshold,
+        "ComparisonOperator": "GreaterThanThreshold",
+        **more,
+    }
+
+
 def make_alarm(cloud: Cloud, name: str, **actions: list[str]) -> None:
     """One that changes its state only by ``SetAlarmState``."""
-    cloud.client("cloudwatch").put_metric_alarm(
-        AlarmName=name,
-        Namespace="Boto/Told",
-        MetricName="Nothing",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="ignore",
-        **actions,
-    )
+    told = above(name, "Boto/Told", "Nothing", TreatMissingData="ignore", **actions)
+    cloud.client("cloudwatch").put_metric_alarm(**told)
 
 
 def set_alarm(cloud: Cloud, name: str, state: str) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from tests.conftest import SOURCE
 
@@ -50,12 +49,7 @@ class WriterElsewhere:
     def __enter__(self) -> WriterElsewhere:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._process.communicate("end\n", timeout=60)
         assert error or self._process.returncode == 0
 

@@ -10,7 +10,6 @@ import pytest
 
 from bench.hot import Route
 from pileus.errors import Unavailable
-from pileus.services.call import Principal
 from pileus.wire import bound_objects
 from pileus.wire.known_objects import KnownObjects
 from pileus.wire.whole import WholeRequests
@@ -101,11 +100,7 @@ def test_reads_between_all_kinds_of_writes(run: Any) -> None:
 
 def test_permissions_and_configurations_hold_at_once(run: Any) -> None:
     async def test(c: Cloud) -> None:
-        account = c.front.config.account
-        owner = Principal("root", account, f"arn:aws:iam::{account}:root", id=account)
-
-        async def iam(operation: str, **params: Any) -> Any:
-            return await c.front.parts.dispatch("iam", operation, params, principal=owner)
+        iam = c.iam
 
         async def status(data: bytes) -> bytes:
             return (await lines.same(data))[9:12]

@@ -63,6 +63,10 @@ class Cloud:
         await path.once(1)
         return path.sinks[0].answer
 
+    async def iam(self, operation: str, **params: Any) -> Any:
+        owner = Principal.owner(self.front.config.account)
+        return await self.front.parts.dispatch("iam", operation, params, principal=owner)
+
     async def stored(self, path: str, body: bytes) -> None:
         server = await serve(self.front.api.handle, ("127.0.0.1", 0), Limits())
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -223,12 +227,7 @@ def test_what_is_wrong_is_refused_as_ever(run: Any) -> None:
 
 def test_permissions_and_keys_hold_at_once(run: Any) -> None:
     async def test(c: Cloud) -> None:
-        account = c.front.config.account
-        owner = Principal("root", account, f"arn:aws:iam::{account}:root", id=account)
-
-        async def iam(operation: str, **params: Any) -> Any:
-            return await c.front.parts.dispatch("iam", operation, params, principal=owner)
-
+        iam = c.iam
         await c.ask(c.usual, c.request("PUT", "/bucket/k", b"hello"))
         await iam("CreateUser", UserName="u")
         made = (await iam("CreateAccessKey", UserName="u"))["AccessKey"]

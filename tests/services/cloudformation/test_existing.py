@@ -15,6 +15,7 @@ from botocore.exceptions import WaiterError
 
 from pileus.errors import AwsError
 from tests.conftest import Cloud
+from tests.services.alarms import above
 from tests.services.cloudformation.test_cut_off import Bed, with_bed
 from tests.services.cloudformation.test_stacks import settle
 
@@ -30,10 +31,6 @@ KEYS: dict[str, Any] = {
     "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
     "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
     "BillingMode": "PAY_PER_REQUEST",
-}
-ALARM: dict[str, Any] = {
-    **{"Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "Threshold": 1.0},
-    **{"EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold"},
 }
 BOARD = json.dumps({"widgets": []})
 
@@ -65,7 +62,7 @@ class There:
         self.client("s3").create_bucket(Bucket=name)
         self.client("sns").create_topic(Name=name, Attributes={"DisplayName": "mine"})
         self.client("logs").create_log_group(logGroupName=name)
-        self.client("cloudwatch").put_metric_alarm(AlarmName=name, **ALARM)
+        self.client("cloudwatch").put_metric_alarm(**above(name, "n", "m"))
         self.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=BOARD)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
@@ -84,7 +81,7 @@ class There:
             "Bucket": ("S3::Bucket", {"BucketName": name}),
             "Topic": ("SNS::Topic", {"TopicName": name}),
             "Group": ("Logs::LogGroup", {"LogGroupName": name, "RetentionInDays": 7}),
-            "Alarm": ("CloudWatch::Alarm", {"AlarmName": name, **ALARM, "Threshold": 9}),
+            "Alarm": ("CloudWatch::Alarm", above(name, "n", "m", 9)),
             "Board": ("CloudWatch::Dashboard", {"DashboardName": name, "DashboardBody": BOARD}),
             "Role": ("IAM::Role", {"RoleName": name, "AssumeRolePolicyDocument": TRUST}),
             "Function": (

@@ -13,9 +13,11 @@ from pileus.nodes.handing import Handing
 from pileus.services.call import MISSING, Incomplete
 from pileus.services.cloudwatch import sweep
 from pileus.services.cloudwatch.points import KEPT_S
+from tests.services.alarms import above
 from tests.services.cloudwatch.conftest import REGION, ROOT, CloudWatchAlone, opened
 from tests.telemetry.neighbours import Neighbours
 
+HOT = above("hot", "Test", "Load", 5.0)
 Body = Callable[[list[CloudWatchAlone], list[Neighbours]], Coroutine[Any, Any, None]]
 
 
@@ -105,23 +107,9 @@ def test_a_lost_node_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
     three(tmp_path, body)
 
 
-async def _alarm(node: CloudWatchAlone) -> None:
-    await node(
-        "PutMetricAlarm",
-        AlarmName="hot",
-        Namespace="Test",
-        MetricName="Load",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=5.0,
-        ComparisonOperator="GreaterThanThreshold",
-    )
-
-
 def test_an_alarm_sees_what_all_nodes_took(tmp_path: Path) -> None:
     async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
-        await _alarm(nodes[0])
+        await nodes[0]("PutMetricAlarm", **HOT)
         for node in nodes:
             await node.value(2.0)  # six together, at no node more than five
         nodes[0].clock.ms += 62_000
@@ -133,7 +121,7 @@ def test_an_alarm_sees_what_all_nodes_took(tmp_path: Path) -> None:
 
 def test_an_alarm_is_told_without_a_node_that_stays_silent(tmp_path: Path) -> None:
     async def body(nodes: list[CloudWatchAlone], others: list[Neighbours]) -> None:
-        await _alarm(nodes[0])
+        await nodes[0]("PutMetricAlarm", **HOT)
         for node in nodes:
             await node.value(2.0)
         others[2].late = True

@@ -14,24 +14,15 @@ from pileus.services.cloudwatch.evaluation import decide
 from pileus.services.outbound import Outbound
 from pileus.wire.http import serve
 from tests.beds import Run
+from tests.services.alarms import above
 from tests.services.cloudwatch.conftest import CloudWatchAlone
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:page-me"
 
 
 async def _alarm(cloud: CloudWatchAlone, name: str = "hot", **more: Any) -> None:
-    settings = {
-        "AlarmName": name,
-        "Namespace": "Test",
-        "MetricName": "Load",
-        "Statistic": "Average",
-        "Period": 60,
-        "EvaluationPeriods": 2,
-        "Threshold": 5.0,
-        "ComparisonOperator": "GreaterThanThreshold",
-        **more,
-    }
-    await cloud("PutMetricAlarm", **settings)
+    usual = {"Statistic": "Average", "EvaluationPeriods": 2}
+    await cloud("PutMetricAlarm", **above(name, "Test", "Load", 5.0, **usual | more))
 
 
 # The tables of "Configuring how CloudWatch alarms treat missing data": the newest point last.

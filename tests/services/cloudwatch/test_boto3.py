@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.conftest import Cloud
-from tests.services.alarms import make_alarm, outcomes, set_alarm
+from tests.services.alarms import above, make_alarm, outcomes, set_alarm
 from tests.services.listening import heard_by, let_call, make_listener
 
 
@@ -101,18 +101,9 @@ def test_the_older_protocols(cloud: Cloud) -> None:
 
 def test_an_alarm_goes_off_by_itself(cloud: Cloud) -> None:
     client = cloud.client("cloudwatch")
-    client.put_metric_alarm(
-        AlarmName="boto-queue",
-        Namespace="Boto/Alarm",
-        MetricName="Waiting",
-        Statistic="Maximum",
-        Period=10,
-        EvaluationPeriods=1,
-        Threshold=10,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="ignore",
-        Tags=[{"Key": "team", "Value": "a"}],
-    )
+    soon = {"Statistic": "Maximum", "Period": 10, "TreatMissingData": "ignore"}
+    tagged = {"Tags": [{"Key": "team", "Value": "a"}]}
+    client.put_metric_alarm(**above("boto-queue", "Boto/Alarm", "Waiting", 10, **soon, **tagged))
     try:
         deadline, state = time.monotonic() + 90, ""
         while state != "ALARM" and time.monotonic() < deadline:

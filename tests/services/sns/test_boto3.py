@@ -6,16 +6,15 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
+from tests.answering import Answering, listening
 from tests.conftest import Cloud, new_cloud
 from tests.services.alarms import make_alarm, outcomes, set_alarm
 from tests.services.listening import WAIT_S, heard_by, let_call, make_listener
@@ -28,27 +27,16 @@ class Endpoint:
     """An endpoint that listens on loopback. ``away``: it answers 503 to all but questions."""
 
     def __init__(self) -> None:
-        posted: Queue[dict[str, Any]] = Queue()
+        self._posted: Queue[dict[str, Any]] = Queue()
         self.away = False
-        endpoint = self
+        self.place = ""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                told = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                away = endpoint.away and told["Type"] == "Notification"
-                if not away:
-                    posted.put(told)
-                self.send_response(503 if away else 200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *told: Any) -> None:
-                """Nothing on the terminal."""
-
-        self._posted = posted
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.place = f"127.0.0.1:{self.server.server_port}"
-        Thread(target=self.server.serve_forever, daemon=True).start()
+    def take(self, told: dict[str, Any]) -> bool:
+        """Whether it is there for what is posted."""
+        if self.away and told["Type"] == "Notification":
+            return False
+        self._posted.put(told)
+        return True
 
     def next(self, kind: str) -> dict[str, Any]:
         """The next one of a kind that is posted; others are passed over."""
@@ -66,11 +54,15 @@ class Endpoint:
 @contextmanager
 def _listening() -> Iterator[Endpoint]:
     endpoint = Endpoint()
-    try:
+
+    class Handler(Answering):
+        def do_POST(self) -> None:
+            taken = endpoint.take(json.loads(self.asked()))
+            self.answer(status=200 if taken else 503)
+
+    with listening(Handler) as port:
+        endpoint.place = f"127.0.0.1:{port}"
         yield endpoint
-    finally:
-        endpoint.server.shutdown()
-        endpoint.server.server_close()
 
 
 @pytest.fixture(scope="module")
