@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pileus.groups import cores
+
 SHARDS_MAX = 16  # many more streams are far slower
 
 
@@ -34,7 +36,7 @@ class Config:
     log_port: int = 4222
     log_route_port: int = 6222
     rebuild_after_s: int = 900  # a node silent for so long: its blobs are copied to another
-    front_processes: int = 0  # 0: one per core
+    front_processes: int = 0  # 0: one per core that may be used
     shards: int = 0  # at least so many logs and state files; never fewer than the home has
     account: str = "000000000000"
     accounts: str = (
@@ -69,7 +71,7 @@ class Config:
     @property
     def fronts(self) -> int:
         """How many processes serve."""
-        return self.front_processes or os.cpu_count() or 1
+        return self.front_processes or cores()
 
     @property
     def address(self) -> str:

@@ -57,22 +57,6 @@ def test_filter(machine: str) -> None:
         assert evaluate(code, 0x40000000, arch) == REFUSED  # x32
 
 
-def test_hierarchies(tmp_path: Path) -> None:
-    for folder in ("memory/docker/c1", "cpu", "unified"):
-        (tmp_path / folder).mkdir(parents=True)
-    mounts, own = tmp_path / "mountinfo", tmp_path / "cgroup"
-    mounts.write_text(
-        f"1 0 0:1 / {tmp_path}/memory rw - cgroup cgroup rw,memory\n"
-        f"2 0 0:2 /box {tmp_path}/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
-        f"3 0 0:3 / {tmp_path}/unified rw - cgroup2 cgroup2 rw\n"
-    )
-    own.write_text("4:memory:/docker/c1\n2:cpu,cpuacct:/box\n0::/gone\n")
-    found = cgroups.read_hierarchies(mounts, own)
-    assert found["memory"] == tmp_path / "memory/docker/c1"
-    assert found["cpu"] == tmp_path / "cpu"
-    assert found["unified"] == tmp_path / "unified"
-
-
 def test_version_one_is_all_or_nothing(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     hierarchies = {"memory": tmp_path / "memory", "pids": tmp_path / "gone"}

@@ -31,6 +31,7 @@ import orjson
 from pileus import control, outages
 from pileus.console import probes, processes
 from pileus.errors import AwsError, Unavailable
+from pileus.groups import cores
 from pileus.services.call import Access, HttpRequest, HttpResponse, Parts, Principal
 
 PREFIX = "/_pileus/parts"
@@ -107,7 +108,7 @@ class PartsDoor:
         used = await asyncio.to_thread(lambda: [processes.usage(part.pid) for part in told])
         return {
             "node": socket.gethostname(),
-            "cores": os.cpu_count(),
+            "cores": cores(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "parts": [
                 {

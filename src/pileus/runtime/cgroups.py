@@ -12,6 +12,8 @@ import signal
 import time
 from pathlib import Path
 
+from pileus.groups import MOUNTS, OWN, read_hierarchies
+
 FULL_CORE_MB = 1769  # AWS gives one vCPU at this memory size
 SWEEP_S_MAX = 5.0  # a killed process needs the CPU once more to end
 V1_CONTROLLERS = ("memory", "pids", "cpu")
@@ -92,8 +94,8 @@ class Cgroups:
     def __init__(
         self,
         name: str,
-        mounts: Path = Path("/proc/self/mountinfo"),
-        own: Path = Path("/proc/self/cgroup"),
+        mounts: Path = MOUNTS,
+        own: Path = OWN,
     ) -> None:
         self.kind = ""
         self.reason = ""
@@ -183,27 +185,3 @@ def _write(file: Path, text: str) -> None:
     """For settings not every kernel has."""
     if file.exists():
         file.write_text(text)
-
-
-def read_hierarchies(mounts: Path, own: Path) -> dict[str, Path]:
-    """Our own group's folder in each hierarchy: ``unified`` and the names of v1 controllers."""
-    paths: dict[str, str] = {}
-    for line in own.read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(",") if controllers else ["unified"]:
-            paths[controller] = path
-    found: dict[str, Path] = {}
-    for line in mounts.read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, options = after.split(" ", 2)
-        fields = before.split(" ")
-        point, inside = Path(fields[4]), fields[3]
-        names = {"cgroup2": ["unified"], "cgroup": options.split(",")}.get(kind, [])
-        for name in names:
-            if name in paths:
-                path = paths[name]
-                if inside != "/" and path.startswith(inside):
-                    path = path[len(inside) :]
-                folder = point / path.lstrip("/")
-                found.setdefault(name, folder if folder.is_dir() else point)
-    return found

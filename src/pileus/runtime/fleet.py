@@ -8,13 +8,13 @@ limit is reached, the one idle for longest makes room.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
+from pileus.groups import cores
 from pileus.runtime import environment, log
 from pileus.runtime.function import (
     ANY,
@@ -179,7 +179,7 @@ class Fleets:
         self._watch: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.also_in_use: Callable[[], set[str]] = set  # folders of code that others run
-        self.starts_max = 2 * (os.cpu_count() or 1)
+        self.starts_max = 2 * cores()
         self.invocations = 0
         self.cold_starts = 0
         self.throttles = 0

