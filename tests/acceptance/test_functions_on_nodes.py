@@ -81,11 +81,12 @@ def _idle(nodes: list[RigNode], name: str) -> list[int]:
 
 
 def _known(cloud: Cloud, node: RigNode, wish: dict[str, str]) -> bool:
+    """And knows that its one worker is ready, wherever that is."""
     try:
-        cloud.client("lambda", node).get_provisioned_concurrency_config(**wish)
+        told = cloud.client("lambda", node).get_provisioned_concurrency_config(**wish)
     except ClientError:
         return False
-    return True
+    return bool(told["Status"] == "READY")
 
 
 def _ran(cloud: Cloud, node: RigNode, wish: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,16 +25,19 @@ from pileus.errors import Unavailable
 from pileus.runtime.client import Runtime
 from pileus.runtime.function import (
     IDLE,
+    INIT_FAILURE,
     NEW,
     NO_ROOM,
     Credentials,
     FunctionSpec,
     Invocation,
     InvokeOutcome,
+    Kept,
     NotBegun,
     Throttled,
 )
 from pileus.runtime.server import Server
+from tests.answering import Answering, listening
 from tests.runtime.harness import SOURCE, Functions, start, stop
 
 NAP = "import time, os\ndef handler(e, c):\n    time.sleep(e)\n    return c.aws_request_id"
@@ -239,6 +243,48 @@ def test_provisioned_workers_are_warm(rt: Functions) -> None:
     outcomes = many(rt, [spec, spec], 1.5)
     assert len({o.log_stream for o in outcomes}) == 2
     rt.call(lambda client: client.set_provisioned(spec, 0))
+
+
+def kept(rt: Functions, spec: FunctionSpec, asked: int) -> Kept:
+    return rt.call(lambda client: client.kept(spec.arn, spec.version, asked))
+
+
+def test_provisioned_workers_are_told_when_they_are_there() -> None:
+    """Their initialisation asks an endpoint, and waits for its answer."""
+    let_on = threading.Event()
+
+    class Gate(Answering):
+        def do_GET(self) -> None:
+            let_on.wait()
+            self.answer()
+
+    with listening(Gate) as port:
+        with another("--api", f"127.0.0.1:{port}", "--init-timeout", "300") as own:
+            asks = "import os, urllib.request\n"
+            asks += "urllib.request.urlopen(os.environ['AWS_ENDPOINT_URL'])\n"
+            spec = own.spec(asks + NAP)
+            assert kept(own, spec, 7) == (0, 0, "")
+            own.call(lambda client: client.set_provisioned(spec, 2, 7))
+            assert kept(own, spec, 7) == (2, 0, "")
+            let_on.set()
+            wait_until(lambda: kept(own, spec, 7) == (2, 2, ""))
+            own.call(lambda client: client.set_provisioned(spec, 0, 7))
+            assert kept(own, spec, 7) == (0, 0, "")
+
+
+def test_provisioned_workers_that_cannot_begin_say_why(rt: Functions) -> None:
+    broken, unknown = rt.spec("1 / 0"), rt.spec("", runtime="cobol")
+    for asked in (1, 2):  # the second wish is tried, too
+        for spec in (broken, unknown):
+            rt.call(lambda client, s=spec, n=asked: client.set_provisioned(s, 1, n))
+        wait_until(lambda n=asked: kept(rt, broken, n) == (0, 0, INIT_FAILURE))
+        assert kept(rt, unknown, asked) == (0, 0, "no worker for the runtime 'cobol'")
+        assert kept(rt, broken, asked + 1) == (0, 0, "")  # of another wish nothing is known
+    gone = rt.spec("", code_path="/nonexistent.zip", code_digest="0" * 64)
+    rt.call(lambda client: client.set_provisioned(gone, 1, 1))
+    wait_until(lambda: kept(rt, gone, 1).trouble)
+    for spec in (broken, gone):
+        rt.call(lambda client, s=spec: client.set_provisioned(s, 0, 3))
 
 
 def test_unknown_runtime_and_missing_code(rt: Functions) -> None:

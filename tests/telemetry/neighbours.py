@@ -40,7 +40,7 @@ class Neighbours:
             elif other is not self and other.late:
                 heard.missing[other.name] = "it did not answer within 1 s"
             elif other is not self:
-                heard.answers[other.name] = await asyncio.to_thread(other.answers[what], question)
+                heard.answers[other.name] = await other._answer(what, question)
         return heard
 
     def alive(self) -> list[str]:
@@ -63,11 +63,15 @@ class Neighbours:
             raise Unreached(f"{node} cannot be reached")
         if other.late:
             raise Unavailable(f"{node} does not answer", "wait")
+        return await other._answer(what, question)
+
+    async def _answer(self, what: str, question: Any) -> Any:
+        """As it goes over the wire."""
         told = msgspec.msgpack.decode(msgspec.msgpack.encode(question))
-        if inspect.iscoroutinefunction(other.answers[what]):
-            answer = await other.answers[what](told)
+        if inspect.iscoroutinefunction(self.answers[what]):
+            answer = await self.answers[what](told)
         else:
-            answer = await asyncio.to_thread(other.answers[what], told)
+            answer = await asyncio.to_thread(self.answers[what], told)
         return msgspec.msgpack.decode(msgspec.msgpack.encode(answer))
 
     def close(self) -> None:

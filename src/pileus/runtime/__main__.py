@@ -27,7 +27,7 @@ from pileus.errors import Unavailable
 from pileus.runtime import authority
 from pileus.runtime.cgroups import Cgroups
 from pileus.runtime.egress import Allowed
-from pileus.runtime.fleet import IDLE_S, WORKERS_MAX, Fleets
+from pileus.runtime.fleets import IDLE_S, WORKERS_MAX, Fleets
 from pileus.runtime.launcher import Launcher
 from pileus.runtime.longrunning_link import LinkServer
 from pileus.runtime.longrunning_services import Services

@@ -17,11 +17,18 @@ import msgspec
 
 from pileus.errors import Unavailable
 from pileus.runtime.frames import FrameProtocol
-from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, NotBegun, Throttled
+from pileus.runtime.function import (
+    FunctionSpec,
+    Invocation,
+    InvokeOutcome,
+    Kept,
+    NotBegun,
+    Throttled,
+)
 from pileus.runtime.longrunning import Report, Wish
 from pileus.runtime.streaming import StreamedAnswer
 
-REGISTER, INVOKE, FORGET, STATS, PROVISION, WISH, REPORT, STREAM, TAKEN = range(1, 10)
+REGISTER, INVOKE, FORGET, STATS, PROVISION, WISH, REPORT, STREAM, TAKEN, KEPT = range(1, 11)
 OUTCOME, REFUSED_THROTTLED, REFUSED_UNAVAILABLE, VALUE, BEGUN, PART, WAITS, BEGINS = range(1, 9)
 IDS = struct.Struct("<II")  # call id, spec number (TAKEN: bytes)
 CALL = struct.Struct("<I")
@@ -73,11 +80,17 @@ class Runtime:
         busy ones after their request."""
         await self._ask(self._protocol or await self._connect(), FORGET, 0, arn.encode())
 
-    async def set_provisioned(self, spec: FunctionSpec, count: int) -> None:
-        """Keep ``count`` initialised workers of ``spec`` (0: none), started in the background."""
+    async def set_provisioned(self, spec: FunctionSpec, count: int, asked: int = 0) -> None:
+        """Keep ``count`` initialised workers of ``spec`` (0: none), started in the background.
+        ``asked``: another number each time its owner asks; see ``kept``."""
         protocol = self._protocol or await self._connect()
         number = self._number(spec, protocol)
-        await self._ask(protocol, PROVISION, number, self._encode(count))
+        await self._ask(protocol, PROVISION, number, self._encode((count, asked)))
+
+    async def kept(self, arn: str, version: str, asked: int) -> Kept:
+        """What came of it; a failure is told of the wish ``asked`` alone."""
+        protocol = self._protocol or await self._connect()
+        return Kept(*await self._ask(protocol, KEPT, 0, self._encode((arn, version, asked))))
 
     async def stats(self) -> dict[str, Any]:
         """Figures and state: ``isolation`` (kind, reason when it is missing), ``workers``,

@@ -23,6 +23,7 @@ LOG_TAIL_BYTES = 4096
 
 UNRESERVED_LIMIT = "ConcurrentInvocationLimitExceeded"
 RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
+INIT_FAILURE = "FUNCTION_ERROR_INIT_FAILURE"  # why provisioned workers could not begin
 NO_ROOM = "NoRoom"  # on this machine; told to nobody outside
 
 # Which worker an invocation may have: one that is idle; or one that is started for it, too; or
@@ -42,6 +43,15 @@ class Throttled(Exception):
 class NotBegun(Unavailable):
     """No worker could be had: the function certainly did not begin, and may be run elsewhere. Any
     other ``Unavailable`` of an invocation means that it may have run."""
+
+
+class Kept(NamedTuple):
+    """Of the workers to be kept of a version: those there are or will be in a moment, those that
+    are initialised, and why there are no more ('': they begin just now)."""
+
+    allocated: int = 0
+    available: int = 0
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

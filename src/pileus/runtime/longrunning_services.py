@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pileus.errors import Unavailable
-from pileus.runtime.fleet import Fleets
+from pileus.runtime.fleets import Fleets
 from pileus.runtime.function import Code
 from pileus.runtime.launcher import Launcher
 from pileus.runtime.longrunning import Report, ServiceSpec, Wish

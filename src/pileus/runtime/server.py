@@ -18,6 +18,7 @@ from pileus.runtime.client import (
     FORGET,
     IDS,
     INVOKE,
+    KEPT,
     OUTCOME,
     PART,
     PROVISION,
@@ -32,9 +33,10 @@ from pileus.runtime.client import (
     WAITS,
     WISH,
 )
-from pileus.runtime.fleet import Fleet, Fleets
+from pileus.runtime.fleet import Fleet
+from pileus.runtime.fleets import Fleets
 from pileus.runtime.frames import FrameProtocol
-from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, Throttled
+from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, Kept, Throttled
 from pileus.runtime.job import Job, Verdict
 from pileus.runtime.longrunning import Wish
 from pileus.runtime.longrunning_services import Services
@@ -86,8 +88,11 @@ class Caller:
             asked = self._server.decode_report(body)
             self._server.when_ready(lambda: self._server.spawn(self._report(call, *asked)))
         elif kind == PROVISION:
-            count = msgspec.msgpack.decode(body, type=int)
-            self._server.when_ready(lambda: self._provision(call, number, count))
+            wish = msgspec.msgpack.decode(body, type=tuple[int, int])
+            self._server.when_ready(lambda: self._provision(call, number, *wish))
+        elif kind == KEPT:
+            about = msgspec.msgpack.decode(body, type=tuple[str, str, int])
+            self._value(call, self._server.kept(*about))
 
     def _value(self, call: int, value: Any) -> None:
         self._send(VALUE, call, self._server.encode([value]))
@@ -127,14 +132,13 @@ class Caller:
             return
         self._value(call, (told.boot, told.serial, told.services, told.logs))
 
-    def _provision(self, call: int, number: int, count: int) -> None:
+    def _provision(self, call: int, number: int, count: int, asked: int) -> None:
+        spec = self._specs[number]
         try:
-            fleet = self._fleet(number)
-        except Unavailable as e:
-            self._refuse(call, e)
-            return
-        fleet.provisioned = count
-        fleet.scale()
+            self._fleet(number).provide(count, asked)
+        except Unavailable as e:  # it will not do later either: told to who asks what there is
+            if count:
+                self._server.unable[spec.arn, spec.version, asked] = str(e)
         self._value(call, None)
 
     def _outlet(self, call: int) -> Outlet:
@@ -206,6 +210,7 @@ class Server:
         self.services: Services | None = None
         self._early: list[Callable[[], None]] | None = []
         self.callers: set[Caller] = set()
+        self.unable: dict[tuple[str, str, int], str] = {}  # wishes for workers nobody can have
         self.encode = msgspec.msgpack.Encoder().encode
         self.decode = msgspec.msgpack.Decoder(Invocation).decode
         self.decode_spec = msgspec.msgpack.Decoder(FunctionSpec).decode
@@ -269,6 +274,12 @@ class Server:
     def stats(self) -> dict[str, Any]:
         figures = self.fleets.stats() if self.fleets is not None else {}
         return {"isolation": self.isolation, "callers": len(self.callers)} | figures
+
+    def kept(self, arn: str, version: str, asked: int) -> Kept:
+        """What there is of a version's provisioned workers here; see ``Fleet.kept``."""
+        if trouble := self.unable.get((arn, version, asked)):
+            return Kept(trouble=trouble)
+        return self.fleets.kept(arn, version, asked) if self.fleets is not None else Kept()
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -18,8 +18,8 @@ import pytest
 
 from pileus.config import Config
 from pileus.engine.embedded.blobs import FileBlobs
-from pileus.errors import AwsError
-from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome
+from pileus.errors import AwsError, Unavailable
+from pileus.runtime.function import FunctionSpec, Invocation, InvokeOutcome, Kept
 from pileus.runtime.streaming import StreamedAnswer
 from pileus.services import lambda_, logs
 from pileus.services.call import Access, Call, HttpRequest, HttpResponse, Parts, Principal
@@ -52,6 +52,8 @@ class RuntimeDouble:
     invoked: list[tuple[FunctionSpec, bytes, str]] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     provisioned: dict[str, int] = field(default_factory=dict)
+    keeps: dict[str, Kept] = field(default_factory=dict)
+    away: bool = False
     streams: list[StreamedAnswer] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     clock: Any = None
@@ -86,8 +88,13 @@ class RuntimeDouble:
     async def forget(self, arn: str) -> None:
         self.forgotten.append(arn)
 
-    async def set_provisioned(self, spec: FunctionSpec, count: int) -> None:
+    async def set_provisioned(self, spec: FunctionSpec, count: int, asked: int = 0) -> None:
         self.provisioned[f"{spec.arn}:{spec.version}"] = count
+
+    async def kept(self, arn: str, version: str, asked: int) -> Kept:
+        if self.away:
+            raise Unavailable("the runtime is away")
+        return self.keeps.get(f"{arn}:{version}", Kept())
 
 
 class MinterDouble:

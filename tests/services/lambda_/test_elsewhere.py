@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from pileus.errors import AwsError, Unavailable
-from pileus.runtime.function import RESERVED_LIMIT, FunctionSpec
+from pileus.runtime.function import RESERVED_LIMIT, FunctionSpec, Kept
 from tests.services.lambda_.three import Three, reserve
 
 
@@ -198,6 +198,31 @@ def test_nodes_divide_provisioned_workers(three: Any) -> None:
         await kept(2, 2, 2)
 
     three(body, background=True)
+
+
+def test_provisioned_workers_of_all_nodes_are_told_together(three: Any) -> None:
+    async def body(nodes: Three) -> None:
+        await provide(nodes, 3)
+        wish = {"FunctionName": "f", "Qualifier": "1"}
+
+        async def told(at: int) -> tuple[int, int, str]:
+            config = await nodes.clouds[at]("GetProvisionedConcurrencyConfig", **wish)
+            names = ("AllocatedProvisioned", "AvailableProvisioned")
+            allocated, available = (config[f"{name}ConcurrentExecutions"] for name in names)
+            return allocated, available, config.get("StatusReason") or config["Status"]
+
+        arn = (await nodes.clouds[0]("GetFunction", **wish))["Configuration"]["FunctionArn"]
+        for number in range(3):
+            nodes.runtime(number).keeps[arn] = Kept(1, int(number < 2))
+        assert await told(0) == await told(2) == (3, 2, "IN_PROGRESS")
+        nodes.runtime(2).keeps[arn] = Kept(0, 0, "no jail")
+        assert await told(0) == await told(2) == (2, 2, "no jail")
+        nodes.runtime(2).keeps[arn] = Kept(1, 1)
+        assert await told(0) == await told(2) == (3, 3, "READY")
+        nodes.neighbours[2].down = True  # until its share falls to the others
+        assert await told(0) == (2, 2, "IN_PROGRESS")
+
+    three(body)
 
 
 def test_a_provisioned_worker_that_is_idle_comes_first(three: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pileus.errors import AwsError, Unavailable
-from pileus.runtime.function import Throttled
+from pileus.runtime.function import INIT_FAILURE, Kept, Throttled
 from pileus.services.call import HttpResponse
 from pileus.state import keys
 from tests.services.lambda_.conftest import SILENT_ROLE, Cloud, opened, zipped
@@ -238,6 +238,43 @@ def test_provisioned_workers_follow_the_alias(run: Any) -> None:
         await until(lambda: told == {f"{arn}:1": 0, f"{arn}:2": 2})
         await cloud("DeleteProvisionedConcurrencyConfig", FunctionName="f", Qualifier="live")
         await until(lambda: told == {f"{arn}:1": 0, f"{arn}:2": 0})
+
+    run(body)
+
+
+def test_what_there_is_of_provisioned_workers_is_told(run: Any) -> None:
+    async def body(cloud: Any) -> None:
+        arn = (await cloud.made(Publish=True))["FunctionArn"] + ":1"
+        wish = {"FunctionName": "f", "Qualifier": "1"}
+
+        async def told() -> list[Any]:
+            config = await cloud("GetProvisionedConcurrencyConfig", **wish)
+            (item,) = (await cloud("ListProvisionedConcurrencyConfigs", FunctionName="f"))[
+                "ProvisionedConcurrencyConfigs"
+            ]
+            assert item == {"FunctionArn": arn, **config}
+            names = ("RequestedProvisioned", "AllocatedProvisioned", "AvailableProvisioned")
+            counts = [config[f"{name}ConcurrentExecutions"] for name in names]
+            return [*counts, config["Status"], config.get("StatusReason")]
+
+        def there(*kept: Any) -> None:
+            cloud.runtime.keeps[arn] = Kept(*kept)
+
+        put = await cloud(
+            "PutProvisionedConcurrencyConfig", **wish, ProvisionedConcurrentExecutions=3
+        )
+        assert put["Status"] == "IN_PROGRESS"
+        assert await told() == [3, 0, 0, "IN_PROGRESS", None]
+        there(2, 1)
+        assert await told() == [3, 2, 1, "IN_PROGRESS", None]
+        there(3, 3)
+        assert await told() == [3, 3, 3, "READY", None]
+        cloud.runtime.away = True
+        assert await told() == [3, 0, 0, "IN_PROGRESS", None]
+        cloud.runtime.away = False
+        there(1, 1, INIT_FAILURE)
+        assert await told() == [3, 1, 1, "FAILED", INIT_FAILURE]
+        await cloud("DeleteProvisionedConcurrencyConfig", **wish)
 
     run(body)
 

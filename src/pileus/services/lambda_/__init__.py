@@ -70,10 +70,7 @@ OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "PutFunctionConcurrency": concurrency.put_function_concurrency,
     "GetFunctionConcurrency": concurrency.get_function_concurrency,
     "DeleteFunctionConcurrency": concurrency.delete_function_concurrency,
-    "PutProvisionedConcurrencyConfig": provisioned.put_config,
     "DeleteProvisionedConcurrencyConfig": provisioned.delete_config,
-    "GetProvisionedConcurrencyConfig": provisioned.get_config,
-    "ListProvisionedConcurrencyConfigs": provisioned.list_configs,
     "GetAccountSettings": concurrency.get_account_settings,
     "PutFunctionEventInvokeConfig": event_config.put_config,
     "UpdateFunctionEventInvokeConfig": event_config.update_config,
@@ -122,7 +119,11 @@ def build(parts: Parts) -> Service:
     operations: dict[str, Operation] = {
         name: partial(function, room) for name, function in OPERATIONS.items()
     }
+    standing = provisioned.Standing(room, targets, parts.others)
     operations |= {
+        "PutProvisionedConcurrencyConfig": partial(provisioned.put_config, room, standing),
+        "GetProvisionedConcurrencyConfig": partial(provisioned.get_config, room, standing),
+        "ListProvisionedConcurrencyConfigs": partial(provisioned.list_configs, room, standing),
         "Invoke": invoker.operation,
         "InvokeAsync": invoker.invoke_async,
         "InvokeFunctionUrl": invoker.invoke_url,

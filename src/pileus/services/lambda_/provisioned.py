@@ -3,19 +3,22 @@
 https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
 The operations write what is wanted; ``Keeper``, in one process of each machine, tells the runtime:
 when the table changed, and once a minute, so that a restarted runtime learns it again and workers
-get the role's fresh credentials. Several machines divide what is wanted among those that live.
+get the role's fresh credentials. Several machines divide what is wanted among those that live;
+what there is of it is asked of all their runtimes (``Standing``).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from pileus import hub
 from pileus.errors import AwsError, Unavailable
+from pileus.runtime.function import Kept
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.elsewhere import Elsewhere
@@ -30,14 +33,57 @@ from pileus.services.lambda_.names import (
 from pileus.services.lambda_.room import Record, Room
 from pileus.services.lambda_.settings import stamp
 from pileus.services.lambda_.targets import Targets, Version, reserved_total
+from pileus.telemetry.others import Others
 
+QUESTION = "lambda.provisioned"
 TELL_MS = 60_000
 LOOK_S = 2.0  # how soon others are missed, or back
 
 log = logging.getLogger(__name__)
 
 
-async def put_config(room: Room, call: Call) -> dict[str, Any]:
+class Standing:
+    """What there is of provisioned workers, on all machines together."""
+
+    def __init__(self, room: Room, targets: Targets, others: Others) -> None:
+        self._room, self._targets, self._others = room, targets, others
+        others.offer(QUESTION, self._here)
+
+    async def of(self, names: list[FunctionName]) -> list[Kept]:
+        """Of each version or alias. What a runtime that does not answer has is left out: it counts
+        when it answers."""
+        versions = [self._version(name) for name in names]
+        question = [[v.plain.arn, v.number, v.asked] for v in versions if v is not None]
+        if not question:
+            return [Kept()] * len(names)
+        heard = await self._others.ask(QUESTION, question)
+        told = [await self._here(question), *heard.answers.values()]
+        found = iter(zip(*told, strict=True))
+        return [Kept() if v is None else await self._joined(v, next(found)) for v in versions]
+
+    def _version(self, name: FunctionName) -> Version | None:
+        try:
+            return self._targets.find(name).first
+        except AwsError:  # its alias or version was deleted
+            return None
+
+    async def _here(self, question: Any) -> list[Kept]:
+        try:
+            return [await self._room.runtime.kept(*about) for about in question]
+        except Unavailable:
+            return [Kept()] * len(question)
+
+    async def _joined(self, version: Version, nodes: Iterable[Sequence[Any]]) -> Kept:
+        allocated, available, troubles = zip(*nodes, strict=True)
+        trouble = next(filter(None, troubles), "")
+        try:
+            await version.spec(self._room.roles)
+        except AwsError as error:
+            trouble = error.message
+        return Kept(sum(allocated), sum(available), trouble)
+
+
+async def put_config(room: Room, standing: Standing, call: Call) -> dict[str, Any]:
     """Keep workers of a version or alias initialised."""
     wanted = call.params["ProvisionedConcurrentExecutions"]
     name = _published(
@@ -56,12 +102,9 @@ async def put_config(room: Room, call: Call) -> dict[str, Any]:
     }
     key = rows.of_qualifier("pc", name, name.qualifier)
     await room.store.submit("write", [[key, orjson.dumps(config)]], call.invocation_id)
-    started = {
-        "AllocatedProvisionedConcurrentExecutions": 0,
-        "AvailableProvisionedConcurrentExecutions": 0,
-        "Status": "IN_PROGRESS",
-    }
-    return _describe(config) | started
+    (kept,) = await standing.of([name])
+    told = _describe(config, kept._replace(trouble=""))  # of the wish before this one
+    return told | {"Status": "IN_PROGRESS"}
 
 
 def _check_apart(room: Room, name: FunctionName, number: str) -> None:
@@ -78,7 +121,7 @@ def _check_apart(room: Room, name: FunctionName, number: str) -> None:
             raise conflict("Version is pointed by a Provisioned Concurrency alias")
 
 
-def get_config(room: Room, call: Call) -> dict[str, Any]:
+async def get_config(room: Room, standing: Standing, call: Call) -> dict[str, Any]:
     name = _published(call)
     room.addressed(name)
     config = room.store.get_json(rows.of_qualifier("pc", name, name.qualifier))
@@ -89,7 +132,8 @@ def get_config(room: Room, call: Call) -> dict[str, Any]:
             404,
             fields=USER,
         )
-    return _describe(config)
+    (kept,) = await standing.of([name])
+    return _describe(config, kept)
 
 
 async def delete_config(room: Room, call: Call) -> None:
@@ -99,14 +143,15 @@ async def delete_config(room: Room, call: Call) -> None:
     await room.store.submit("write", [[key, None]], call.invocation_id)
 
 
-def list_configs(room: Room, call: Call) -> dict[str, Any]:
+async def list_configs(room: Room, standing: Standing, call: Call) -> dict[str, Any]:
     name = called_function(call)
     room.function(name)
     marker, size = page_of(call)
     found, more = rows.page(room.store, name.place, f"pc/{name.name}/", marker, size)
+    names = [replace(name, qualifier=config["qualifier"]) for config in found]
     items = [
-        {"FunctionArn": f"{name.arn}:{config['qualifier']}", **_describe(config)}
-        for config in found
+        {"FunctionArn": each.qualified_arn, **_describe(config, kept)}
+        for each, config, kept in zip(names, found, await standing.of(names), strict=True)
     ]
     return listed("ProvisionedConcurrencyConfigs", items, more)
 
@@ -121,14 +166,19 @@ def _published(
     return name
 
 
-def _describe(config: Record) -> dict[str, Any]:
-    return {
-        "RequestedProvisionedConcurrentExecutions": config["wanted"],
-        "AllocatedProvisionedConcurrentExecutions": config["wanted"],
-        "AvailableProvisionedConcurrentExecutions": config["wanted"],
-        "Status": "READY",
+def _describe(config: Record, kept: Kept) -> dict[str, Any]:
+    wanted = config["wanted"]
+    told = {
+        "RequestedProvisionedConcurrentExecutions": wanted,
+        "AllocatedProvisionedConcurrentExecutions": min(kept.allocated, wanted),
+        "AvailableProvisionedConcurrentExecutions": min(kept.available, wanted),
         "LastModified": stamp(config["modified"]),
     }
+    if kept.available >= wanted:
+        return told | {"Status": "READY"}
+    if kept.trouble:
+        return told | {"Status": "FAILED", "StatusReason": kept.trouble}
+    return told | {"Status": "IN_PROGRESS"}
 
 
 class Keeper:
@@ -189,4 +239,4 @@ class Keeper:
         except (AwsError, Unavailable) as error:
             log.warning("no provisioned workers for %s: %s", version.function.arn, error)
             return
-        await self._room.runtime.set_provisioned(spec, count)
+        await self._room.runtime.set_provisioned(spec, count, version.asked)

@@ -34,14 +34,15 @@ COMPARED = [f.name for f in dataclasses.fields(FunctionSpec) if f.name != "crede
 
 class Version:
     """One version, ready to run. ``spec`` carries the role's current credentials.
-    ``provisioned``: how many of its workers are to be kept initialised."""
+    ``provisioned``: how many of its workers are to be kept initialised; ``asked``: since when
+    (milliseconds since 1970)."""
 
     def __init__(self, function: FunctionName, role: str, plain: FunctionSpec) -> None:
         self.function = function
         self.number = plain.version
         self.role = role
         self.plain = plain
-        self.provisioned = 0
+        self.provisioned = self.asked = 0
         self._specs = {plain.concurrency_max: plain}
 
     @functools.cached_property
@@ -163,21 +164,23 @@ class Targets:
         version = self._before.get((plain, number))
         if version is None or version.role != role or not same(version.plain, spec):
             version = Version(plain, role, spec)  # else the runtime knows the very spec already
-        version.provisioned = self._kept(plain, number)
+        version.provisioned, version.asked = self._kept(plain, number)
         self._versions[plain, number] = version
         return version
 
-    def _kept(self, name: FunctionName, number: str) -> int:
-        """Workers to be kept of a version, for itself and for its aliases."""
-        count = 0
+    def _kept(self, name: FunctionName, number: str) -> tuple[int, int]:
+        """Workers to be kept of a version, for itself and for its aliases, and since when."""
+        count = asked = 0
         for row in self._store.range(*rows.span(name.place, f"pc/{name.name}/"), 10_000):
             config = orjson.loads(row.value)
             qualifier = config["qualifier"]
             if qualifier != number and not qualifier.isdigit():
                 alias = self._store.get_json(rows.of_qualifier("a", name, qualifier)) or {}
                 qualifier = alias.get("version")
-            count += config["wanted"] if qualifier == number else 0
-        return count
+            if qualifier == number:
+                count += config["wanted"]
+                asked = max(asked, config["modified"])
+        return count, asked
 
     def _spec(
         self, name: FunctionName, record: dict[str, Any], reserved: int | None
