@@ -223,6 +223,34 @@ def test_a_failed_creation_is_rolled_back(cfn: Any, provider: Provider, name: st
     assert kinds([made, removed]) == [("Create", ""), ("Delete", "half")]
 
 
+def test_what_failed_half_way_is_deleted_before_it_is_made_again(
+    cfn: Any, provider: Provider, name: str
+) -> None:
+    """The stack is left as it failed; then what its replacement took the place of is not lost."""
+    body, left = provider.template(Id="half", Fail=["Create"]), {"DisableRollback": True}
+    stack = cfn.create_stack(StackName=name, TemplateBody=body, **left)["StackId"]
+    fails(cfn, name, "create", "CREATE_FAILED")
+
+    def update(properties: dict[str, Any], **more: Any) -> None:
+        body = json.loads(provider.template(**properties))
+        body["Resources"] |= more
+        cfn.update_stack(StackName=name, TemplateBody=json.dumps(body), **left)
+
+    update({"Id": "one"})
+    settle(cfn, name, "update")
+    update({"Id": "two"}, Bad={"Type": "AWS::Nothing::AtAll", "DependsOn": "It"})
+    with pytest.raises(WaiterError):
+        settle(cfn, name, "update")
+    update({"Id": "two", "Size": 2})
+    settle(cfn, name, "update")
+    assert kinds(provider.asked(stack)) == [
+        *(("Create", ""), ("Delete", "half"), ("Create", "")),
+        *(("Update", "one"), ("Update", "two"), ("Delete", "one")),
+    ]
+    cfn.delete_stack(StackName=name)
+    settle(cfn, stack, "delete")
+
+
 def test_a_failed_update_is_updated_back(cfn: Any, provider: Provider, name: str) -> None:
     stack = create(cfn, name, provider.template(Id="one", Size=1))
     body = provider.template(Id="one", Size=2, Fail=["Update"])

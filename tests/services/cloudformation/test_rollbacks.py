@@ -129,13 +129,12 @@ def test_what_becomes_of_a_stack_that_cannot_be_made(
         if ends[-1] == "DELETE_COMPLETE":  # its name is free
             await bed.ask("CreateStack", TemplateBody=template(A="{}"))
         if ends[-1] == "CREATE_FAILED":
-            await bed.ask("RollbackStack")
-            assert await bed.carry_on() == "ROLLBACK_COMPLETE"
+            await bed.ask("RollbackStack")  # it has no state to go back to
+            assert await bed.carry_on() == "DELETE_COMPLETE"
             assert bed.groups.days == {}
-            assert [s for n, s in bed.told() if n == "s"] == [
-                "ROLLBACK_IN_PROGRESS",
-                "ROLLBACK_COMPLETE",
-            ]
+            stack = [s for n, s in bed.told() if n == "s"]
+            assert stack == ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
+            await bed.ask("CreateStack", TemplateBody=template(A="{}"))
 
     with_bed(tmp_path, test)
 
@@ -167,11 +166,11 @@ def test_a_change_set_says_it_too(
 
 @pytest.mark.parametrize("by", ["UpdateStack", "ExecuteChangeSet"])
 def test_an_update_is_left_as_it_failed_and_goes_back_later(tmp_path: Path, by: str) -> None:
-    """What was changed, replaced and made stays; then the owner asks for the rollback."""
+    """What was changed and made stays; then the owner asks for the rollback."""
 
     async def test(bed: Bed) -> None:
         old = {"A": "{LogGroupName: one}", "B": "{LogGroupName: two}"}
-        new = {"A": "{LogGroupName: one, RetentionInDays: 7}", "B": "{LogGroupName: three}"}
+        new = {"A": "{LogGroupName: one, RetentionInDays: 7}", "B": "{LogGroupName: two}"}
         await bed.ask("CreateStack", TemplateBody=template(**old))
         await bed.carry_on()
         wrong = "\n  D: {Type: 'AWS::Nothing::AtAll', DependsOn: [A, B, C]}"
@@ -182,8 +181,8 @@ def test_an_update_is_left_as_it_failed_and_goes_back_later(tmp_path: Path, by: 
         else:
             await bed.ask(by, TemplateBody=body, DisableRollback=True)
         assert await bed.carry_on() == "UPDATE_FAILED"
-        assert bed.groups.days == {"one": 7, "two": None, "three": None, "four": None}
-        with pytest.raises(AwsError, match="is in UPDATE_FAILED state and can not be updated"):
+        assert bed.groups.days == {"one": 7, "two": None, "four": None}
+        with pytest.raises(AwsError, match=r"non-terminal \[UPDATE_FAILED\] state"):
             await bed.ask("UpdateStack", TemplateBody=template(**old))
         bed.told()
         await bed.ask("RollbackStack")
@@ -196,6 +195,145 @@ def test_an_update_is_left_as_it_failed_and_goes_back_later(tmp_path: Path, by: 
         ]
         with pytest.raises(AwsError, match="No updates are to be performed"):
             await bed.ask("UpdateStack", TemplateBody=template(**old))
+
+    with_bed(tmp_path, test)
+
+
+NONE = "\n  D: {Type: 'AWS::Nothing::AtAll', DependsOn: [A, C]}"
+
+
+async def left(bed: Bed) -> None:
+    """A stack of A, whose update changed it, made C and failed at D."""
+    await bed.ask("CreateStack", TemplateBody=template(A="{LogGroupName: one}"))
+    await bed.carry_on()
+    new = template(A="{LogGroupName: one, RetentionInDays: 7}", C="{LogGroupName: four}")
+    await bed.ask("UpdateStack", TemplateBody=new + NONE, DisableRollback=True)
+    assert await bed.carry_on() == "UPDATE_FAILED"
+    bed.told()
+
+
+@pytest.mark.parametrize("by", ["UpdateStack", "ExecuteChangeSet"])
+def test_an_update_goes_on_from_where_one_failed(tmp_path: Path, by: str) -> None:
+    """What is done is not done again; what failed may be of another type now."""
+
+    async def test(bed: Bed) -> None:
+        await left(bed)
+        new = {"A": "{LogGroupName: one, RetentionInDays: 9}", "C": "{LogGroupName: four}"}
+        body = template(**new, D="{LogGroupName: five}")
+        if by == "ExecuteChangeSet":
+            await bed.ask("CreateChangeSet", ChangeSetName="c", TemplateBody=body)
+            with pytest.raises(AwsError, match="please use the disable-rollback parameter"):
+                await bed.ask(by, ChangeSetName="c")
+            await bed.ask(by, ChangeSetName="c", DisableRollback=True)
+        else:
+            await bed.ask(by, TemplateBody=body, DisableRollback=True)
+        assert await bed.carry_on() == "UPDATE_COMPLETE"
+        assert bed.groups.days == {"one": 9, "four": None, "five": None}
+        assert "C" not in [n for n, _ in bed.told()]
+        with pytest.raises(AwsError, match="is in UPDATE_COMPLETE state and can not roll back"):
+            await bed.ask("RollbackStack")
+        await bed.ask("UpdateStack", TemplateBody=template(A="{LogGroupName: one}"))
+        assert await bed.carry_on() == "UPDATE_COMPLETE"
+        assert bed.groups.days == {"one": None}
+
+    with_bed(tmp_path, test)
+
+
+def test_an_update_that_failed_twice_goes_back_to_before_the_first(tmp_path: Path) -> None:
+    async def test(bed: Bed) -> None:
+        await left(bed)
+        new = template(A="{LogGroupName: one, RetentionInDays: 9}", C="{LogGroupName: four}")
+        await bed.ask("UpdateStack", TemplateBody=new + NONE, DisableRollback=True)
+        assert await bed.carry_on() == "UPDATE_FAILED"
+        assert bed.groups.days == {"one": 9, "four": None}
+        await bed.ask("RollbackStack")
+        assert await bed.carry_on() == "UPDATE_ROLLBACK_COMPLETE"
+        assert bed.groups.days == {"one": None}
+
+    with_bed(tmp_path, test)
+
+
+@pytest.mark.parametrize("by", ["UpdateStack", "ExecuteChangeSet"])
+def test_what_failed_is_tried_again_with_the_same_template(tmp_path: Path, by: str) -> None:
+    """Its cause lay elsewhere, and is mended."""
+
+    async def test(bed: Bed) -> None:
+        bed.__class__ = Unmovable
+        assert isinstance(bed, Unmovable)
+        old = template(A="{LogGroupName: one, RetentionInDays: 7}", B="{LogGroupName: two}")
+        await bed.ask("CreateStack", TemplateBody=old)
+        await bed.carry_on()
+        bed.lock()
+        new = template(A="{LogGroupName: one}", B="{LogGroupName: two}")
+        await bed.ask("UpdateStack", TemplateBody=new, DisableRollback=True)
+        assert await bed.carry_on() == "UPDATE_FAILED"
+        bed.unlock()
+        again = {"DisableRollback": True}
+        if by == "ExecuteChangeSet":
+            await bed.ask("CreateChangeSet", ChangeSetName="c", UsePreviousTemplate=True)
+            await bed.ask(by, ChangeSetName="c", **again)
+        else:
+            await bed.ask(by, UsePreviousTemplate=True, **again)
+        assert await bed.carry_on() == "UPDATE_COMPLETE"
+        assert bed.groups.days == {"one": None, "two": None}
+        assert resource(bed, "A")["status"] == "UPDATE_COMPLETE"
+
+    with_bed(tmp_path, test)
+
+
+def test_a_creation_that_failed_is_brought_to_its_end_by_an_update(tmp_path: Path) -> None:
+    async def test(bed: Bed) -> None:
+        made = {"A": "{LogGroupName: one}", "C": "{LogGroupName: four}"}
+        await bed.ask("CreateStack", TemplateBody=template(**made) + NONE, DisableRollback=True)
+        assert await bed.carry_on() == "CREATE_FAILED"
+        with pytest.raises(AwsError, match=r"non-terminal \[CREATE_FAILED\] state"):
+            await bed.ask("UpdateStack", TemplateBody=template(**made))
+        more = template(**made, E="{LogGroupName: six}") + NONE
+        await bed.ask("UpdateStack", TemplateBody=more, DisableRollback=True)
+        assert await bed.carry_on() == "UPDATE_FAILED"
+        assert bed.groups.days == {"one": None, "four": None, "six": None}
+        await bed.ask("UpdateStack", TemplateBody=template(**made), DisableRollback=True)
+        assert await bed.carry_on() == "UPDATE_COMPLETE"
+        assert bed.groups.days == {"one": None, "four": None}
+
+    with_bed(tmp_path, test)
+
+
+@pytest.mark.parametrize("by", ["RollbackStack", "CancelUpdateStack"])
+def test_a_stack_that_never_stood_has_nothing_to_go_back_to(tmp_path: Path, by: str) -> None:
+    """Its creation failed, and an update of what was left too, or it is cancelled."""
+
+    async def test(bed: Bed) -> None:
+        made = {"A": "{LogGroupName: one}", "C": "{LogGroupName: four}"}
+        body = template(**made) + NONE
+        await bed.ask("CreateStack", TemplateBody=body, DisableRollback=True)
+        await bed.carry_on()
+        await bed.ask("UpdateStack", TemplateBody=body, DisableRollback=True)
+        if by == "RollbackStack":
+            assert await bed.carry_on() == "UPDATE_FAILED"
+        await bed.ask(by)
+        ends = {"RollbackStack": "DELETE_COMPLETE", "CancelUpdateStack": "ROLLBACK_COMPLETE"}
+        assert await bed.carry_on() == ends[by]
+        assert bed.groups.days == {}
+
+    with_bed(tmp_path, test)
+
+
+def test_nothing_is_replaced_where_a_failure_is_to_be_left(tmp_path: Path) -> None:
+    async def test(bed: Bed) -> None:
+        await bed.ask("CreateStack", TemplateBody=template(A="{LogGroupName: one}"))
+        await bed.carry_on()
+        new = template(A="{LogGroupName: two}")
+        await bed.ask("UpdateStack", TemplateBody=new, DisableRollback=True)
+        assert await bed.carry_on() == "UPDATE_FAILED"
+        assert bed.groups.days == {"one": None}
+        told = "Replacement type updates not supported on stack with disable-rollback."
+        assert resource(bed, "A")["reason"] == told
+        await bed.ask("RollbackStack")
+        assert await bed.carry_on() == "UPDATE_ROLLBACK_COMPLETE"
+        await bed.ask("UpdateStack", TemplateBody=new)
+        assert await bed.carry_on() == "UPDATE_COMPLETE"
+        assert bed.groups.days == {"two": None}
 
     with_bed(tmp_path, test)
 

@@ -77,7 +77,7 @@ def _stack_for(draft: Any, call: Call, kind: str, fresh_id: str) -> Record:
 def _record(call: Call, draft: Any, stack: Record, source: Record, store: dict[str, str]) -> Record:
     p = call.params
     ready = stacks.prepared(call, source, stack["parameters"], store)
-    changes = _changes(stack, ready)
+    changes = _changes(stack, ready, stacks.unfinished(draft, stack))
     name = p["ChangeSetName"]
     region, account = call.region, call.account
     return {
@@ -101,7 +101,7 @@ def _record(call: Call, draft: Any, stack: Record, source: Record, store: dict[s
     }
 
 
-def _changes(stack: Record, ready: stacks.Prepared) -> list[Record]:
+def _changes(stack: Record, ready: stacks.Prepared, unfinished: set[str]) -> list[Record]:
     expanded = ready.expanded
     old, new = stack["template"]["Resources"], expanded["Resources"]
     review = stack["status"] == "REVIEW_IN_PROGRESS"
@@ -113,7 +113,11 @@ def _changes(stack: Record, ready: stacks.Prepared) -> list[Record]:
             action = "Add"
         elif name not in new:
             action = "Remove"
-        elif old[name] != new[name] or (parameters and "Properties" in new[name]):
+        elif (
+            old[name] != new[name]
+            or name in unfinished
+            or (parameters and "Properties" in new[name])
+        ):
             action = "Modify"
         else:
             continue
@@ -243,7 +247,7 @@ async def execute_change_set(parts: Parts, call: Call) -> Record:
             work = stacks.work_record(parts, call, "CREATE", stack, **more)
             draft.put_json(rows.work_key(stack["id"]), work)
         else:
-            stacks.check_changeable(stack)
+            stacks.check_changeable(stack, call)
             stacks.start_update(parts, draft, made, stack, source, ready)
         draft.delete(rows.change_set_key(stack["id"], record["name"]))
 

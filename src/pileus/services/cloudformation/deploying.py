@@ -23,14 +23,18 @@ from pileus.services.cloudformation.resources import kind_of
 from pileus.services.cloudformation.resources.kind import Kind, Made, Site, Unchanged, Unfinished
 from pileus.services.cloudformation.steps import (
     check_renamed,
+    check_replaceable,
     created,
     former,
     nothing,
+    replaced,
+    still_there,
     updated,
     well_formed,
 )
 from pileus.services.cloudformation.template import invalid
 
+UNDELETED = "The following resource(s) failed to delete:"
 log = logging.getLogger("pileus.cloudformation")
 Record = dict[str, Any]
 
@@ -45,6 +49,7 @@ class Operation(Progress):
     def __init__(self, parts: Parts, work: Record) -> None:
         super().__init__(parts, work)
         self.id: str = work["id"]
+        _, _, _, self.region, self.account, _ = self.stack_id.split(":", 5)
         self.principal = Principal.restore(work["principal"])
         self.template: Record = self.stack["template"]
         self.answers = Answers(parts)
@@ -86,6 +91,9 @@ class Operation(Progress):
             self.stack["stable"] = before
             await self._finish("UPDATE_FAILED")
             return
+        if before is None:
+            await self._undo_creation(reason)
+            return
         if self.stack["status"] != "UPDATE_ROLLBACK_IN_PROGRESS":
             await self._status("UPDATE_ROLLBACK_IN_PROGRESS", reason)
         self.stack |= before
@@ -109,7 +117,8 @@ class Operation(Progress):
         if self.stack["status"] != f"{step}_IN_PROGRESS":
             await self._status(f"{step}_IN_PROGRESS", reason)
         await self._settle(self.work)
-        left = await self._remove(list(self.resources.values()), undoing=True)
+        made = [*self._replaced(), *self.resources.values()]
+        left = await self._remove(made, undoing=True)
         if step == "DELETE" and not left:
             self.stack["deleted"] = self.parts.clock.now_ms()
         await self._finish(f"{step}_FAILED" if left else f"{step}_COMPLETE")
@@ -121,7 +130,7 @@ class Operation(Progress):
         kept = [r for n, r in self.resources.items() if n not in retain]
         left = await self._remove([*self._replaced(), *kept])
         if left:
-            reason = f"The following resource(s) failed to delete: [{', '.join(sorted(left))}]."
+            reason = f"{UNDELETED} [{', '.join(sorted(left))}]."
             await self._finish("DELETE_FAILED", reason)
         else:
             await self._finish("DELETE_COMPLETE")
@@ -129,6 +138,7 @@ class Operation(Progress):
     # -- bringing resources to the template
 
     async def _bring_up(self, template: Record) -> None:
+        await self._clear()
         scope = self._scope(template)
         wanted = {
             name: r
@@ -148,31 +158,38 @@ class Operation(Progress):
         except AwsError as e:
             raise Failed(e.message) from e
         gone = [r for n, r in self.resources.items() if n not in wanted]
-        replaced = self._replaced()
+        past = self._replaced()
         if self.work["kind"] == "UPDATE":
             await self._status(f"{self._word()}_COMPLETE_CLEANUP_IN_PROGRESS")
-        await self._remove([*replaced, *gone], undoing=bool(self.work.get("rollback")))
+        await self._remove([*past, *gone], undoing=bool(self.work.get("rollback")))
         for logical, record in self.resources.items():
             if record.pop("replaced", None):
                 await self._save_resource(logical, record)
 
+    async def _clear(self) -> None:
+        """Delete what an operation before could not make whole: it is made anew."""
+        halves = [
+            r
+            for r in self.resources.values()
+            if r["status"] == "CREATE_FAILED" and r["physical"] and r["operation"] != self.id
+        ]
+        if not self.work.get("rollback") and await self._remove(halves, undoing=True):
+            raise Failed(f"{UNDELETED} [{', '.join(sorted(r['logical'] for r in halves))}].")
+
     def _replaced(self) -> list[Record]:
         """What resources of the stack took the place of, and has not been cleaned up."""
-        return [
-            r["replaced"] | {"logical": n} for n, r in self.resources.items() if r.get("replaced")
-        ]
+        return [past | {"logical": n} for n, r in self.resources.items() for past in replaced(r)]
 
     def _word(self) -> str:
         return "UPDATE_ROLLBACK" if self.work.get("rollback") else "UPDATE"
 
     def _scope(self, template: Record) -> Scope:
         values = self.stack["parameters"] | self.stack.get("resolved", {})
-        _, _, _, region, account, _ = self.stack_id.split(":", 5)
         pseudo = {
-            "AWS::AccountId": account,
+            "AWS::AccountId": self.account,
             "AWS::NotificationARNs": [],
             "AWS::Partition": "aws",
-            "AWS::Region": region,
+            "AWS::Region": self.region,
             "AWS::StackId": self.stack_id,
             "AWS::StackName": self.stack["name"],
             "AWS::URLSuffix": "amazonaws.com",
@@ -184,17 +201,6 @@ class Operation(Progress):
             template.get("Conditions", {}),
             lambda name: outputs.exported(self, name),
         )
-
-    async def _stored(self, name: str) -> Record:
-        """The parameter of a name, ``NAME:VERSION`` too, as the stack's owner may read it."""
-        told = await self.parts.dispatch(
-            "ssm",
-            "GetParameter",
-            {"Name": name},
-            principal=self.principal,
-            region=self.stack_id.split(":")[3],
-        )
-        return dict(told["Parameter"])
 
     async def _bring_one(self, logical: str, wanted: Record, scope: Scope) -> None:
         have = self.resources.get(logical)
@@ -208,7 +214,7 @@ class Operation(Progress):
             if kind is None:
                 raise invalid(f"Resource type {wanted['Type']} is not offered by Pileus")
             wish = scope.resolve(wanted.get("Properties", {}))
-            wish = await dynamic.resolved(wish, self._stored)
+            wish = await dynamic.resolved(wish, self.parts.dispatch, self.principal, self.region)
             if have and logical in self.work.get("skip", ()):
                 record = await self._skip(have, wish)
             else:
@@ -260,6 +266,7 @@ class Operation(Progress):
         replaces = any(had.get(p) != wish.get(p) for p in kind.replacing)
         fresh = old is None or (replaces and back is None)
         if old is not None and fresh:
+            check_replaceable(self.work)
             check_renamed(type_, had, wish)
         if fresh and (begun or {}).get("operation") != self.id and await is_there(site, wish):
             await self._event(record | {"status": f"{step}_IN_PROGRESS"})
@@ -278,10 +285,8 @@ class Operation(Progress):
         self, step: str, record: Record, have: Record | None, made: Made, policy: str | None
     ) -> Record:
         """Record that a step is done. ``policy``: of what it replaced."""
-        if have is not None and have["physical"] not in ("", made.physical_id):
-            names = ("type", "physical", "attributes", "properties", "needs")
-            record["replaced"] = {n: have[n] for n in names if n in have}
-            record["replaced"]["policy"] = policy or "Delete"
+        if past := still_there(have, made.physical_id, policy or "Delete"):
+            record["replaced"] = past
         record |= {
             "physical": made.physical_id,
             "attributes": dict(made.attributes),
@@ -322,10 +327,10 @@ class Operation(Progress):
     def _taken_back(self, have: Record | None, wish: Record) -> Made | None:
         """Of a replacement that is taken back what was replaced, which is there until the
         clean-up."""
-        replaced = (have or {}).get("replaced", {})
-        if not self.work.get("rollback") or replaced.get("properties") != wish:
+        if not self.work.get("rollback"):
             return None
-        return Made(replaced["physical"], replaced["attributes"])
+        same = (past for past in replaced(have) if past["properties"] == wish)
+        return next((Made(past["physical"], past["attributes"]) for past in same), None)
 
     async def _begin(
         self, step: str, record: Record, have: Record | None, old: Record, fresh: bool
@@ -340,12 +345,11 @@ class Operation(Progress):
         await self._event(record | status)
 
     def _site(self, logical: str, type_: str) -> Site:
-        _, _, _, region, account, _ = self.stack_id.split(":", 5)
         return Site(
             self.parts.dispatch,
             self.principal,
-            region,
-            account,
+            self.region,
+            self.account,
             self.stack["name"],
             self.stack_id,
             logical,

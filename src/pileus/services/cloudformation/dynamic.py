@@ -6,23 +6,25 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-reference
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from pileus.services.call import Dispatch, Principal
 from pileus.services.cloudformation.template import invalid
 
 REFERENCE = re.compile(r"\{\{resolve:([a-z-]+):([^{}]+)\}\}")
-Read = Callable[[str], Awaitable[dict[str, Any]]]
 
 
-async def resolved(value: Any, read: Read) -> Any:
-    """``value`` with ``{{resolve:ssm:NAME}}`` and ``{{resolve:ssm:NAME:VERSION}}`` carried out;
-    ``read`` answers the parameter of a name. ``ValidationError`` for the other kinds."""
+async def resolved(value: Any, dispatch: Dispatch, principal: Principal, region: str) -> Any:
+    """``value`` with ``{{resolve:ssm:NAME}}`` and ``{{resolve:ssm:NAME:VERSION}}`` carried out, as
+    ``principal`` may read parameters. ``ValidationError`` for the other kinds."""
     told: dict[str, str] = {}
     for service, name in sorted(set(_found(value))):
         if service != "ssm":
             raise invalid(f"The dynamic reference {service} is not offered by Pileus")
-        parameter = await read(name)
+        asked = {"Name": name}
+        answer = await dispatch("ssm", "GetParameter", asked, principal=principal, region=region)
+        parameter = answer["Parameter"]
         if parameter["Type"] == "SecureString":
             raise invalid(f"SSM Secure reference is not supported in: [{name}]")
         told[name] = str(parameter["Value"])

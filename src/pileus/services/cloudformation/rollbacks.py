@@ -61,17 +61,17 @@ def _stuck(record: Record) -> bool:
 async def rollback_stack(parts: Parts, call: Call) -> Record:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackStack.html
 
-    A creation that failed has no state to go back to: what it made is deleted. An update that
-    failed goes back to the template before it."""
+    An update that failed goes back to the template before it. A stack whose creation failed, and
+    was not brought to its end by an update since, has no state to go back to: it is deleted."""
     answer: Record = {}
 
     def change(draft: Any) -> None:
         stack = _stack(draft, call, "CREATE_FAILED", "UPDATE_FAILED")
-        kind, status = "CREATE", "ROLLBACK_IN_PROGRESS"
-        more = {"failure": "ROLLBACK", **stacks.discarding(call)}
-        if stack["status"] == "UPDATE_FAILED":
+        kind, status = "CREATE", "DELETE_IN_PROGRESS"
+        more = {"failure": "DELETE", **stacks.discarding(call)}
+        if before := stack.pop("stable", None):
             kind, status = "UPDATE", "UPDATE_ROLLBACK_IN_PROGRESS"
-            more["before"] = stack.pop("stable")
+            more |= {"failure": "ROLLBACK", "before": before}
         _start(parts, call, draft, stack, kind, status, **more)
         answer["StackId"] = stack["id"]
 

@@ -26,10 +26,9 @@ BUSY = "_IN_PROGRESS"
 # In which a deletion takes the place of what is under way.
 DELETABLE = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 # From which a stack is brought by a rollback or a deletion, not by an update.
-FIXED = (
-    *("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"),
-    *("UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"),
-)
+FIXED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED")
+# Left as it failed: an update goes on from there, if it leaves what fails as well.
+LEFT = ("CREATE_FAILED", "UPDATE_FAILED")
 Record = dict[str, Any]
 
 
@@ -246,14 +245,32 @@ def apply_template(record: Record, call: Call, source: Record, ready: Prepared) 
         record["role"] = call.params["RoleARN"]
 
 
-def check_changeable(stack: Record) -> None:
+def check_changeable(stack: Record, call: Call) -> None:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html"""
     status = stack["status"]
     if status.endswith(BUSY) or status in FIXED:
         raise invalid(f"Stack:{stack['id']} is in {status} state and can not be updated.")
+    if status in LEFT and not call.params.get("DisableRollback"):
+        raise invalid(
+            f"This stack is currently in a non-terminal [{status}] state. To update the stack from"
+            " this state, please use the disable-rollback parameter with update-stack API. To"
+            " rollback to the last known good state, use the rollback-stack API"
+        )
 
 
-def _check_types(old: Record, new: Record) -> None:
-    changed = [n for n in new if n in old and new[n]["Type"] != old[n]["Type"]]
+def unfinished(reader: Any, stack: Record) -> set[str]:
+    """Of a stack that was left as it failed: resources that failed, or were not come to."""
+    if stack["status"] not in LEFT:
+        return set()
+    made = rows.resources(reader, stack["id"])
+    done = {n for n, r in made.items() if r["physical"] and r["status"].endswith("_COMPLETE")}
+    return {*stack["template"]["Resources"], *made} - done
+
+
+def _check_types(old: Record, new: Record, never: set[str]) -> None:
+    """``never``: those that were not made may be of another type now."""
+    both = new.keys() & old.keys() - never
+    changed = [n for n in new if n in both and new[n]["Type"] != old[n]["Type"]]
     if changed:
         raise invalid(
             "Update of resource type is not permitted. The new template modifies resource type of"
@@ -270,9 +287,12 @@ def template_of(stack: Record) -> Record:
 def start_update(
     parts: Parts, draft: Any, call: Call, stack: Record, source: Record, ready: Prepared
 ) -> None:
-    """Record the update: the new template in the stack, the old one in the work row."""
-    _check_types(stack["template"]["Resources"], ready.expanded["Resources"])
-    before = template_of(stack)
+    """Record the update: the new template in the stack, the old one in the work row. None is there
+    of a stack whose creation failed: it has no state to go back to."""
+    made = rows.resources(draft, stack["id"])
+    never = {n for n in unfinished(draft, stack) if not made.get(n, {}).get("physical")}
+    _check_types(stack["template"]["Resources"], ready.expanded["Resources"], never)
+    before = template_of(stack) if stack["status"] not in LEFT else stack.pop("stable", None)
     stack |= {"status": "UPDATE_IN_PROGRESS", "reason": "", "updated": draft.now_ms}
     apply_template(stack, call, source, ready)
     put_stack(draft, call.place, stack)
@@ -296,11 +316,11 @@ async def update_stack(parts: Parts, call: Call) -> Record:
 
     def change(draft: Any) -> None:
         stack = rows.must_find(draft, call.place, call.params["StackName"])
-        check_changeable(stack)
+        check_changeable(stack, call)
         source = given if given is not None else template.parse(stack["source"])
         ready = prepared(call, source, stack["parameters"], store)
         same_tags = call.params.get("Tags", stack["tags"]) == stack["tags"]
-        if is_same(stack, ready) and same_tags:
+        if is_same(stack, ready) and same_tags and stack["status"] not in LEFT:
             raise invalid("No updates are to be performed.")
         start_update(parts, draft, call, stack, source, ready)
         answer["StackId"] = stack["id"]

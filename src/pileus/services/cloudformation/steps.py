@@ -80,6 +80,32 @@ def former(have: Record, operation: str, wish: Record) -> Record:
     return dict(begun["old"] if is_same else begun["properties"])
 
 
+def replaced(record: Record | None) -> list[Record]:
+    """What a resource took the place of and is still there, the newest first."""
+    told = (record or {}).get("replaced") or []
+    return told if isinstance(told, list) else [told]  # a single one, as older rows have it
+
+
+def still_there(have: Record | None, physical: str, policy: str) -> list[Record]:
+    """The same of a resource that is ``physical`` from now on. ``policy``: of what it replaces."""
+    past = [one for one in replaced(have) if one["physical"] != physical]
+    if have is None or have["physical"] in ("", physical):
+        return past
+    names = ("type", "physical", "attributes", "properties", "needs")
+    return [{n: have[n] for n in names if n in have} | {"policy": policy}, *past]
+
+
+def check_replaceable(work: Record) -> None:
+    """What is left as it failed must be good for the next update and for a rollback: there is no
+    replacement then.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html"""
+    if work.get("failure") == "DO_NOTHING" and not work.get("rollback"):
+        raise Unchanged(
+            "ValidationError",
+            "Replacement type updates not supported on stack with disable-rollback.",
+        )
+
+
 def check_renamed(type_: str, had: Record, wish: Record) -> None:
     """A resource that is replaced cannot keep the name its template gives it: both are there for a
     while."""
