@@ -15,7 +15,8 @@ import time
 import uvloop
 
 from bench.load import measure, signed
-from pileus.services.call import Access, Call, Credential, HttpResponse, Principal, Service
+from pileus.services.call import Access, Call, Credential, HttpResponse, Principal
+from pileus.services.service import Service
 from pileus.wire.api import Api
 from pileus.wire.http import serve
 

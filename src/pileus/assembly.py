@@ -48,7 +48,7 @@ from pileus.services import (
     sts,
     vault,
 )
-from pileus.services.call import HttpRequest, HttpResponse, Parts, Service
+from pileus.services.call import HttpRequest, HttpResponse, Parts
 from pileus.services.cloudwatch.platform import Platform
 from pileus.services.dynamodb import streams as dynamodb_streams
 from pileus.services.iam.bootstrap import bootstrap, seal
@@ -58,6 +58,7 @@ from pileus.services.metrics.instruments import watch_state
 from pileus.services.outbound import Outbound
 from pileus.services.s3 import control as s3_control
 from pileus.services.s3.usage import usage
+from pileus.services.service import Service
 from pileus.state.degraded import silent as unreached
 from pileus.state.housekeeping import Housekeeping
 from pileus.state.opening import connect_store, open_store

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pileus.errors import AwsError, access_denied
-from pileus.services.call import Access, Call, HttpResponse, Principal, Service
+from pileus.services.call import Access, Call, HttpResponse, Principal
+from pileus.services.service import Service
 from pileus.wire.api import Api
 from pileus.wire.dispatch import Dispatcher
 from tests.wire.door import ACCOUNT, MODELS, Keys

@@ -1,4 +1,4 @@
-"""What a service is given and what it gives: requests, calls, access checks, answers.
+"""What a service is given and what it answers: requests, calls, access checks, responses.
 
 The door (``wire``) turns bytes into a ``Call``; a service turns a ``Call`` into an answer.
 Anything one service needs of another goes through ``Parts.dispatch``, which authorises like a
@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Generator,
     Iterable,
@@ -18,15 +17,12 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pileus.policy.principals import root_arn
 from pileus.services.owned import place_of
 from pileus.telemetry import Meters
 from pileus.telemetry.others import NoOthers, Others
-
-if TYPE_CHECKING:
-    from pileus.services.plain_objects import PlainObjects
 
 Headers = list[tuple[str, str]]
 MISSING = "x-pileus-missing"
@@ -318,15 +314,6 @@ class Swift:
     refused: Callable[[Exception], Exception] | None = None
 
 
-class Watch(Protocol):
-    """Sees one request's answer before it is sent, an error's too, and may add to its headers.
-    ``call`` is set when the caller is known and the parameters are read."""
-
-    call: Call | None
-
-    def answered(self, response: HttpResponse) -> None: ...
-
-
 class Incomplete(dict[str, Any]):
     """An answer that lacks what some nodes hold, which were asked and did not answer in time.
     Their names go out in the header ``MISSING``."""
@@ -334,46 +321,6 @@ class Incomplete(dict[str, Any]):
     def __init__(self, told: dict[str, Any], missing: Iterable[str]) -> None:
         super().__init__(told)
         self.missing = ", ".join(sorted(missing))
-
-
-Answer = dict[str, Any] | HttpResponse | None
-Operation = Callable[[Call], "Answer | Awaitable[Answer]"]
-DirectOperation = Callable[[Call], "HttpResponse | Awaitable[HttpResponse]"]
-
-
-@dataclass(slots=True)
-class Service:
-    """One AWS service as the door sees it.
-
-    ``name``: botocore's service name (``lambda``). ``operations``: model-driven; they get parsed
-    ``params`` and answer a dict in the output shape (or an ``HttpResponse`` to take over).
-    ``direct``: hot operations that read ``call.request`` themselves and answer an
-    ``HttpResponse``. ``access`` names the permissions a call needs; it runs before the
-    operation. An operation in neither mapping answers an error that names it.
-    ``single`` is a quick look at ``access``: (action, resource) of a call that needs just this
-    permission and meets no resource policy; ``several`` the same of one that needs these; None:
-    ask ``access``. ``swift`` is told a call that they know, and answers how more of its
-    form are answered, if that is plain. ``objects``: see there.
-    ``start`` and ``stop`` belong to each process. ``begin`` and ``cease`` are the work that one
-    process of the whole cloud does for all (consumers, queues, sweeps of the state): called after
-    ``start``, ended before ``stop``, and begun again when the work comes back to this process.
-    ``watch`` is told a request, its raw path labels and the operation before anything is checked;
-    what it answers sees the response. None: nobody cares about this one.
-    """
-
-    name: str
-    operations: Mapping[str, Operation]
-    access: Callable[[Call], Sequence[Access]]
-    direct: Mapping[str, DirectOperation] = field(default_factory=dict)
-    single: Callable[[Call], tuple[str, str] | None] | None = None
-    several: Callable[[Call], Iterable[tuple[str, str]] | None] | None = None
-    swift: Callable[[Call], Swift | None] | None = None
-    objects: PlainObjects | None = None
-    start: Callable[[], Awaitable[None]] | None = None
-    stop: Callable[[], Awaitable[None]] | None = None
-    begin: Callable[[], Awaitable[None]] | None = None
-    cease: Callable[[], Awaitable[None]] | None = None
-    watch: Callable[[HttpRequest, Mapping[str, str], str], Watch | None] | None = None
 
 
 class Dispatch(Protocol):

@@ -20,10 +20,9 @@ from pileus.services.call import (
     HttpRequest,
     HttpResponse,
     Principal,
-    Service,
     Submission,
-    Watch,
 )
+from pileus.services.service import Service, Watch
 from pileus.telemetry import Meters
 from pileus.wire import packing, refusals, tables_address
 from pileus.wire.answers import Answers, object_ids

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.services.call import Call, HttpRequest, HttpResponse, Service, Submission
+from pileus.services.call import Call, HttpRequest, HttpResponse, Submission
+from pileus.services.service import Service
 from pileus.wire.names import ServiceName
 from pileus.wire.protocols.operation import OperationCodec
 from pileus.wire.router import Route

@@ -19,7 +19,8 @@ from hmac import compare_digest
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pileus.services.call import Authorizer, Call, HttpRequest, Service, Swift
+from pileus.services.call import Authorizer, Call, HttpRequest, Swift
+from pileus.services.service import Service
 from pileus.wire.answers import Answers
 from pileus.wire.canonical import Proof
 from pileus.wire.claims import invocation

@@ -20,7 +20,8 @@ from pileus.services.apigateway import (
 from pileus.services.apigateway.access import access
 from pileus.services.apigateway.door import Door
 from pileus.services.apigateway.room import Room
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
+from pileus.services.service import Service
 
 __all__ = ["OPERATIONS", "Door", "build"]
 

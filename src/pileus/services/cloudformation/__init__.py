@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pileus.services.call import Access, Call, Parts, Service
+from pileus.services.call import Access, Call, Parts
 from pileus.services.cloudformation import changesets, describe, rollbacks, stacks
 from pileus.services.cloudformation.answers import PREFIX, Answers
 from pileus.services.cloudformation.signals import taken
 from pileus.services.cloudformation.worker import Worker
+from pileus.services.service import Service
 
 __all__ = ["PREFIX", "build", "door"]
 

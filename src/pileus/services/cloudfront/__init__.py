@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
 from pileus.services.cloudfront import configured, distributions, invalidations, tags
 from pileus.services.cloudfront.access import access
 from pileus.services.cloudfront.room import Room
+from pileus.services.service import Service
 
 OPERATIONS: dict[str, Callable[[Room, Call], Any]] = {
     "CreateDistribution": distributions.create_distribution,

@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.call import Call, Operation
+from pileus.services.call import Call
 from pileus.services.cloudfront import checks, managed, rows
 from pileus.services.cloudfront.room import Room
+from pileus.services.service import Operation
 from pileus.state import keys
 from pileus.state.draft import Draft
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pileus.services.background import Background
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
 from pileus.services.cloudwatch import (
     alarms,
     composite,
@@ -26,6 +26,7 @@ from pileus.services.cloudwatch.actions import Actions
 from pileus.services.cloudwatch.points import Points
 from pileus.services.cloudwatch.room import Room
 from pileus.services.cloudwatch.watching import Watching
+from pileus.services.service import Service
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.everyone import Everyone
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from pileus.services.call import Parts, Service
+from pileus.services.call import Parts
 from pileus.services.dynamodb.access import access, single
 from pileus.services.dynamodb.backups import (
     create_backup,
@@ -60,6 +60,7 @@ from pileus.services.dynamodb.transact_get_items import transact_get_items
 from pileus.services.dynamodb.transact_write_items import transact_write_items
 from pileus.services.dynamodb.update_item import update_item
 from pileus.services.dynamodb.update_table import update_table
+from pileus.services.service import Service
 
 __all__ = ["OLDER", "RULES", "build"]
 

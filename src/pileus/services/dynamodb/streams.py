@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.call import Access, Call, HttpResponse, Parts, Service
+from pileus.services.call import Access, Call, HttpResponse, Parts
 from pileus.services.dynamodb.access import owner_of, read_body
 from pileus.services.dynamodb.answers import respond
 from pileus.services.dynamodb.faults import invalid, not_found
@@ -33,6 +33,7 @@ from pileus.services.dynamodb.stream_rows import (
     split_arn,
     trimmed,
 )
+from pileus.services.service import Service
 
 ITERATOR_MS = 15 * 60 * 1000
 RECORDS_MAX = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from pileus.services.call import Parts, Service
+from pileus.services.call import Parts
 from pileus.services.iam import (
     access_keys,
     account,
@@ -19,6 +19,7 @@ from pileus.services.iam import (
     users,
 )
 from pileus.services.iam.access import access
+from pileus.services.service import Service
 
 OPERATIONS: dict[str, Any] = {
     **users.OPERATIONS,

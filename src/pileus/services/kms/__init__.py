@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pileus.services.background import Background
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
 from pileus.services.kms import (
     aliases,
     datakeys,
@@ -20,6 +20,7 @@ from pileus.services.kms import (
 )
 from pileus.services.kms.access import access
 from pileus.services.kms.room import Room, rewrapped
+from pileus.services.service import Service
 
 __all__ = ["OPERATIONS", "build", "rewrapped"]
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pileus.services.background import Background
-from pileus.services.call import Call, Operation, Parts, Service
+from pileus.services.call import Call, Parts
 from pileus.services.lambda_ import (
     aliases,
     concurrency,
@@ -35,6 +35,7 @@ from pileus.services.lambda_.room import Room
 from pileus.services.lambda_.sources import Sources
 from pileus.services.lambda_.targets import Targets
 from pileus.services.logship import LogShip
+from pileus.services.service import Operation, Service
 
 __all__ = ["OPERATIONS", "Door", "build"]
 

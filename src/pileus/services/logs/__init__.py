@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 from pileus.services.background import Background
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
 from pileus.services.logs import groups, put, read, retention, streams, tags, testing
 from pileus.services.logs.access import access
 from pileus.services.logs.across import Across
 from pileus.services.logs.events import Events
 from pileus.services.logs.room import Room
+from pileus.services.service import Service
 from pileus.telemetry.copies import Copies
 from pileus.telemetry.everyone import Everyone
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
 from pileus.services.logship import LogShip
 from pileus.services.longrunning import operations
 from pileus.services.longrunning.access import access
@@ -17,6 +17,7 @@ from pileus.services.longrunning.door import Door
 from pileus.services.longrunning.keeper import Keeper
 from pileus.services.longrunning.operations import Room
 from pileus.services.longrunning.placing import OneMachine, Placer
+from pileus.services.service import Service
 
 __all__ = ["ApiDoor", "Door", "build"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pileus.services.call import Call, Operation, Parts, Service
+from pileus.services.call import Call, Parts
 from pileus.services.s3 import (
     accelerate,
     acl,
@@ -47,6 +47,7 @@ from pileus.services.s3.settings_apply import RULES as SETTING_RULES
 from pileus.services.s3.tally import RULES as TALLY_RULES
 from pileus.services.s3.watching import watch
 from pileus.services.s3.website import Website
+from pileus.services.service import Operation, Service
 
 __all__ = ["RULES", "Website", "build", "rewrapped"]
 

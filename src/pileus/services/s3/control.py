@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.call import Access, Call, HttpResponse, Operation, Parts, Service
+from pileus.services.call import Access, Call, HttpResponse, Parts
 from pileus.services.s3 import rows
 from pileus.services.s3.access import need
 from pileus.services.s3.headers import SYSTEM_TAG, check_tags
 from pileus.services.s3.room import BLOCKS, Bucket, Room
 from pileus.services.s3.settings import BUCKET_TAGS_MAX
+from pileus.services.service import Operation, Service
 
 KIND = "public-access-block"
 TAGGING = "tagging"

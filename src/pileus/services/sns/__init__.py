@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
+from pileus.services.service import Service
 from pileus.services.sns import policies, publish, settings, subscriptions, tags, topics
 from pileus.services.sns.access import AccessRules
 from pileus.services.sns.deliveries import Deliveries

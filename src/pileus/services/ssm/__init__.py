@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pileus.services.call import Call, Parts, Service
+from pileus.services.call import Call, Parts
+from pileus.services.service import Service
 from pileus.services.ssm import describe, get, put, tags
 from pileus.services.ssm.access import access
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from pileus.services.call import Access, Call, Parts, Service
+from pileus.services.call import Access, Call, Parts
+from pileus.services.service import Service
 from pileus.services.sts import assume, identity
 
 OPERATIONS = {
