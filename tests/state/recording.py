@@ -5,8 +5,9 @@
     python -m tests.state.recording                               keep few that use every rule
 
 A recorded log is ``zlib(msgpack([[entries of a group, running hash after it], …]))``, from the
-first entry on; ``golden/rules-N`` holds several. Record anew only after raising ``RULES_VERSION``;
-what older versions gave is kept as long as the release applies them.
+first entry on; ``golden/rules-N`` holds several. Record anew only after raising ``RULES_VERSION``,
+and beside what is chosen keep a log of what the version changed (tests/state/test_golden.py asks
+for one); what older versions gave is kept as long as the release applies them.
 """
 
 from __future__ import annotations

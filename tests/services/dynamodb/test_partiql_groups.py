@@ -286,7 +286,7 @@ def test_an_item_too_deep_is_refused_everywhere_alike() -> None:
     async def main(desk: Desk) -> None:
         await seeded(desk)
         deep: dict[str, Any] = {"S": "x"}
-        for _ in range(32):
+        for _ in range(31):
             deep = {"M": {"a": deep}}
         await put(desk, "o", "1", m={"M": {}})
         request = {

@@ -63,9 +63,9 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def test_nesting_ends_at_32_levels() -> None:
-    values.check(nested(32))
+    values.check(nested(31))
     with pytest.raises(AwsError, match="Nesting Levels"):
-        values.check(nested(33))
+        values.check(nested(32))
 
 
 def test_sets_compare_without_order_also_when_nested() -> None:

@@ -17,6 +17,7 @@ import urllib3
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from pileus.policy.principals import canonical_id
 from tests.conftest import Cloud
@@ -173,6 +174,40 @@ def test_conditions_that_s3_does_not_know(s3: Any, bucket: str) -> None:
         assert refused(delete, **condition)["Code"] == "NotImplemented"
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
     delete(IfMatch="*")
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+@pytest.mark.parametrize("many", [False, True])
+def test_deletes_under_a_condition(s3: Any, bucket: str, versioned: bool, many: bool) -> None:
+    """User Guide, "How to perform conditional deletes": of the current version, and where there is
+    none, or it is a delete marker, nothing is deleted."""
+    if versioned:
+        status = {"Status": "Enabled"}
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=status)
+
+    def delete(condition: str) -> str:
+        if not many:
+            call = partial(s3.delete_object, Bucket=bucket, Key="k", IfMatch=condition)
+            try:
+                return "" if call() else "?"
+            except ClientError as error:
+                return str(error.response["Error"]["Code"])
+        told = {"Objects": [{"Key": "k", "ETag": condition}]}
+        answer = s3.delete_objects(Bucket=bucket, Delete=told)
+        return answer["Errors"][0]["Code"] if "Errors" in answer else ""
+
+    def nothing_is_there(*former: str) -> None:
+        before = s3.list_object_versions(Bucket=bucket).get("DeleteMarkers", [])
+        assert {delete(c) for c in ("*", '"bad"', *former)} == {"NoSuchKey"}
+        assert s3.list_object_versions(Bucket=bucket).get("DeleteMarkers", []) == before
+
+    nothing_is_there()
+    for right in ("*", ""):
+        etag = s3.put_object(Bucket=bucket, Key="k", Body=right.encode())["ETag"]
+        assert delete('"bad"') == "PreconditionFailed"
+        assert s3.head_object(Bucket=bucket, Key="k")["ETag"] == etag
+        assert delete(right or etag) == ""
+        nothing_is_there(etag)
 
 
 def test_the_expected_owner_is_an_account(s3: Any, bucket: str) -> None:

@@ -28,6 +28,7 @@ from pileus.services.dynamodb.filling import fill
 from pileus.services.dynamodb.transacting import transact
 from pileus.services.dynamodb.writing import Change, carry_out, write_price
 from pileus.state import keys
+from pileus.state.entry import RULES_VERSION
 from pileus.state.rules import Rule
 from pileus.state.tx import Tx, change_prefix
 
@@ -57,7 +58,7 @@ def _failed(
     return error
 
 
-def put(tx: Tx, args: list[Any]) -> list[Any] | None:
+def put(tx: Tx, args: list[Any], version: int = RULES_VERSION) -> list[Any] | None:
     """``[meta_key, id, key, text, guard, flags]`` → ``[old text or nil, price or nil]`` or nil."""
     meta_key, incarnation, key, text, guard, flags = args
     table = table_of(tx, meta_key, incarnation)
@@ -66,7 +67,7 @@ def put(tx: Tx, args: list[Any]) -> list[Any] | None:
         return None
     old = tx.get(key)
     _refuse_unless(guard, old, flags, text)
-    price = carry_out(tx, table, Change(key, old, text), bool(flags & PRICED))
+    price = carry_out(tx, table, Change(key, old, text), bool(flags & PRICED), version)
     return [old if flags & OLD else None, price] if flags & (OLD | PRICED) else None
 
 
@@ -80,26 +81,26 @@ def delete(tx: Tx, args: list[Any]) -> list[Any] | None:
     return [old if flags & OLD else None, price] if flags & (OLD | PRICED) else None
 
 
-def update_item(tx: Tx, args: list[Any], always_makes: bool = False) -> list[Any] | None:
+def update_item(tx: Tx, args: list[Any], version: int = RULES_VERSION) -> list[Any] | None:
     """``[meta_key, id, key, key_attributes, update, guard, returns, flags]`` → ``[attributes
     text or nil, price or nil]`` or nil. ``returns`` is ``ReturnValues``. Where there is no item,
-    one is made unless the update only takes away; ``always_makes``: then, too."""
+    one is made unless the update only takes away; up to version 2: then, too."""
     meta_key, incarnation, key, base, spec, guard, returns, flags = args
     table = table_of(tx, meta_key, incarnation)
     old = tx.get(key)
     item = dict(base) if old is None else orjson.loads(old)
     if guard is not None and not passes(guard, {} if old is None else item):
         raise _failed({} if old is None else item, flags, old, None)
-    if old is None and not always_makes and takes_only(spec):
+    if old is None and version > 2 and takes_only(spec):
         return [None, LEAST] if flags & PRICED else None
-    paths = update(table, item, spec) if spec is not None else []
+    paths = update(table, item, spec, version) if spec is not None else []
     text = orjson.dumps(item)
-    check_updated_size(item, text)
+    check_updated_size(table, item, text, version)
     if returns == "NONE" and not flags and table.plain:
         tx.put(key, text)
         return None
     change = Change(key, old, text, new=item)
-    price = carry_out(tx, table, change, bool(flags & PRICED))
+    price = carry_out(tx, table, change, bool(flags & PRICED), version)
     answer = None
     if returns == "ALL_NEW":
         answer = text
@@ -112,7 +113,7 @@ def update_item(tx: Tx, args: list[Any], always_makes: bool = False) -> list[Any
     return None if answer is None and price is None else [answer, price]
 
 
-def batch(tx: Tx, args: list[Any]) -> list[Any] | None:
+def batch(tx: Tx, args: list[Any], version: int = RULES_VERSION) -> list[Any] | None:
     """``[operations, flags]``, one ``[meta_key, id, key, text or nil]``; answers prices."""
     operations, flags = args
     prices = []
@@ -125,7 +126,7 @@ def batch(tx: Tx, args: list[Any]) -> list[Any] | None:
                 tx.put(key, text)
             continue
         change = Change(key, tx.get(key), text)
-        prices.append(carry_out(tx, table, change, bool(flags & PRICE)))
+        prices.append(carry_out(tx, table, change, bool(flags & PRICE), version))
     return prices if flags & PRICE else None
 
 
@@ -192,7 +193,13 @@ RULES: dict[str, Rule] = {
 # By the last version of the rules in which they meant this (``state.versions.RuleBook``).
 OLDER: dict[int, dict[str, Rule]] = {
     2: {
-        "dynamodb.update": partial(update_item, always_makes=True),
-        "dynamodb.transact": partial(transact, always_makes=True),
+        "dynamodb.update": partial(update_item, version=2),
+        "dynamodb.transact": partial(transact, version=2),
+    },
+    4: {
+        "dynamodb.put": partial(put, version=4),
+        "dynamodb.update": partial(update_item, version=4),
+        "dynamodb.batch": partial(batch, version=4),
+        "dynamodb.transact": partial(transact, version=4),
     },
 }

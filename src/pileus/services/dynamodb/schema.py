@@ -274,6 +274,17 @@ def check_index_key(name: str, kind: str, index: str, value: dict[str, Any]) -> 
         )
 
 
+def no_empty_update(kind: str, value: dict[str, Any]) -> None:
+    """An index key that an update expression sets is not empty; here the service names no index."""
+    if value[kind] == "":
+        noun = "string" if kind == "S" else "binary"
+        raise invalid(
+            f"{EMPTY}The update expression attempted to update a secondary index key to a value"
+            " that is not supported. The AttributeValue for a key attribute cannot contain an"
+            f" empty {noun} value."
+        )
+
+
 def _empty_key(name: str, kind: str) -> AwsError:
     noun = "string" if kind == "S" else "binary"
     return invalid(

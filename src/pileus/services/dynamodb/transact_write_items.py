@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call, HttpResponse
 from pileus.services.dynamodb import capacity
 from pileus.services.dynamodb.answers import assemble, member, respond
+from pileus.services.dynamodb.expressions.binding import Bound
 from pileus.services.dynamodb.expressions.updates import compile_update
 from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.get_item import check_nested
@@ -42,9 +44,9 @@ NONE = {"Code": "None"}
 async def transact_write_items(room: Room, call: Call, params: dict[str, Any]) -> HttpResponse:
     """Up to a hundred writes of any tables, all or nothing; idempotent by ClientRequestToken."""
     requests = params["TransactItems"]
-    sizes = [_check(r) for r in requests]
-    check_payload(sum(sizes))
-    prepared = _prepare_all(room, call, requests)
+    asked_for = [_check(r) for r in requests]
+    check_payload(sum(a.size for a in asked_for))
+    prepared = _prepare_all(room, call, asked_for)
     tables = [t for t, _, _ in prepared]
     asked = capacity.wanted(params)
     metered = any(t.metered for t in tables)
@@ -118,41 +120,50 @@ def _part(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return found[0], request[found[0]]
 
 
-def _check(request: dict[str, Any]) -> int:
-    """One operation's values; its size in bytes."""
+@dataclass(slots=True)
+class _Asked:
+    """One operation: its members, its compiled expressions, the size of its item or key."""
+
+    kind: str
+    part: dict[str, Any]
+    size: int
+    guard: Any
+    bound: Bound
+
+
+def _check(request: dict[str, Any]) -> _Asked:
+    """One operation's values and expressions: of all operations in their order, before any table is
+    looked up."""
     kind, part = _part(request)
-    if kind == "Put":
-        size = check_item(part["Item"])
-        if size > ITEM_BYTES_MAX:
-            raise invalid("Item size has exceeded the maximum allowed size")
-        return size
-    return check_item(part["Key"])
+    size = check_item(part["Item" if kind == "Put" else "Key"])
+    if kind == "Put" and size > ITEM_BYTES_MAX:
+        raise invalid("Item size has exceeded the maximum allowed size")
+    return _Asked(kind, part, size, *guard_of(part))
 
 
-def _prepare_all(room: Room, call: Call, requests: list[Any]) -> list[tuple[Table, Any, Any]]:
-    """Entry operations. A mistake in one cancels the whole, with the mistake as its reason."""
-    prepared, reasons, seen = [], [], set()
-    for request in requests:
-        kind, part = _part(request)
-        table = room.table(call, part["TableName"])
+def _prepare_all(room: Room, call: Call, asked: list[_Asked]) -> list[tuple[Table, Any, Any]]:
+    """Entry operations. A mistake in one cancels the whole, with the mistake as its reason. Each is
+    held to its table before two of one item are found."""
+    tables = [room.table(call, one.part["TableName"]) for one in asked]
+    prepared = []
+    for number, (table, one) in enumerate(zip(tables, asked, strict=True)):
         try:
-            operation, item = _prepare(table, kind, part)
+            operation, item = _prepare(table, one)
         except AwsError as error:
             if ends_transaction(error):
                 raise
             # The first mistake ends the look: what comes after it has no reason of its own.
-            reasons.append({"Code": "ValidationError", "Message": error.message})
-            raise canceled(reasons + [NONE] * (len(requests) - len(reasons))) from None
-        if operation[3] in seen:
-            raise invalid("Transaction request cannot include multiple operations on one item")
-        seen.add(operation[3])
-        reasons.append(NONE)
+            reasons = [NONE] * len(asked)
+            reasons[number] = {"Code": "ValidationError", "Message": error.message}
+            raise canceled(reasons) from None
         prepared.append((table, operation, item))
+    if len({operation[3] for _, operation, _ in prepared}) < len(prepared):
+        raise invalid("Transaction request cannot include multiple operations on one item")
     return prepared
 
 
-def _prepare(table: Table, kind: str, part: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    guard, bound = guard_of(part)
+def _prepare(table: Table, one: _Asked) -> tuple[list[Any], dict[str, Any]]:
+    kind, part, guard, bound = one.kind, one.part, one.guard, one.bound
     show = part.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
     check_nested(table, nested_of(bound))
     if kind == "Put":

@@ -25,6 +25,7 @@ from pileus.services.dynamodb.faults import invalid
 from pileus.services.dynamodb.schema import Table
 from pileus.services.dynamodb.values import Item
 from pileus.services.dynamodb.writing import Change, carry_out, write_price
+from pileus.state.entry import RULES_VERSION
 from pileus.state.tx import Tx
 
 TOKEN_MS = 10 * 60 * 1000
@@ -34,9 +35,9 @@ PLAIN = "plain"  # in the place of its table: a put that touches the item's row 
 FAILED = "The conditional request failed"
 
 
-def transact(tx: Tx, args: list[Any], always_makes: bool = False) -> Any:
-    """Carry out every operation or none; ``AwsError`` TransactionCanceledException.
-    ``always_makes``: an update that only takes away makes an item where there is none."""
+def transact(tx: Tx, args: list[Any], version: int = RULES_VERSION) -> Any:
+    """Carry out every operation or none; ``AwsError`` TransactionCanceledException. Up to version 2
+    an update that only takes away makes an item where there is none."""
     token, operations, flags = args
     if token is not None:
         known = tx.get(token[0])
@@ -55,7 +56,7 @@ def transact(tx: Tx, args: list[Any], always_makes: bool = False) -> Any:
             changes.append((PLAIN, operation))  # whatever was there
             reasons.append(NONE)
             continue
-        change, reason = _judge(tx, table, operation, always_makes)
+        change, reason = _judge(tx, table, operation, version)
         changes.append(change)
         reasons.append(reason)
         failed = failed or reason is not NONE
@@ -67,9 +68,9 @@ def transact(tx: Tx, args: list[Any], always_makes: bool = False) -> Any:
             tx.put(change[3], change[4])
             continue
         try:
-            one = change if table is None else carry_out(tx, table, change, bool(flags))
+            one = change if table is None else carry_out(tx, table, change, bool(flags), version)
         except AwsError as error:
-            raise _too_large(error, number, len(changes)) from None
+            raise _too_large(error, number, len(changes), version) from None
         prices.append(one)
     answer = prices if flags else None
     if token is not None:
@@ -87,10 +88,13 @@ def _repeated(digest: str, asked: str, prices: Any) -> Any:
     return {"repeat": prices}
 
 
-def _too_large(error: AwsError, number: int, total: int) -> AwsError:
-    """The cancellation for an operation whose item collection is full."""
+def _too_large(error: AwsError, number: int, total: int, version: int) -> AwsError:
+    """The cancellation for an operation whose item collection is full, or whose item is too large
+    with its entries in local indexes (up to version 4 the code of that had lost its end)."""
     reasons = [NONE] * total
     code = error.code.removesuffix("Exception")
+    if version > 4 and code == "Validation":
+        code = "ValidationError"
     reasons[number] = {"Code": code, "Message": error.message}
     return canceled(reasons)
 
@@ -111,9 +115,7 @@ def canceled(reasons: list[dict[str, Any]]) -> AwsError:
     )
 
 
-def _judge(
-    tx: Tx, table: Table, operation: list[Any], always_makes: bool
-) -> tuple[Any, dict[str, Any]]:
+def _judge(tx: Tx, table: Table, operation: list[Any], version: int) -> tuple[Any, dict[str, Any]]:
     """What one operation would change, as (table, change), or (None, price) where it only looks;
     and why it cannot."""
     kind, key = operation[0], operation[3]
@@ -127,15 +129,15 @@ def _judge(
             if show and old:
                 reason["Item"] = old
             return (table, None), reason
-    idle = text is None and kind == "update" and not always_makes and takes_only(operation[5])
+    idle = text is None and kind == "update" and version > 2 and takes_only(operation[5])
     if kind == "check" or idle:
         return (None, [write_price(Change(key, text, None)), {}]), NONE
     if kind == "update":
         item = dict(operation[4]) if text is None else orjson.loads(text)
         try:
-            update(table, item, operation[5])
+            update(table, item, operation[5], version)
             changed = orjson.dumps(item)
-            check_updated_size(item, changed)
+            check_updated_size(table, item, changed, version)
         except AwsError as error:
             return (table, None), {"Code": "ValidationError", "Message": error.message}
         return (table, Change(key, text, changed, old, item)), NONE

@@ -15,7 +15,7 @@ from pileus.services.dynamodb.get_item import check_nested
 from pileus.services.dynamodb.put_item import flags_of, guard_of
 from pileus.services.dynamodb.room import Room
 from pileus.services.dynamodb.rules import OLD
-from pileus.services.dynamodb.schema import Table
+from pileus.services.dynamodb.schema import Table, check_index_key, no_empty_update, too_long
 from pileus.services.dynamodb.values import Value, check_item, type_of
 from pileus.services.dynamodb.write_answer import write_answer
 
@@ -72,7 +72,8 @@ def check_targets(
     values: dict[str, Value],
     actions: list[list[Any]],
 ) -> None:
-    """Keys cannot be updated; index keys keep their type, where the request alone tells."""
+    """Keys cannot be updated; index keys keep their type, are not empty and not too long, where the
+    request alone tells. What it does not tell is for the rule to see (``applying``)."""
     heads = update.heads if update else {a[0] for a in actions}
     for name in table.key_names:
         if name in heads:
@@ -82,21 +83,34 @@ def check_targets(
     for name, kind, index in table.index_types:
         if name not in heads:
             continue
-        found = _target_type(name, update, values, actions)
+        found, value = _target(name, update, values, actions)
         if found and found != kind:
             raise bad_parameter(
                 f"Type mismatch for Index Key {name} Expected: {kind} Actual: {found}"
                 f" IndexName: {index}"
             )
+        if value is None:
+            continue
+        if update is None:
+            check_index_key(name, kind, index, value)
+        else:
+            no_empty_update(kind, value)
+        text = too_long(table.by_name[index], {name: value})
+        if text:
+            raise bad_parameter(text)
 
 
-def _target_type(
+def _target(
     name: str, update: Update | None, values: dict[str, Value], actions: list[list[Any]]
-) -> str:
+) -> tuple[str, Value | None]:
+    """The type that an attribute will have, and its value; "" and None where they depend on the
+    item."""
+    literal = None
     if update is None:
-        value = next((a[2] for a in actions if a[0] == name), None)
-        return type_of(value) if value else ""
-    for step in update.steps:
+        literal = next((a[2] for a in actions if a[0] == name), None)
+    for step in update.steps if update is not None else ():
         if step.path == (name,):
-            return type_of(values[step.literal]) if step.literal else step.result
-    return ""
+            if not step.literal:
+                return step.result, None
+            literal = values[step.literal]
+    return (type_of(literal), literal) if literal else ("", None)

@@ -18,7 +18,11 @@ Item = dict[str, Value]
 
 ITEM_BYTES_MAX = 400 * 1024
 NAME_BYTES_MAX = 65535
-DEPTH_MAX = 32
+DEPTH_MAX = 32  # levels, the attribute's own value the first
+TOO_DEEP = (
+    "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels"
+    " beyond supported limit"
+)
 EMPTY = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
 SEVERAL = (
     "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the"
@@ -134,23 +138,23 @@ def _check_null(content: Any, depth: int) -> int:
 def _check_list(content: Any, depth: int) -> int:
     if type(content) is not list:
         raise Misshapen
-    _deeper(depth)
+    if content:
+        _deeper(depth)
     return 3 + len(content) + sum(check(v, depth + 1) for v in content)
 
 
 def _check_map(content: Any, depth: int) -> int:
     if type(content) is not dict:
         raise Misshapen
-    _deeper(depth)
+    if content:
+        _deeper(depth)
     return 3 + len(content) + sum(text_size(n) + check(v, depth + 1) for n, v in content.items())
 
 
 def _deeper(depth: int) -> None:
-    if depth > DEPTH_MAX:
-        raise invalid(
-            "Nesting Levels have exceeded supported limits: Attributes nested deeper than"
-            f" {DEPTH_MAX} levels are not supported"
-        )
+    """A value at level ``depth`` has members, which are a level deeper."""
+    if depth >= DEPTH_MAX:
+        raise invalid(TOO_DEEP)
 
 
 def _strings(content: Any) -> list[str]:

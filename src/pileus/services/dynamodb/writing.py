@@ -9,7 +9,8 @@ import orjson
 from pileus.services.dynamodb.history import remember
 from pileus.services.dynamodb.item_collections import grow
 from pileus.services.dynamodb.schema import Index, Table
-from pileus.services.dynamodb.values import Item, item_size
+from pileus.services.dynamodb.values import Item, equal, item_size
+from pileus.state.entry import RULES_VERSION
 from pileus.state.tx import Tx
 
 WRITE_UNIT_BYTES = 1024
@@ -54,10 +55,15 @@ class Change:
 
 
 def carry_out(
-    tx: Tx, table: Table, change: Change, priced: bool, by_service: bool = False
+    tx: Tx,
+    table: Table,
+    change: Change,
+    priced: bool,
+    version: int = RULES_VERSION,
+    by_service: bool = False,
 ) -> list[Any] | None:
-    """Write the item, its index rows and its change record. Answers ``[units, {index: units}]``
-    when ``priced``."""
+    """Write the item, its index rows and its change record, as the rules of ``version`` do.
+    Answers ``[units, {index: units}]`` when ``priced``."""
     if change.new_text is not None:
         tx.put(change.key, change.new_text)
     elif change.old_text is not None:
@@ -72,7 +78,7 @@ def carry_out(
         if units:
             index_units[index.name] = float(units)
     if table.stream_view:
-        _record(tx, table, change, by_service)
+        _record(tx, table, change, version, by_service)
     if not priced:
         return None
     return [write_price(change), index_units]
@@ -115,10 +121,11 @@ def _carry_index(tx: Tx, table: Table, index: Index, change: Change) -> int:
     return units
 
 
-def _record(tx: Tx, table: Table, change: Change, by_service: bool) -> None:
-    """The change record a stream shows (DynamoDB Streams API, ``Record``); none for no change."""
+def _record(tx: Tx, table: Table, change: Change, version: int, by_service: bool) -> None:
+    """The change record a stream shows (DynamoDB Streams API, ``Record``); none for no change. Up
+    to version 4 a set in another order was one."""
     old, new = change.old, change.new
-    if old == new:
+    if old == new or (version > 4 and old and new and equal({"M": old}, {"M": new})):
         return
     source = new if new is not None else old or {}
     view = table.stream_view
