@@ -202,3 +202,9 @@ def test_the_accounts_own_key_is_named_and_there(cloud: Cloud) -> None:
     assert change["TableDescription"]["SSEDescription"] == told
     gone = client.delete_table(TableName=name)["TableDescription"]
     assert gone["TableStatus"] == "DELETING" and "WarmThroughput" not in gone
+
+
+def test_what_is_asked_of_other_regions_is_refused_by_name(cloud: Cloud, table: Any) -> None:
+    elsewhere = [{"Create": {"RegionName": "eu-central-1"}}]
+    with pytest.raises(ClientError, match="ReplicaUpdates: global tables are not offered"):
+        cloud.client("dynamodb").update_table(TableName=table.name, ReplicaUpdates=elsewhere)

@@ -293,3 +293,22 @@ def test_a_grant_names_a_principal_or_a_service(kms: Any, key: str) -> None:
     kms.create_grant(KeyId=key, RetiringServicePrincipal="b.amazonaws.com", **service)
     told = kms.list_retirable_grants(RetiringServicePrincipal="b.amazonaws.com")["Grants"]
     assert [g["GranteeServicePrincipal"] for g in told] == ["a.amazonaws.com"]
+
+
+def test_answers_as_recorded_of_aws(kms: Any, key: str) -> None:
+    told = kms.describe_key(KeyId=key)["KeyMetadata"]["CurrentKeyMaterialId"]
+    sealed = kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+    assert sealed["KeyMaterialId"] == told
+    kms.rotate_key_on_demand(KeyId=key)
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["CurrentKeyMaterialId"] != told
+    kms.decrypt(CiphertextBlob=sealed["CiphertextBlob"])
+    with pytest.raises(ClientError) as caught:
+        kms.decrypt(CiphertextBlob=sealed["CiphertextBlob"], EncryptionContext={"a": "b"})
+    assert "message" not in caught.value.response  # no text, no member
+    for _ in range(24):
+        kms.rotate_key_on_demand(KeyId=key)
+    code, text, _ = refused(kms.rotate_key_on_demand, KeyId=key)
+    assert (code, text.endswith(key)) == ("LimitExceededException", True)
+    assert refused(kms.generate_random)[1] == "NumberOfBytes is required."
+    many = [{"TagKey": f"k{i}", "TagValue": "v"} for i in range(51)]
+    assert refused(kms.create_key, Tags=many)[:2] == ("TagException", "Too many tags")

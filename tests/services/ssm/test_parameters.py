@@ -154,3 +154,22 @@ def test_tags_and_policies_decide_who_may(cloud: Cloud, ssm: Any, root: str) -> 
     assert ssm.list_tags_for_resource(**place)["TagList"] == [{"Key": "who", "Value": "all"}]
     ssm.remove_tags_from_resource(**place, TagKeys=["who"])
     assert code(theirs.get_parameter, Name=closed) == "AccessDeniedException"
+
+
+def test_a_name_of_one_level_is_the_same_with_a_slash(ssm: Any, root: str) -> None:
+    bare = root.removeprefix("/")
+    ssm.put_parameter(Name=bare, Value="a", Type="String")
+    told = ssm.get_parameter(Name=root)["Parameter"]
+    assert (told["Name"], told["Value"]) == (root, "a")
+    assert [p["Name"] for p in ssm.get_parameters(Names=[root])["Parameters"]] == [root]
+    assert code(ssm.put_parameter, Name=root, Value="b", Type="String") == "ParameterAlreadyExists"
+    ssm.delete_parameter(Name=root)
+    assert code(ssm.get_parameter, Name=bare) == "ParameterNotFound"
+
+
+@pytest.mark.parametrize("form", ["{0}//b", "{0}/b/c"])
+def test_what_can_be_no_name_is_refused_by_reads(ssm: Any, root: str, form: str) -> None:
+    bare = root.removeprefix("/")
+    with pytest.raises(ClientError, match="sub-paths divided by slash symbol") as caught:
+        ssm.get_parameter(Name=form.format(root if "//" in form else bare))
+    assert caught.value.response["Error"]["Code"] == "ValidationException"

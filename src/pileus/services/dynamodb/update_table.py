@@ -45,6 +45,7 @@ QUIET = frozenset(
 )
 UNITS = ("ReadCapacityUnits", "WriteCapacityUnits", "NumberOfDecreasesToday")
 MOMENTS = ("LastIncreaseDateTime", "LastDecreaseDateTime")
+ABROAD = ("ReplicaUpdates", "GlobalTableWitnessUpdates", "GlobalTableSettingsReplicationMode")
 CLASSES_MAX = 2
 CLASS_DAYS = 30
 Row = dict[str, Any]
@@ -128,6 +129,9 @@ def _as_before(after: Row, before: Row, began_ms: int, switched: bool) -> None:
 
 
 def _check(p: dict[str, Any]) -> None:
+    for member in ABROAD:
+        if p.get(member):
+            raise invalid(f"{member}: global tables are not offered by Pileus")
     if all(not p.get(m) and p.get(m) is not False for m in CHANGES):
         raise invalid(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled,"

@@ -89,13 +89,22 @@ def _results(call: Call, caller: Caller, policies: Policies) -> Record:
     for action in call.params["ActionNames"]:
         for resource in call.params.get("ResourceArns", ["*"]):
             verdict = decide(caller, policies, action, resource, context, on_resource)
+            matched = [{"SourcePolicyId": s.sid} for s in verdict.statements]
+            beside = {"MatchedStatements": matched, "MissingContextValues": []}
             results.append(
                 {
                     "EvalActionName": action,
                     "EvalResourceName": resource,
                     "EvalDecision": _word(verdict),
-                    "MatchedStatements": [{"SourcePolicyId": s.sid} for s in verdict.statements],
-                    "MissingContextValues": [],
+                    "EvalDecisionDetails": {},
+                    "ResourceSpecificResults": [
+                        {
+                            "EvalResourceName": resource,
+                            "EvalResourceDecision": _word(verdict),
+                            **beside,
+                        }
+                    ],
+                    **beside,
                 }
             )
     return rows.page(call.params, results, "EvaluationResults")
@@ -120,7 +129,7 @@ def simulate_custom_policy(parts: Parts, call: Call) -> Record:
 def simulate_principal_policy(parts: Parts, call: Call) -> Record:
     arn = call.params["PolicySourceArn"]
     kind, _, path = arn.split(":", 5)[5].partition("/") if arn.count(":") >= 5 else ("", "", "")
-    if kind not in ("user", "role"):
+    if kind not in ("user", "role", "group"):
         raise AwsError(
             "InvalidInput",
             f"Invalid Entity Arn: {arn} does not clearly define entity type and name.",

@@ -93,7 +93,7 @@ class Identities:
         session = None
         if principal.session_policies:
             session = tuple(s for text in principal.session_policies for s in compile_text(text))
-        if principal.kind not in ("user", "role"):
+        if principal.kind not in ("user", "role", "group"):  # groups, for those who simulate
             return Policies((), None, session)
         record = self._store.get_json(
             rows.record_key(principal.account, principal.kind, principal.name)

@@ -37,7 +37,10 @@ async def generate_without_plaintext(room: Room, call: Call) -> dict[str, Any]:
 
 
 def generate_random(room: Room, call: Call) -> dict[str, Any]:
-    return {"Plaintext": room.clock.random_bytes(_bytes(call.params.get("NumberOfBytes") or 0))}
+    size = call.params.get("NumberOfBytes")
+    if size is None:
+        raise faults.invalid("NumberOfBytes is required.")
+    return {"Plaintext": room.clock.random_bytes(_bytes(size))}
 
 
 def _size(params: dict[str, Any]) -> int:

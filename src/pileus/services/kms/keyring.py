@@ -12,7 +12,7 @@ from pileus.services.call import Call
 from pileus.services.kms import faults, managed, rows
 from pileus.services.kms.policies import check_policy, default_policy
 from pileus.services.kms.room import DAY_MS, Key, Room, check_alive
-from pileus.services.kms.sealing import ALGORITHM
+from pileus.services.kms.sealing import ALGORITHM, named_material
 from pileus.services.kms.tags import read_tags
 from pileus.state.draft import Draft
 
@@ -76,6 +76,7 @@ def metadata(key: Key) -> dict[str, Any]:
         "KeySpec": ALGORITHM,
         "EncryptionAlgorithms": [ALGORITHM],
         "MultiRegion": False,
+        "CurrentKeyMaterialId": named_material(key, len(record["materials"]) - 1),
     }
     if record["deletion_ms"] is not None:
         told["DeletionDate"] = record["deletion_ms"] / 1000

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.kms import faults, rows
 from pileus.services.kms.keyring import limit_of, own
@@ -66,7 +67,11 @@ async def rotate_on_demand(room: Room, call: Call) -> dict[str, Any]:
     key = own(room, call)
     check_usable(key)
     if sum(m["on_demand"] for m in key.record["materials"]) >= ON_DEMAND_MAX:
-        raise faults.invalid_state(f"{key.arn} was rotated on demand {ON_DEMAND_MAX} times.")
+        raise AwsError(
+            "LimitExceededException",
+            "The on-demand rotations limit has been reached for the given keyId. No more on-demand"
+            f" rotations can be performed for this key: {key.arn}",
+        )
     seen = len(key.record["materials"])
     fresh = {**room.new_material(key.id, seen), "on_demand": True}
 

@@ -18,6 +18,8 @@ KEY_CHARS_MAX, VALUE_CHARS_MAX = 128, 256
 
 def read_tags(told: list[dict[str, str]]) -> dict[str, str]:
     """Tags by key; ``TagException`` for wrong ones."""
+    if len(told) > TAGS_MAX:
+        raise _wrong("Too many tags")
     out: dict[str, str] = {}
     for tag in told:
         key, value = tag["TagKey"], tag["TagValue"]

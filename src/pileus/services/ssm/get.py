@@ -34,16 +34,18 @@ async def get_parameters(parts: Parts, call: Call) -> Record:
 
 
 async def _found(parts: Parts, call: Call, told: str) -> Record:
-    name, selector = rows.asked(told)
+    asked, selector = rows.asked(told)
+    rows.check_form(asked)
+    name = rows.stored(parts.store, call.place, asked)
     record = parts.store.get_json(rows.key(call.place, name))
     if record is None:
-        raise faults.not_found(name)
+        raise faults.not_found(asked)
     number = record["version"]
     if selector:
         if not selector.isdigit():  # a label: there are none
             raise faults.no_version(name, selector)
         number = int(selector)
-    shown = await _shown(parts, call, name, record, number)
+    shown = await _shown(parts, call, name, record, number) | {"Name": asked}
     return shown | ({"Selector": f":{selector}"} if selector else {})
 
 

@@ -24,6 +24,7 @@ async def put_parameter(parts: Parts, call: Call) -> Record:
     """A new parameter, or with ``Overwrite`` a new version of one."""
     p = call.params
     name = rows.check_name(rows.asked(p["Name"]).name)
+    name = rows.stored(parts.store, call.place, name)
     at = rows.key(call.place, name)
     tags = read_tags(p.get("Tags", []))
     _check(p)
@@ -138,7 +139,7 @@ async def delete_parameter(parts: Parts, call: Call) -> Record:
     name = rows.asked(call.params["Name"]).name
 
     def change(draft: Draft) -> Record:
-        if not _gone(draft, call.place, name):
+        if not _gone(draft, call.place, rows.stored(draft, call.place, name)):
             raise faults.not_found(name)
         return {}
 
@@ -150,7 +151,9 @@ async def delete_parameters(parts: Parts, call: Call) -> Record:
 
     def change(draft: Draft) -> Record:
         where, told = call.place, dict.fromkeys(call.params["Names"])
-        there = [n for n in told if _gone(draft, where, rows.asked(n).name)]
+        there = [
+            n for n in told if _gone(draft, where, rows.stored(draft, where, rows.asked(n).name))
+        ]
         return {
             "DeletedParameters": there,
             "InvalidParameters": [n for n in told if n not in there],

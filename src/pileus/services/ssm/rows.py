@@ -18,6 +18,11 @@ PAGE = 1000
 LEVELS_MAX = 15
 _NAME = re.compile(r"[a-zA-Z0-9_.\-/]+\Z")
 _ARN = re.compile(r"arn:aws:ssm:[a-z0-9-]+:\d{12}:parameter/(.+)\Z")
+FORM = (
+    'Parameter name: can\'t be prefixed with "aws" or "ssm" (case-insensitive). If formed as a'
+    " path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a"
+    " mix of letters, numbers and the following 3 symbols .-_"
+)
 Record = dict[str, Any]
 
 
@@ -50,17 +55,19 @@ def asked(told: str) -> Asked:
     return Asked(name, selector)
 
 
+def check_form(name: str) -> None:
+    """``ValidationException`` for what can be no parameter's name."""
+    unrooted = "/" in name and not name.startswith("/")
+    if not _NAME.match(name) or name.endswith("/") or "//" in name or unrooted:
+        raise faults.invalid(FORM)
+
+
 def check_name(name: str) -> str:
     """The name of a new parameter; ``ValidationException`` for what AWS takes for none."""
     bare = name.removeprefix("/")
-    if not _NAME.match(name) or name.endswith("/") or "//" in name:
-        raise faults.invalid(
-            'Parameter name: can\'t be prefixed with "aws" or "ssm" (case-insensitive). If formed'
-            " as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be"
-            " formed as a mix of letters, numbers and the following 3 symbols .-_"
-        )
-    if "/" in bare and not name.startswith("/"):
+    if "/" in bare and not name.startswith("/") and _NAME.match(name):
         raise faults.invalid("Parameter name must be a fully qualified name.")
+    check_form(name)
     if bare.lower().startswith(("aws", "ssm")):
         raise faults.invalid(f"No access to reserved parameter name: {name}.")
     if name.count("/") > LEVELS_MAX:
@@ -69,6 +76,16 @@ def check_name(name: str) -> str:
             f"A hierarchy can have a maximum of {LEVELS_MAX} levels.",
         )
     return name
+
+
+def stored(reader: Any, where: str, name: str) -> str:
+    """The name a parameter lies under: one of a single level is the same with a leading slash and
+    without."""
+    bare = name.removeprefix("/")
+    other = bare if bare != name else f"/{name}"
+    if "/" in bare or reader.get_json(key(where, name)) is not None:
+        return name
+    return other if reader.get_json(key(where, other)) is not None else name
 
 
 def parameters(

@@ -23,7 +23,6 @@ SECONDS_MAX = 129_600
 USERS_SECONDS = 43_200
 CHAINED_SECONDS_MAX = 3600
 PACKED_CHARACTERS_MAX = 2048
-TAGS_MAX = 50
 TRANSITIVE = "pileus:transitive-tag/"
 ROLE_ARN = re.compile(r"arn:aws:iam::[0-9]{12}:role/.{1,2000}")
 
@@ -109,9 +108,17 @@ def assume_role(parts: Parts, call: Call) -> Record:
 def _session_tags(p: Record, call: Call) -> tuple[tuple[str, str], ...]:
     """Tags of the session; a chained one keeps those its parent marked as transitive."""
     tags = p.get("Tags", [])
-    if len(tags) > TAGS_MAX or len({t["Key"].lower() for t in tags}) < len(tags):
-        raise AwsError("InvalidParameterValue", "Duplicate or too many session tags.")
     mine = {t["Key"].lower() for t in tags}
+    if len(mine) < len(tags):
+        raise AwsError(
+            "InvalidParameterValue",
+            "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+        )
+    if not {k.lower() for k in p.get("TransitiveTagKeys", [])} <= mine:
+        raise AwsError(
+            "InvalidParameterValue",
+            "The specified transitive tag key must be included in the requested tags.",
+        )
     passed = [k for k, _ in call.principal.context if k.startswith(TRANSITIVE)]
     if any(k.removeprefix(TRANSITIVE) in mine for k in passed):
         raise AwsError(
