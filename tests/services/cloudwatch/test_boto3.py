@@ -6,6 +6,7 @@ import json
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from tests.conftest import Cloud
 from tests.services.alarms import above, make_alarm, outcomes, set_alarm
@@ -195,3 +197,59 @@ def test_an_alarm_calls_a_function_that_lets_it(cloud: Cloud) -> None:
     assert event["alarmData"]["alarmName"] == "boto-page"
     assert event["alarmData"]["state"]["value"] == "ALARM"
     cloud.client("cloudwatch").delete_alarms(AlarmNames=["boto-page"])
+
+
+def test_answers_as_recorded_of_aws(cloud: Cloud) -> None:
+    cloudwatch, name = cloud.client("cloudwatch"), f"recorded-{uuid.uuid4().hex[:8]}"
+    cloudwatch.put_metric_alarm(
+        AlarmName=name,
+        Namespace=name,
+        MetricName="m",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=30,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    assert (alarm["Dimensions"], type(alarm["Threshold"])) == ([], float)
+    state = {"StateValue": "OK", "StateReason": "none"}
+    with pytest.raises(ClientError) as caught:
+        cloudwatch.set_alarm_state(AlarmName=f"{name}-never", **state)
+    error = caught.value.response["Error"]
+    assert (error["Code"], error["Message"]) == ("ResourceNotFound", "")
+    assert "message" not in caught.value.response
+    with pytest.raises(ClientError, match="at 'stateValue' failed to satisfy constraint"):
+        cloudwatch.set_alarm_state(AlarmName=name, **{**state, "StateValue": "GOOD"})
+    with pytest.raises(ClientError) as caught:
+        cloudwatch.put_dashboard(DashboardName="a b", DashboardBody='{"widgets": []}')
+    assert caught.value.response["Error"]["Code"] == "InvalidParameterValue"
+    start = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)  # within a minute
+    asked = {"Namespace": name, "MetricName": "m", "Period": 60, "Statistics": ["Sum"]}
+    day = {"StartTime": start, "EndTime": start + timedelta(days=1)}
+    assert cloudwatch.get_metric_statistics(**asked, **day)["Datapoints"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "labels"),
+    [
+        ([("Sum", 60)], ["m"]),
+        ([("Sum", 60), ("Sum", 60)], ["m", "m"]),
+        ([("Sum", 60), ("Minimum", 60)], ["m Sum", "m Minimum"]),
+        ([("Sum", 60), ("Sum", 30)], ["m 60", "m 30"]),
+        ([("Sum", 60), ("Minimum", 30)], ["m Sum 60", "m Minimum 30"]),
+    ],
+)
+def test_labels_tell_what_differs(
+    cloud: Cloud, asked: list[tuple[str, int]], labels: list[str]
+) -> None:
+    metric = {"Namespace": "labels", "MetricName": "m"}
+    queries = [
+        {"Id": f"q{i}", "MetricStat": {"Metric": metric, "Stat": stat, "Period": period}}
+        for i, (stat, period) in enumerate(asked)
+    ]
+    now = datetime.now(UTC)
+    told = cloud.client("cloudwatch").get_metric_data(
+        MetricDataQueries=queries, StartTime=now - timedelta(minutes=5), EndTime=now
+    )
+    assert [r["Label"] for r in told["MetricDataResults"]] == labels

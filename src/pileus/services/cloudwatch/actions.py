@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-action
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import orjson
@@ -173,7 +174,8 @@ def _metrics(alarm: Alarm) -> list[dict[str, Any]]:
     }
     stat = alarm.get("Statistic") or alarm["ExtendedStatistic"]
     told = {"metric": metric, "period": alarm["Period"], "stat": stat}
-    return [{"id": "m1", "metricStat": told, "returnData": True}]
+    of_the_alarm = str(uuid.uuid5(uuid.NAMESPACE_URL, alarm["AlarmArn"]))
+    return [{"id": of_the_alarm, "metricStat": told, "returnData": True}]
 
 
 def _message(alarm: Alarm, body: dict[str, Any]) -> dict[str, Any]:

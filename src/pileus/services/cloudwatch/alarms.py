@@ -22,8 +22,13 @@ LISTS = {rows.METRIC: "MetricAlarms", rows.COMPOSITE: "CompositeAlarms"}
 
 
 def shown(alarm: Alarm) -> dict[str, Any]:
-    """As the API shows it."""
-    return {n: v for n, v in alarm.items() if n not in _PRIVATE and v is not None}
+    """As the API shows it. An alarm of one metric tells its dimensions, none too."""
+    told = {n: v for n, v in alarm.items() if n not in _PRIVATE and v is not None}
+    if "MetricName" in told:
+        told.setdefault("Dimensions", [])
+    if "Threshold" in told:
+        told["Threshold"] = float(told["Threshold"])
+    return told
 
 
 def describe_alarms(room: Room, call: Call) -> dict[str, Any]:
@@ -133,7 +138,10 @@ async def set_alarm_state(room: Room, call: Call) -> None:
     params, where = call.params, call.place
     state, data = params["StateValue"], params.get("StateReasonData")
     if state not in rows.STATES:
-        raise faults.validation(f"The value {state} for parameter StateValue is invalid.")
+        raise faults.validation(
+            f"1 validation error detected: Value '{state}' at 'stateValue' failed to satisfy"
+            " constraint: Member must satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]"
+        )
     if data:
         try:
             orjson.loads(data)
@@ -142,7 +150,9 @@ async def set_alarm_state(room: Room, call: Call) -> None:
     now_ms = room.clock.now_ms()
 
     def change(draft: Draft) -> None:
-        alarm = rows.need_alarm(draft, where, params["AlarmName"])
+        alarm: Alarm | None = draft.get_json(rows.alarm_key(where, params["AlarmName"]))
+        if alarm is None:
+            raise faults.not_found()  # AWS says no more
         states.change(draft, alarm, state, params["StateReason"], data, now_ms)
 
     await room.store.transact(change, call.invocation_id)

@@ -12,7 +12,7 @@ import orjson
 
 from pileus.errors import AwsError
 from pileus.services.call import Call
-from pileus.services.cloudwatch import paging, rows
+from pileus.services.cloudwatch import faults, paging, rows
 from pileus.services.cloudwatch.put_metric_alarm import tags_of
 from pileus.services.cloudwatch.room import Room
 from pileus.state import keys
@@ -28,7 +28,10 @@ async def put_dashboard(room: Room, call: Call) -> dict[str, Any]:
     params, where = call.params, call.place
     name, body = params["DashboardName"], params["DashboardBody"]
     if not _NAME.match(name):
-        raise _refused("DashboardName", "The name has 1 to 255 characters of A-Za-z0-9, - and _.")
+        raise faults.invalid(
+            "The value for field DashboardName contains invalid characters. It can only contain"
+            " alphanumerics, dash (-) and underscore (_).\n"
+        )
     _check_body(body)
     row = {
         "name": name,
@@ -113,4 +116,4 @@ async def delete_dashboards(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> AwsError:
-    return AwsError("ResourceNotFound", f"Dashboard {name} does not exist", 404)
+    return AwsError("DashboardNotFoundError", f"Dashboard {name} does not exist", 404)

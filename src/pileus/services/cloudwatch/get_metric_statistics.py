@@ -32,9 +32,9 @@ async def get_metric_statistics(room: Room, call: Call) -> dict[str, Any]:
     if start >= end:
         raise faults.invalid("The parameter StartTime must be less than the parameter EndTime.")
     first = int(start) // min(period, 60) * min(period, 60)
-    if (end - first) / period > DATAPOINTS_MAX:
+    if (end - start) / period > DATAPOINTS_MAX:
         raise faults.combination(
-            f"You have requested up to {-(-int(end - first) // period)} datapoints, which exceeds"
+            f"You have requested up to {-(-int(end - start) // period)} datapoints, which exceeds"
             f" the limit of {DATAPOINTS_MAX}. You may reduce the datapoints requested by increasing"
             " Period, or decreasing the time range."
         )

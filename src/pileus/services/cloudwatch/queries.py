@@ -33,13 +33,14 @@ class Query:
     stat: Statistic | None = None
     unit: str = ""
     expression: expressions.Node | None = None
+    stat_name: str = ""
 
 
 def check(told: Sequence[Mapping[str, Any]], place: str) -> list[Query]:
     """Queries whose ids differ and whose expressions name queries there are."""
     if not 1 <= len(told) <= QUERIES_MAX:
         raise faults.validation(f"Between 1 and {QUERIES_MAX} MetricDataQueries are needed.")
-    found = [_query(q, place) for q in told]
+    found = _labelled([_query(q, place) for q in told])
     ids = [q.id for q in found]
     if len(set(ids)) < len(ids):
         raise faults.validation("The values for parameter Id in MetricDataQueries are not unique.")
@@ -55,6 +56,22 @@ def check(told: Sequence[Mapping[str, Any]], place: str) -> list[Query]:
     return found
 
 
+def _labelled(queries: list[Query]) -> list[Query]:
+    """A metric without a label is told by its name and, where these are not all the same, its
+    statistic and its period."""
+    bare = [q for q in queries if q.metric is not None and not q.label]
+    stats, periods = {q.stat_name for q in bare}, {q.period for q in bare}
+
+    def label(query: Query) -> str:
+        assert query.metric is not None
+        words = [query.metric.name]
+        words += [query.stat_name] if len(stats) > 1 else []
+        words += [str(query.period)] if len(periods) > 1 else []
+        return " ".join(words)
+
+    return [replace(q, label=label(q)) if q in bare else q for q in queries]
+
+
 def _query(told: Mapping[str, Any], place: str) -> Query:
     name = str(told.get("Id") or "")
     if not _ID.match(name):
@@ -67,12 +84,13 @@ def _query(told: Mapping[str, Any], place: str) -> Query:
         metric = shapes.metric(place, stat["Metric"])
         return Query(
             name,
-            told.get("Label") or metric.name,
+            told.get("Label") or "",
             returned,
             shapes.period(int(stat["Period"])),
             metric,
             statistic(stat["Stat"]),
             shapes.unit(stat.get("Unit")),
+            stat_name=stat["Stat"],
         )
     node = expressions.parse(str(expression))
     return Query(name, told.get("Label") or name, returned, expression=node)

@@ -44,12 +44,10 @@ def plain_label(raw: str) -> str:
 
 
 def error_shape(model: Any, code: str) -> Any:
-    """The model's shape of this error code, or None."""
-    for shape in model.error_shapes:
-        told = shape.metadata.get("error") or {}
-        if code in (shape.name, told.get("code")):
-            return shape
-    return None
+    """The model's shape of this name, else one of this error code, or None."""
+    named = [s for s in model.error_shapes if s.name == code]
+    coded = (s for s in model.error_shapes if (s.metadata.get("error") or {}).get("code") == code)
+    return named[0] if named else next(coded, None)
 
 
 def error_status(shape: Any, error: AwsError) -> int:

@@ -176,7 +176,8 @@ class Query:
         fault = "Sender" if status < 500 else "Receiver"
         out = [f"<ErrorResponse xmlns={self._xmlns}><Error><Type>{fault}</Type>"]
         out.append(f"<Code>{text_of(told.get('code', error.code))}</Code>")
-        out.append(f"<Message>{text_of(error.message)}</Message>")
+        if error.message:
+            out.append(f"<Message>{text_of(error.message)}</Message>")
         if shape is not None and error.fields:
             members = {n: s for n, s in shape.members.items() if n.lower() != "message"}
             self._xml.members_writer(members)(error.fields, out)
