@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.answering import Answering, listening
 from tests.conftest import Cloud, new_cloud
@@ -240,3 +242,65 @@ def test_a_policy_without_services_keeps_alarms_out(cloud: Cloud) -> None:
     sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
     set_alarm(cloud, "boto-closed", "OK")
     assert f"Failed to execute action {topic}" in outcomes(cloud, "boto-closed", 2)
+
+
+def said(call: Any, **params: Any) -> tuple[str, str]:
+    """(code, message) of an error."""
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    told = caught.value.response["Error"]
+    return told["Code"], told["Message"]
+
+
+def test_refusals_as_recorded_of_aws(cloud: Cloud) -> None:
+    sns, name = cloud.client("sns"), f"recorded-{uuid.uuid4().hex[:8]}"
+    arn = sns.create_topic(Name=name, Tags=[{"Key": "a", "Value": "1"}])["TopicArn"]
+    elements = "Invalid parameter: {} Reason: An ARN must have at least 6 elements, not {}"
+    for told, count in (("any", 1), ("any:1", 2), ("", 1)):
+        refused = said(sns.publish, TopicArn=told, Message="m")
+        assert refused == ("InvalidParameter", elements.format("TopicArn", count))
+    device = arn.replace(name, "endpoint/GCM/app/1")
+    assert "No endpoint found" in said(sns.publish, TargetArn=device, Message="m")[1]
+    assert said(sns.unsubscribe, SubscriptionArn="a:b")[1] == elements.format("SubscriptionArn", 2)
+    assert said(sns.unsubscribe, SubscriptionArn=arn)[1] == "Invalid parameter: SubscriptionId"
+    elsewhere = arn.replace(":us-east-1:", ":eu-west-3:")
+    refused = said(sns.get_topic_attributes, TopicArn=elsewhere)
+    assert refused == ("InvalidParameter", "Invalid parameter: TopicArn")
+    never = f"{arn}-never"
+    asked = {"TopicArn": never, "Protocol": "carrier-pigeon", "Endpoint": "e"}
+    assert said(sns.subscribe, **asked) == ("NotFound", "Topic does not exist")
+    assert said(sns.confirm_subscription, TopicArn=arn, Token="x")[1] == "Invalid token"
+    asked = {"TopicArn": never, "Token": "0" * 128}
+    assert said(sns.confirm_subscription, **asked)[1] == "Invalid parameter: Token"
+    entry = {"Id": "a.b", "Message": "m"}
+    told = said(sns.publish_batch, TopicArn=arn, PublishBatchRequestEntries=[entry])
+    assert told[0] == "InvalidBatchEntryId" and told[1].endswith("impermissible character: a.b")
+    entry["Id"] = "a" * 81
+    told = said(sns.publish_batch, TopicArn=arn, PublishBatchRequestEntries=[entry])
+    assert told[1].endswith(f"is too long: {'a' * 81}")
+    assert said(sns.create_topic, Name=f"{name}.fifo")[1] == "Invalid parameter: Topic Name"
+    fifo = {"FifoTopic": "true"}
+    assert said(sns.create_topic, Name=name, Attributes=fifo)[1] == "Invalid parameter: Topic Name"
+    assert "not offered" in said(sns.create_topic, Name=f"{name}.fifo", Attributes=fifo)[1]
+    account = arn.split(":")[4]
+    asked = {"TopicArn": arn, "Label": "l", "AWSAccountId": [account]}
+    assert "out of service scope!" in said(sns.add_permission, **asked, ActionName=["Dance"])[1]
+    sns.add_permission(**asked, ActionName=["Publish"])
+    attributes = sns.get_topic_attributes(TopicArn=arn)["Attributes"]
+    added = json.loads(attributes["Policy"])["Statement"][-1]
+    assert added["Action"] == "SNS:Publish"
+    assert added["Principal"] == {"AWS": f"arn:aws:iam::{account}:root"}
+    effective = json.loads(attributes["EffectiveDeliveryPolicy"])["http"]
+    assert "defaultHealthyRetryPolicy" in effective and None not in effective.values()
+
+
+def test_some_of_its_tags_name_the_same_topic(cloud: Cloud) -> None:
+    sns, name = cloud.client("sns"), f"tagged-{uuid.uuid4().hex[:8]}"
+    tags = [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
+    arn = sns.create_topic(Name=name, Tags=tags)["TopicArn"]
+    for some in (tags, tags[:1], []):
+        assert sns.create_topic(Name=name, Tags=some)["TopicArn"] == arn
+    other = [{"Key": "a", "Value": "2"}]
+    assert "already exists with different tags" in said(sns.create_topic, Name=name, Tags=other)[1]
+    told = said(sns.create_topic, Name=name, Tags=[tags[0], tags[0]])[1]
+    assert told == "Invalid parameter: Duplicated keys are not allowed."

@@ -253,7 +253,7 @@ def test_nobody_hears_before_he_said_yes(run: Run[SnsAlone]) -> None:
         found = await sns("ListSubscriptionsByTopic", TopicArn=topic)
         assert [s["SubscriptionArn"] for s in found["Subscriptions"]] == ["PendingConfirmation"]
         with pytest.raises(AwsError, match="Invalid parameter: Token"):
-            await sns("ConfirmSubscription", TopicArn=topic, Token="guessed")
+            await sns("ConfirmSubscription", TopicArn=topic, Token="0" * 128)
         sns.clock.ms += 2 * 86_400_000 + 1
         with pytest.raises(AwsError, match="Invalid parameter: Token"):
             await sns("ConfirmSubscription", TopicArn=topic, Token=asked["Token"])

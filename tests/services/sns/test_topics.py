@@ -94,8 +94,8 @@ def test_permissions_are_statements_of_the_policy(run: Run[SnsAlone]) -> None:
             await sns("AddPermission", **told, Label="friend")
         found = (await sns("GetTopicAttributes", TopicArn=topic))["Attributes"]
         statement = json.loads(found["Policy"])["Statement"][-1]
-        assert statement["Principal"] == {"AWS": ["arn:aws:iam::111122223333:root"]}
-        assert (statement["Sid"], statement["Action"]) == ("friend", ["SNS:Publish"])
+        assert statement["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}
+        assert (statement["Sid"], statement["Action"]) == ("friend", "SNS:Publish")
         await sns("RemovePermission", TopicArn=topic, Label="friend")
         found = (await sns("GetTopicAttributes", TopicArn=topic))["Attributes"]
         assert len(json.loads(found["Policy"])["Statement"]) == 1
@@ -162,8 +162,13 @@ HOOK = {"Protocol": "https", "Endpoint": "https://example.com/h"}
     [
         ("CreateTopic", {"Name": "a b"}, "Topic Name"),
         ("CreateTopic", {"Name": "n" * 257}, "Topic Name"),
-        ("CreateTopic", {"Name": "a.fifo"}, "FIFO topic is not offered"),
-        ("CreateTopic", {"Name": "a", "Attributes": {"FifoTopic": "true"}}, "FifoTopic"),
+        ("CreateTopic", {"Name": "a.fifo"}, "Topic Name"),
+        ("CreateTopic", {"Name": "a", "Attributes": {"FifoTopic": "true"}}, "Topic Name"),
+        (
+            "CreateTopic",
+            {"Name": "a.fifo", "Attributes": {"FifoTopic": "true"}},
+            "a FIFO topic is not offered",
+        ),
         ("CreateTopic", {"Name": "a", "Attributes": {"KmsMasterKeyId": "k"}}, "KmsMasterKeyId is"),
         ("SetTopicAttributes", {"AttributeName": "Policy", "AttributeValue": "{}"}, "Policy Error"),
         ("SetTopicAttributes", {"AttributeName": "TracingConfig"}, "TracingConfig is not"),
@@ -190,7 +195,7 @@ HOOK = {"Protocol": "https", "Endpoint": "https://example.com/h"}
         ("Subscribe", {"Protocol": "http", "Endpoint": "http://a b/"}, "Endpoint Reason"),
         ("Subscribe", {**HOOK, "Attributes": {"RedrivePolicy": "{}"}}, "RedrivePolicy is not"),
         ("Subscribe", {**HOOK, "Attributes": {"DeliveryPolicy": "x"}}, "failed to parse JSON"),
-        ("Unsubscribe", {"SubscriptionArn": TOPIC}, "SubscriptionArn"),
+        ("Unsubscribe", {"SubscriptionArn": TOPIC}, "SubscriptionId"),
     ],
 )
 def test_what_is_refused(

@@ -13,6 +13,7 @@ import orjson
 from pileus.services.call import Access, Call
 from pileus.services.sns import faults, rows
 from pileus.services.sns.names import SubscriptionName, TopicName
+from pileus.services.sns.publish import target
 from pileus.services.sns.room import Room
 
 POLICIES_MAX = 1000
@@ -35,10 +36,11 @@ class AccessRules:
             return _confirm(call)
         if "SubscriptionArn" in params:
             return self._subscription(call)
-        if operation == "Publish" and not (params.get("TopicArn") or params.get("TargetArn")):
+        if operation == "Publish" and params.get("PhoneNumber"):
             return [Access("SNS:Publish")]
-        members = ("TopicArn", "TargetArn", "ResourceArn")
-        member = next((m for m in members if params.get(m)), "TopicArn")
+        if operation == "Publish":
+            return [self._topic(call, target(params), "Publish")]
+        member = "ResourceArn" if params.get("ResourceArn") else "TopicArn"
         action = "Publish" if operation == "PublishBatch" else operation
         return [self._topic(call, TopicName.of(params.get(member) or "", member), action)]
 
@@ -47,6 +49,8 @@ class AccessRules:
         return Access("SNS:CreateTopic", name.arn, context=_tags(call))
 
     def _topic(self, call: Call, name: TopicName, action: str) -> Access:
+        if name.region != call.region:
+            raise faults.invalid("TopicArn")
         topic = self._room.store.get_json(rows.topic_key(name))
         policy = self._parsed(topic["attributes"]["Policy"]) if topic else None
         context = _tags(call)

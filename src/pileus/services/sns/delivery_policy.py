@@ -80,7 +80,7 @@ def effective(topic: dict[str, Any], subscription: dict[str, Any]) -> Policy:
 def shown_of_topic(topic: dict[str, Any]) -> str:
     """``EffectiveDeliveryPolicy`` of a topic."""
     parts, closed = _of_topic(topic["attributes"].get("DeliveryPolicy"))
-    told = {_default(name): part for name, part in Policy.of(parts).told().items()}
+    told = {_default(name): part for name, part in Policy.of(parts).told().items() if part}
     return orjson.dumps({"http": {**told, _CLOSED: closed}}).decode()
 
 

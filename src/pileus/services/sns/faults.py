@@ -10,6 +10,11 @@ def invalid(what: str) -> AwsError:
     return AwsError("InvalidParameter", f"Invalid parameter: {what}")
 
 
+def invalid_token() -> AwsError:
+    """What can be nobody's token."""
+    return AwsError("InvalidParameter", "Invalid token")
+
+
 def not_offered(what: str) -> AwsError:
     """SNS has it, Pileus has not."""
     return invalid(f"{what} is not offered by Pileus")

@@ -56,15 +56,15 @@ async def add_permission(room: Room, call: Call) -> None:
     params, name = call.params, TopicName.of(call.params["TopicArn"])
     for action in params["ActionName"]:
         if action not in _ACTIONS:
-            raise faults.invalid(f"ActionName Reason: {action} is no action of a topic's policy")
+            raise faults.invalid("Policy statement action out of service scope!")
     for account in params["AWSAccountId"]:
         if not (account.isdigit() and len(account) == 12):
             raise faults.invalid("AWSAccountId")
     statement = {
         "Sid": params["Label"],
         "Effect": "Allow",
-        "Principal": {"AWS": [root_arn(a) for a in params["AWSAccountId"]]},
-        "Action": [f"SNS:{action}" for action in params["ActionName"]],
+        "Principal": {"AWS": _one_or_all([root_arn(a) for a in params["AWSAccountId"]])},
+        "Action": _one_or_all([f"SNS:{action}" for action in params["ActionName"]]),
         "Resource": name.arn,
     }
 
@@ -74,6 +74,10 @@ async def add_permission(room: Room, call: Call) -> None:
         return [*statements, statement]
 
     await _edit(room, call, name, add)
+
+
+def _one_or_all(told: list[str]) -> str | list[str]:
+    return told[0] if len(told) == 1 else told
 
 
 async def remove_permission(room: Room, call: Call) -> None:

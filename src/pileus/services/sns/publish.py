@@ -21,20 +21,32 @@ from pileus.state.draft import Draft
 
 ENTRIES_MAX = 10
 LONG_CHARS = 8192  # policies that look at more than this are asked beside the loop
-_ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+ENTRY_ID_CHARS_MAX = 80
+_DEVICE = re.compile(r"arn:aws:sns:[a-z0-9-]+:\d{12}:endpoint/.+")
+_ENTRY_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 async def publish(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     if params.get("PhoneNumber"):
         raise faults.not_offered("PhoneNumber: SMS")
-    arn = params.get("TopicArn") or params.get("TargetArn")
-    if not arn:
-        raise faults.invalid("TopicArn or TargetArn Reason: no value for required parameter")
-    name = TopicName.of(arn, "TopicArn" if params.get("TopicArn") else "TargetArn")
+    name = target(params)
     message = _row(room, name, params)
     told = await _put(room, call, name, {"": message})
     return {"MessageId": told[""]}
+
+
+def target(params: dict[str, Any]) -> TopicName:
+    """The topic a message is published to. There are no endpoints of devices here."""
+    for member in ("TopicArn", "TargetArn"):
+        arn = params.get(member)
+        if arn is not None:
+            if _DEVICE.fullmatch(arn):
+                raise faults.invalid(
+                    f"{member} Reason: No endpoint found for the target arn specified"
+                )
+            return TopicName.of(arn, member)
+    raise faults.invalid("TopicArn or TargetArn Reason: no value for required parameter")
 
 
 async def publish_batch(room: Room, call: Call) -> dict[str, Any]:
@@ -63,11 +75,8 @@ def _check_batch(entries: list[dict[str, Any]]) -> None:
             "The batch request contains more entries than permissible.",
         )
     ids = [entry["Id"] for entry in entries]
-    if not all(_ENTRY_ID.fullmatch(one) for one in ids):
-        raise AwsError(
-            "InvalidBatchEntryId",
-            "The Id of a batch entry in a batch request doesn't abide by the specification.",
-        )
+    for one in ids:
+        _check_entry_id(one)
     if len(set(ids)) < len(ids):
         raise AwsError(
             "BatchEntryIdsNotDistinct",
@@ -76,8 +85,18 @@ def _check_batch(entries: list[dict[str, Any]]) -> None:
     if sum(map(messages.size_bytes, entries)) > messages.BYTES_MAX:
         raise AwsError(
             "BatchRequestTooLong",
-            "The length of all the batch messages put together is more than the limit.",
+            "The length of all the messages put together is more than the limit.",
         )
+
+
+def _check_entry_id(told: str) -> None:
+    if len(told) > ENTRY_ID_CHARS_MAX:
+        what = f"is too long: {told}"
+    elif not _ENTRY_ID.fullmatch(told):
+        what = f"contains an impermissible character: {told}"
+    else:
+        return
+    raise AwsError("InvalidBatchEntryId", f"The Id of a batch entry in the batch request {what}")
 
 
 def _row(room: Room, name: TopicName, asked: dict[str, Any]) -> Message:

@@ -30,6 +30,7 @@ OF_AWS = ("sqs", "email", "email-json", "sms", "application", "firehose")
 PENDING = "pending confirmation"
 TOKEN_MS = 2 * 86_400_000
 _FUNCTION = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]+(:[\w$-]+)?")
+_TOKEN = re.compile("[0-9a-f]{128,}")
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?][^\s#]*)?", re.ASCII)
 
 
@@ -37,6 +38,7 @@ async def subscribe(room: Room, call: Call) -> dict[str, Any]:
     """The same endpoint twice is one subscription; one that was not confirmed is asked again."""
     params, name = call.params, TopicName.of(call.params["TopicArn"])
     protocol, endpoint = params["Protocol"], params.get("Endpoint") or ""
+    rows.need_topic(room.store, name)
     _check_endpoint(protocol, endpoint)
     told = {k: v for k, v in (params.get("Attributes") or {}).items() if v}
     attributes = {k: checked(protocol, k, v) for k, v in told.items()}
@@ -111,8 +113,10 @@ async def confirm_subscription(room: Room, call: Call) -> dict[str, Any]:
     signed = call.principal.kind != "anonymous"
     guarded = signed and (params.get("AuthenticateOnUnsubscribe") or "").lower() == "true"
 
+    if not _TOKEN.fullmatch(params["Token"]):
+        raise faults.invalid_token()
+
     def change(draft: Draft) -> dict[str, Any]:
-        rows.need_topic(draft, name)
         alive, ended = rows.subscriptions_of(draft, name), rows.ended_of(draft, name)
         known = next((s for s in (*alive, *ended) if _same(s["token"], params["Token"])), None)
         if known is None:

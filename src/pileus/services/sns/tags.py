@@ -23,7 +23,7 @@ def given(told: list[dict[str, str]]) -> Tags:
     """The tags of a request, checked."""
     tags = {tag["Key"]: tag["Value"] for tag in told}
     if len(tags) < len(told):
-        raise faults.invalid("Tags Reason: Duplicated keys are not allowed.")
+        raise faults.invalid("Duplicated keys are not allowed.")
     for key, value in tags.items():
         if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
             raise faults.invalid(f"Tags Reason: {key[:128]} cannot be a tag")

@@ -23,7 +23,10 @@ async def create_topic(room: Room, call: Call) -> dict[str, Any]:
     """A topic that is there already is answered, if it was made with the same attributes and
     tags."""
     wanted = {k: v for k, v in (call.params.get("Attributes") or {}).items() if v is not None}
-    if "FifoTopic" in wanted and wanted.pop("FifoTopic") != "false":
+    fifo = wanted.pop("FifoTopic", "false") != "false"
+    if fifo != call.params["Name"].endswith(".fifo"):
+        raise faults.invalid("Topic Name")
+    if fifo:
         raise faults.not_offered("FifoTopic: a FIFO topic")
     if call.params.get("DataProtectionPolicy"):
         raise faults.not_offered("DataProtectionPolicy")
@@ -42,7 +45,7 @@ async def create_topic(room: Room, call: Call) -> dict[str, Any]:
             raise faults.invalid(
                 "Attributes Reason: Topic already exists with different attributes"
             )
-        elif tags and tags != known["tags"]:
+        elif not tags.items() <= known["tags"].items():
             raise faults.invalid("Tags Reason: Topic already exists with different tags")
         return {"TopicArn": name.arn}
 
@@ -114,6 +117,8 @@ async def set_topic_attributes(room: Room, call: Call) -> None:
 
 
 def _known(attribute: str) -> None:
+    if attribute == "FifoTopic":  # what a topic is from its beginning
+        raise faults.invalid("AttributeName")
     if attribute not in ("DisplayName", "Policy", "DeliveryPolicy", "SignatureVersion"):
         raise faults.not_offered(f"AttributeName: {attribute}")
 
