@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.policies import TRUST
 from tests.conftest import Cloud
+from tests.waiting import wait
 
 LOGGING = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 
@@ -43,7 +44,7 @@ def make_function(cloud: Cloud, role: str, code: str, name: str = "", **settings
         FunctionName=name, Runtime="python3.11", Role=role, Handler="app.handler",
         Code={"ZipFile": zipped(code)}, **wish,
     )  # fmt: skip
-    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    wait(client, "function_active_v2", FunctionName=name)
     return name
 
 

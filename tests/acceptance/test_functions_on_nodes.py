@@ -28,6 +28,7 @@ from pileus.runtime.client import Runtime
 from tests.acceptance.functions import make_function, make_role
 from tests.acceptance.grown import FUNCTIONS_MAX
 from tests.acceptance.nodes import PATIENT, At, Cloud, make_table
+from tests.waiting import wait
 
 NAPS = (
     "import time\ndef handler(event, context):\n"
@@ -212,7 +213,7 @@ def test_no_call_runs_twice_while_runtimes_are_killed(three_nodes: Cloud) -> Non
     first = At(three_nodes, nodes[0])
     dynamodb, table = first.client("dynamodb"), "counted"
     make_table(dynamodb, table)
-    dynamodb.get_waiter("table_exists").wait(TableName=table)
+    wait(dynamodb, "table_exists", TableName=table)
     may = {"Effect": "Allow", "Action": "dynamodb:UpdateItem", "Resource": "*"}
     name = make_function(first, make_role(first, may), COUNTS.replace("TABLE", table))
     client = three_nodes.client("lambda", nodes[0], PATIENT)

@@ -19,6 +19,7 @@ from tests.console.asking import ask
 from tests.console.conftest import PHONE, Visit
 from tests.services.alarms import above
 from tests.services.kv.client import WideTable
+from tests.waiting import wait
 
 playwright = programs.playwright()
 expect = playwright.expect
@@ -263,7 +264,7 @@ def test_role_function_api_logs_and_errors(
     me.find("dialog").get_by_role("button", name="Create function").click()
     expect(me.find("h1")).to_have_text("console-hello")
     me.settled()
-    house.client("lambda").get_waiter("function_active_v2").wait(FunctionName="console-hello")
+    wait(house.client("lambda"), "function_active_v2", FunctionName="console-hello")
     me.page.get_by_label("Event as JSON").fill('{"name": "operator"}')
     me.button("Invoke").click()
     expect(me.find("#answer")).to_contain_text("hello operator", timeout=90_000)

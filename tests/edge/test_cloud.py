@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.conftest import Cloud
 from tests.services.cloudfront.test_cloudfront import config
+from tests.waiting import wait
 
 
 def visit(cloud: Cloud, host: str, path: str) -> tuple[int, bytes, dict[str, str]]:
@@ -38,7 +39,7 @@ def test_a_bucket_behind_a_distribution_with_an_identity(cloud: Cloud) -> None:
     path = f"origin-access-identity/cloudfront/{identity['Id']}"
     origin["S3OriginConfig"]["OriginAccessIdentity"] = path
     made = cloudfront.create_distribution(DistributionConfig=wish)["Distribution"]
-    cloudfront.get_waiter("distribution_deployed").wait(Id=made["Id"])
+    wait(cloudfront, "distribution_deployed", Id=made["Id"])
     assert visit(cloud, made["DomainName"], "/")[0] == 403
     arn = f"arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity {identity['Id']}"
     statement = {

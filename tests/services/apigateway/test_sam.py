@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 from tests.conftest import Cloud
+from tests.waiting import wait
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -66,9 +67,7 @@ def test_http_api_events(cloud: Cloud) -> None:
         TemplateBody=TEMPLATE,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    cfn.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
-    )
+    wait(cfn, "stack_create_complete", StackName=name)
     told = cfn.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
     apis = {o["OutputKey"]: o["OutputValue"] for o in told}
     status, event = call(cloud, apis["Own"], "/prod/orders/7", b"{}")
@@ -87,9 +86,7 @@ def test_http_api_events(cloud: Cloud) -> None:
         TemplateBody=changed,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    cfn.get_waiter("stack_update_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
-    )
+    wait(cfn, "stack_update_complete", StackName=name)
     assert call(cloud, apis["Own"], "/prod/orders/7", b"{}")[0] == 404
     assert call(cloud, apis["Own"], "/prod/goods/7", b"{}")[0] == 201
     exported = cloud.client("apigatewayv2").export_api(
@@ -97,8 +94,6 @@ def test_http_api_events(cloud: Cloud) -> None:
     )
     assert "/goods/{id}" in json.load(exported["body"])["paths"]
     cfn.delete_stack(StackName=name)
-    cfn.get_waiter("stack_delete_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
-    )
+    wait(cfn, "stack_delete_complete", StackName=name)
     left = cloud.client("apigatewayv2").get_domain_names()["Items"]
     assert f"{name}.example" not in [domain["DomainName"] for domain in left]

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from tests.conftest import Cloud
 from tests.services.cloudformation.test_stacks import create, outputs, settle
+from tests.waiting import wait
 
 TRUST = {
     "Version": "2012-10-17",
@@ -205,9 +206,7 @@ def test_a_stacks_end_and_an_undone_beginning_keep_what_they_should(
     create(cfn, name, kept_template(name, Kept=RETAIN, Also=UNLESS_NEW, Gone={}))
     stack_id = cfn.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
     cfn.delete_stack(StackName=name)
-    cfn.get_waiter("stack_delete_complete").wait(
-        StackName=stack_id, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
-    )
+    wait(cfn, "stack_delete_complete", StackName=stack_id)
     assert buckets(cloud, name) == [f"{name}-also", f"{name}-kept"]
     template = json.loads(kept_template(f"{name}-n", Kept=RETAIN, Also=UNLESS_NEW))
     fails = {"Type": "AWS::Nothing::AtAll", "DependsOn": ["Kept", "Also"]}

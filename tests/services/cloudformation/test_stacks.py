@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 from tests.conftest import Cloud
+from tests.waiting import wait
 
 TEMPLATE = """
 Parameters:
@@ -45,9 +46,7 @@ def outputs(cfn: Any, name: str) -> dict[str, str]:
 
 
 def settle(cfn: Any, name: str, kind: str) -> None:
-    cfn.get_waiter(f"stack_{kind}_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 180}
-    )
+    wait(cfn, f"stack_{kind}_complete", StackName=name)
 
 
 def create(cfn: Any, name: str, body: str = TEMPLATE, **more: Any) -> str:

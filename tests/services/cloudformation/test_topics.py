@@ -90,9 +90,8 @@ def test_a_property_that_is_not_offered_fails_by_name(cloud: Cloud) -> None:
     properties = {"KmsMasterKeyId": "alias/aws/sns"}
     body = {"Resources": {"T": {"Type": "AWS::SNS::Topic", "Properties": properties}}}
     cfn.create_stack(StackName="untopical", TemplateBody=json.dumps(body), OnFailure="DO_NOTHING")
-    waiter = cfn.get_waiter("stack_create_complete")
     with pytest.raises(WaiterError):
-        waiter.wait(StackName="untopical", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        settle(cfn, "untopical", "create")
     events = cfn.describe_stack_events(StackName="untopical")["StackEvents"]
     reasons = " ".join(e.get("ResourceStatusReason", "") for e in events)
     assert "KmsMasterKeyId is not offered by Pileus" in reasons

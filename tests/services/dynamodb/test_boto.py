@@ -14,6 +14,7 @@ from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
 from tests.conftest import Cloud
+from tests.waiting import wait
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def table(cloud: Cloud) -> Iterator[Any]:
         ],
         BillingMode="PAY_PER_REQUEST",
     )
-    client.get_waiter("table_exists").wait(TableName=name)
+    wait(client, "table_exists", TableName=name)
     resource = boto3.resource(
         "dynamodb",
         endpoint_url=cloud.endpoint,
@@ -53,7 +54,7 @@ def table(cloud: Cloud) -> Iterator[Any]:
     )
     yield resource.Table(name)
     client.delete_table(TableName=name)
-    client.get_waiter("table_not_exists").wait(TableName=name)
+    wait(client, "table_not_exists", TableName=name)
 
 
 def test_items_of_every_type_come_back_as_they_were(table: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import Cloud
+from tests.waiting import wait
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def music(cloud: Cloud) -> Iterator[str]:
         ],
         BillingMode="PAY_PER_REQUEST",
     )
-    client.get_waiter("table_exists").wait(TableName=name)
+    wait(client, "table_exists", TableName=name)
     yield name
     client.delete_table(TableName=name)
 

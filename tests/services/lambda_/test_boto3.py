@@ -17,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lab.policies import TRUST
+from tests.waiting import wait
 
 LOGGING = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 CODE = """
@@ -65,7 +66,7 @@ def function(cloud: Any, role: str) -> str:
         FunctionName=name, Runtime="python3.11", Role=role, Handler="app.handler",
         Code={"ZipFile": zipped()}, Environment={"Variables": {"COLOUR": "blue"}}, Timeout=30,
     )  # fmt: skip
-    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    wait(client, "function_active_v2", FunctionName=name)
     return name
 
 
@@ -141,7 +142,7 @@ def test_updates_versions_and_aliases(cloud: Any, function: str) -> None:
     client.update_function_code(
         FunctionName=function, ZipFile=zipped("def handler(e, c): return 'new'")
     )
-    client.get_waiter("function_updated_v2").wait(FunctionName=function)
+    wait(client, "function_updated_v2", FunctionName=function)
     assert json.load(client.invoke(FunctionName=function)["Payload"]) == "new"
     live = client.invoke(FunctionName=function, Qualifier="live", Payload=b"{}")
     assert live["ExecutedVersion"] == "1"

@@ -23,6 +23,7 @@ from tests.runtime.harness import SOURCE
 from tests.services.cloudformation.test_stacks import create, outputs, settle
 from tests.services.cloudfront.test_cloudfront import config
 from tests.services.lambda_.test_boto3 import eventually, messages, zipped
+from tests.waiting import wait
 
 NODE = """
 const {once} = require('node:events');
@@ -203,7 +204,7 @@ def leave(cloud: Any, url: str, function: str, bucket: str, port: int = 0) -> No
     key = uuid.uuid4().hex
     asked = {"bucket": bucket, "key": key, "flood": 1024}
     answer = send(cloud, url, json.dumps(asked).encode(), port=port)
-    cloud.client("s3").get_waiter("object_exists").wait(Bucket=bucket, Key=key)
+    wait(cloud.client("s3"), "object_exists", Bucket=bucket, Key=key)
     answer.close()
     group = f"/aws/lambda/{function}"
     eventually(lambda: any("ended " + key in m for m in messages(cloud, group, key)))
@@ -222,7 +223,7 @@ def test_a_client_that_does_not_read_makes_the_function_wait(
     asked = {"bucket": bucket, "key": key, "flood": 1024}
     answer = send(cloud, address, json.dumps(asked).encode())
     s3 = cloud.client("s3")
-    s3.get_waiter("object_exists").wait(Bucket=bucket, Key=key)  # a write of its was not taken
+    wait(s3, "object_exists", Bucket=bucket, Key=key)  # a write of its was not taken
     assert len(answer.read()) == 1024 * 65536
 
 
