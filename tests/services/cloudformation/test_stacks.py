@@ -55,6 +55,22 @@ def create(cfn: Any, name: str, body: str = TEMPLATE, **more: Any) -> str:
     return str(stack_id)
 
 
+@pytest.mark.parametrize("padding", [0, 600_000], ids=["short", "long"])
+def test_a_template_lies_in_a_bucket(cloud: Cloud, cfn: Any, padding: int) -> None:
+    name = f"url-{padding}"
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket=name)
+    body = json.dumps({"Resources": {"B": {"Type": "AWS::Logs::LogGroup"}}}) + " " * padding
+    s3.put_object(Bucket=name, Key="folder/template.json", Body=body)
+    url = f"https://{name}.s3.us-east-1.amazonaws.com/folder/template.json"
+    cfn.create_stack(StackName=name, TemplateURL=url)
+    settle(cfn, name, "create")
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        cfn.create_stack(StackName="url-none", TemplateURL=url + ".none")
+    cfn.delete_stack(StackName=name)
+    settle(cfn, name, "delete")
+
+
 def test_create_update_and_delete(cloud: Cloud, cfn: Any) -> None:
     create(cfn, "cud")
     told = outputs(cfn, "cud")

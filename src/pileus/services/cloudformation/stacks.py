@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pileus.errors import AwsError, Unavailable
+from pileus.services import from_bucket
 from pileus.services.call import Call, Parts, Principal
 from pileus.services.cloudformation import parameters, rows, rules, template
 from pileus.services.cloudformation.intrinsics import check_references, dependencies
@@ -46,15 +47,8 @@ async def read_template(parts: Parts, call: Call) -> Record | None:
     bucket = host.split(".s3")[0] if ".s3" in host else ""
     if not bucket or bucket.startswith("s3"):
         bucket, _, path = path.partition("/")
-    got = await parts.dispatch(
-        "s3",
-        "GetObject",
-        {"Bucket": bucket, "Key": path},
-        principal=call.principal,
-        region=call.region,
-    )
-    body = got["Body"]
-    data = body if isinstance(body, bytes) else b"".join([chunk async for chunk in body])
+    pieces = await from_bucket.opened(parts.dispatch, call, {"Bucket": bucket, "Key": path})
+    data = b"".join([bytes(piece) async for piece in pieces])
     return template.parse(data.decode("utf-8", "replace"))
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
-from collections.abc import AsyncIterator
 from typing import Any
 
 from pileus.errors import AwsError
 from pileus.runtime.function import UNZIPPED_BYTES_MAX
 from pileus.runtime.unpack import inspect
-from pileus.services.call import Call, FileBody
+from pileus.services import from_bucket
+from pileus.services.call import Call
 from pileus.services.lambda_ import rows
 from pileus.services.lambda_.names import USER, invalid
 from pileus.services.lambda_.room import Room
@@ -25,7 +24,6 @@ from pileus.state.store import Store
 
 ZIP_BYTES_MAX = 50 * 1024 * 1024  # in the request
 BUCKET_ZIP_BYTES_MAX = 250 * 1024 * 1024
-CHUNK_BYTES = 1024 * 1024
 LOCATION_SECONDS = 600
 
 Code = dict[str, Any]  # {"digest": hex SHA-256, "size": bytes, "unzipped": bytes}
@@ -59,25 +57,13 @@ async def _from_request(room: Room, data: bytes) -> tuple[str, int]:
 
 async def _from_bucket(room: Room, call: Call, source: dict[str, Any]) -> tuple[str, int]:
     """The object, read with the caller's own permission, a piece at a time."""
-    params = {"Bucket": source["S3Bucket"], "Key": source["S3Key"]}
-    if source.get("S3ObjectVersion"):
-        params["VersionId"] = source["S3ObjectVersion"]
+    params = from_bucket.wanted(source)
     try:
-        answer = await room.dispatch(
-            "s3", "GetObject", params, principal=call.principal, region=call.region
-        )
+        pieces = await from_bucket.opened(room.dispatch, call, params)
     except AwsError as error:
         raise _bucket_error(error, params) from error
-    writer = room.blobs.create()
-    try:
-        async for chunk in _chunks(answer["Body"]):
-            await writer.write(chunk)
-            if writer.size > BUCKET_ZIP_BYTES_MAX:
-                raise invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes")
-    except BaseException:
-        await writer.abort()
-        raise
-    return await writer.commit(), writer.size
+    refusal = invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes")
+    return await from_bucket.kept(room.blobs, pieces, BUCKET_ZIP_BYTES_MAX, refusal)
 
 
 def _bucket_error(error: AwsError, params: dict[str, str]) -> AwsError:
@@ -91,22 +77,6 @@ def _bucket_error(error: AwsError, params: dict[str, str]) -> AwsError:
         403,
         fields=USER,
     )
-
-
-async def _chunks(body: bytes | FileBody | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """An object's bytes, however the bucket service hands them over."""
-    if isinstance(body, bytes | bytearray | memoryview):
-        yield bytes(body)
-    elif isinstance(body, FileBody):
-        try:
-            for at in range(body.offset, body.offset + body.length, CHUNK_BYTES):
-                left = body.offset + body.length - at
-                yield await asyncio.to_thread(os.pread, body.fd, min(CHUNK_BYTES, left), at)
-        finally:
-            os.close(body.fd)
-    else:
-        async for chunk in body:
-            yield bytes(chunk)
 
 
 # -- where a client may fetch it ---------------------------------------------------------------

@@ -9,8 +9,8 @@ from typing import Any
 
 from pileus.errors import AwsError
 from pileus.runtime.unpack import inspect
+from pileus.services import from_bucket
 from pileus.services.call import Call, Parts
-from pileus.services.inside import body_of
 from pileus.services.longrunning.settings import invalid
 
 ZIP_BYTES_MAX = 50 * 1024 * 1024  # in the request
@@ -47,13 +47,9 @@ def _decoded(told: str | bytes) -> bytes:
 
 
 async def _from_bucket(parts: Parts, call: Call, source: dict[str, Any]) -> tuple[str, int]:
-    params = {"Bucket": source["S3Bucket"], "Key": source["S3Key"]}
-    if source.get("S3ObjectVersion"):
-        params["VersionId"] = source["S3ObjectVersion"]
+    params = from_bucket.wanted(source)
     try:
-        found = await parts.dispatch(
-            "s3", "GetObject", params, principal=call.principal, region=call.region
-        )
+        pieces = await from_bucket.opened(parts.dispatch, call, params)
     except AwsError as e:
         place = f"s3://{params['Bucket']}/{params['Key']}"
         raise AwsError(
@@ -61,17 +57,5 @@ async def _from_bucket(parts: Parts, call: Call, source: dict[str, Any]) -> tupl
             f"Code cannot be read from {place}: {e.code}: {e.message}",
             403 if e.status == 403 else 400,
         ) from e
-    body, _ = await body_of(found["Body"], -1)
-    writer = parts.blobs.create()
-    try:
-        if isinstance(body, bytes):
-            await writer.write(body)
-        else:
-            async for chunk in body:
-                await writer.write(bytes(chunk))
-                if writer.size > BUCKET_ZIP_BYTES_MAX:
-                    raise invalid(f"Code is larger than {BUCKET_ZIP_BYTES_MAX} bytes")
-    except BaseException:
-        await writer.abort()
-        raise
-    return await writer.commit(), writer.size
+    refusal = invalid(f"Code is larger than {BUCKET_ZIP_BYTES_MAX} bytes")
+    return await from_bucket.kept(parts.blobs, pieces, BUCKET_ZIP_BYTES_MAX, refusal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Any
 
 from pileus.services.cloudformation.resources.kind import (
@@ -22,15 +23,29 @@ _TEXTS = (
 _WHOLES = ("EvaluationPeriods", "DatapointsToAlarm", "Period", "ActionsEnabled")
 
 
-class Alarm:
-    replacing = frozenset({"AlarmName"})
+class _Put(ABC):
+    """What one operation makes and changes, under its own name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.replacing = frozenset({name})
 
     async def create(self, site: Site, wish: Properties) -> Made:
-        return await self._put(site, wish.get("AlarmName") or site.name(255), wish)
+        return await self._put(site, wish.get(self._name) or site.name(255), wish)
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
         return await self._put(site, made.physical_id, wish)
 
+    @abstractmethod
+    async def _put(self, site: Site, name: str, wish: Properties) -> Made: ...
+
+    async def delete(self, site: Site, made: Made, had: Properties) -> None:
+        names = {f"{self._name}s": [made.physical_id]}
+        operation = f"Delete{self._name.removesuffix('Name')}s"
+        await site.gone("cloudwatch", operation, "ResourceNotFound", **names)
+
+
+class Alarm(_Put):
     async def _put(self, site: Site, name: str, wish: Properties) -> Made:
         settings: dict[str, Any] = {n: wish[n] for n in _TEXTS if n in wish}
         settings |= {n: whole(wish[n]) for n in _WHOLES if n in wish}
@@ -47,11 +62,6 @@ class Alarm:
         )
         return Made(name, {"Arn": site.arn("cloudwatch", f"alarm:{name}")})
 
-    async def delete(self, site: Site, made: Made, had: Properties) -> None:
-        await site.gone(
-            "cloudwatch", "DeleteAlarms", "ResourceNotFound", AlarmNames=[made.physical_id]
-        )
-
 
 def _query(told: dict[str, Any]) -> dict[str, Any]:
     """Template values may be texts."""
@@ -64,15 +74,7 @@ def _query(told: dict[str, Any]) -> dict[str, Any]:
     return query
 
 
-class CompositeAlarm:
-    replacing = frozenset({"AlarmName"})
-
-    async def create(self, site: Site, wish: Properties) -> Made:
-        return await self._put(site, wish.get("AlarmName") or site.name(255), wish)
-
-    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
-        return await self._put(site, made.physical_id, wish)
-
+class CompositeAlarm(_Put):
     async def _put(self, site: Site, name: str, wish: Properties) -> Made:
         (rule,) = need(wish, "AlarmRule")
         names = (*("AlarmDescription", "OKActions", "AlarmActions"), "InsufficientDataActions")
@@ -89,34 +91,17 @@ class CompositeAlarm:
         )
         return Made(name, {"Arn": site.arn("cloudwatch", f"alarm:{name}")})
 
-    async def delete(self, site: Site, made: Made, had: Properties) -> None:
-        await site.gone(
-            "cloudwatch", "DeleteAlarms", "ResourceNotFound", AlarmNames=[made.physical_id]
-        )
 
-
-class Dashboard:
-    replacing = frozenset({"DashboardName"})
-
-    async def create(self, site: Site, wish: Properties) -> Made:
-        return await self._put(site, wish.get("DashboardName") or site.name(255), wish)
-
-    async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
-        return await self._put(site, made.physical_id, wish)
-
+class Dashboard(_Put):
     async def _put(self, site: Site, name: str, wish: Properties) -> Made:
         (body,) = need(wish, "DashboardBody")
         text = body if isinstance(body, str) else json.dumps(body)
         await site.call("cloudwatch", "PutDashboard", DashboardName=name, DashboardBody=text)
         return Made(name, {})
 
-    async def delete(self, site: Site, made: Made, had: Properties) -> None:
-        names = [made.physical_id]
-        await site.gone("cloudwatch", "DeleteDashboards", "ResourceNotFound", DashboardNames=names)
-
 
 KINDS: dict[str, Any] = {
-    "AWS::CloudWatch::Alarm": Alarm(),
-    "AWS::CloudWatch::CompositeAlarm": CompositeAlarm(),
-    "AWS::CloudWatch::Dashboard": Dashboard(),
+    "AWS::CloudWatch::Alarm": Alarm("AlarmName"),
+    "AWS::CloudWatch::CompositeAlarm": CompositeAlarm("AlarmName"),
+    "AWS::CloudWatch::Dashboard": Dashboard("DashboardName"),
 }
