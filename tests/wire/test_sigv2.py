@@ -194,9 +194,9 @@ FIELDS = {
         (CONDITIONS, {**FIELDS, "content-type": "image/png, text/html"}, "AccessDenied"),
         (CONDITIONS, {**FIELDS, "tagging": "x"}, "AccessDenied"),
         ([*CONDITIONS[:-1], ["content-length-range", 0]], FIELDS, "InvalidPolicyDocument"),
-        ([*CONDITIONS[:-1], ["content-length-range", -1, 5]], FIELDS, "InvalidPolicyDocument"),
+        ([*CONDITIONS[:-1], ["content-length-range", -1, 5]], FIELDS, "AccessDenied"),
         ([*CONDITIONS, {}], FIELDS, "InvalidPolicyDocument"),
-        ([*CONDITIONS, ["eq", "tagging", ""]], FIELDS, "InvalidPolicyDocument"),
+        ([*CONDITIONS, ["eq", "tagging", ""]], FIELDS, "AccessDenied"),
     ],
 )
 def test_policy_conditions(conditions, fields, error):

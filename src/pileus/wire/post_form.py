@@ -26,13 +26,14 @@ _NAME = re.compile(rb'(?:^|;)\s*name="([^"]*)"', re.IGNORECASE)
 _FILENAME = re.compile(rb'(?:^|;)\s*filename="([^"]*)"', re.IGNORECASE)
 _DISPOSITION = re.compile(rb"content-disposition:\s*form-data\s*(;[^\r\n]*)", re.IGNORECASE)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z\Z")
+_FOURTH = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature")
 # Fields that sign the form need no condition.
 _SIGNING = ("policy", "file", "x-amz-signature", "signature", "awsaccesskeyid")
 
 
 @dataclass(slots=True)
 class Form:
-    """``params``: ``Fields`` (lower-case name → text), ``File`` (a ``FormFile``), ``FileName``,
+    """``params``: ``Fields`` (lower-case name → text), ``File`` (a ``FormFile``),
     ``Policy`` (the parsed document, or None). The service checks the content length."""
 
     principal: Principal
@@ -131,16 +132,16 @@ async def read_form(request: HttpRequest, bucket: str, directory: Directory, now
             buffer += await anext(chunks)
         except StopAsyncIteration:
             raise _malformed() from None
-    if "key" in fields:
+    if "key" in fields and file_name is not None:
         fields["key"] = fields["key"].replace("${filename}", file_name)
     principal, policy = signed_policy({**fields, "bucket": bucket}, directory, now_ms)
-    params = {"Fields": fields, "File": file, "FileName": file_name, "Policy": policy}
+    params = {"Fields": fields, "File": file, "Policy": policy}
     return Form(principal, params)
 
 
-def _part(head: bytes) -> tuple[str, str]:
-    """(lower-case field name, file name) of a part's headers. The file part's own Content-Type does
-    not count: S3 stores what the field of that name says."""
+def _part(head: bytes) -> tuple[str, str | None]:
+    """(lower-case field name, file name or None) of a part's headers. The file part's own
+    Content-Type does not count: S3 stores what the field of that name says."""
     disposition = _DISPOSITION.search(head)
     name = _NAME.search(disposition[1]) if disposition is not None else None
     if disposition is None or name is None:
@@ -148,7 +149,7 @@ def _part(head: bytes) -> tuple[str, str]:
     file_name = _FILENAME.search(disposition[1])
     return (
         name[1].decode("utf-8", "replace").lower(),
-        file_name[1].decode("utf-8", "replace") if file_name is not None else "",
+        file_name[1].decode("utf-8", "replace") if file_name is not None else None,
     )
 
 
@@ -160,8 +161,10 @@ def signed_policy(
     text = fields.get("policy")
     if text is None:
         return ANONYMOUS, None
-    if "x-amz-algorithm" in fields or "x-amz-signature" in fields:
+    if any(name.lower() in fields for name in _FOURTH):
         held = _fourth(fields, text, directory, now_ms)
+    elif "awsaccesskeyid" not in fields and "signature" not in fields:
+        raise AwsError("AccessDenied", "Access Denied", 403)
     else:
         held = sigv2.VerifierV2(directory, lambda: now_ms).form(fields, text)
     return held.principal, check_policy(_document(text), fields, now_ms)
@@ -169,20 +172,15 @@ def signed_policy(
 
 def _fourth(fields: dict[str, str], text: str, directory: Directory, now_ms: int) -> Credential:
     """Signature version 4 of the policy."""
-    if fields.get("x-amz-algorithm") != "AWS4-HMAC-SHA256":
+    for name in _FOURTH:
+        if name.lower() not in fields:
+            raise refusals.no_field(name)
+    if fields["x-amz-algorithm"] != "AWS4-HMAC-SHA256":
         raise AwsError(
             "InvalidRequest",
             "The authorization mechanism you have provided is not supported."
             " Please use AWS4-HMAC-SHA256.",
         )
-    for needed in ("x-amz-credential", "x-amz-signature", "x-amz-date"):
-        if needed not in fields:
-            raise AwsError(
-                "InvalidArgument",
-                f"Bucket POST must contain a field named '{needed}'. If it is specified, please"
-                " check the order of the fields.",
-                fields={"ArgumentName": needed, "ArgumentValue": ""},
-            )
     parts = fields["x-amz-credential"].rsplit("/", 4)
     if len(parts) != 5 or parts[3] != "s3" or parts[4] != "aws4_request":
         raise refusals.incomplete("s3", "the Credential is mal-formed")
@@ -193,7 +191,7 @@ def _fourth(fields: dict[str, str], text: str, directory: Directory, now_ms: int
         raise refusals.expired("s3")
     wanted = canonical.SigningKey(held.secret, *parts[1:4]).sign(text.encode())
     if not hmac.compare_digest(wanted.encode(), fields["x-amz-signature"].encode()):
-        raise refusals.mismatch("s3")
+        raise refusals.mismatch("s3", parts[0], fields["x-amz-signature"], text)
     return held
 
 
@@ -248,6 +246,8 @@ def _tests(condition: Any) -> list[tuple[str, str, str]]:
         name = str(condition[1])
         if kind in ("eq", "starts-with") and name.startswith("$"):
             return [(kind, name[1:].lower(), str(condition[2]))]
+        if kind in ("eq", "starts-with", "content-length-range"):  # of no field, or of no size
+            raise _refused(f'Policy Condition failed: ["{kind}", "{name}", "{condition[2]}"]')
     raise AwsError(
         "InvalidPolicyDocument",
         "Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property"

@@ -157,9 +157,36 @@ def check_query(query: str) -> None:
         raise _error("json", 1, f"{told} Re-examine the query-string parameters.")
 
 
-def mismatch(kind: str) -> AwsError:
-    """A wrong signature."""
-    return _error(kind, 2, _S3_MISMATCH if kind == "s3" else _MISMATCH)
+def mismatch(
+    kind: str, key_id: str = "", provided: str = "", signed: str = "", request: str = ""
+) -> AwsError:
+    """A wrong signature. S3 shows what should have been signed (``signed``, and the canonical
+    ``request`` within it), so that a client can tell where it went another way."""
+    error = _error(kind, 2, _S3_MISMATCH if kind == "s3" else _MISMATCH)
+    if kind == "s3" and signed:
+        error.fields = {"AWSAccessKeyId": key_id}
+        error.fields |= _shown("StringToSign", signed) | {"SignatureProvided": provided}
+        error.fields |= _shown("CanonicalRequest", request) if request else {}
+    return error
+
+
+def no_field(name: str) -> AwsError:
+    """A browser's form that lacks one of the fields that sign it."""
+    return AwsError(
+        "InvalidArgument",
+        f"Bucket POST must contain a field named '{name}'.  If it is specified, please check the"
+        " order of the fields.",
+        fields={"ArgumentName": name, "ArgumentValue": ""},
+    )
+
+
+def _shown(name: str, text: str) -> dict[str, str]:
+    """Text whose letters are bytes (or are more than bytes can be), and its bytes."""
+    try:
+        data = text.encode("latin-1")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "replace")
+    return {name: data.decode("utf-8", "replace"), f"{name}Bytes": data.hex(" ")}
 
 
 def stale(kind: str, message: str) -> AwsError:

@@ -84,7 +84,7 @@ class VerifierV2:
         date = "" if "x-amz-date" in headers else headers.get("date", "")
         amz = {n: v for n, v in headers.items() if n.startswith("x-amz-")}
         held = self._held(key_id, headers.get("x-amz-security-token"))
-        self._compare(request, held, signature, date, amz, bucket, {})
+        self._compare(request, held, key_id, signature, date, amz, bucket, {})
         return held
 
     def presigned(self, request: HttpRequest, bucket: str) -> Credential:
@@ -112,23 +112,19 @@ class VerifierV2:
         amz = {n: v for n, v in request.headers.items() if n.startswith("x-amz-")}
         amz |= {n.lower(): v for n, v in told.items() if n.lower().startswith("x-amz-")}
         held = self._held(told["AWSAccessKeyId"], amz.get("x-amz-security-token"))
-        self._compare(request, held, told["Signature"], expires, amz, bucket, told)
+        key_id, signature = told["AWSAccessKeyId"], told["Signature"]
+        self._compare(request, held, key_id, signature, expires, amz, bucket, told)
         return held
 
     def form(self, fields: Mapping[str, str], policy: str) -> Credential:
         """A browser form's policy document, signed as it was sent (base64)."""
-        for needed in ("awsaccesskeyid", "signature"):
-            if not fields.get(needed):
-                name = "AWSAccessKeyId" if needed == "awsaccesskeyid" else needed
-                raise AwsError(
-                    "InvalidArgument",
-                    f"Bucket POST must contain a field named '{name}'.  If it is specified, please"
-                    " check the order of the fields.",
-                    fields={"ArgumentName": name, "ArgumentValue": ""},
-                )
+        for name in ("AWSAccessKeyId", "Signature"):
+            if not fields.get(name.lower()):
+                raise refusals.no_field(name)
         held = self._held(fields["awsaccesskeyid"], fields.get("x-amz-security-token"))
         if not _same(_sign(held.secret, policy), fields["signature"]):
-            raise refusals.mismatch("s3")
+            told = fields["awsaccesskeyid"], fields["signature"], policy
+            raise refusals.mismatch("s3", *told)
         return held
 
     def _held(self, key_id: str, token: str | None) -> Credential:
@@ -143,6 +139,7 @@ class VerifierV2:
     def _compare(
         request: HttpRequest,
         held: Credential,
+        key_id: str,
         signature: str,
         date: str,
         amz: dict[str, str],
@@ -157,11 +154,12 @@ class VerifierV2:
             headers.get("content-type") or told.get("content-type", ""),
             date,
         ]
-        for path in _paths(request.path, bucket):
-            text = "\n".join(about) + "\n" + lines + path + _resource(request.query)
-            if _same(_sign(held.secret, text), signature):
-                return
-        raise refusals.mismatch("s3")
+        texts = [
+            "\n".join(about) + "\n" + lines + path + _resource(request.query)
+            for path in _paths(request.path, bucket)
+        ]
+        if not any(_same(_sign(held.secret, text), signature) for text in texts):
+            raise refusals.mismatch("s3", key_id, signature, texts[0])
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:

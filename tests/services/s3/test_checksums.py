@@ -94,11 +94,9 @@ def test_so_does_an_upload_in_parts(s3: Any, bucket: str, part: dict[str, str]) 
     answer = s3.complete_multipart_upload(**done)
     assert {n: answer[n] for n in wanted} == wanted
     assert told(s3, bucket, "m") == wanted
-    wanted["ChecksumCRC64NVME"] = crc(bodies[0])
-    assert told(s3, bucket, "m", PartNumber=1) == wanted
+    assert told(s3, bucket, "m", PartNumber=1) == {}
     asked = {"Bucket": bucket, "Key": "m", "ObjectAttributes": ["ObjectParts"]}
-    (first, _) = s3.get_object_attributes(**asked)["ObjectParts"]["Parts"]
-    assert first == {"PartNumber": 1, "Size": 5 * MEGA, "ChecksumCRC64NVME": crc(bodies[0])}
+    assert s3.get_object_attributes(**asked)["ObjectParts"] == {"TotalPartsCount": 2}
 
 
 def test_parts_may_be_copies(s3: Any, bucket: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from pileus.services.s3.copy_source import parse_source
 from tests.conftest import Cloud
 from tests.services.s3.test_objects import refused
 
@@ -125,3 +128,184 @@ def test_a_key_for_s3s_own_encryption_is_wrong(s3: Any, bucket: str) -> None:
     rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
     told = refused(s3.put_bucket_encryption, Bucket=bucket, ServerSideEncryptionConfiguration=rules)
     assert told["ArgumentName"] == "ApplyServerSideEncryptionByDefault"
+
+
+def test_of_rules_at_one_moment_the_first_is_told(s3: Any, bucket: str) -> None:
+    rules = [
+        {
+            "ID": name,
+            "Filter": {"Prefix": prefix},
+            "Status": "Enabled",
+            "Expiration": {"Days": 7},
+        }
+        for name, prefix in (("two", "te"), ("three", "t"), ("one", "tes"))
+    ]
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    assert 'rule-id="two"' in s3.put_object(Bucket=bucket, Key="test")["Expiration"]
+    assert 'rule-id="three"' in s3.put_object(Bucket=bucket, Key="ta")["Expiration"]
+
+
+def test_a_version_that_is_named_tells_of_no_expiration(s3: Any, bucket: str) -> None:
+    enabled(s3, bucket)
+    rule = {"ID": "a", "Filter": {}, "Status": "Enabled", "Expiration": {"Days": 1}}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    version = s3.put_object(Bucket=bucket, Key="k")["VersionId"]
+    assert "Expiration" in s3.head_object(Bucket=bucket, Key="k")
+    assert "Expiration" not in s3.head_object(Bucket=bucket, Key="k", VersionId=version)
+
+
+def enabled(s3: Any, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def test_a_delete_marker_has_no_list(s3: Any) -> None:
+    bucket = made(s3, ObjectOwnership="ObjectWriter")
+    enabled(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="k")
+    marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
+    at = {"Bucket": bucket, "Key": "k"}
+    for named in ({}, {"VersionId": marker}):
+        told = refused(s3.put_object_acl, **at, **named, ACL="private")
+        assert (told["Code"], told["ResourceType"]) == ("MethodNotAllowed", "DeleteMarker")
+    told = refused(s3.get_object_acl, **at, VersionId=marker)
+    assert (told["Code"], told["Method"]) == ("MethodNotAllowed", "GET")
+
+
+def test_a_copy_of_the_null_version_tells_no_version(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a")
+    enabled(s3, bucket)
+    copied = s3.copy_object(Bucket=bucket, Key="c", CopySource=f"{bucket}/a")
+    assert "CopySourceVersionId" not in copied and copied["VersionId"]
+    again = s3.copy_object(Bucket=bucket, Key="d", CopySource=f"{bucket}/c")
+    assert again["CopySourceVersionId"] == copied["VersionId"]
+
+
+def test_a_plus_in_a_copys_source_is_a_blank() -> None:
+    assert parse_source("bucket/a+b") == parse_source("bucket%2Fa%20b") == ("bucket", "a b", None)
+    assert parse_source("bucket/a%2Bb") == ("bucket", "a+b", None)
+
+
+@pytest.mark.parametrize("kind", ("COMPOSITE", "FULL_OBJECT", ""))
+def test_parts_tell_checksums_where_the_objects_is_made_of_them(
+    s3: Any, bucket: str, kind: str
+) -> None:
+    asked = {"ChecksumAlgorithm": "CRC32", "ChecksumType": kind} if kind else {}
+    at = {"Bucket": bucket, "Key": "k"}
+    at["UploadId"] = s3.create_multipart_upload(**at, **asked)["UploadId"]
+    part = s3.upload_part(**at, PartNumber=1, Body=b"b", ChecksumAlgorithm="CRC32")
+    told = {"PartNumber": 1, "ETag": part["ETag"]}
+    told |= {"ChecksumCRC32": part["ChecksumCRC32"]} if kind else {}
+    s3.complete_multipart_upload(**at, MultipartUpload={"Parts": [told]})
+    got = s3.get_object(Bucket=bucket, Key="k", PartNumber=1, ChecksumMode="ENABLED")
+    assert ("ChecksumCRC32" in got) == (kind == "COMPOSITE")
+    assert ("ChecksumType" in got) == (kind == "COMPOSITE")
+    whole = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert whole["ChecksumType"] == (kind or "FULL_OBJECT")
+
+
+def test_locations_that_are_none(s3: Any) -> None:
+    for place in ("nowhere", "aws-global"):
+        with pytest.raises(ClientError, match="InvalidLocationConstraint"):
+            made(s3, CreateBucketConfiguration={"LocationConstraint": place})
+
+
+def test_an_old_name_of_a_region_stays(s3: Any) -> None:
+    bucket = made(s3, CreateBucketConfiguration={"LocationConstraint": "EU"})
+    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == "EU"
+    assert s3.head_bucket(Bucket=bucket)["BucketRegion"] == "eu-west-1"
+
+
+def test_an_upload_is_looked_for_before_its_parts(s3: Any, bucket: str) -> None:
+    at = {"Bucket": bucket, "Key": "k"}
+    assert refused(s3.complete_multipart_upload, **at, UploadId="a")["Code"] == "NoSuchUpload"
+    at["UploadId"] = s3.create_multipart_upload(**at)["UploadId"]
+    told = refused(s3.complete_multipart_upload, **at)
+    assert (told["Code"], told["Message"]) == (
+        "InvalidRequest",
+        "You must specify at least one part",
+    )
+    assert "Prefix" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_who_is_unknown_is_told_of_no_owners(cloud: Cloud, s3: Any, bucket: str) -> None:
+    s3.delete_public_access_block(Bucket=bucket)
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket"}
+    statement["Resource"] = f"arn:aws:s3:::{bucket}"
+    s3.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    s3.put_object(Bucket=bucket, Key="k")
+    answer = HTTP.request("GET", f"{cloud.endpoint}/{bucket}")
+    assert b"<Key>k</Key>" in answer.data and b"<Owner>" not in answer.data
+    assert "Owner" in s3.list_objects(Bucket=bucket)["Contents"][0]
+
+
+@pytest.mark.parametrize("version", ("s3", "s3v4"))
+def test_a_wrong_signature_shows_what_should_have_been_signed(
+    cloud: Cloud, bucket: str, version: str
+) -> None:
+    signing = cloud.client("s3", config=Config(signature_version=version))
+    url = signing.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
+    answer = HTTP.request("GET", url.replace("/k?", "/other?"))
+    told = {e.tag: e.text or "" for e in ElementTree.fromstring(answer.data)}
+    assert (answer.status, told["Code"]) == (403, "SignatureDoesNotMatch")
+    assert told["AWSAccessKeyId"] == cloud.env["AWS_ACCESS_KEY_ID"]
+    assert told["SignatureProvided"]
+    shown = "CanonicalRequest" if version == "s3v4" else "StringToSign"
+    assert f"/{bucket}/other" in told[shown] and told[shown].startswith("GET\n")
+    for name in {"StringToSign", shown}:
+        assert bytes.fromhex(told[f"{name}Bytes"]) == told[name].encode()
+
+
+def posted(s3: Any, bucket: str, drop: str = "", **more: Any) -> urllib3.BaseHTTPResponse:
+    """A browser's form; fields whose names begin with ``drop`` are left out, all where it is
+    ``-``."""
+    file = more.pop("file", ("a name.txt", b"bytes"))
+    form = s3.generate_presigned_post(bucket, more.pop("key", "k"), **more)
+    signing = "x-amz-", "AWSAccessKeyId", "signature"
+    gone = signing if drop == "-" else (drop,)
+    fields = {k: v for k, v in form["fields"].items() if not drop or not k.startswith(gone)}
+    return HTTP.request("POST", form["url"], fields=fields | {"file": file})
+
+
+@pytest.mark.parametrize(
+    ("version", "field", "named"),
+    [
+        ("s3", "AWSAccessKeyId", "AWSAccessKeyId"),
+        ("s3", "signature", "Signature"),
+        ("s3v4", "x-amz-algorithm", "X-Amz-Algorithm"),
+        ("s3v4", "x-amz-signature", "X-Amz-Signature"),
+    ],
+)
+def test_a_form_lacks_a_field_that_signs_it(
+    cloud: Cloud, bucket: str, version: str, field: str, named: str
+) -> None:
+    signing = cloud.client("s3", config=Config(signature_version=version))
+    answer = posted(signing, bucket, drop=field)
+    assert answer.status == 400 and f"a field named '{named}'.  If".encode() in answer.data
+    assert posted(signing, bucket, drop="-").status == 403
+
+
+def test_a_forms_condition_of_no_field_fails(s3: Any, bucket: str) -> None:
+    for condition in (["eq", "acl", "private"], ["content-length-range", "a", 10]):
+        answer = posted(s3, bucket, Conditions=[condition])
+        assert answer.status == 403 and b"Policy Condition failed: [" in answer.data
+
+
+def test_a_forms_file_without_a_name_names_no_key(s3: Any, bucket: str) -> None:
+    assert posted(s3, bucket, key="a-${filename}").status == 204
+    assert posted(s3, bucket, key="b-${filename}", file=b"bytes").status == 204
+    keys = [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert keys == ["a-a name.txt", "b-${filename}"]
+
+
+def test_metadata_beyond_ascii_is_encoded_by_what_most_of_it_is(s3: Any, bucket: str) -> None:
+    for text, told in (
+        ("\u00c4M\u00c4Z\u00d5\u00d1 S3", "=?UTF-8?Q?=C3=84M=C3=84Z=C3=95=C3=91_S3?="),
+        ("a_\u00e9=", "=?UTF-8?Q?a=5F=C3=A9=3D?="),
+        ("\u00e9\u00e9a", "=?UTF-8?B?w6nDqWE=?="),
+    ):
+        fields = {"x-amz-meta-a": text}
+        answer = posted(s3, bucket, Fields=fields, Conditions=[fields])
+        assert answer.status == 204
+        assert s3.head_object(Bucket=bucket, Key="k")["Metadata"]["a"] == told

@@ -286,6 +286,8 @@ def get_object_acl(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     bucket = room.bucket(params["Bucket"])
     _, _, meta = room.find(params["Bucket"], params["Key"], params.get("VersionId"))
+    if meta.marker:
+        raise faults.marker_in_the_way("GET")
     owner = meta.owner or bucket.owner
     return shown(room, grants_of(meta if bucket.acls else None, owner), owner, bucket)
 
@@ -294,7 +296,7 @@ async def put_object_acl(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     bucket = room.bucket(params["Bucket"])
     version = params.get("VersionId")
-    _, _, meta = room.find(params["Bucket"], params["Key"], version)
+    meta = room.version(call, "PUT")
     grants = _of_call(call, bucket, meta.owner or bucket.owner)
     if grants is not None:
         args = [params["Bucket"], params["Key"], version, {"grants": grants}]

@@ -55,11 +55,10 @@ def get_attributes(room: Room, call: Call) -> dict[str, Any]:
 
 
 def _parts(room: Room, meta: Meta, params: dict[str, Any]) -> dict[str, Any]:
-    """How many parts there are, and a page of them where the object has a checksum, told or S3's
-    default (GetObjectAttributesParts: "if an additional checksum isn't applied to the object, the
-    response doesn't return the Part element"; ObjectPart: ChecksumCRC64NVME "is present ... if the
-    object was uploaded without a checksum (and Amazon S3 added the default)")."""
-    if not meta.checks:
+    """How many parts there are, and a page of them where their checksums are what the object's is
+    made of. Of checksums of the full object AWS tells no parts (recorded in 2026), whatever the
+    API reference says of ChecksumCRC64NVME in ObjectPart."""
+    if not meta.checks or meta.check_type != "COMPOSITE":
         return {"TotalPartsCount": meta.parts}
     limit = page_size(params, "MaxParts", "max-parts")
     marker = part_marker(params)

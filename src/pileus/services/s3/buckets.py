@@ -63,6 +63,8 @@ async def create_bucket(room: Room, call: Call) -> dict[str, Any]:
         "created_ms": room.clock.now_ms(),
         "again": region == "us-east-1" and not tags,  # as recorded of AWS, the same tags or not
     }
+    if _told_location(params) in _OLD_NAMES:
+        record["location"] = _told_location(params)
     if params.get("ObjectLockEnabledForBucket"):
         record |= {"versioning": "Enabled", "lock": {}}
     told = {kind: orjson.dumps(value) for kind, value in settings.items()}
@@ -98,9 +100,13 @@ def _grants(
     return acl.of_headers(headers, fresh, call.account)
 
 
+def _told_location(params: dict[str, Any]) -> str | None:
+    return (params.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
+
+
 def _region(room: Room, call: Call) -> str:
     """The region asked for; it must be the one the request goes to."""
-    told = (call.params.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
+    told = _told_location(call.params)
     if told is None:
         if _REGION.fullmatch(call.region) is None and call.region != room.config.region:
             raise AwsError(  # some tools sign with the location's old name, "US", and are told
@@ -116,7 +122,8 @@ def _region(room: Room, call: Call) -> str:
                 " endpoint this request was sent to.",
             )
         return call.region
-    if not told or (told == "us-east-1" and call.region == told):
+    known = told in _OLD_NAMES or _REGION.fullmatch(told) or told == room.config.region
+    if not told or (call.region == "us-east-1" and (told == call.region or not known)):
         raise AwsError(
             "InvalidLocationConstraint",
             "The specified location-constraint is not valid",
@@ -141,8 +148,10 @@ def head_bucket(room: Room, call: Call) -> dict[str, Any]:
 
 
 def get_location(room: Room, call: Call) -> dict[str, Any]:
-    region = room.bucket(call.params["Bucket"]).region
-    return {"LocationConstraint": None if region == "us-east-1" else region}
+    """Where the bucket was asked to be: an old name of a region stays."""
+    bucket = room.bucket(call.params["Bucket"])
+    told = bucket.location or bucket.region
+    return {"LocationConstraint": None if told == "us-east-1" else told}
 
 
 async def delete_bucket(room: Room, call: Call) -> None:

@@ -33,13 +33,15 @@ async def complete_upload(room: Room, call: Call) -> dict[str, Any]:
 async def _once(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     name, key, upload_id = params["Bucket"], params["Key"], params["UploadId"]
-    told = (params.get("MultipartUpload") or {}).get("Parts") or []
-    if not told:
-        raise faults.malformed_xml()
     conditions = write_conditions(call.request.headers if call.request is not None else {})
     value = room.store.get(rows.upload(name, key, upload_id))
     if value is None:
         return _repeated(room, call, upload_id)
+    told = (params.get("MultipartUpload") or {}).get("Parts") or []
+    if not told:
+        empty = params.get("MultipartUpload") is None
+        at_least = faults.invalid_request("You must specify at least one part")
+        raise at_least if empty else faults.malformed_xml()
     record = upload_of(room, name, key, upload_id)
     _check_conflict(room, name, key, conditions, rows.unpack_meta(record["meta"]).modified_ms)
     found = room.store.partition(rows.PARTS, upload_id, PART_MAX)

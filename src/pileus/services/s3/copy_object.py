@@ -62,8 +62,7 @@ class Source:
                 " in Amazon S3 Glacier.",
                 403,
             )
-        versioned = bool(room.bucket(self.name).versioning)
-        self.version_id = (self.meta.version or "null") if versioned else None
+        self.version_id = self.meta.version or None  # of the null version AWS tells none
 
     async def unlock(self, room: Room, call: Call) -> Secrets:
         """What opens the source: the caller's own key, or one it may use."""

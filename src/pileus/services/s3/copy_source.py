@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from pileus.errors import AwsError
 from pileus.services.s3 import faults
@@ -21,7 +21,8 @@ def parse_source(told: Any) -> tuple[str, str, str | None]:
     path, _, query = str(told).partition("?versionId=")
     if _BROKEN.search(path):
         raise _invalid("encoding", str(told))
-    name, _, key = unquote(path.removeprefix("/")).partition("/")
+    # "+" is a blank here (recorded of AWS): some clients encode it as forms do.
+    name, _, key = unquote_plus(path.removeprefix("/")).partition("/")
     if not name or not key:
         raise _invalid("object key", key)
     if not _BUCKET.fullmatch(name) or _ADDRESS.fullmatch(name):

@@ -92,7 +92,8 @@ def _answer(
     headers = described(meta, bool(bucket.versioning), request.headers)
     if check_read(request.headers, meta, room.clock.now_ms()):
         return HttpResponse(304, [h for h in headers if h[0] != "content-type"])
-    if found[0] == rows.current(bucket.name, call.params["Key"]):
+    named = "versionId" in query  # then AWS does not tell it (recorded), were it the current one
+    if not named and found[0] == rows.current(bucket.name, call.params["Key"]):
         headers += expiration_headers(bucket, call.params["Key"], meta)
     if meta.restore is not None:
         headers += archive.answer_headers(meta, room.clock.now_ms())
@@ -185,8 +186,11 @@ def _bytes(
         headers.append(("content-range", f"bytes {start}-{start + length - 1}/{meta.size}"))
     asked = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
     if asked and number is not None and meta.upload:
-        # "You can get an individual part's checksum by ... specifying a part number" (user guide)
-        headers += checksums.answer_headers(checksums.like(meta.checks, part), meta.check_type)
+        # "You can get an individual part's checksum by ... specifying a part number" (user guide);
+        # of composite checksums only, AWS tells none of another's parts (recorded).
+        if meta.check_type == "COMPOSITE":
+            part_checks = checksums.like(meta.checks, part)
+            headers += checksums.answer_headers(part_checks, meta.check_type)
     elif asked and meta.checks and length == meta.size:
         headers += checksums.answer_headers(meta.checks, meta.check_type)
     headers.append(("content-length", str(length)))

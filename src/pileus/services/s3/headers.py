@@ -26,6 +26,8 @@ _MONTHS = (
 )
 _TAG_KEY_MAX, _TAG_VALUE_MAX, _TAGS_MAX = 128, 256, 10
 BUCKET_TAGS_MAX = 50
+_PLAIN_LETTER = re.compile(r"[ -~\t\r\n]")
+_PLAIN = re.compile(r"[ -~\t\r\n]*")
 _TAG = re.compile(r"[\w\s+\-=._:/@]*\Z", re.UNICODE)
 
 
@@ -42,7 +44,7 @@ def kept(headers: Mapping[str, str]) -> dict[str, str]:
         elif name.startswith("x-amz-"):
             if name.startswith("x-amz-meta-"):
                 size += len(name) - 11 + len(value.encode())
-                out[name] = value if value.isascii() else mail_safe(value)
+                out[name] = value if _PLAIN.fullmatch(value) else mail_safe(value)
             elif name in UNBUILT:
                 raise faults.not_built(name)
     if size > METADATA_BYTES_MAX:
@@ -71,7 +73,17 @@ def mail_safe(value: str) -> str:
     metadata")."""
     with contextlib.suppress(UnicodeError):  # where it is text already
         value = value.encode("latin-1").decode()  # the door reads headers byte by byte
-    return f"=?UTF-8?B?{base64.b64encode(value.encode()).decode()}?="
+    data = value.encode()
+    if 2 * len(_PLAIN_LETTER.findall(value)) > len(value):  # mostly ASCII (recorded of AWS)
+        return f"=?UTF-8?Q?{''.join(map(_q, data))}?="
+    return f"=?UTF-8?B?{base64.b64encode(data).decode()}?="
+
+
+def _q(byte: int) -> str:
+    """A byte of a text in RFC 2047's encoding Q."""
+    if byte == 0x20:
+        return "_"
+    return chr(byte) if 0x20 < byte < 0x7F and byte not in b"=_?" else f"={byte:02X}"
 
 
 def check_redirect(told: str) -> str:

@@ -99,13 +99,15 @@ class Terms:
         return [rule for start in starts for rule in self.by_prefix.get(start, ())]
 
     def expiry(self, key: str, meta: Meta) -> tuple[int, str] | None:
-        """(moment, rule) at which a current version expires first; None: never."""
+        """(moment, rule) at which a current version expires first; None: never. Of several rules at
+        one moment the one told first (recorded of AWS)."""
         found = [
-            (rule.expiration.due_ms(meta.modified_ms, self.day_ms), rule.name)
+            (rule.expiration.due_ms(meta.modified_ms, self.day_ms), self.rules.index(rule), rule)
             for rule in self.about(key)
             if rule.expiration is not None and rule.filter.matches(meta)
         ]
-        return min(found, default=None)
+        at, _, first = min(found, default=(0, 0, None))
+        return None if first is None else (at, first.name)
 
     def current(self, key: str, meta: Meta, now_ms: int, versioned: bool) -> tuple[str, ...] | None:
         """What is due for a current version: ``("expire",)``, ``("move", class)`` or nothing. In a

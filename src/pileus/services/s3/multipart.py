@@ -249,7 +249,7 @@ def list_uploads(room: Room, call: Call) -> dict[str, Any]:
         "Bucket": name,
         "KeyMarker": encode(params.get("KeyMarker") or ""),
         "UploadIdMarker": (params.get("KeyMarker") and params.get("UploadIdMarker")) or "",
-        "Prefix": encode(prefix),
+        "Prefix": encode(prefix) if prefix else None,
         "MaxUploads": limit,
         "IsTruncated": more,
         "Uploads": [_upload(room, encode, *f) for f in found],

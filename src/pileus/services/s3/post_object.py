@@ -23,9 +23,8 @@ from pileus.services.s3.rows import Meta
 
 
 def resolved_key(params: dict[str, Any]) -> str:
-    """The key field, ``${filename}`` replaced."""
-    key = params["Fields"].get("key", "")
-    return str(key).replace("${filename}", params.get("FileName") or "")
+    """The key field, in which the door has put the file's name for ``${filename}``."""
+    return str(params["Fields"].get("key", ""))
 
 
 async def post_object(room: Room, call: Call) -> HttpResponse:

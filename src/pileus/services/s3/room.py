@@ -48,6 +48,7 @@ class Bucket:
     accounts: Mapping[str, str] = field(default_factory=dict)
     parsed: dict[str, Any] = field(default_factory=dict)  # settings as their readers parsed them
     meters: dict[str, int] = field(default_factory=dict)  # operation → its block of counters
+    location: str = ""  # the old name of its region that it was asked for by, if it was
 
     @property
     def labels(self) -> dict[str, str]:
@@ -133,6 +134,7 @@ class Room:
         )
         bucket.lock = record.get("lock")
         bucket.data_key = record.get("data_key", "")
+        bucket.location = record.get("location", "")
         told = settings.get("policy")
         bucket.policy = orjson.loads(told["text"]) if told else None
         bucket.public = is_public(bucket.policy)
