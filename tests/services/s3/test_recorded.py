@@ -192,11 +192,13 @@ def test_parts_tell_checksums_where_the_objects_is_made_of_them(
     asked = {"ChecksumAlgorithm": "CRC32", "ChecksumType": kind} if kind else {}
     at = {"Bucket": bucket, "Key": "k"}
     at["UploadId"] = s3.create_multipart_upload(**at, **asked)["UploadId"]
-    part = s3.upload_part(**at, PartNumber=1, Body=b"b", ChecksumAlgorithm="CRC32")
-    told = {"PartNumber": 1, "ETag": part["ETag"]}
-    told |= {"ChecksumCRC32": part["ChecksumCRC32"]} if kind else {}
-    s3.complete_multipart_upload(**at, MultipartUpload={"Parts": [told]})
-    got = s3.get_object(Bucket=bucket, Key="k", PartNumber=1, ChecksumMode="ENABLED")
+    parts = []
+    for number, body in ((1, b"a" * 5 * 1024 * 1024), (2, b"b")):
+        part = s3.upload_part(**at, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32")
+        told = {"ChecksumCRC32": part["ChecksumCRC32"]} if kind else {}
+        parts.append({"PartNumber": number, "ETag": part["ETag"], **told})
+    s3.complete_multipart_upload(**at, MultipartUpload={"Parts": parts})
+    got = s3.get_object(Bucket=bucket, Key="k", PartNumber=2, ChecksumMode="ENABLED")
     assert ("ChecksumCRC32" in got) == (kind == "COMPOSITE")
     assert ("ChecksumType" in got) == (kind == "COMPOSITE")
     whole = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")

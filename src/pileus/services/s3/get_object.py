@@ -185,12 +185,10 @@ def _bytes(
     if status == 206 and length:  # the one part of what is empty has no bytes to name
         headers.append(("content-range", f"bytes {start}-{start + length - 1}/{meta.size}"))
     asked = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    if asked and number is not None and meta.upload:
+    if asked and number is not None and meta.check_type == "COMPOSITE":
         # "You can get an individual part's checksum by ... specifying a part number" (user guide);
-        # of composite checksums only, AWS tells none of another's parts (recorded).
-        if meta.check_type == "COMPOSITE":
-            part_checks = checksums.like(meta.checks, part)
-            headers += checksums.answer_headers(part_checks, meta.check_type)
+        # not where the checksum is the full object's (recorded of AWS)
+        headers += checksums.answer_headers(checksums.like(meta.checks, part), meta.check_type)
     elif asked and meta.checks and length == meta.size:
         headers += checksums.answer_headers(meta.checks, meta.check_type)
     headers.append(("content-length", str(length)))
