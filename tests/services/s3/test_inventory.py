@@ -213,7 +213,7 @@ PLACE = {"Bucket": "arn:aws:s3:::reports", "Format": "CSV"}
             {"Destination": {"S3BucketDestination": PLACE | {"Bucket": "arn:aws:s3:::absent"}}},
             "InvalidS3DestinationBucket",
         ),
-        ({"Id": "other"}, "InvalidArgument"),
+        ({"Id": "other"}, "IdMismatch"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(more: dict[str, Any], code: str) -> None:

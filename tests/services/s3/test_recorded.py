@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from typing import Any
@@ -311,3 +312,118 @@ def test_metadata_beyond_ascii_is_encoded_by_what_most_of_it_is(s3: Any, bucket:
         answer = posted(s3, bucket, Fields=fields, Conditions=[fields])
         assert answer.status == 204
         assert s3.head_object(Bucket=bucket, Key="k")["Metadata"]["a"] == told
+
+
+def test_what_is_wrong_with_a_customers_key(s3: Any, bucket: str) -> None:
+    """Every error names the one header; only a wrong algorithm is told."""
+    right = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    at = {"Bucket": bucket, "Key": "k"}
+    s3.put_object(**at, Body=b"x", **right)
+    told = refused(s3.get_object, **at, **right | {"SSECustomerKey": "o" * 32})
+    assert (told["Code"], told["Status"]) == ("AccessDenied", 403)
+    assert told["Message"].endswith("must provide the correct secret key.")
+    told = refused(s3.put_object, **at, **right | {"SSECustomerAlgorithm": "KMS"})
+    assert told["Code"] == "InvalidEncryptionAlgorithmError"
+    assert told["ArgumentName"] == "x-amz-server-side-encryption"
+    assert told["ArgumentValue"] == "KMS"
+    told = refused(s3.put_object, **at, **right | {"SSECustomerKey": "short"})
+    assert told["ArgumentName"] == "x-amz-server-side-encryption"
+    assert "ArgumentValue" not in told
+    both = right | {"SSECustomerAlgorithm": "KMS", "ServerSideEncryption": "AES256"}
+    assert "is incompatible" in refused(s3.put_object, **at, **both)["Message"]
+
+
+def test_an_error_document_may_redirect(cloud: Cloud, s3: Any, bucket: str) -> None:
+    opened(s3, bucket)
+    site = {"IndexDocument": {"Suffix": "i.html"}, "ErrorDocument": {"Key": "e.html"}}
+    s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration=site)
+    s3.put_object(Bucket=bucket, Key="e.html", WebsiteRedirectLocation="/elsewhere")
+    answer = HTTP.request("GET", f"{cloud.endpoint}/_site/{bucket}/none", redirect=False)
+    assert answer.status == 301
+    assert answer.headers["location"] == f"/_site/{bucket}/elsewhere"
+
+
+def opened(s3: Any, bucket: str) -> None:
+    """Anyone may read what is in it, and list it."""
+    s3.delete_public_access_block(Bucket=bucket)
+    arn = f"arn:aws:s3:::{bucket}"
+    statement = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"]}
+    policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": [arn, f"{arn}/*"]}]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+
+
+def test_a_sites_errors_tell_who_to_ask_about(cloud: Cloud, s3: Any, bucket: str) -> None:
+    answer = HTTP.request("GET", f"{cloud.endpoint}/_site/{bucket}/none")
+    assert answer.status == 404
+    for header, name in (("x-amz-request-id", "RequestId"), ("x-amz-id-2", "HostId")):
+        assert f"<li>{name}: {answer.headers[header]}</li>".encode() in answer.data
+
+
+def test_a_lock_that_lacks_a_part_names_it(s3: Any) -> None:
+    bucket = made(s3, ObjectLockEnabledForBucket=True)
+    at = {"Bucket": bucket, "Key": "k"}
+    told = refused(s3.put_object, **at, ObjectLockMode="COMPLIANCE")
+    assert told["ArgumentName"] == "x-amz-object-lock-retain-until-date"
+    s3.put_object(**at)
+    past = {"Mode": "GOVERNANCE", "RetainUntilDate": "2020-01-01T00:00:00Z"}
+    told = refused(s3.put_object_retention, **at, Retention=past)
+    assert told["ArgumentName"] == "RetainUntilDate"
+
+
+def test_headers_asked_for_are_latin(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k")
+    at = {"Bucket": bucket, "Key": "k"}
+    told = refused(s3.get_object, **at, ResponseCacheControl="a\u2014b")
+    assert (told["Code"], told["ArgumentName"]) == ("InvalidArgument", "response-cache-control")
+    s3.get_object(**at, ResponseCacheControl="a b")
+
+
+def test_a_function_of_no_arn_is_none(s3: Any, bucket: str) -> None:
+    rule = {"LambdaFunctionArn": "something", "Events": ["s3:ObjectCreated:*"]}
+    told = refused(
+        s3.put_bucket_notification_configuration,
+        Bucket=bucket,
+        NotificationConfiguration={"LambdaFunctionConfigurations": [rule]},
+        SkipDestinationValidation=True,
+    )
+    assert (told["Message"], told["ArgumentName"]) == (
+        "The ARN could not be parsed",
+        "CloudFunction",
+    )
+
+
+def test_what_is_wrong_with_an_inventory(s3: Any, bucket: str) -> None:
+    place = {"Bucket": f"arn:aws:s3:::{bucket}", "Format": "CSV"}
+    right = {
+        "Id": "a",
+        "IsEnabled": True,
+        "IncludedObjectVersions": "All",
+        "Schedule": {"Frequency": "Daily"},
+        "Destination": {"S3BucketDestination": place},
+    }
+    wrong = {
+        "IdMismatch": {"Id": "b"},
+        "MalformedXML": {"OptionalFields": ["Colour"]},
+        "NotImplemented": {"OptionalFields": ["ObjectAccessControlList"]},
+        "InvalidS3DestinationBucket": {
+            "Destination": {"S3BucketDestination": {**place, "Bucket": "bucket"}}
+        },
+    }
+    for code, part in wrong.items():
+        at = {"Bucket": bucket, "Id": "a", "InventoryConfiguration": right | part}
+        assert refused(s3.put_bucket_inventory_configuration, **at)["Code"] == code
+    done = s3.put_bucket_inventory_configuration(
+        Bucket=bucket, Id="a", InventoryConfiguration=right
+    )
+    assert done["ResponseMetadata"]["HTTPStatusCode"] == 204
+
+
+def test_a_form_tells_its_own_limit(s3: Any, bucket: str) -> None:
+    answer = posted(s3, bucket, Conditions=[["content-length-range", 0, 2]])
+    assert answer.status == 400 and b"<MaxSizeAllowed>2<" in answer.data
+
+
+def test_a_digest_is_told_as_it_was_expected(s3: Any, bucket: str) -> None:
+    told = base64.b64encode(b"\x01" * 16).decode()
+    error = refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", ContentMD5=told)
+    assert (error["Code"], error["ExpectedDigest"]) == ("BadDigest", "01" * 16)

@@ -105,15 +105,17 @@ def of_headers(headers: Mapping[str, str], bucket: Bucket, owner: str) -> list[l
             for p, text in granted.items()
             for t in text.split(",")
         ]
-    return permitted(grants, bucket, name or "")
+    return permitted(grants, bucket, name or "", by="id")
 
 
-def permitted(grants: list[list[str]], bucket: Bucket, name: str = "") -> list[list[str]] | None:
+def permitted(
+    grants: list[list[str]], bucket: Bucket, name: str = "", by: str = "CanonicalUser/ID"
+) -> list[list[str]] | None:
     """The list, if this bucket takes lists, it is not a blocked public one, and names only
-    accounts there are."""
+    accounts there are. ``by``: what an account's id is called where the list came from."""
     for grantee, _ in grants:
         if grantee not in GROUPS and grantee not in bucket.accounts:
-            raise faults.invalid_argument("Invalid id", "CanonicalUser/ID", grantee)
+            raise faults.invalid_argument("Invalid id", by, grantee)
     if not bucket.acls:
         if name == "bucket-owner-full-control" or (not name and _only_owner(grants, bucket.owner)):
             return None

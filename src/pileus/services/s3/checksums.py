@@ -111,7 +111,9 @@ def algorithm_of(headers: Mapping[str, str]) -> str:
     if trailer in HEADERS:
         told.add(HEADERS[trailer])
     if len(told) > 1:
-        raise faults.invalid_request("Expecting a single x-amz-checksum- header")
+        raise faults.invalid_request(
+            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        )
     if told:
         return told.pop()
     asked = headers.get("x-amz-sdk-checksum-algorithm", "")
@@ -148,7 +150,7 @@ def verify(headers: Mapping[str, str], digest: Digest) -> dict[str, str]:
             "BadDigest",
             "The Content-MD5 you specified did not match what we received.",
             fields={
-                "ExpectedDigest": told_md5,
+                "ExpectedDigest": check_md5(told_md5).hex(),
                 "CalculatedDigest": base64.b64encode(digest.md5).decode(),
             },
         )

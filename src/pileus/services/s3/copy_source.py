@@ -24,7 +24,7 @@ def parse_source(told: Any) -> tuple[str, str, str | None]:
     # "+" is a blank here (recorded of AWS): some clients encode it as forms do.
     name, _, key = unquote_plus(path.removeprefix("/")).partition("/")
     if not name or not key:
-        raise _invalid("object key", key)
+        raise _invalid("object key", "x-amz-copy-source")
     if not _BUCKET.fullmatch(name) or _ADDRESS.fullmatch(name):
         raise _invalid("bucket name", str(told))
     return name, key, query or None

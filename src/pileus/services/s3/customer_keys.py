@@ -24,6 +24,7 @@ ALGORITHM = "x-amz-server-side-encryption-customer-algorithm"
 KEY = "x-amz-server-side-encryption-customer-key"
 MD5 = "x-amz-server-side-encryption-customer-key-md5"
 NAMES = (ALGORITHM, KEY, MD5)
+METHOD = "x-amz-server-side-encryption"  # what S3's errors name, whichever header is wrong
 OF_SOURCE = "x-amz-copy-source-"
 KEY_BYTES = 32
 _REQUESTS = "Requests specifying Server Side Encryption with Customer provided keys must"
@@ -64,34 +65,33 @@ def read(
         return None
     algorithm, key, md5 = (headers.get(_named(name, prefix)) for name in NAMES)
     if algorithm is None:
-        raise _lacks("provide a valid encryption algorithm.", prefix)
+        raise _wrong(f"{_REQUESTS} provide a valid encryption algorithm.")
     if algorithm != "AES256":
         raise AwsError(
             "InvalidEncryptionAlgorithmError",
-            "The encryption request you specified is not valid. Supported value: AES256.",
-            fields={"ArgumentName": _named(ALGORITHM, prefix), "ArgumentValue": algorithm},
+            "The Encryption request you specified is not valid. Supported value: AES256.",
+            fields={"ArgumentName": METHOD, "ArgumentValue": algorithm},
         )
     if key is None:
-        raise _lacks("provide an appropriate secret key.", prefix)
+        raise _wrong(f"{_REQUESTS} provide an appropriate secret key.")
     if md5 is None:
-        raise _lacks("provide the client calculated MD5 of the secret key.", prefix)
+        raise _wrong(f"{_REQUESTS} provide the client calculated MD5 of the secret key.")
     _check_way(request)
     secret = _base64(key)
     if len(secret) != KEY_BYTES:
-        raise faults.invalid_argument(
-            "The secret key was invalid for the specified algorithm.", _named(KEY, prefix), "null"
-        )
+        raise _wrong("The secret key was invalid for the specified algorithm.")
     if _base64(md5) != hashlib.md5(secret, usedforsecurity=False).digest():
-        raise faults.invalid_argument(
-            "The calculated MD5 hash of the key did not match the hash that was provided.",
-            _named(MD5, prefix),
-            md5,
-        )
+        raise _wrong("The calculated MD5 hash of the key did not match the hash that was provided.")
     return CustomerKey(secret, md5)
 
 
-def _lacks(what: str, prefix: str) -> AwsError:
-    return faults.invalid_argument(f"{_REQUESTS} {what}", _named(ALGORITHM, prefix), "null")
+def _wrong(message: str) -> AwsError:
+    return faults.invalid_argument(message, METHOD, None)
+
+
+def another() -> AwsError:
+    """The key is not the one the version was written with."""
+    return faults.access_denied(f"{_REQUESTS} provide the correct secret key.")
 
 
 def _check_way(request: HttpRequest | None) -> None:

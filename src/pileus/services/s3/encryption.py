@@ -79,15 +79,15 @@ def default_of(bucket: Bucket) -> Wish:
 def wish(call: Call, bucket: Bucket, headers: Mapping[str, str]) -> Wish:
     """What the headers of a write ask for; S3's errors where they contradict themselves."""
     method, key_id = headers.get(METHOD), headers.get(KEY_ID)
+    if customer_keys.told(headers) and (method is not None or key_id is not None):
+        raise faults.invalid_argument(
+            "Server Side Encryption with Customer provided key is incompatible with the"
+            " encryption method specified",
+            METHOD,
+            method or "",
+        )
     customer = customer_keys.read(headers, call.request)
     if customer is not None:
-        if method is not None or key_id is not None:
-            raise faults.invalid_argument(
-                "Server Side Encryption with Customer provided key is incompatible with the"
-                " encryption method specified",
-                METHOD,
-                method or "",
-            )
         _check_blocked(bucket)
         return Wish(CUSTOMER, customer=customer)
     if method not in (None, AES256, KMS, "aws:kms:dsse"):
@@ -256,7 +256,7 @@ def check_key(
         )
     assert seal is not None
     if not customer.fits(seal):
-        raise faults.access_denied()  # as S3 answers, whatever its documentation leaves open
+        raise customer_keys.another()
     return customer
 
 

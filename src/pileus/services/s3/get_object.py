@@ -6,6 +6,7 @@ Small objects are answered from their row; larger ones are sent from the blob's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Mapping
 
 from pileus.errors import AwsError
@@ -29,6 +30,7 @@ from pileus.services.s3.ranges import parse_range
 from pileus.services.s3.room import Bucket, Room
 from pileus.services.s3.rows import Meta
 
+_LATIN = re.compile(r"[^\r\n\u0100-\U0010ffff]*")
 _NONE: dict[str, str] = {}
 _OVERRIDES = {
     "response-content-type": "content-type",
@@ -149,8 +151,10 @@ def _overridden(headers: Headers, query: Mapping[str, str], call: Call) -> Heade
         raise faults.invalid_request(
             "Request specific response headers cannot be used for anonymous GET requests."
         )
-    if any("\n" in v or "\r" in v for v in told.values()):
-        raise faults.invalid_argument("Header value cannot be represented using ISO-8859-1.")
+    for name, value in query.items():
+        if name in _OVERRIDES and not _LATIN.fullmatch(value):
+            message = "Header value cannot be represented using ISO-8859-1."
+            raise faults.invalid_argument(message, name, value)
     return [h for h in headers if h[0] not in told] + list(told.items())
 
 

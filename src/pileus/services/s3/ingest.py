@@ -131,11 +131,11 @@ def _stored(body: Body, sealer: Sealer | None) -> Body:
     return body
 
 
-def too_large(size: int) -> AwsError:
+def too_large(size: int, limit: int = OBJECT_BYTES_MAX) -> AwsError:
     return AwsError(
         "EntityTooLarge",
         "Your proposed upload exceeds the maximum allowed size",
-        fields={"ProposedSize": size, "MaxSizeAllowed": OBJECT_BYTES_MAX},
+        fields={"ProposedSize": size, "MaxSizeAllowed": limit},
     )
 
 
@@ -282,7 +282,7 @@ async def drain(
         async for block in _blocks(chunks):
             size += len(block)
             if size > limit:
-                raise too_large(size)
+                raise too_large(size, limit)
             if inline and size <= INLINE_BYTES_MAX and not small:
                 small = block
                 continue

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from pileus.errors import AwsError
-from pileus.services.call import Call
+from pileus.services.call import Call, HttpResponse
 from pileus.services.s3 import faults
 from pileus.services.s3.room import Bucket, Room
 
@@ -25,6 +25,10 @@ FIELDS = (
     *("ReplicationStatus", "EncryptionStatus", "ObjectLockRetainUntilDate", "ObjectLockMode"),
     *("ObjectLockLegalHoldStatus", "IntelligentTieringAccessTier", "BucketKeyStatus"),
     *("ChecksumAlgorithm", "ObjectOwner", "LifecycleExpirationDate"),
+)
+LATER = (
+    *("ObjectLockEventHoldStatus", "ObjectLockEventHoldDuration", "ObjectAccessControlList"),
+    "IntelligentTieringReferenceDate",
 )
 _ID = re.compile(r"[\w.-]{1,64}\Z", re.ASCII)
 
@@ -57,16 +61,19 @@ def list_inventories(room: Room, call: Call) -> dict[str, Any]:
     return answer
 
 
-async def put_inventory(room: Room, call: Call) -> None:
-    """Add a configuration or replace the one of this id."""
+async def put_inventory(room: Room, call: Call) -> HttpResponse:
+    """Add a configuration or replace the one of this id (204, as recorded of AWS)."""
     params = call.params
     told = params.get("InventoryConfiguration") or {}
     bucket = room.bucket(params["Bucket"])
-    if not _ID.match(params["Id"]) or told.get("Id") != params["Id"]:
+    if not _ID.match(params["Id"]):
         raise faults.invalid_argument("The Id is not valid", "Id", params["Id"])
+    if told.get("Id") != params["Id"]:
+        raise AwsError("IdMismatch", "Document ID does not match the specified configuration ID.")
     _check(told)
     _check_destination(room, bucket, told)
     await _keep(room, call, orjson.dumps(told))
+    return HttpResponse(204)
 
 
 async def delete_inventory(room: Room, call: Call) -> None:
@@ -94,7 +101,9 @@ def _check(told: dict[str, Any]) -> None:
     if len(set(fields)) < len(fields):
         raise faults.malformed_xml()
     for field in fields:
-        if field not in FIELDS:
+        if field not in (*FIELDS, *LATER):
+            raise faults.malformed_xml()
+        if field in LATER:
             raise faults.not_built(f"the inventory field {field}")
 
 
@@ -105,8 +114,10 @@ def _check_destination(room: Room, bucket: Bucket, told: dict[str, Any]) -> None
         raise faults.malformed_xml()
     if form != "CSV":
         raise faults.not_built(f"an inventory in the format {form}")
+    if not arn.startswith(ARN):
+        raise AwsError("InvalidS3DestinationBucket", "Invalid bucket ARN.")
     try:
-        target = room.bucket(arn.removeprefix(ARN)) if arn.startswith(ARN) else None
+        target = room.bucket(arn.removeprefix(ARN))
     except AwsError:
         target = None
     if target is None or target.region != bucket.region:

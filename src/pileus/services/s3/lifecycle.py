@@ -64,7 +64,7 @@ async def put_lifecycle(room: Room, call: Call) -> dict[str, Any]:
         )
     least = params.get("TransitionDefaultMinimumObjectSize") or ALL_128K
     if least not in (ALL_128K, VARIES):
-        raise faults.invalid_request(f"Invalid default minimum object size: {least}")
+        raise faults.invalid_request(f"Invalid TransitionDefaultMinimumObjectSize found: {least}")
     for rule in rules:
         _check(rule)
         if not rule.get("ID"):

@@ -49,7 +49,10 @@ def _check(room: Room, name: str, told: dict[str, Any]) -> None:
             "CrossLocationLoggingProhibitted",
             "Cross S3 location logging not allowed. ",
             403,
-            fields={"TargetBucketLocation": found.region},
+            fields={
+                "SourceBucketLocation": None if source.region == "us-east-1" else source.region,
+                "TargetBucketLocation": found.region,
+            },
         )
     kind = told.get("TargetObjectKeyFormat") or {}
     if len(kind) > 1:

@@ -56,6 +56,11 @@ async def put_notification(room: Room, call: Call) -> None:
                 f"{what} as targets of bucket notifications are not offered by Pileus yet.",
                 501,
             )
+    for rule in told.get("LambdaFunctionConfigurations") or []:
+        if not str(rule.get("LambdaFunctionArn", "arn:")).startswith("arn:"):
+            raise faults.invalid_argument(
+                "The ARN could not be parsed", "CloudFunction", rule["LambdaFunctionArn"]
+            )
     rules = [_rule(room, rule) for rule in told.get("LambdaFunctionConfigurations") or []]
     if len(rules) > CONFIGURATIONS_MAX:
         raise faults.invalid_argument("The number of configurations is too large")

@@ -110,7 +110,7 @@ async def put_retention(room: Room, call: Call) -> dict[str, Any]:
         raise faults.malformed_xml()
     until_ms = round((until or 0) * 1000)
     if until is not None and until_ms <= room.clock.now_ms():
-        raise _past(str(until))
+        raise _past(None, "RetainUntilDate")
     bypass = bool(call.params.get("BypassGovernanceRetention"))
     return await _change(room, call, {"mode": mode or "", "until_ms": until_ms}, bypass)
 
@@ -131,8 +131,8 @@ async def _change(room: Room, call: Call, told: dict[str, Any], bypass: bool) ->
     return {}
 
 
-def _past(told: str) -> AwsError:
-    return faults.invalid_argument("The retain until date must be in the future!", UNTIL, told)
+def _past(told: str | None, name: str = UNTIL) -> AwsError:
+    return faults.invalid_argument("The retain until date must be in the future!", name, told)
 
 
 # -- headers -----------------------------------------------------------------------------------
@@ -149,7 +149,8 @@ def of_headers(headers: Mapping[str, str], bucket: Bucket, now_ms: int) -> Lock 
         return None
     mode, until, hold = headers.get(MODE), headers.get(UNTIL), headers.get(HOLD)
     if (mode is None) != (until is None):
-        raise faults.invalid_argument(f"{UNTIL} and {MODE} must both be supplied")
+        lacking = MODE if mode is None else UNTIL
+        raise faults.invalid_argument(f"{UNTIL} and {MODE} must both be supplied", lacking, None)
     if hold not in (None, "ON", "OFF"):
         raise faults.invalid_argument("Legal Hold must be either of 'ON' or 'OFF'", HOLD, hold)
     lock = (

@@ -7,6 +7,7 @@ Hosts ``BUCKET.s3-website.localhost`` and AWS's forms; path form ``/_site/BUCKET
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from html import escape
 from typing import Any
 from urllib.parse import quote, unquote
@@ -72,10 +73,10 @@ class Website:
                 fields={"Method": request.method, "ResourceType": "OBJECT"},
                 headers=(("allow", "HEAD, GET"),),
             )
-            return _page(fault)
+            return self.page(fault)
         site = self._site(name)
         if isinstance(site, AwsError):
-            return _page(site)
+            return self.page(site)
         return await _Visit(self, request, name, base, site).answer(key)
 
     def _place(self, request: HttpRequest) -> tuple[str, str, str]:
@@ -114,6 +115,36 @@ class Website:
         return await self._dispatch(
             "s3", operation, params, principal=ANONYMOUS, region=self._region
         )
+
+    def page(
+        self, error: AwsError, document: str = "", second: AwsError | None = None
+    ) -> HttpResponse:
+        """An error page like S3's. ``second``: why there is no error ``document``."""
+        identifier, more = (self.clock.random_bytes(n) for n in (8, 57))
+        ids = {"RequestId": identifier.hex().upper(), "HostId": b64encode(more).decode()}
+        title = f"{error.status} {_STATUS.get(error.status, 'Error')}"
+        told = {"Code": error.code, "Message": error.message, **error.fields, **ids}
+        items = "".join(f"<li>{escape(str(k))}: {escape(str(v))}</li>\n" for k, v in told.items())
+        text = f"<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n"
+        text += f"<ul>\n{items}</ul>\n"
+        if second is not None:
+            text += (
+                "<h3>An Error Occurred While Attempting to Retrieve a Custom Error Document</h3>\n"
+                "<ul>\n"
+                f"<li>Code: {escape(second.code)}</li>\n"
+                f"<li>Message: {escape(second.message)}</li>\n"
+                f"<li>Key: {escape(document)}</li>\n</ul>\n"
+            )
+        text += "<hr/>\n</body>\n</html>\n"
+        headers = [
+            ("content-type", "text/html; charset=utf-8"),
+            ("x-amz-request-id", ids["RequestId"]),
+            ("x-amz-id-2", ids["HostId"]),
+            ("x-amz-error-code", error.code),
+            ("x-amz-error-message", error.message),
+            *error.headers,
+        ]
+        return HttpResponse(error.status, headers, text.encode())
 
 
 class _Visit:
@@ -165,7 +196,7 @@ class _Visit:
         operation = "HeadObject" if self._request.method == "HEAD" else "GetObject"
         found = await self._door.read(operation, self._name, key, more)
         target = found.get("WebsiteRedirectLocation")
-        if target and status == 200:
+        if target:  # an error document's, too: the status is lost then, as on S3
             close(found.get("Body"))
             if target.startswith("/"):
                 target = self._base.rstrip("/") + target
@@ -195,8 +226,8 @@ class _Visit:
             try:
                 return await self._object(document, {}, error.status)
             except AwsError as second:
-                return _page(error, document, second)
-        return _page(error)
+                return self._door.page(error, document, second)
+        return self._door.page(error)
 
     async def _exists(self, key: str) -> bool:
         try:
@@ -245,27 +276,3 @@ def _sent(found: dict[str, Any], status: int) -> HttpResponse:
     length = int(found.get("ContentLength") or 0)
     headers.append(("content-length", str(length)))
     return HttpResponse(status, headers, found.get("Body") or b"", length)
-
-
-def _page(error: AwsError, document: str = "", second: AwsError | None = None) -> HttpResponse:
-    """An error page like S3's."""
-    title = f"{error.status} {_STATUS.get(error.status, 'Error')}"
-    told = {"Code": error.code, "Message": error.message, **error.fields}
-    items = "".join(f"<li>{escape(str(k))}: {escape(str(v))}</li>\n" for k, v in told.items())
-    text = f"<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n"
-    text += f"<ul>\n{items}</ul>\n"
-    if second is not None:
-        text += (
-            "<h3>An Error Occurred While Attempting to Retrieve a Custom Error Document</h3>\n"
-            "<ul>\n"
-            f"<li>Code: {escape(second.code)}</li>\n<li>Message: {escape(second.message)}</li>\n"
-            f"<li>Key: {escape(document)}</li>\n</ul>\n"
-        )
-    text += "<hr/>\n</body>\n</html>\n"
-    headers = [
-        ("content-type", "text/html; charset=utf-8"),
-        ("x-amz-error-code", error.code),
-        ("x-amz-error-message", error.message),
-        *error.headers,
-    ]
-    return HttpResponse(error.status, headers, text.encode())
