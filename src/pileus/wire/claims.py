@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from pileus.errors import AwsError
 from pileus.services.call import HttpRequest
-from pileus.wire import refusals
+from pileus.wire import canonical, refusals
 from pileus.wire.canonical import Proof, SigningKey
 
 MOMENT = re.compile(r"\d{8}T\d{6}Z")
@@ -142,6 +142,27 @@ def check_signed(names: list[str], signed: tuple[str, ...], kind: str) -> None:
             fields={"HeadersNotSigned": ", ".join(found)},
         )
     raise refusals.stale(kind, f"Headers must be signed: {', '.join(found)}")
+
+
+def disputed(
+    claim: Claim,
+    request: HttpRequest,
+    date: str,
+    hashed: str,
+    signature: str,
+    kind: str,
+    drop: str = "",
+) -> AwsError:
+    """A wrong signature; to S3's clients with what it should have signed, in which a header that
+    was not sent is empty."""
+    if kind != "s3":
+        return refusals.mismatch(kind)
+    lines = canonical.headers(claim.signed, dict.fromkeys(claim.signed, "") | dict(request.headers))
+    path, query = next(canonical.readings(request.path, request.query, True, drop))
+    text = f"{request.method}\n{path}\n{query}\n{lines}\n{claim.signed_text}\n{hashed}"
+    digest = hashlib.sha256(text.encode("latin-1", "replace")).hexdigest()
+    signed = f"AWS4-HMAC-SHA256\n{date}\n{claim.scope}\n{digest}"
+    return refusals.mismatch(kind, claim.access_key_id, signature, signed, text)
 
 
 def query_parts(query: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pileus.wire.claims import (
     Claim,
     check_signed,
     claim_of,
+    disputed,
     only_v4,
     out_of_scope,
     query_error,
@@ -332,9 +333,7 @@ class Verifier:
         try:
             lines = canonical.headers(claim.signed, request.headers)
         except KeyError:  # a header that was signed was not sent
-            raise refusals.mismatch(
-                kind, *_seen(claim, request, date, hashed, signature, drop)
-            ) from None
+            raise disputed(claim, request, date, hashed, signature, kind, drop) from None
         head = f"AWS4-HMAC-SHA256\n{date}\n{claim.scope}\n"
         tail = f"{lines}\n{claim.signed_text}\n{hashed}"
         given = signature if signature.isascii() else ""
@@ -353,7 +352,7 @@ class Verifier:
             digest = sha256(text.encode("latin-1", "replace")).hexdigest()
             if hmac.compare_digest(key.sign((head + digest).encode()), given):
                 return
-        raise refusals.mismatch(kind, *_seen(claim, request, date, hashed, signature, drop))
+        raise disputed(claim, request, date, hashed, signature, kind, drop)
 
     def _check_time(self, date: str, kind: str) -> None:
         at, now = self.seconds(date, kind), self._now_ms() // 1000
@@ -402,20 +401,6 @@ class Verifier:
                 self._times.clear()
             self._times[date] = at
         return at
-
-
-def _seen(
-    claim: Claim, request: HttpRequest, date: str, hashed: str, signature: str, drop: str
-) -> tuple[str, str, str, str]:
-    """Whose key, the signature, what it should have signed, and the canonical request in that; a
-    header that was not sent is empty."""
-    sent = dict.fromkeys(claim.signed, "") | dict(request.headers)
-    lines = canonical.headers(claim.signed, sent)
-    path, query = next(canonical.readings(request.path, request.query, True, drop))
-    text = f"{request.method}\n{path}\n{query}\n{lines}\n{claim.signed_text}\n{hashed}"
-    digest = sha256(text.encode("latin-1", "replace")).hexdigest()
-    signed = f"{ALGORITHM}\n{date}\n{claim.scope}\n{digest}"
-    return claim.access_key_id, signature, signed, text
 
 
 def _http_date(text: str) -> str:
