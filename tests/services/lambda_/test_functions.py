@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import os
+import re
 import struct
 import tempfile
 import zipfile
@@ -25,15 +26,23 @@ def test_create_get_list_delete(run: Any) -> None:
     async def body(cloud: Any) -> None:
         made = await cloud.made(Tags={"team": "a"}, Environment={"Variables": {"X": "1"}})
         assert made["FunctionArn"] == ARN
-        assert made["State"] == "Active" and made["LastUpdateStatus"] == "Successful"
+        # As on AWS the answer is of the moment before the function is ready, of another revision.
+        assert (made["State"], made["StateReasonCode"]) == ("Pending", "Creating")
+        assert "LastUpdateStatus" not in made
         assert made["Version"] == "$LATEST" and made["MemorySize"] == 128 and made["Timeout"] == 3
         got = await cloud("GetFunction", FunctionName=ARN)
         assert got["Tags"] == {"team": "a"}
-        assert got["Configuration"] == made
+        now = {"State": "Active", "LastUpdateStatus": "Successful"}
+        before = {n: v for n, v in made.items() if not n.startswith("StateReason")}
+        now["RevisionId"] = got["Configuration"]["RevisionId"]
+        assert got["Configuration"] == before | now != before
+        version = made["RuntimeVersionConfig"]["RuntimeVersionArn"]
+        assert re.fullmatch(r"arn:aws:lambda:us-east-1::runtime:[0-9a-f]{64}", version)
         assert got["Code"]["Location"].startswith("http://")
         await cloud.made("g")
         page = await cloud("ListFunctions", MaxItems=1)
         assert [f["FunctionName"] for f in page["Functions"]] == ["f"]
+        assert not {"State", "LastUpdateStatus", "RuntimeVersionConfig"} & set(page["Functions"][0])
         rest = await cloud("ListFunctions", Marker=page["NextMarker"])
         assert [f["FunctionName"] for f in rest["Functions"]] == ["g"]
         await cloud("DeleteFunction", FunctionName="f")
@@ -166,12 +175,16 @@ def test_code_from_a_bucket(run: Any, handed: Any) -> None:
 
 def test_updates_check_the_revision(run: Any) -> None:
     async def body(cloud: Any) -> None:
-        made = await cloud.made()
+        await cloud.made()
+        made = await cloud("GetFunctionConfiguration", FunctionName="f")
         changed = await cloud(
             "UpdateFunctionConfiguration", FunctionName="f", Timeout=10,
             RevisionId=made["RevisionId"],
         )  # fmt: skip
         assert changed["Timeout"] == 10 and changed["Handler"] == "app.handler"
+        assert (changed["State"], changed["LastUpdateStatus"]) == ("Active", "InProgress")
+        now = await cloud("GetFunctionConfiguration", FunctionName="f")
+        assert len({t["RevisionId"] for t in (made, changed, now)}) == 3
         for operation, more in (
             ("UpdateFunctionConfiguration", {"Timeout": 5}),
             ("UpdateFunctionCode", {"ZipFile": zipped(a__py="")}),
@@ -194,6 +207,8 @@ def test_versions_are_frozen_and_aliases_route(run: Any) -> None:
         await cloud.made()
         one = await cloud("PublishVersion", FunctionName="f", Description="first")
         assert one["Version"] == "1" and one["FunctionArn"] == f"{ARN}:1"
+        latest = await cloud("GetFunctionConfiguration", FunctionName="f")
+        assert (one["State"], one["RevisionId"] != latest["RevisionId"]) == ("Active", True)
         again = await cloud("PublishVersion", FunctionName="f", Description="first")
         assert again["Version"] == "1"
         await cloud("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
@@ -290,5 +305,44 @@ def test_layers_have_versions(run: Any) -> None:
         assert len(cloud.runtime.invoked[0][0].layers) == 1
         with pytest.raises(AwsError, match="does not exist"):
             await cloud.made("h", Layers=[made["LayerVersionArn"].replace(":2", ":9")])
+
+    run(body)
+
+
+def test_what_changes_the_revision(run: Any) -> None:
+    async def body(cloud: Any) -> None:
+        await cloud.made()
+        seen = []
+        for operation, more in (
+            ("GetFunctionConfiguration", {}),
+            ("PublishVersion", {}),
+            ("TagResource", {"Resource": ARN, "Tags": {"a": "b"}}),
+            ("UntagResource", {"Resource": ARN, "TagKeys": ["a"]}),
+        ):
+            await cloud(operation, **(more or {"FunctionName": "f"}))
+            told = await cloud("GetFunctionConfiguration", FunctionName="f")
+            seen.append(told["RevisionId"])
+        assert len(set(seen)) == 4
+
+    run(body)
+
+
+def test_what_is_told_empty(run: Any) -> None:
+    async def body(cloud: Any) -> None:
+        content = {"Content": {"ZipFile": zipped(lib__py="y = 1")}}
+        bare = await cloud("PublishLayerVersion", LayerName="l", **content)
+        assert not {"CompatibleRuntimes", "CompatibleArchitectures"} & set(bare)
+        told = await cloud("PublishLayerVersion", LayerName="l", CompatibleRuntimes=[], **content)
+        assert told["CompatibleRuntimes"] == [] and "CompatibleArchitectures" not in told
+        await cloud("ListLayers", CompatibleRuntime="python3.12")
+        await cloud.made()
+        config = await cloud(
+            "PutFunctionEventInvokeConfig",
+            FunctionName="f",
+            DestinationConfig={"OnSuccess": {}},
+        )
+        assert config["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {}}
+        with pytest.raises(AwsError, match="Function does not exist"):
+            await cloud("ListFunctionUrlConfigs", FunctionName="never")
 
     run(body)

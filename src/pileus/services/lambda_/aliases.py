@@ -17,6 +17,7 @@ from pileus.services.lambda_.names import (
     check_alias,
     conflict,
     invalid,
+    invalid_value,
     no_alias,
     not_found,
     precondition_failed,
@@ -120,7 +121,7 @@ def _check(room: Room, name: FunctionName, alias: Record) -> None:
     if len(alias["weights"]) > 1:
         raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
     if LATEST in versions:
-        raise invalid("$LATEST is not supported for an alias pointing to more than 1 version")
+        raise invalid_value("$LATEST is not supported for an alias pointing to more than 1 version")
     if alias["version"] in alias["weights"]:
         raise invalid(
             f"Invalid function version {alias['version']}. Function version"

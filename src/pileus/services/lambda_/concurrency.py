@@ -11,7 +11,13 @@ import orjson
 
 from pileus.services.call import Call
 from pileus.services.lambda_ import rows
-from pileus.services.lambda_.names import LATEST, called_function, invalid, not_found
+from pileus.services.lambda_.names import (
+    LATEST,
+    called_function,
+    invalid,
+    invalid_value,
+    not_found,
+)
 from pileus.services.lambda_.room import Record, Room
 from pileus.services.lambda_.targets import reserved_total
 from pileus.state.draft import Draft
@@ -44,7 +50,7 @@ async def put_function_concurrency(room: Room, call: Call) -> dict[str, Any]:
         others = [orjson.loads(row.value) for row in found if row.key != rows.function(name)]
         reserved = sum(other["reserved"] or 0 for other in others)
         if limit - reserved - wanted < minimum:
-            raise invalid(
+            raise invalid_value(
                 "Specified ReservedConcurrentExecutions for function decreases account's"
                 f" UnreservedConcurrentExecution below its minimum value of [{minimum}]."
             )

@@ -44,16 +44,19 @@ async def create_function(room: Room, call: Call) -> dict[str, Any]:
         "tags": tags.checked(params.get("Tags") or {}),
     }
 
+    revision = rows.new_id(room.clock)
+
     def change(draft: Draft) -> dict[str, Any]:
         if draft.get(rows.function(name)) is not None:
             raise conflict(f"Function already exist: {name.name}")
         rows.hold_blobs(draft, name, record)
         answer = record
         if params.get("Publish"):
-            answer = versions.publish(draft, name, record, "")
+            answer = versions.publish(room, draft, name, record, "")
         draft.put_json(rows.function(name), record)
         # AWS tells the version that was made, but the function's own ARN.
-        return settings.describe(name, answer) | {"FunctionArn": name.arn}
+        told = settings.describe(name, answer) | {"FunctionArn": name.arn}
+        return settings.created(told, revision)
 
     return await room.store.transact(change, call.invocation_id)
 

@@ -137,7 +137,8 @@ def _missing(name: FunctionName) -> Exception:
 
 def _describe(name: FunctionName, config: Record) -> dict[str, Any]:
     answer = {member: config[member] for member in MEMBERS if member in config}
-    answer.setdefault("DestinationConfig", {"OnSuccess": {}, "OnFailure": {}})
+    sides: Record = {"OnSuccess": {}, "OnFailure": {}}
+    answer["DestinationConfig"] = sides | (config.get("DestinationConfig") or {})
     answer["LastModified"] = config["modified"] / 1000
     answer["FunctionArn"] = f"{name.arn}:{config['qualifier']}"
     return answer

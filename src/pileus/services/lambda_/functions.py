@@ -92,10 +92,10 @@ def list_functions(room: Room, call: Call) -> dict[str, Any]:
     every = call.params.get("FunctionVersion") == "ALL"
     for record in found:
         name = FunctionName(call.account, call.region, record["name"])
-        items.append(settings.describe(name, record, qualified=every))
+        items.append(settings.summarize(name, record, qualified=every))
         if every:
             published, _ = rows.page(room.store, partition, f"v/{name.name}/", "", 10_000)
-            items += [settings.describe(name, version) for version in published]
+            items += [settings.summarize(name, version) for version in published]
     return listed("Functions", items, more)
 
 

@@ -28,8 +28,8 @@ async def publish_layer_version(room: Room, call: Call) -> dict[str, Any]:
         "description": params.get("Description") or "",
         "created": room.clock.now_ms(),
         "code": stored,
-        "runtimes": params.get("CompatibleRuntimes") or [],
-        "architectures": params.get("CompatibleArchitectures") or [],
+        "runtimes": params.get("CompatibleRuntimes"),  # what was told empty is told so
+        "architectures": params.get("CompatibleArchitectures"),
         "license": params.get("LicenseInfo") or "",
         "policy": [],
     }
@@ -174,8 +174,8 @@ def _owner(name: LayerName, number: int) -> str:
 
 def _compatible(version: Record, params: dict[str, Any]) -> bool:
     runtime, architecture = params.get("CompatibleRuntime"), params.get("CompatibleArchitecture")
-    return (not runtime or runtime in version["runtimes"]) and (
-        not architecture or architecture in version["architectures"]
+    return (not runtime or runtime in (version["runtimes"] or ())) and (
+        not architecture or architecture in (version["architectures"] or ())
     )
 
 
@@ -189,10 +189,11 @@ def _summary(name: LayerName, version: Record) -> dict[str, Any]:
     for member, key in (
         ("CompatibleRuntimes", "runtimes"),
         ("CompatibleArchitectures", "architectures"),
-        ("LicenseInfo", "license"),
     ):
-        if version[key]:
+        if version[key] is not None:
             answer[member] = version[key]
+    if version["license"]:
+        answer["LicenseInfo"] = version["license"]
     return answer
 
 

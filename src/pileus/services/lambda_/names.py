@@ -129,6 +129,11 @@ def invalid(message: str) -> AwsError:
     return AwsError("InvalidParameterValueException", message, 400, fields=USER)
 
 
+def invalid_value(message: str) -> AwsError:
+    """``invalid``, of those that do not tell a ``Type``."""
+    return AwsError("InvalidParameterValueException", message, 400)
+
+
 def validation(value: object, member: str, pattern: str) -> AwsError:
     return AwsError(
         "ValidationException",

@@ -5,6 +5,7 @@ The stored ``config`` keeps AWS's member names. Limits: "Lambda quotas" in the d
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from base64 import b64encode
@@ -13,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from pileus import __version__
 from pileus.services.lambda_.names import FunctionName, invalid, validation
 from pileus.services.lambda_.runtimes import check_runtime, warning
 
@@ -28,6 +30,8 @@ RESERVED_VARIABLES = frozenset({
     "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
 })  # fmt: skip
+_MAKING = "The function is being created."
+_NOT_LISTED = frozenset({"State", "LastUpdateStatus", "RuntimeVersionConfig"})
 MEMBERS = (
     "Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize", "Environment",
     "TracingConfig", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig", "SnapStart",
@@ -152,6 +156,15 @@ def _length(member: str, value: str, longest: int) -> Exception:
     )
 
 
+def runtime_version(region: str, runtime: str) -> dict[str, Any]:
+    """The version of what runs a function: the cloud's."""
+    told = warning(runtime)
+    if told:
+        return {"Error": {"ErrorCode": "RuntimeRetired", "Message": told}}
+    digest = hashlib.sha256(f"{__version__} {runtime}".encode()).hexdigest()
+    return {"RuntimeVersionArn": f"arn:aws:lambda:{region}::runtime:{digest}"}
+
+
 def stamp(now_ms: int) -> str:
     """``LastModified``: ISO 8601 with milliseconds, in UTC."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ms / 1000))
@@ -188,10 +201,30 @@ def describe(name: FunctionName, record: dict[str, Any], qualified: bool = False
         answer["Layers"] = [
             {"Arn": layer["arn"], "CodeSize": layer["size"]} for layer in config["Layers"]
         ]
-    told = warning(config.get("Runtime", ""))
-    if told:
-        answer["RuntimeVersionConfig"] = {"Error": {"ErrorCode": "RuntimeRetired", "Message": told}}
+    answer["RuntimeVersionConfig"] = runtime_version(name.region, config["Runtime"])
     return answer
+
+
+def summarize(
+    name: FunctionName, record: dict[str, Any], qualified: bool = False
+) -> dict[str, Any]:
+    """As lists tell it: not what only who asks for the function learns."""
+    told = describe(name, record, qualified)
+    return {n: v for n, v in told.items() if n not in _NOT_LISTED}
+
+
+def created(told: dict[str, Any], revision: str) -> dict[str, Any]:
+    """A configuration as who made the function is answered. It is ready at once here, but as on
+    AWS the answer tells of the state before, with a revision of its own."""
+    state = {"State": "Pending", "StateReason": _MAKING, "StateReasonCode": "Creating"}
+    kept = {n: v for n, v in told.items() if n != "LastUpdateStatus"}
+    return {**kept, **state, "RevisionId": revision}
+
+
+def updated(told: dict[str, Any], revision: str) -> dict[str, Any]:
+    """``created``, of an update."""
+    status = {"LastUpdateStatus": "InProgress", "LastUpdateStatusReason": _MAKING}
+    return {**told, **status, "LastUpdateStatusReasonCode": "Creating", "RevisionId": revision}
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.services.call import Call
+from pileus.services.lambda_ import rows
 from pileus.services.lambda_.names import FunctionName, function_name, invalid
 from pileus.services.lambda_.room import Record, Room
 from pileus.state.draft import Draft
@@ -31,6 +32,7 @@ async def tag_resource(room: Room, call: Call) -> None:
 
     def change(draft: Draft, record: Record) -> None:
         record["tags"] = checked({**record["tags"], **call.params["Tags"]})
+        record["revision"] = rows.new_id(room.clock)
 
     await room.edit(call, _tagged(call), change)
 
@@ -40,6 +42,7 @@ async def untag_resource(room: Room, call: Call) -> None:
 
     def change(draft: Draft, record: Record) -> None:
         record["tags"] = {k: v for k, v in record["tags"].items() if k not in gone}
+        record["revision"] = rows.new_id(room.clock)
 
     await room.edit(call, _tagged(call), change)
 

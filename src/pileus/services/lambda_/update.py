@@ -35,10 +35,10 @@ async def update_function_code(room: Room, call: Call) -> dict[str, Any]:
         if architectures:
             record["config"]["Architectures"] = architectures
         _touch(room, record)
-        answer = record
         if params.get("Publish"):
-            answer = versions.publish(draft, name, record, "")
-        return settings.describe(name, answer)
+            version = versions.publish(room, draft, name, record, "")
+            return settings.created(settings.describe(name, version), version["revision"])
+        return settings.updated(settings.describe(name, record), rows.new_id(room.clock))
 
     if params.get("DryRun"):
         return settings.describe(name, {**before, "code": fresh})
@@ -65,7 +65,7 @@ async def update_function_configuration(room: Room, call: Call) -> dict[str, Any
         rows.hold_blobs(draft, name, record)
         layers.check_total(record["code"], record["config"]["Layers"])
         _touch(room, record)
-        return settings.describe(name, record)
+        return settings.updated(settings.describe(name, record), rows.new_id(room.clock))
 
     answer = await room.edit(call, name, change, params.get("RevisionId"))
     await room.forget_workers(name)

@@ -102,7 +102,8 @@ async def delete_url(room: Room, call: Call) -> None:
 
 def list_urls(room: Room, call: Call) -> dict[str, Any]:
     name = called_function(call)
-    room.function(name)
+    if room.store.get(rows.function(name)) is None:
+        raise not_found("Function does not exist")
     marker, size = page_of(call)
     start = int(marker) if marker.isdigit() else 0
     # One has no qualifier at all, so a place among them is the marker.

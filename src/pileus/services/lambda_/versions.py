@@ -33,13 +33,15 @@ async def publish_version(room: Room, call: Call) -> dict[str, Any]:
                 f"CodeSHA256 ({expected}) is different from current CodeSHA256 in $LATEST"
                 f" ({actual}). Please try again with the CodeSHA256 in $LATEST."
             )
-        published = publish(draft, name, record, params.get("Description") or "")
+        published = publish(room, draft, name, record, params.get("Description") or "")
         return settings.describe(name, published)
 
     return await room.edit(call, name, change, params.get("RevisionId"))
 
 
-def publish(draft: Draft, name: FunctionName, record: Record, description: str) -> Record:
+def publish(
+    room: Room, draft: Draft, name: FunctionName, record: Record, description: str
+) -> Record:
     """Write a version row from the function's row ``record``, which the caller then puts."""
     # A description alone makes no new version. (The empty text keeps the digests of old rows.)
     seen = orjson.dumps([record["config"], record["code"], ""], option=orjson.OPT_SORT_KEYS)
@@ -57,10 +59,11 @@ def publish(draft: Draft, name: FunctionName, record: Record, description: str) 
         "config": copy.deepcopy(record["config"]),
         "code": record["code"],
         "modified": record["modified"],
-        "revision": record["revision"],
+        "revision": rows.new_id(room.clock),
     }
     if description:
         version["config"]["Description"] = description
+    record["revision"] = rows.new_id(room.clock)  # to be published is a change
     draft.put_json(rows.version(name, number), version)
     rows.hold_blobs(draft, name, version)
     return version
@@ -72,7 +75,7 @@ def list_versions_by_function(room: Room, call: Call) -> dict[str, Any]:
     function = room.function(name)
     marker, size = page_of(call)
     found, more = rows.page(room.store, name.place, f"v/{name.name}/", marker, size)
-    items = [settings.describe(name, version) for version in found]
+    items = [settings.summarize(name, version) for version in found]
     if not marker:
-        items.insert(0, settings.describe(name, function, qualified=True))
+        items.insert(0, settings.summarize(name, function, qualified=True))
     return listed("Versions", items, more)
