@@ -47,6 +47,8 @@ EMPTY_ITEMS = 1000
 CHUNK = 20_000
 BURST_SECONDS = 0.25
 BURSTS = 21
+# One caller sees latency; four keep the servers busy, so that theirs is the servers' CPU.
+CALLERS = (1, 4)
 # Requests made for a burst: so few that most come again, so many that none does.
 AGAIN, ONCE = 400, 12_000
 
@@ -167,21 +169,24 @@ class Scale:
         """Median latency of each operation, both clouds in turns; reads also where none is asked
         again, and where neither cloud keeps an answer. Beside it what the full cloud brought from
         the disk for a request: a state that is not in memory costs the disk's time."""
-        titles = f"{'empty':>8} {'full':>8} {'ratio':>7} {'from disk, KB':>14}"
+        titles = f"{'callers':>7} {'empty':>8} {'full':>8} {'ratio':>7} {'from disk, KB':>14}"
         print(f"  {'median latency, ms':<24} {titles}")
         state = self.full.home / STATE_FILE
         read_whole(state)
-        ratios = {}
+        ratios: dict[str, float] = {}
         with contextlib.nullcontext() if self.unheld else held(state):
             for name, operation in OPERATIONS.items():
                 for made, suffix in ((AGAIN, ""), (ONCE, ", each once")):
                     if made == AGAIN or name in READS:
-                        ratios[name + suffix] = self._compare(name + suffix, operation, made)
+                        ratios |= self._compare(name + suffix, operation, made)
             for name, operation in OPERATIONS_UNKEPT.items():
-                ratios[f"{name}, unkept"] = self._compare(f"{name}, unkept", operation, ONCE)
+                ratios |= self._compare(f"{name}, unkept", operation, ONCE)
         self.note(latency=ratios)
 
-    def _compare(self, name: str, operation: Operation, made: int) -> float:
+    def _compare(self, name: str, operation: Operation, made: int) -> dict[str, float]:
+        return {f"{name}, {n}": self._ratio(name, operation, made, n) for n in CALLERS}
+
+    def _ratio(self, name: str, operation: Operation, made: int, callers: int) -> float:
         times: dict[str, list[float]] = {"empty": [], "full": []}
         count = self.objects if operation in ON_OBJECTS else self.items
         asked, read = 0, -_read_bytes(self.full)
@@ -192,14 +197,16 @@ class Scale:
             ):
                 sign, rng = Signer(cloud), random.Random()
                 requests = [operation(sign, rng.randrange(numbers)) for _ in range(made)]
-                result = measure(cloud.port, requests, connections=4, seconds=BURST_SECONDS)
+                result = measure(cloud.port, requests, connections=callers, seconds=BURST_SECONDS)
                 if result.errors:
                     raise RuntimeError(f"{name}: {result}")
                 times[side].append(result.p50_ms)
                 asked += result.requests if cloud is self.full else 0
         read += _read_bytes(self.full)
         empty, full = (statistics.median(times[side]) for side in ("empty", "full"))
-        told = f"{empty:8.3f} {full:8.3f} {full / empty:7.2f} {read / asked / 1024:14.2f}"
+        told = (
+            f"{callers:7} {empty:8.3f} {full:8.3f} {full / empty:7.2f} {read / asked / 1024:14.2f}"
+        )
         print(f"  {name:<24} {told}", flush=True)
         return full / empty
 

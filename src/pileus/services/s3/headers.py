@@ -95,10 +95,14 @@ def check_redirect(told: str) -> str:
     return told
 
 
-@lru_cache(maxsize=4096)
 def http_date(ms: int) -> str:
     """An RFC 9110 date: ``Sun, 06 Nov 1994 08:49:37 GMT``."""
-    at = time.gmtime(ms // 1000)
+    return _date_of(ms // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _date_of(second: int) -> str:
+    at = time.gmtime(second)
     clock = f"{at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d}"
     return f"{_DAYS[at.tm_wday]}, {at.tm_mday:02d} {_MONTHS[at.tm_mon]} {at.tm_year} {clock} GMT"
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import md5
+from operator import attrgetter
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -60,7 +61,8 @@ _KNOWN = frozenset(
 )
 _ENCRYPTED = "x-amz-server-side-encryption: AES256\r\n"
 _DEFAULT = Meta("", 0, 0, {})
-_OTHERS = tuple(f for f in Meta.__struct_fields__ if f not in _KNOWN)
+_others = attrgetter(*(f for f in Meta.__struct_fields__ if f not in _KNOWN))
+_NO_OTHERS = _others(_DEFAULT)
 # Headers of which a write keeps nothing.
 _NOT_KEPT = frozenset(
     {
@@ -231,16 +233,16 @@ class Plain:
     def _describe(self, packed: bytes, more: int) -> Described | None:
         """The header lines of a version; None when it is not plain."""
         meta = rows.unpack_meta(packed)
-        plain = all(getattr(meta, f) == getattr(_DEFAULT, f) for f in _OTHERS)
+        plain = _others(meta) == _NO_OTHERS
         plain = plain and storage_classes.of(meta) not in storage_classes.ARCHIVES
         found: Described | None = None
         seal = meta.seal
         plain = plain and (seal is None or seal.kind == AES256)
         if plain and (not meta.blob or meta.size):
-            told = list(described(meta, bool(more & 1)))
+            told = described(meta, bool(more & 1))
             if more & 2:
                 told += checksums.answer_headers(meta.checks, meta.check_type)
-            text = "".join(f"{name}: {value}\r\n" for name, value in told)
+            text = "".join(map("%s: %s\r\n".__mod__, told))
             if text.count("\n") == text.count("\r") == text.count("\r\n"):
                 try:
                     secret = None if seal is None else self._secret(seal.key.decode())
