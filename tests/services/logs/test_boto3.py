@@ -46,3 +46,22 @@ def test_what_is_not_built_says_so(cloud: Any) -> None:
             logGroupName="g", startTime=0, endTime=1, queryString="fields @message"
         )
     assert "StartQuery" in caught.value.response["Error"]["Message"]
+
+
+def test_answers_as_recorded_of_aws(cloud: Any) -> None:
+    logs, group = cloud.client("logs"), f"recorded/{uuid.uuid4().hex}"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    assert "uploadSequenceToken" not in stream  # nobody wrote to it yet
+    (told,) = logs.describe_log_groups(logGroupNamePattern=group)["logGroups"]
+    assert not {"storedBytes", "deletionProtectionEnabled"} & set(told)
+    (told,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    assert (told["storedBytes"], told["deletionProtectionEnabled"]) == (0, False)
+    with pytest.raises(ClientError, match="must have value less than or equal to 10000"):
+        logs.filter_log_events(logGroupName=group, limit=10_001)
+    with pytest.raises(ClientError, match="both must have length less than or equal to 512"):
+        logs.create_log_group(logGroupName="a" * 513)
+    with pytest.raises(ClientError, match="are mutually exclusive") as caught:
+        logs.describe_log_streams(logGroupName=group, logGroupIdentifier=group)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"

@@ -28,7 +28,7 @@ async def create_log_group(room: Room, call: Call) -> None:
     name = params["logGroupName"]
     rows.check_group_name(name)
     if params.get("kmsKeyId"):
-        raise rows.invalid("kmsKeyId is not supported: no key service runs here.")
+        raise rows.invalid("kmsKeyId is not offered by Pileus.")
     group_class = params.get("logGroupClass") or "STANDARD"
     if group_class not in CLASSES:
         raise rows.invalid(f"logGroupClass must be one of {', '.join(CLASSES)}.")
@@ -90,7 +90,11 @@ async def describe_log_groups(room: Room, call: Call) -> dict[str, Any]:
     limit = rows.limit_of(params, "limit", PAGE_MAX, PAGE_MAX)
     found, token = _page(room, call, prefix, pattern or "", limit)
     stored, missing = await room.across.bytes_by_group()
-    answer = {"logGroups": [_describe(call, g, stored.get(g["id"], 0)) for g in found]}
+    told = [_describe(call, g, stored.get(g["id"], 0)) for g in found]
+    if pattern:  # such a search tells less on AWS
+        for group in told:
+            del group["storedBytes"], group["deletionProtectionEnabled"]
+    answer = {"logGroups": told}
     return partly(answer | ({"nextToken": token} if token else {}), missing)
 
 

@@ -16,9 +16,10 @@ from pileus.errors import AwsError
 from pileus.services.owned import place_of
 from pileus.state import keys
 
-GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
+NAME_CHARS_MAX = 512
+GROUP_NAME = re.compile(r"[.\-_/#A-Za-z0-9]+")
 IDENTIFIER = re.compile(r"[\w#+=/:,.@-]*", re.ASCII)
-STREAM_NAME = re.compile(r"[^:*]{1,512}")
+STREAM_NAME = re.compile(r"[^:*]+")
 
 
 def group_key(account: str, region: str, name: str) -> bytes:
@@ -47,7 +48,10 @@ def group_name(params: dict[str, Any], required: bool = True) -> str:
     name = params.get("logGroupName") or ""
     identifier = params.get("logGroupIdentifier") or ""
     if name and identifier:
-        raise invalid("LogGroup name and LogGroup ARN are mutually exclusive parameters.")
+        raise AwsError(
+            "ValidationException",
+            "LogGroup name and LogGroup ARN are mutually exclusive parameters.",
+        )
     check_identifier(identifier)
     name = name or name_of_arn(identifier)
     if required and not name:
@@ -73,7 +77,16 @@ def name_of_arn(identifier: str) -> str:
     return parts[6].removesuffix(":*").split(":")[0]
 
 
+def _check_length(name: str) -> None:
+    if len(name) > NAME_CHARS_MAX:
+        raise invalid(
+            "Invalid LogGroup or LogStream, both must have length less than or equal to"
+            f" {NAME_CHARS_MAX}."
+        )
+
+
 def check_group_name(name: str) -> None:
+    _check_length(name)
     if not GROUP_NAME.fullmatch(name):
         raise invalid(
             f"1 validation error detected: Value '{name}' at 'logGroupName' failed to satisfy"
@@ -82,6 +95,7 @@ def check_group_name(name: str) -> None:
 
 
 def check_stream_name(name: str) -> None:
+    _check_length(name)
     if not STREAM_NAME.fullmatch(name):
         raise invalid(
             f"1 validation error detected: Value '{name}' at 'logStreamName' failed to satisfy"
@@ -95,9 +109,10 @@ def limit_of(params: dict[str, Any], name: str, default: int, maximum: int) -> i
     if value is None:
         return default
     if not 1 <= value <= maximum:
+        bound = "greater than or equal to 1" if value < 1 else f"less than or equal to {maximum}"
         raise invalid(
             f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy"
-            f" constraint: Member must have value between 1 and {maximum}"
+            f" constraint: Member must have value {bound}"
         )
     return int(value)
 

@@ -122,9 +122,9 @@ def _describe(group_arn: str, stream: dict[str, Any], facts: StreamFacts | None)
         "creationTime": stream["created"],
         "arn": f"{group_arn}:log-stream:{stream['name']}",
         "storedBytes": 0,  # AWS answers 0 since June 2019
-        "uploadSequenceToken": "49039859627048070284",
     }
     if facts is not None:
+        answer["uploadSequenceToken"] = "49039859627048070284"  # of who wrote to it
         answer["firstEventTimestamp"] = facts.first_ts
         answer["lastEventTimestamp"] = facts.last_ts
         answer["lastIngestionTime"] = facts.ingested
