@@ -110,6 +110,13 @@ def unknown_operation(service: ServiceName, asked: str) -> AwsError:
             "InvalidAction",
             f"Could not find operation {asked} for version {service.version}",
         )
+    if service.name == "s3" and asked.startswith("POST ") and asked.count("/") == 1:
+        return AwsError(  # to a bucket, of no operation: a browser's form (recorded of AWS)
+            "PreconditionFailed",
+            "At least one of the pre-conditions you specified did not hold",
+            412,
+            fields={"Condition": "Bucket POST must be of the enclosure-type multipart/form-data"},
+        )
     if service.name == "s3":
         return AwsError(
             "MethodNotAllowed", "The specified method is not allowed against this resource.", 405

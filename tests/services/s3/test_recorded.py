@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 from typing import Any
@@ -390,6 +389,14 @@ def test_a_function_of_no_arn_is_none(s3: Any, bucket: str) -> None:
         "The ARN could not be parsed",
         "CloudFunction",
     )
+    rule["LambdaFunctionArn"] = "arn:aws:lambda:us-east-1:000000000000:function:none"
+    told = refused(
+        s3.put_bucket_notification_configuration,
+        Bucket=bucket,
+        NotificationConfiguration={"LambdaFunctionConfigurations": [rule]},
+    )
+    where = rule["LambdaFunctionArn"]
+    assert told["ArgumentValue1"] == f"Not authorized to invoke function [{where}]"
 
 
 def test_what_is_wrong_with_an_inventory(s3: Any, bucket: str) -> None:
@@ -423,7 +430,40 @@ def test_a_form_tells_its_own_limit(s3: Any, bucket: str) -> None:
     assert answer.status == 400 and b"<MaxSizeAllowed>2<" in answer.data
 
 
-def test_a_digest_is_told_as_it_was_expected(s3: Any, bucket: str) -> None:
-    told = base64.b64encode(b"\x01" * 16).decode()
-    error = refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", ContentMD5=told)
-    assert (error["Code"], error["ExpectedDigest"]) == ("BadDigest", "01" * 16)
+def test_a_buckets_form_is_a_form(cloud: Cloud, bucket: str) -> None:
+    kind = {"content-type": "text/plain"}
+    answer = HTTP.request("POST", f"{cloud.endpoint}/{bucket}", headers=kind, body=b"x")
+    assert answer.status == 412 and b"enclosure-type multipart/form-data<" in answer.data
+    answer = HTTP.request("POST", f"{cloud.endpoint}/{bucket}/k", headers=kind, body=b"x")
+    assert answer.status == 405
+
+
+def test_a_site_with_rules_has_one(s3: Any, bucket: str) -> None:
+    site = {"IndexDocument": {"Suffix": "i.html"}, "RoutingRules": []}
+    told = refused(s3.put_bucket_website, Bucket=bucket, WebsiteConfiguration=site)
+    assert told["Code"] == "MalformedXML"
+
+
+def test_who_reads_logs_may_read_their_lists(s3: Any, bucket: str) -> None:
+    target = made(s3, ObjectOwnership="ObjectWriter")
+    group = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/s3/LogDelivery"}
+    grants = [{"Grantee": group, "Permission": "READ_ACP"}]
+    told = {"TargetBucket": target, "TargetPrefix": "", "TargetGrants": grants}
+    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": told})
+    assert s3.get_bucket_logging(Bucket=bucket)["LoggingEnabled"]["TargetGrants"] == grants
+
+
+def test_documents_are_told_as_s3_tells_them(cloud: Cloud, s3: Any, bucket: str) -> None:
+    seen: list[bytes] = []
+    client = cloud.client("s3")
+    client.meta.events.register(
+        "before-parse.s3.*", lambda response_dict, **_: seen.append(response_dict["body"])
+    )
+    client.list_buckets(MaxBuckets=1, Prefix=bucket)
+    client.get_bucket_location(Bucket=bucket)
+    assert seen[0].index(b"<Owner>") < seen[0].index(b"<Buckets>")
+    assert seen[1].endswith(
+        b'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>'
+    )
+    told = refused(client.get_object_tagging, Bucket=bucket, Key="none")
+    assert told["Key"] == f"{bucket}/none"

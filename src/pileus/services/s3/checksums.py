@@ -150,7 +150,7 @@ def verify(headers: Mapping[str, str], digest: Digest) -> dict[str, str]:
             "BadDigest",
             "The Content-MD5 you specified did not match what we received.",
             fields={
-                "ExpectedDigest": check_md5(told_md5).hex(),
+                "ExpectedDigest": told_md5,
                 "CalculatedDigest": base64.b64encode(digest.md5).decode(),
             },
         )

@@ -10,7 +10,7 @@ from typing import Any
 from pileus.errors import AwsError
 from pileus.services.call import Call
 from pileus.services.s3 import faults
-from pileus.services.s3.acl import GROUPS
+from pileus.services.s3.acl import GROUPS, PERMISSIONS
 from pileus.services.s3.room import Room
 
 KIND = "logging"
@@ -68,7 +68,7 @@ def _check_grants(grants: list[dict[str, Any]], lists: bool) -> None:
         )
     for grant in grants:
         grantee = grant.get("Grantee") or {}
-        if grant.get("Permission") not in ("FULL_CONTROL", "READ", "WRITE"):
+        if grant.get("Permission") not in PERMISSIONS:  # more than documented, as recorded
             raise faults.malformed_xml()
         if grantee.get("URI") and grantee["URI"] not in GROUPS:
             raise faults.invalid_argument("Invalid group uri", "uri", grantee["URI"])

@@ -142,7 +142,7 @@ async def _check_function(room: Room, bucket: Bucket, arn: str) -> None:
             "Unable to validate the following destination configurations",
             fields={
                 "ArgumentName1": f"{arn}, null",
-                "ArgumentValue1": f"The function cannot be called by {TELLER}: {error.message}",
+                "ArgumentValue1": f"Not authorized to invoke function [{arn}]",
             },
         ) from error
 

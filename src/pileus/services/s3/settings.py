@@ -76,7 +76,12 @@ async def delete_bucket_tagging(room: Room, call: Call) -> None:
 
 def get_object_tagging(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
-    meta = room.version(call, "GET")
+    try:
+        meta = room.version(call, "GET")
+    except AwsError as error:
+        if error.code == "NoSuchKey":  # which AWS tells with its bucket here (recorded)
+            error.fields = {"Key": f"{params['Bucket']}/{params['Key']}"}
+        raise
     answer = _tag_set(meta.tags)
     if room.bucket(params["Bucket"]).versioning:
         answer["VersionId"] = meta.version or "null"
@@ -136,6 +141,8 @@ async def put_website(room: Room, call: Call) -> None:
         if "ErrorDocument" in told and not told["ErrorDocument"].get("Key"):
             raise faults.malformed_xml()
         rules = told.get("RoutingRules") or []
+        if "RoutingRules" in told and not rules:
+            raise faults.malformed_xml()
         if len(rules) > ROUTING_RULES_MAX:
             raise faults.invalid_request(
                 f"{len(rules)} routing rules provided, the number of routing rules in a website"

@@ -96,6 +96,8 @@ class RestXml(Rest):
         if not members:
             return lambda answer: b""
         root = _ROOTS.get(operation.name) or f"{operation.name}Result"
+        if self._s3 and operation.name == "ListBuckets":  # S3 tells the owner first
+            members = {"Owner": members["Owner"], **members}
         together = _TOGETHER.get(operation.name, ()) if self._s3 else ()
         write = self._xml.members_writer({n: s for n, s in members.items() if n not in together})
         listed = self._xml.together_writer({n: members[n] for n in together})
@@ -113,11 +115,10 @@ class RestXml(Rest):
 
     def _location(self, answer: dict[str, Any]) -> bytes:
         """The one answer whose root element is itself the value."""
-        value = text_of(str(answer.get("LocationConstraint") or ""))
-        return (
-            f"{_DECLARATION}<LocationConstraint xmlns={quoteattr(self._namespace)}>{value}"
-            "</LocationConstraint>"
-        ).encode()
+        start = f"{_DECLARATION}<LocationConstraint xmlns={quoteattr(self._namespace)}"
+        told = answer.get("LocationConstraint")
+        value = f">{text_of(str(told))}</LocationConstraint>" if told else "/>"
+        return f"{start}{value}".encode()
 
     def payload_writer(self, shape: Any) -> Callable[[Any], bytes]:
         root = shape.serialization.get("name", shape.name)
