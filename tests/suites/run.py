@@ -6,9 +6,10 @@ there, or here), ``DIR/dynalite`` and ``DIR/dynamodb-conformance`` are checkouts
 architect/dynalite and nubo-db/dynamodb-conformance with their packages installed,
 ``DIR/alternator`` one of scylladb/scylladb, of which Python's files below ``test`` are enough
 (boto3, requests, pytest and pytest-timeout in its ``.venv``, or here), ``DIR/moto`` one of
-getmoto/moto with ``moto[all]``, pytest, pytest-timeout and freezegun in its ``.venv``. Nothing of
-them is kept here; the counts go to docs/suites.json, which the compatibility page shows, with the
-reasons
+getmoto/moto with ``moto[all]``, pytest, pytest-timeout and freezegun in its ``.venv``,
+``DIR/localstack`` one of localstack/localstack with what its ``localstack-core`` and its tests
+import, and localstack-snapshot, in its ``.venv`` (Python 3.13). Nothing of them is kept here; the
+counts go to docs/suites.json, which the compatibility page shows, with the reasons
 ``reasons.toml`` gives for what did not pass (``ONLY="s3-tests"``: one suite of them). S3's suite
 expects ACLs as they were before 2023 (object writers own their objects, nothing is blocked),
 owners' names as before 2026 and short days of lifecycle rules, so it runs with that configuration.
@@ -35,14 +36,15 @@ from typing import Any
 from pileus.nodes.entering import SHARDS
 from tests.conftest import Cloud, new_cloud
 from tests.spread import SpreadCloud
-from tests.suites import alternator, conformance, dynalite, moto, s3
+from tests.suites import alternator, conformance, dynalite, localstack, moto, s3
 
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "suites.json"
 REASONS = Path(__file__).with_name("reasons.toml")
 NODE = {"dynalite": dynalite.run, conformance.NAME: conformance.run}
 THREE = "three nodes"
 COUNTS = ("of", "passed", "commit", "date", "note")
-PYTEST = {alternator.NAME: alternator.run, moto.NAME: moto.run}
+PYTEST = {alternator.NAME: alternator.run, moto.NAME: moto.run, localstack.NAME: localstack.run}
+OWN_SETTINGS = {moto.NAME: moto.SETTINGS, localstack.NAME: localstack.SETTINGS}
 SUITES = (*s3.HALVES, *NODE, *PYTEST)
 SETTINGS = {
     "PILEUS_S3_LEGACY_DEFAULTS": "true",
@@ -60,7 +62,7 @@ def cloud(nodes: int, suite: str) -> Iterator[Cloud]:
     place = Path(tempfile.mkdtemp(prefix="pileus-suites-"))
     home = place / "home"
     os.environ["PILEUS_ACCOUNTS"] = ",".join(s3.ACCOUNTS)
-    settings = moto.SETTINGS if suite == moto.NAME else SETTINGS
+    settings = OWN_SETTINGS.get(suite, SETTINGS)
     os.environ |= settings
     made = new_cloud(home) if nodes == 1 else SpreadCloud(home)
     try:
@@ -96,7 +98,7 @@ def run(directory: Path, only: str, words: list[str], nodes: int) -> dict[str, d
 
 
 def _is_set_up(suite: str, place: Path) -> bool:
-    needed = {alternator.NAME: alternator.TESTS, moto.NAME: moto.TESTS}
+    needed = {m.NAME: m.TESTS for m in (alternator, moto, localstack)}
     needed |= dict.fromkeys(NODE, "node_modules")
     return (place / needed.get(suite, ".")).exists()
 
