@@ -444,6 +444,25 @@ def test_a_site_with_rules_has_one(s3: Any, bucket: str) -> None:
     assert told["Code"] == "MalformedXML"
 
 
+@pytest.mark.parametrize(
+    ("site", "name", "value"),
+    [
+        ({"IndexDocument": {"Suffix": ""}}, "IndexDocument", ""),
+        ({"ErrorDocument": {"Key": "e.html"}}, "IndexDocument", "null"),
+        (
+            {"RedirectAllRequestsTo": {"HostName": "h"}, "IndexDocument": {"Suffix": "i.html"}},
+            "RedirectAllRequestsTo",
+            "not null",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_site_is_named(
+    s3: Any, bucket: str, site: dict[str, Any], name: str, value: str
+) -> None:
+    told = refused(s3.put_bucket_website, Bucket=bucket, WebsiteConfiguration=site)
+    assert (told["ArgumentName"], told["ArgumentValue"] or "") == (name, value)
+
+
 def test_who_reads_logs_may_read_their_lists(s3: Any, bucket: str) -> None:
     target = made(s3, ObjectOwnership="ObjectWriter")
     group = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/s3/LogDelivery"}
@@ -461,6 +480,9 @@ def test_documents_are_told_as_s3_tells_them(cloud: Cloud, s3: Any, bucket: str)
     )
     client.list_buckets(MaxBuckets=1, Prefix=bucket)
     client.get_bucket_location(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="k")
+    client.list_objects_v2(Bucket=bucket)
+    assert seen[-1].index(b"<Name>") < seen[-1].index(b"<Contents>")
     assert seen[0].index(b"<Owner>") < seen[0].index(b"<Buckets>")
     assert seen[1].endswith(
         b'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>'

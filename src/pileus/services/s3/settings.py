@@ -122,7 +122,9 @@ async def put_website(room: Room, call: Call) -> None:
     if everything is not None:
         if set(told) - {"RedirectAllRequestsTo"}:
             raise faults.invalid_argument(
-                "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules."
+                "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules.",
+                "RedirectAllRequestsTo",
+                "not null",
             )
         if not everything.get("HostName"):
             raise faults.malformed_xml()
@@ -133,10 +135,10 @@ async def put_website(room: Room, call: Call) -> None:
             raise faults.invalid_argument(
                 "A value for IndexDocument Suffix must be provided if RedirectAllRequestsTo is"
                 " empty"
-                if not suffix
+                if suffix is None
                 else "The IndexDocument Suffix is not well formed",
-                "IndexDocument" if suffix else "",
-                suffix or "",
+                "IndexDocument",
+                "null" if suffix is None else suffix,
             )
         if "ErrorDocument" in told and not told["ErrorDocument"].get("Key"):
             raise faults.malformed_xml()
@@ -155,7 +157,10 @@ async def put_website(room: Room, call: Call) -> None:
 
 def _check_protocol(told: str | None) -> None:
     if told not in (None, "http", "https"):
-        raise faults.invalid_request("Invalid protocol, protocol can be http or https.")
+        raise faults.invalid_request(
+            "Invalid protocol, protocol can be http or https. If not defined the protocol will be"
+            " selected automatically."
+        )
 
 
 def _check_rule(rule: dict[str, Any]) -> None:

@@ -96,8 +96,8 @@ class RestXml(Rest):
         if not members:
             return lambda answer: b""
         root = _ROOTS.get(operation.name) or f"{operation.name}Result"
-        if self._s3 and operation.name == "ListBuckets":  # S3 tells the owner first
-            members = {"Owner": members["Owner"], **members}
+        if self._s3:  # which tells its lists last: some clients read from top to bottom
+            members = dict(sorted(members.items(), key=lambda m: m[1].type_name == "list"))
         together = _TOGETHER.get(operation.name, ()) if self._s3 else ()
         write = self._xml.members_writer({n: s for n, s in members.items() if n not in together})
         listed = self._xml.together_writer({n: members[n] for n in together})
