@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from pileus.engine.embedded.blobs import FileBlobs
 from pileus.engine.simulated.clock import SteppedClock
 from pileus.errors import Unavailable
 from pileus.state import checkpoint, entry, keys, versions
 from pileus.state.backup import backup, restore
 from pileus.state.entry import STALE_VERDICT
+from pileus.state.housekeeping import Housekeeping
 from pileus.state.replica import SqliteReplica
 from pileus.state.rules import Rule
 from pileus.state.store import Store
@@ -73,6 +75,21 @@ def test_what_older_rules_did_is_behind_a_checkpoint_after_the_upgrade(tmp_path:
     for copy in checkpoint.every(tmp_path / "checkpoints"):
         copy.path.with_suffix(".json").unlink()
     assert "no checkpoint reaches it" in verify(tmp_path, SECOND).problems[0]
+
+
+def test_the_copy_made_for_new_rules_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    third = RuleBook({"add": adding(100)}, version=7)
+    for book in (FIRST, SECOND, third):
+        run(tmp_path, book, one)
+    assert len(checkpoint.every(tmp_path / "checkpoints")) == 2
+
+    async def keep(store: Store) -> None:
+        await Housekeeping(store, FileBlobs(tmp_path / "blobs"), SteppedClock()).checkpoint()
+
+    run(tmp_path, third, keep)
+    assert [c.sequence for c in checkpoint.every(tmp_path / "checkpoints")] == [4]
+    report = verify(tmp_path, third)
+    assert report.ok and report.base == 4, report
 
 
 def test_an_older_release_does_not_touch_what_a_newer_one_wrote(tmp_path: Path) -> None:

@@ -161,13 +161,15 @@ class Upkeep:
 
     async def checkpoint(self) -> None:
         """Copy the state when enough was written since the last copy, then let go of what that
-        copy stands for: older copies, and archived segments that no backup waits for."""
+        copy stands for: older copies, and archived segments that no backup waits for. A start
+        that changed the rules has made a copy already."""
         directory, archive = self.home / "checkpoints", self.home / "archive"
         async with self._turn:
             due = await asyncio.to_thread(self._checkpoint_due, directory, archive)
-        if not due:
+        if due:
+            await asyncio.to_thread(checkpoint.take, self._state, directory)
+        elif len(checkpoint.every(directory)) <= checkpoint.KEPT:
             return
-        await asyncio.to_thread(checkpoint.take, self._state, directory)
         async with self._turn:
             await asyncio.to_thread(checkpoint.forget_old, directory)
             await asyncio.to_thread(lambda: groups.forget(archive, self._needless()))
