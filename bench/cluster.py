@@ -31,13 +31,12 @@ import orjson
 
 from bench.load import Result, measure, process_tree, signed
 from bench.peers import pileus
+from lab.tables import keyed
 from tests.ports import free_ports
 
 TABLE = {
     "TableName": "bench",
-    "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
-    "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
-    "BillingMode": "PAY_PER_REQUEST",
+    **keyed(k="S"),
 }
 PORTS = ("port", "edge-port", "node-port", "log-port", "log-route-port")
 KEYS, BATCH, CALLERS = 500, 25, 4

@@ -25,6 +25,7 @@ from bench.disk import MEGABYTE, fsync_us, plain_us
 from bench.functions import edge, functions
 from bench.load import as_sent, measure, row, signed
 from bench.peers import PEERS, Target
+from lab.tables import keyed
 
 ITEM = {"v": {"S": "x" * 220}, "n": {"N": "42"}, "t": {"S": "2026-11-21T00:00:00Z"}}
 ITEMS = 1000
@@ -41,15 +42,7 @@ def dynamodb(target: Target) -> Operations:
     c = target.client("dynamodb")
     c.create_table(
         TableName="bench",
-        AttributeDefinitions=[
-            {"AttributeName": "p", "AttributeType": "S"},
-            {"AttributeName": "s", "AttributeType": "S"},
-        ],
-        KeySchema=[
-            {"AttributeName": "p", "KeyType": "HASH"},
-            {"AttributeName": "s", "KeyType": "RANGE"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(p="S", s="S"),
     )
     c.get_waiter("table_exists").wait(TableName="bench", WaiterConfig={"Delay": 1})
     for start in range(0, ITEMS, 25):

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from lab.history.asking import patiently
 from lab.ledger import Door
 from lab.policies import TRUST
+from lab.tables import keyed
 
 CLIENTS = Callable[[str], Any]
 TOLD = Callable[[str, str, Any], Any]
@@ -134,9 +135,7 @@ def make(clients: CLIENTS, name: str, short: bool) -> None:
 
 def _make_tables(dynamodb: Any, name: str) -> None:
     wish: dict[str, Any] = {
-        "AttributeDefinitions": [{"AttributeName": "PK", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "PK", "KeyType": "HASH"}],
-        "BillingMode": "PAY_PER_REQUEST",
+        **keyed(PK="S"),
     }
     stream = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
     _sure(lambda: dynamodb.create_table(TableName=effects(name), **wish))

@@ -28,6 +28,7 @@ from lab.history.lists import ListPlan, Lists, Steps
 from lab.history.names import Names
 from lab.history.records import Recorder
 from lab.history.registers import Items, Objects, RegisterPlan
+from lab.tables import keyed
 from lab.threads import Threads
 
 TRIES = (1, 6)
@@ -50,9 +51,7 @@ def prepare(make: Maker, names: Names) -> None:
     for name in names.tables:
         make("dynamodb", PATIENT).create_table(
             TableName=name,
-            AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
+            **keyed(PK="S"),
         )
         make("dynamodb", PATIENT).get_waiter("table_exists").wait(TableName=name)
         make("s3", PATIENT).create_bucket(Bucket=name)

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.disks import SIZE_MB, disks_work
 from lab.history.cells import CellClient
 from lab.rig import NodeFailed, Rig, RigNode
+from lab.tables import keyed
 from tests.conftest import SOURCE
 
 WRITERS = 4
@@ -80,9 +81,7 @@ class Cloud:
 def make_table(dynamodb: Any, name: str = TABLE) -> None:
     dynamodb.create_table(
         TableName=name,
-        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(k="S"),
     )
 
 

@@ -23,6 +23,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from lab.tables import keyed
 from tests.acceptance.aws_cli import http
 from tests.acceptance.functions import make_role
 from tests.conftest import Cloud
@@ -35,9 +36,7 @@ FORM = "application/x-www-form-urlencoded"
 def table(cloud: Cloud) -> str:
     name = f"bad-{uuid.uuid4().hex[:8]}"
     cloud.client("dynamodb").create_table(
-        TableName=name, BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+        TableName=name, **keyed(PK="S"),
     )  # fmt: skip
     cloud.client("s3").create_bucket(Bucket=name)
     return name

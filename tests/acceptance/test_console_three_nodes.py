@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 
 from lab.rig import RigNode, until
+from lab.tables import keyed
 from tests import programs
 from tests.acceptance import nodes as cluster
 from tests.conftest import Cloud
@@ -47,9 +48,7 @@ def test_a_node_is_stopped_from_another_and_comes_back(
     first, third, keys = three_nodes.rig.nodes[0], three_nodes.rig.nodes[2], three_nodes.keys
     table = _items(first, keys).create_table(
         TableName="orders",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(id="S"),
     )
     table.put_item(Item={"id": "before"})
     me = Visit(browser, Reached(first, keys), ignore_https_errors=True).arrive().sign_in()

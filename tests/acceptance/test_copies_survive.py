@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from lab.tables import keyed
 from tests.conftest import Cloud, new_cloud, pileus
 from tests.soak.kill import kill_all
 
@@ -69,9 +70,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     made.client("s3").create_bucket(Bucket=BUCKET)
     db.create_table(
         TableName="source",
-        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(p="S"),
     )
     for at in range(0, ITEMS, 25):
         rows = [{"p": {"S": f"k{i}"}, "v": {"S": f"{i}{FILLER}"}} for i in range(at, at + 25)]
@@ -195,9 +194,7 @@ def test_an_export_and_an_import(cloud: Cloud) -> None:
             InputCompressionType="GZIP",
             TableCreationParameters={
                 "TableName": f"brought-{number}",
-                "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-                "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
-                "BillingMode": "PAY_PER_REQUEST",
+                **keyed(p="S"),
             },
         )
         return loading(db, f"brought-{number}")

@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lab.tables import keyed
 from tests.acceptance.aws_cli import within
 from tests.acceptance.functions import invoke, make_function, make_role
 from tests.conftest import Cloud, new_cloud, pileus
@@ -121,9 +122,7 @@ def test_full_disk_refuses_writes_and_recovers(small_disk: Path) -> None:
         function = make_function(cloud, make_role(cloud), "def handler(e, c): return e")
         assert invoke(cloud, function, 1) == (1, "")
         cloud.client("dynamodb").create_table(
-            TableName="full", BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+            TableName="full", **keyed(PK="S"),
         )  # fmt: skip
         cloud.client("s3").create_bucket(Bucket="full")
         stored = Stored(cloud, function)

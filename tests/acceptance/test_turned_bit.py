@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.disks import flip_bit
+from lab.tables import keyed
 from pileus.state.database import PAGE_BYTES, connect_reader
 from tests.conftest import Cloud, pileus
 
@@ -24,9 +25,7 @@ def test_nothing_is_answered_from_it_and_the_state_is_made_anew(own_cloud: Cloud
     state = own_cloud.home / "state.db"
     own_cloud.client("dynamodb").create_table(
         TableName="items",
-        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(k="S"),
     )
     table = own_cloud.client("dynamodb")
     for key, value in ITEMS.items():

@@ -21,6 +21,7 @@ from lab.history.asking import Refused
 from lab.history.lists import ListPlan, Lists
 from lab.history.records import AnswerLost, Recorder
 from lab.history.registers import Items, RegisterPlan
+from lab.tables import keyed
 from pileus.errors import AwsError, Unavailable
 from tests.simulation.machines import SimulatedMachine
 from tests.simulation.tables import Violation
@@ -134,9 +135,7 @@ class Run:
 def definition() -> dict[str, Any]:
     return {
         "TableName": TABLE,
-        "AttributeDefinitions": [{"AttributeName": "PK", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "PK", "KeyType": "HASH"}],
-        "BillingMode": "PAY_PER_REQUEST",
+        **keyed(PK="S"),
     }
 
 

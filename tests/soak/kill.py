@@ -27,6 +27,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.tables import keyed
 from tests.acceptance.functions import make_function, make_role
 from tests.conftest import SOURCE, Cloud
 from tests.soak.starting import Start, process_tree
@@ -104,9 +105,7 @@ def prepare(cloud: Cloud, items: int = 0) -> None:
     dynamodb = cloud.client("dynamodb")
     dynamodb.create_table(
         TableName=TABLE,
-        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(PK="S"),
     )
     dynamodb.get_waiter("table_exists").wait(TableName=TABLE)
     cloud.client("s3").create_bucket(Bucket=BUCKET)

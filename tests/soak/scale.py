@@ -33,6 +33,7 @@ import orjson
 import uvloop
 
 from bench.load import measure, process_tree
+from lab.tables import keyed
 from pileus.state.database import STATE_FILE
 from pileus.state.housekeeping import CHECKPOINT_ENTRIES
 from tests.conftest import Cloud, new_cloud
@@ -266,15 +267,7 @@ def make(cloud: Cloud) -> None:
     client = cloud.client("dynamodb")
     client.create_table(
         TableName=TABLE,
-        AttributeDefinitions=[
-            {"AttributeName": "p", "AttributeType": "S"},
-            {"AttributeName": "r", "AttributeType": "N"},
-        ],
-        KeySchema=[
-            {"AttributeName": "p", "KeyType": "HASH"},
-            {"AttributeName": "r", "KeyType": "RANGE"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(p="S", r="N"),
     )
     cloud.client("s3").create_bucket(Bucket=BUCKET)
 

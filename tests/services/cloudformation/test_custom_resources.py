@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
+from lab.tables import keyed
 from tests.conftest import Cloud
 from tests.services.cloudformation.test_for_tools import allow
 from tests.services.cloudformation.test_stacks import create, outputs, settle
@@ -72,15 +73,7 @@ class Provider:
         self._iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=rights)
         self._dynamodb.create_table(
             TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": "stack", "AttributeType": "S"},
-                {"AttributeName": "at", "AttributeType": "N"},
-            ],
-            KeySchema=[
-                {"AttributeName": "stack", "KeyType": "HASH"},
-                {"AttributeName": "at", "KeyType": "RANGE"},
-            ],
+            **keyed(stack="S", at="N"),
         )
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as z:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import WaiterError
 
+from lab.tables import keyed
 from pileus.errors import AwsError
 from tests.conftest import Cloud
 from tests.services.alarms import above
@@ -28,9 +29,7 @@ TRUST = {
     },
 }
 KEYS: dict[str, Any] = {
-    "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
-    "BillingMode": "PAY_PER_REQUEST",
+    **keyed(k="S"),
 }
 BOARD = json.dumps({"widgets": []})
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import WaiterError
 
+from lab.tables import keyed
 from pileus.services.call import Principal
 from pileus.services.cloudformation.resources.dynamodb import Table
 from pileus.services.cloudformation.resources.kind import Made, Site
@@ -19,9 +20,7 @@ from tests.conftest import Cloud
 from tests.services.cloudformation.test_stacks import create, settle
 
 PLAIN: dict[str, Any] = {
-    "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
-    "BillingMode": "PAY_PER_REQUEST",
+    **keyed(k="S"),
 }
 MORE: dict[str, Any] = {
     "StreamSpecification": {"StreamViewType": "KEYS_ONLY"},

@@ -13,6 +13,7 @@ import pytest
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
+from lab.tables import keyed
 from tests.conftest import Cloud
 from tests.waiting import wait
 
@@ -188,9 +189,7 @@ def test_the_accounts_own_key_is_named_and_there(cloud: Cloud) -> None:
     client, name = cloud.client("dynamodb"), f"sealed-{uuid.uuid4().hex[:8]}"
     made = client.create_table(
         TableName=name,
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(id="S"),
         SSESpecification={"Enabled": True},
     )["TableDescription"]
     told = made["SSEDescription"]

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.tables import keyed
 from tests.conftest import Cloud
 
 BUCKET = "exports-of-tables"
@@ -36,9 +37,7 @@ def source(cloud: Cloud) -> str:
     cloud.client("s3").create_bucket(Bucket=BUCKET)
     made = db.create_table(
         TableName="to-export",
-        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(p="S"),
     )
     db.update_continuous_backups(
         TableName="to-export",
@@ -103,9 +102,7 @@ def test_what_was_exported_can_be_imported(cloud: Cloud, source: str) -> None:
         InputCompressionType="GZIP",
         TableCreationParameters={
             "TableName": "imported",
-            "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-            "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
-            "BillingMode": "PAY_PER_REQUEST",
+            **keyed(p="S"),
         },
     )["ImportTableDescription"]
     until(lambda: db.describe_table(TableName="imported")["Table"], "TableStatus", "ACTIVE")

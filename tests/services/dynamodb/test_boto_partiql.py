@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.tables import keyed
 from tests.conftest import Cloud
 from tests.waiting import wait
 
@@ -20,15 +21,7 @@ def music(cloud: Cloud) -> Iterator[str]:
     client = cloud.client("dynamodb")
     client.create_table(
         TableName=name,
-        AttributeDefinitions=[
-            {"AttributeName": "Artist", "AttributeType": "S"},
-            {"AttributeName": "SongTitle", "AttributeType": "S"},
-        ],
-        KeySchema=[
-            {"AttributeName": "Artist", "KeyType": "HASH"},
-            {"AttributeName": "SongTitle", "KeyType": "RANGE"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(Artist="S", SongTitle="S"),
     )
     wait(client, "table_exists", TableName=name)
     yield name

@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from lab.tables import keyed
 from tests.conftest import Cloud
 
 UNPACKED = {"": bytes, "gzip": gzip.decompress, "deflate": zlib.decompress}
@@ -33,9 +34,7 @@ def name(cloud: Cloud) -> Iterator[str]:
     client = cloud.client("dynamodb")
     client.create_table(
         TableName=made,
-        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(p="S"),
     )
     yield made
     client.delete_table(TableName=made)

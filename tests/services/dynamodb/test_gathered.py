@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
+from lab.tables import keyed
 from tests.conftest import Cloud, new_cloud
 
 CLIENTS_MAX = 60
 PUTS = 80
 TABLE = {
-    "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
-    "BillingMode": "PAY_PER_REQUEST",
+    **keyed(p="S"),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lab.tables import keyed
 from pileus.errors import AwsError
 from tests.services.dynamodb.desk import Desk, at_desk, index
 
@@ -77,10 +78,8 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
         "CreateTable",
         {
             "TableName": "other",
-            "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-            "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+            **keyed(p="S"),
             "GlobalSecondaryIndexes": [index("by-p", "p")],
-            "BillingMode": "PAY_PER_REQUEST",
             "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
         },
     ),

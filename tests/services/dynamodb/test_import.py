@@ -9,6 +9,7 @@ import orjson
 import pytest
 import zstandard
 
+from lab.tables import keyed
 from pileus.services.dynamodb.copying import ion
 from tests.services.dynamodb.desk import ROOT, Desk, at_desk, index
 from tests.services.dynamodb.shelf import Shelf
@@ -28,9 +29,7 @@ def item(key: str, **more: str) -> Told:
 def asked(name: str = "new", **more: Any) -> Told:
     made: Told = {
         "TableName": name,
-        "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
-        "BillingMode": "PAY_PER_REQUEST",
+        **keyed(p="S"),
         **more.pop("made", {}),
     }
     return {

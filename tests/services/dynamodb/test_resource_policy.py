@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.tables import keyed
 from tests.conftest import Cloud
 from tests.services.dynamodb import desk as desks
 from tests.services.dynamodb.desk import ACCOUNT, Desk, at_desk
@@ -19,9 +20,7 @@ USER = f"arn:aws:iam::{ACCOUNT}:user/u"
 VIEW = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
 OTHER: dict[str, Any] = {
     "TableName": "other",
-    "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
-    "BillingMode": "PAY_PER_REQUEST",
+    **keyed(p="S"),
     "StreamSpecification": VIEW,
 }
 
@@ -166,9 +165,7 @@ def test_a_policy_guards_itself_but_not_from_root(cloud: Cloud) -> None:
     name = f"guarded-{uuid.uuid4().hex[:8]}"
     made = client.create_table(
         TableName=name,
-        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(p="S"),
     )
     arn = made["TableDescription"]["TableArn"]
     iam.create_user(UserName=name)

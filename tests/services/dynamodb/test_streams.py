@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lab.tables import keyed
 from tests.conftest import Cloud
 
 
@@ -14,9 +15,7 @@ def make(client: Any, view: str) -> tuple[str, str]:
     name = f"changes-{uuid.uuid4().hex[:8]}"
     made = client.create_table(
         TableName=name,
-        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
+        **keyed(p="S"),
         StreamSpecification={"StreamEnabled": True, "StreamViewType": view},
     )
     return name, made["TableDescription"]["LatestStreamArn"]

@@ -14,6 +14,7 @@ import pytest
 
 from bench.hot import Sink
 from bench.load import signed
+from lab.tables import keyed
 from pileus import assembly
 from pileus.config import Config
 from pileus.wire.connection import Connection
@@ -29,9 +30,7 @@ TABLE = {
     ],
 }
 HASH_ONLY = {
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+    **keyed(p="S"),
 }
 VARIES = re.compile(rb"(?i)(x-amzn-requestid|date): [^\r]*\r\n")
 RETRY = "11111111-2222-4333-8444-555555555555"
@@ -271,15 +270,7 @@ def test_keys_of_any_text_are_found_however_they_are_spelt(tmp_path):
 
 
 NUMBERED = {
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [
-        {"AttributeName": "p", "AttributeType": "S"},
-        {"AttributeName": "n", "AttributeType": "N"},
-    ],
-    "KeySchema": [
-        {"AttributeName": "p", "KeyType": "HASH"},
-        {"AttributeName": "n", "KeyType": "RANGE"},
-    ],
+    **keyed(p="S", n="N"),
 }
 
 

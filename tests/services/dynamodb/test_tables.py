@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from lab.tables import keyed
 from pileus.services.call import Parts
 from pileus.services.dynamodb.chores import Chores
 from pileus.services.dynamodb.room import Room
@@ -36,9 +37,7 @@ def test_describe_list_delete() -> None:
         again = await desk.refused(
             "CreateTable",
             TableName="aaa",
-            AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
+            **keyed(p="S"),
         )
         assert (again.code, again.message) == (
             "ResourceInUseException",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
+from lab.tables import keyed
 from tests.services.lambda_.test_boto3 import TRUST, eventually, zipped
 from tests.services.s3.test_objects import refused
 
@@ -59,9 +60,7 @@ class Stage:
         self.s3.create_bucket(Bucket=self.name)
         made = self.tables.create_table(
             TableName=self.name,
-            AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
+            **keyed(p="S"),
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
         self.stream = made["TableDescription"]["LatestStreamArn"]
