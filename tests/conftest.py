@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,25 +141,34 @@ def new_cloud(home: Path, *options: str) -> Cloud:
     return Cloud(home, (*ports, *options))
 
 
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[Cloud]:
-    """One cloud shared by all service tests: name what you make uniquely. With ``PILEUS_SHARDS=3``
-    in the environment it has three shards (a short selection of that: acceptance/test_shards)."""
-    home = Path(tempfile.mkdtemp(prefix="pileus-test-"))
-    made = new_cloud(home)
+@contextmanager
+def new_cloud_up(settings: str = "", home: Path | None = None) -> Iterator[Cloud]:
+    """A cloud that is up meanwhile, with these lines in its ``pileus.toml``. Where no ``home`` is
+    named it is taken away afterwards."""
+    place = home or Path(tempfile.mkdtemp(prefix="pileus-test-"))
+    if settings:
+        place.mkdir(exist_ok=True)
+        (place / "pileus.toml").write_text(settings)
+    made = new_cloud(place)
     try:
         yield made.up()
     finally:
         made.down()
         print(made.log()[-4000:])  # pytest shows it when the last test failed
-        shutil.rmtree(home, ignore_errors=True)
+        if home is None:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    """One cloud shared by all service tests: name what you make uniquely. With ``PILEUS_SHARDS=3``
+    in the environment it has three shards (a short selection of that: acceptance/test_shards)."""
+    with new_cloud_up() as made:
+        yield made
 
 
 @pytest.fixture
 def own_cloud(tmp_path: Path) -> Iterator[Cloud]:
     """A cloud of the test's own, to kill and restart."""
-    made = new_cloud(tmp_path / "home")
-    try:
-        yield made.up()
-    finally:
-        made.down()
+    with new_cloud_up(home=tmp_path / "home") as made:
+        yield made

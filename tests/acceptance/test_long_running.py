@@ -20,7 +20,7 @@ import pytest
 from pileus.outages import read_services
 from tests.acceptance.aws_cli import within
 from tests.acceptance.test_parts_restart import parts, programs
-from tests.conftest import Cloud, new_cloud, pileus
+from tests.conftest import Cloud, new_cloud_up, pileus
 from tests.services.longrunning.client import Services
 
 WSGI = """
@@ -117,12 +117,8 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 
 @pytest.fixture(scope="module")
 def home_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    made = new_cloud(tmp_path_factory.mktemp("services") / "home")
-    try:
-        yield made.up()
-    finally:
-        made.down()
-        print(made.log()[-4000:])
+    with new_cloud_up(home=tmp_path_factory.mktemp("services") / "home") as made:
+        yield made
 
 
 class Load:

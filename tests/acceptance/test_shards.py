@@ -17,7 +17,7 @@ from pileus.state import entry as codec
 from pileus.state import spanning
 from pileus.state.database import connect_reader
 from pileus.state.shard import homes
-from tests.conftest import Cloud, new_cloud, pileus
+from tests.conftest import Cloud, new_cloud_up, pileus
 from tests.console.asking import ask
 
 TABLES = ("first", "second", "third")
@@ -29,13 +29,8 @@ SMALL, LARGE = b"x" * 1000, b"y" * 50_000
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Its home is verified when its tests are over."""
     home = tmp_path_factory.mktemp("sharded") / "home"
-    made = new_cloud(home)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PILEUS_SHARDS", "3")
-        try:
-            yield made.up()
-        finally:
-            made.down()
+    with new_cloud_up("shards = 3\n", home) as made:
+        yield made
     verified = pileus("verify", "--home", str(home), timeout=180)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

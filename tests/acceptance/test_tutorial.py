@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.aws_cli import http
-from tests.conftest import SOURCE, Cloud, new_cloud
+from tests.conftest import SOURCE, Cloud, new_cloud_up
 from tests.programs import absent
 
 ROOT = SOURCE.parent
@@ -26,11 +26,8 @@ STEP = re.compile(
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Cloud]:
     """Names of the tutorial are not unique: a cloud of its own."""
-    made = new_cloud(tmp_path / "home")
-    try:
-        yield made.up()
-    finally:
-        made.down()
+    with new_cloud_up(home=tmp_path / "home") as made:
+        yield made
 
 
 def script(cloud: Cloud, place: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import programs
-from tests.conftest import Cloud, new_cloud
+from tests.conftest import Cloud, new_cloud_up
 
 ROOT = Path(__file__).parents[2]
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -118,13 +118,9 @@ class Visit:
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The operator's cloud: at first nobody has used it."""
-    made = new_cloud(tmp_path_factory.mktemp("house") / "home")
-    made.home.mkdir()
-    (made.home / "pileus.toml").write_text('front_processes = 2\naccounts = "111111111111"\n')
-    try:
-        yield made.up()
-    finally:
-        made.down()
+    settings = 'front_processes = 2\naccounts = "111111111111"\n'
+    with new_cloud_up(settings, tmp_path_factory.mktemp("house") / "home") as made:
+        yield made
 
 
 @pytest.fixture

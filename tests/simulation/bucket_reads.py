@@ -8,7 +8,7 @@ from typing import Any
 
 from pileus.services.s3 import tally
 from tests.simulation.buckets import KEYS, Buckets
-from tests.simulation.tables import require
+from tests.simulation.promises import require
 
 PREFIXES = ("", "", "a", "a/", "b", "ä", "nothing")
 Shown = tuple[str, str, bool, bool]

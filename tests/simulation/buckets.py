@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pileus.errors import AwsError
 from tests.simulation.machines import Machine
-from tests.simulation.tables import require
+from tests.simulation.promises import require
 
 KEYS = ("a", "a/b", "a/c", "a/d/e", "a!", "b", "b/", "ä/ö", "𝄞", "\ufb00x", "z z+%41")
 SIZES = (0, 1, 100, 16_384, 16_385, 40_000)

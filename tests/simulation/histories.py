@@ -24,7 +24,7 @@ from lab.history.registers import Items, RegisterPlan
 from lab.tables import keyed
 from pileus.errors import AwsError, Unavailable
 from tests.simulation.machines import SimulatedMachine
-from tests.simulation.tables import Violation
+from tests.simulation.promises import Violation
 
 TABLE = "histories"
 CALLERS, STEPS, CRASHES_MAX = 3, 40, 6

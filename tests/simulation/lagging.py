@@ -24,9 +24,9 @@ from pileus.state.gate import Gates
 from pileus.state.shard import Shard
 from pileus.state.sharded_reader import ShardedReader
 from pileus.state.tablets import TabletMap
+from tests.simulation.promises import Violation
 from tests.simulation.shards import LISTS, RULES, SHARDS, Run, SharedCounters, place, values
 from tests.simulation.store import CountingReplica
-from tests.simulation.tables import Violation
 
 STEPS = 8
 

@@ -21,14 +21,11 @@ from pileus.errors import AwsError
 from pileus.state import keys
 from pileus.state.replica import SqliteReplica
 from tests.simulation.node import REGISTER, RULES, Node, counter_key
+from tests.simulation.promises import check_replay, require
 
 CLIENTS = 4
 CALLS = 12
 CRASHES_MAX = 4
-
-
-class Violation(AssertionError):
-    """A promise was broken; the seed reproduces it."""
 
 
 class Run:
@@ -105,7 +102,7 @@ class Run:
         noted = [r.value for r in replica.range(prefix, keys.after_prefix(prefix), 10_000)]
         require(sorted(noted) == sorted(self.acknowledged), "an effect is lost or happened twice")
         self._check_register(replica)
-        await self._check_replay(replica)
+        await check_replay(replica, RULES, self.node.log, lambda: self.rng.randint(1, 7))
 
     def _check_register(self, replica: SqliteReplica) -> None:
         following = dict(self.swapped)
@@ -116,23 +113,6 @@ class Run:
         row = replica.row(REGISTER)
         require(steps == len(self.swapped), "a swap that won is not in the register's history")
         require((row.value if row else b"") == value, "the register lost its last value")
-
-    async def _check_replay(self, replica: SqliteReplica) -> None:
-        again = SqliteReplica(":memory:", RULES, journal=False)
-        entries = await self.node.log.read(0, 1_000_000)
-        while entries:
-            size = self.rng.randint(1, 7)
-            again.apply_group(entries[0].sequence, [e.data for e in entries[:size]])
-            entries = entries[size:]
-        require(again.chain == replica.chain, "a replay reaches another running hash")
-        whole = (b"", b"\xff" * 64, 1_000_000)
-        require(again.range(*whole) == replica.range(*whole), "a replay reaches other rows")
-        again.close()
-
-
-def require(holds: bool, what: str) -> None:
-    if not holds:
-        raise Violation(what)
 
 
 def run_seed(seed: int, *, sync: bool = True) -> Run:

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from pileus.state import wal
-from pileus.state.replica import SqliteReplica
 from tests.simulation import bucket_reads, table_reads
 from tests.simulation.buckets import Buckets
 from tests.simulation.machines import RULES, EmbeddedMachine, Machine, SimulatedMachine
+from tests.simulation.promises import check_replay
 from tests.simulation.sharded_machine import ShardedMachine
-from tests.simulation.tables import Tables, require
+from tests.simulation.tables import Tables
 
 STEPS = 40
 LOOK_EVERY = 20
@@ -94,18 +94,8 @@ class Run:
             await bucket_reads.check(bucket)
 
     async def _replay(self, machine: SimulatedMachine) -> None:
-        """The log, applied again in other groups, gives the same rows and the same hash."""
-        replica = machine.life.store.replica
-        again = SqliteReplica(":memory:", RULES, journal=False)
-        entries = await machine.life.store.log.read(0, 1_000_000)
-        while entries:
-            size = self.rng.randint(1, 9)
-            again.apply_group(entries[0].sequence, [e.data for e in entries[:size]])
-            entries = entries[size:]
-        require(again.chain == replica.chain, "a replay reaches another running hash")
-        whole = (b"", b"\xff" * 64, 1_000_000)
-        require(again.range(*whole) == replica.range(*whole), "a replay reaches other rows")
-        again.close()
+        store = machine.life.store
+        await check_replay(store.replica, RULES, store.log, lambda: self.rng.randint(1, 9))
 
 
 async def _look(caller: Any) -> None:

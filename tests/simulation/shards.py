@@ -35,8 +35,8 @@ from pileus.state.sharded_opening import NO_WISHES
 from pileus.state.tablets import WHOLE, TabletMap
 from pileus.state.tx import Tx
 from pileus.state.versions import RuleBook
+from tests.simulation.promises import Violation
 from tests.simulation.store import Counters, CountingReplica
-from tests.simulation.tables import Violation
 
 SHARDS = 3
 LAYOUT = [(b"", 0), (b"e\x00", 0), (b"f\x00", 1), (b"g\x00", 2), (b"h\x00", 0)]

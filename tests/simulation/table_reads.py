@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.expressions import Bindings, Item, number
-from tests.simulation.tables import Model, Tables, ordinal, require, same
+from tests.simulation.promises import require
+from tests.simulation.tables import Model, Tables, ordinal, same
 
 Bound = Callable[[Any], bool]
 

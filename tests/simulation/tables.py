@@ -21,18 +21,10 @@ from tests.simulation.expressions import (
     update,
 )
 from tests.simulation.machines import Machine
+from tests.simulation.promises import require
 
 FAILED = "ConditionalCheckFailedException"
 Key = tuple[str, Any]
-
-
-class Violation(AssertionError):
-    """A promise was broken; the seed reproduces it."""
-
-
-def require(holds: bool, what: str) -> None:
-    if not holds:
-        raise Violation(what)
 
 
 def updated(item: Item, there: bool, text: str, change: Callable[[Item], None]) -> Item | None:
@@ -341,11 +333,9 @@ class Tables:
 __all__ = [
     "Model",
     "Tables",
-    "Violation",
     "by_g",
     "ordinal",
     "place",
-    "require",
     "same",
     "some_text",
 ]

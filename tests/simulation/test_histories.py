@@ -11,7 +11,7 @@ from pileus.services.dynamodb.expressions.conditions import Condition
 from pileus.state.database import Rows
 from pileus.state.duplicates import Duplicates
 from tests.simulation.histories import run_seed
-from tests.simulation.tables import Violation
+from tests.simulation.promises import Violation
 
 SEEDS = 6
 

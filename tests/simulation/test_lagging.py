@@ -6,7 +6,7 @@ import pytest
 
 from pileus.state import gate
 from tests.simulation.lagging import follow_seed
-from tests.simulation.tables import Violation
+from tests.simulation.promises import Violation
 
 SEEDS = 3
 

@@ -8,8 +8,8 @@ from pileus.state import keys, replica, sharding, spanning
 from pileus.state.locks import Locks
 from pileus.state.overlay import Overlay
 from pileus.state.sharding import ShardTx
+from tests.simulation.promises import Violation
 from tests.simulation.shards import run_seed
-from tests.simulation.tables import Violation
 
 SEEDS = 3
 

@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from pileus.policy.principals import canonical_id
-from tests.conftest import Cloud, new_cloud
+from tests.conftest import Cloud, new_cloud_up
 from tests.services.s3.test_objects import refused
 
 OTHER = "111111111111"
@@ -29,17 +26,8 @@ HTTP = urllib3.PoolManager(retries=False)
 @pytest.fixture(scope="module")
 def two() -> Iterator[Cloud]:
     """A cloud of two accounts that delivers access logs every second."""
-    home = Path(tempfile.mkdtemp(prefix="pileus-accounts-"))
-    settings = {"PILEUS_ACCOUNTS": OTHER, "PILEUS_S3_LOG_DELIVERY_S": "1"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        made = new_cloud(home)
-        try:
-            yield made.up()
-        finally:
-            made.down()
-            shutil.rmtree(home, ignore_errors=True)
+    with new_cloud_up(f'accounts = "{OTHER}"\ns3_log_delivery_s = 1\n') as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,8 @@ import gzip
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,7 +17,7 @@ import pytest
 from pileus.services.s3 import inventory_run
 from pileus.services.s3.inventory_run import Inventories
 from pileus.services.s3.locks import DAY_MS
-from tests.conftest import new_cloud
+from tests.conftest import new_cloud_up
 from tests.services.s3.clocked import BUCKET, Clocked, refused, timed
 
 FIELDS = ["Size", "StorageClass", "ETag", "LifecycleExpirationDate"]
@@ -228,14 +225,8 @@ def test_configurations_that_make_no_sense_are_refused(more: dict[str, Any], cod
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """A client of a cloud whose days last a second."""
-    home = Path(tempfile.mkdtemp(prefix="pileus-test-"))
-    (home / "pileus.toml").write_text("s3_day_s = 1\n")
-    made = new_cloud(home)
-    try:
-        yield made.up().client("s3")
-    finally:
-        made.down()
-        shutil.rmtree(home, ignore_errors=True)
+    with new_cloud_up("s3_day_s = 1\n") as made:
+        yield made.client("s3")
 
 
 def test_the_service_puts_reports_where_the_policy_lets_it(client: Any) -> None:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import new_cloud
+from tests.conftest import new_cloud_up
 
 WAIT_S = 80
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    home = Path(tempfile.mkdtemp(prefix="pileus-test-"))
-    (home / "pileus.toml").write_text("s3_day_s = 1\n")
-    made = new_cloud(home)
-    try:
-        yield made.up().client("s3")
-    finally:
-        made.down()
-        shutil.rmtree(home, ignore_errors=True)
+    with new_cloud_up("s3_day_s = 1\n") as made:
+        yield made.client("s3")
 
 
 def until(true: Callable[[], bool]) -> None:

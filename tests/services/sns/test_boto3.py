@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.answering import Answering, listening
-from tests.conftest import Cloud, new_cloud
+from tests.conftest import Cloud, new_cloud, new_cloud_up
 from tests.services.alarms import make_alarm, outcomes, set_alarm
 from tests.services.listening import WAIT_S, heard_by, let_call, make_listener
 from tests.soak.kill import kill_all
@@ -68,19 +68,12 @@ def _listening() -> Iterator[Endpoint]:
 
 
 @pytest.fixture(scope="module")
-def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, Endpoint]]:
+def heard() -> Iterator[tuple[Cloud, Endpoint]]:
     """A cloud of two accounts that may post to one endpoint of this machine."""
     with _listening() as endpoint:
-        home: Path = tmp_path_factory.mktemp("topics") / "home"
-        home.mkdir()
         settings = f'egress_allow = "{endpoint.place}"\naccounts = "{OTHER}"\n'
-        (home / "pileus.toml").write_text(settings)
-        made = new_cloud(home)
-        try:
-            yield made.up(), endpoint
-        finally:
-            made.down()
-            print(made.log()[-4000:])
+        with new_cloud_up(settings) as made:
+            yield made, endpoint
 
 
 def test_an_alarm_reaches_a_function_and_a_confirmed_endpoint(
