@@ -14,9 +14,10 @@ import pytest
 
 from tests.acceptance.functions import invoke, make_function, make_role
 from tests.conftest import Cloud
+from tests.hostile import THROUGH_PROXY, daemon
 
 # ``tries(e)``: every expression of the event, and what came of it.
-TRIES = textwrap.dedent("""\
+TRIES = THROUGH_PROXY + textwrap.dedent("""\
     import ctypes, glob, json, os, socket, subprocess, urllib.request
     import boto3
     libc = ctypes.CDLL(None, use_errno=True)
@@ -24,17 +25,6 @@ TRIES = textwrap.dedent("""\
         if result != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return "done"
-    def through_proxy(target):
-        with socket.create_connection(("127.0.0.1", 3128), 2) as s:
-            s.settimeout(4)
-            s.sendall(f"CONNECT {target} HTTP/1.1\\r\\nHost: {target}\\r\\n\\r\\n".encode())
-            said = b""
-            while b"\\r\\n" not in said and (piece := s.recv(100)):
-                said += piece
-            status = said.split(b" ")[1:2]
-            if status != [b"200"]:
-                raise OSError(f"the proxy says {status}")
-            return "tunnel"
     def attempt(code):
         try:
             return repr(eval(code))[:300]
@@ -57,19 +47,7 @@ def handler(e, c):
     with open('/tmp/f', 'wb') as f:
         for n in range(600): f.write(bytes(1 << 20))
 """
-DAEMON = """
-import os, signal, time
-def handler(e, c):
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            for n in range(1, 32):
-                try: signal.signal(n, signal.SIG_IGN)
-                except OSError: pass
-            os.execv('/bin/sleep', ['sleep', '424242'])
-        os._exit(0)
-    time.sleep(60)
-"""
+NAP_S = 424242
 KEEPER = """
 import os
 def handler(e, c):
@@ -132,7 +110,7 @@ def test_tmp_ends_at_its_size(cloud: Cloud, role: str) -> None:
 
 
 def test_daemons_do_not_stay(cloud: Cloud, role: str) -> None:
-    name = make_function(cloud, role, DAEMON, Timeout=1)
+    name = make_function(cloud, role, daemon(NAP_S), Timeout=1)
     answer, _ = invoke(cloud, name)
     assert "timed out" in answer["errorMessage"]
     deadline = time.monotonic() + 40
@@ -145,7 +123,7 @@ def sleepers() -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes() == b"sleep\x00424242\x00":
+            if path.read_bytes() == f"sleep\0{NAP_S}\0".encode():
                 found.append(path.parent.name)
         except OSError:
             continue  # it ended meanwhile

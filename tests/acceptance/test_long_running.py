@@ -21,6 +21,7 @@ from pileus.outages import read_services
 from tests.acceptance.aws_cli import within
 from tests.acceptance.test_parts_restart import parts, programs
 from tests.conftest import Cloud, new_cloud_up, pileus
+from tests.hostile import THROUGH_PROXY
 from tests.services.longrunning.client import Services
 
 WSGI = """
@@ -58,7 +59,9 @@ process.on("SIGTERM", () => server.close(() => process.exit(0)));
 # A copy that is only slow, on a busy machine, is not to be taken for one that hangs.
 HEALTH = {"Path": "/", "IntervalSeconds": 0.3, "TimeoutSeconds": 2.0, "FailuresMax": 2}
 DOWN_S_MAX = 60  # a bound for such machines; how long it took is printed
-TRIES = """
+TRIES = (
+    THROUGH_PROXY
+    + """
 import glob, http.server, json, os, socket, urllib.request
 
 def attempt(name, act):
@@ -70,18 +73,6 @@ def attempt(name, act):
 def connect(host, port):
     with socket.create_connection((host, port), 2) as s:
         return "connected"
-
-def through_proxy(target):
-    with socket.create_connection(("127.0.0.1", 3128), 2) as s:
-        s.settimeout(5)
-        s.sendall(f"CONNECT {target} HTTP/1.1\\r\\nHost: {target}\\r\\n\\r\\n".encode())
-        said = b""
-        while b"\\r\\n" not in said and (piece := s.recv(100)):
-            said += piece
-        status = said.split(b" ")[1]
-        if status != b"200":
-            raise OSError(status)
-        return "tunnel"
 
 def neighbour(name):
     handler = urllib.request.ProxyHandler({"http": "http://127.0.0.1:3128"})
@@ -113,6 +104,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile import daemon
 from tests.runtime.harness import Functions
 from tests.runtime.test_lifecycle import wait_until
 
 ABSTRACT = f"pileus-test-{os.getpid()}"  # names of this run, where another runs beside it
-NAP = f"4242{os.getpid()}"
+NAP_S = int(f"4242{os.getpid()}")
 ATTEMPT = textwrap.dedent("""\
     import ctypes, errno, os, socket, subprocess, sys, urllib.request
     libc = ctypes.CDLL(None, use_errno=True)
@@ -242,19 +243,7 @@ def test_tmp_has_its_size(rt: Functions) -> None:
 
 def test_daemon_does_not_outlive_its_time(rt: Functions) -> None:
     spec = rt.spec(
-        textwrap.dedent(f"""
-        import os, signal, time
-        def handler(e, c):
-            if os.fork() == 0:
-                os.setsid()
-                if os.fork() == 0:
-                    for n in range(1, 32):
-                        try: signal.signal(n, signal.SIG_IGN)
-                        except OSError: pass
-                    os.execv('/bin/sleep', ['sleep', '{NAP}'])
-                os._exit(0)
-            time.sleep(60)
-        """),
+        daemon(NAP_S),
         timeout_s=1,
     )
     assert "timed out" in rt.error(spec)["errorMessage"]
@@ -265,7 +254,7 @@ def sleepers() -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if path.read_bytes() == f"sleep\0{NAP}\0".encode():
+            if path.read_bytes() == f"sleep\0{NAP_S}\0".encode():
                 found.append(path.parent.name)
     return found
 

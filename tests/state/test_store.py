@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from pileus.state import entry, keys
 from pileus.state.draft import Draft
 from pileus.state.store import Store
 from pileus.state.tx import Tx
+from tests.state.both import with_stores
 
 K = keys.key("t", "p", "s")
 
@@ -47,21 +48,6 @@ def move(tx: Tx, args: None) -> None:
 RULES = {"test.count": count, "test.broken": broken, "test.move": move}
 
 
-def with_stores(home: Path, body: Callable[[Store, Store], Awaitable[None]]) -> None:
-    """Run ``body`` with the writer's store and a front's."""
-
-    async def run() -> None:
-        writer = await Store.open(home, RULES, SystemClock())
-        front = await Store.connect(home, SystemClock())
-        try:
-            await body(writer, front)
-        finally:
-            await front.close()
-            await writer.close()
-
-    asyncio.run(run())
-
-
 def test_what_one_process_writes_every_process_reads(tmp_path: Path) -> None:
     async def body(writer: Store, front: Store) -> None:
         assert await front.submit("test.count", {"by": 2}) == 2
@@ -69,7 +55,7 @@ def test_what_one_process_writes_every_process_reads(tmp_path: Path) -> None:
         assert await writer.submit("test.count", {"by": 3}) == 5
         assert front.get(K) == b"5"
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_several_rows_are_read_as_of_one_moment(tmp_path: Path) -> None:
@@ -90,7 +76,7 @@ def test_several_rows_are_read_as_of_one_moment(tmp_path: Path) -> None:
                 assert sorted(store.values(moving()), key=str) == [None, b"it"]
         assert writer.values([HERE, THERE]) == front.values([HERE, THERE])
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_state_survives_a_restart(tmp_path: Path) -> None:
@@ -101,8 +87,8 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
         assert front.get(K) == b"100"
         assert len(front.changes("counts", limit=1000)) == 100
 
-    with_stores(tmp_path, first)
-    with_stores(tmp_path, second)
+    with_stores(tmp_path, first, RULES)
+    with_stores(tmp_path, second, RULES)
 
 
 def test_a_refusal_travels_whole_and_writes_nothing(tmp_path: Path) -> None:
@@ -119,7 +105,7 @@ def test_a_refusal_travels_whole_and_writes_nothing(tmp_path: Path) -> None:
             )
         assert writer.get(K) is None
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_a_broken_rule_answers_500_and_writes_nothing(tmp_path: Path) -> None:
@@ -130,7 +116,7 @@ def test_a_broken_rule_answers_500_and_writes_nothing(tmp_path: Path) -> None:
         assert writer.get(K) is None
         assert await front.submit("test.count", {"by": 1}) == 1
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_a_repeat_has_one_effect_also_while_in_flight_and_after_a_restart(tmp_path: Path) -> None:
@@ -146,8 +132,8 @@ def test_a_repeat_has_one_effect_also_while_in_flight_and_after_a_restart(tmp_pa
         assert await front.submit("test.count", {"by": 1}, request) == 1
         assert await front.submit("test.count", {"by": 1}, b"q" * 16) == 2
 
-    with_stores(tmp_path, first)
-    with_stores(tmp_path, second)
+    with_stores(tmp_path, first, RULES)
+    with_stores(tmp_path, second, RULES)
 
 
 def test_a_repeated_transaction_gets_the_first_answer_not_its_own_traces(tmp_path: Path) -> None:
@@ -165,7 +151,7 @@ def test_a_repeated_transaction_gets_the_first_answer_not_its_own_traces(tmp_pat
         with pytest.raises(AwsError):
             await front.transact(create)
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_conflicting_transactions_all_count(tmp_path: Path) -> None:
@@ -176,7 +162,7 @@ def test_conflicting_transactions_all_count(tmp_path: Path) -> None:
         await asyncio.gather(*(s.transact(add) for s in (writer, front) for _ in range(100)))
         assert writer.get(K) == b"200"
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_a_range_read_in_a_transaction_is_protected(tmp_path: Path) -> None:
@@ -189,7 +175,7 @@ def test_a_range_read_in_a_transaction_is_protected(tmp_path: Path) -> None:
         with pytest.raises(Conflict):
             await front.submit("transact", draft.args())
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_generations_and_waiting_across_processes(tmp_path: Path) -> None:
@@ -204,7 +190,7 @@ def test_generations_and_waiting_across_processes(tmp_path: Path) -> None:
             assert await waiting
         assert not await front.changed("t", front.generation("t"), 0.01)
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_change_records_in_order_and_paged(tmp_path: Path) -> None:
@@ -215,7 +201,7 @@ def test_change_records_in_order_and_paged(tmp_path: Path) -> None:
         rest = front.changes("counts", after=first[-1][:2])
         assert [c[2] for c in first + rest] == [b"1", b"2", b"3", b"4", b"5"]
 
-    with_stores(tmp_path, body)
+    with_stores(tmp_path, body, RULES)
 
 
 def test_when_the_writer_goes_a_front_fails_what_was_sent_and_finds_the_next(
@@ -250,4 +236,4 @@ def test_a_home_with_a_long_path(tmp_path: Path) -> None:
     async def body(writer: Store, front: Store) -> None:
         assert await front.submit("test.count", {"by": 1}) == 1
 
-    with_stores(tmp_path / ("long" * 20) / ("path" * 20), body)
+    with_stores(tmp_path / ("long" * 20) / ("path" * 20), body, RULES)

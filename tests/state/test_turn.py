@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import apsw
@@ -15,6 +14,7 @@ from pileus.engine.embedded.clock import SystemClock
 from pileus.state import keys, wal
 from pileus.state.database import connect_reader
 from pileus.state.store import Store
+from tests.state.both import with_stores
 from tests.state.elsewhere import WriterElsewhere
 
 K = keys.key("t", "p", "s")
@@ -39,19 +39,6 @@ def test_a_turn_sees_every_write_that_was_acknowledged_before_its_read(tmp_path:
 
     with WriterElsewhere(tmp_path, 300, K) as writer:
         asyncio.run(run(writer))
-
-
-def with_stores(home: Path, body: Callable[[Store, Store], Awaitable[None]]) -> None:
-    async def run() -> None:
-        writer = await Store.open(home, {}, SystemClock())
-        front = await Store.connect(home, SystemClock())
-        try:
-            await body(writer, front)
-        finally:
-            await front.close()
-            await writer.close()
-
-    asyncio.run(run())
 
 
 def test_reads_of_a_turn_share_a_transaction_which_ends_with_it(tmp_path: Path) -> None:
