@@ -12,7 +12,7 @@ from pileus.errors import AwsError
 from pileus.services.call import Call, Headers, HttpResponse
 from pileus.services.s3 import faults, object_lock, rows
 from pileus.services.s3.query import query_of
-from pileus.services.s3.room import Bucket, Room
+from pileus.services.s3.room import Room
 
 BATCH_MAX = 1000
 AT_ONCE = 50
@@ -26,7 +26,6 @@ async def delete_object(room: Room, call: Call) -> HttpResponse:
     assert request is not None
     version = query_of(call).get("versionId")
     bucket = room.bucket(call.params["Bucket"])
-    _check_bypass(request.headers, bucket)
     conditions = _conditions(request.headers)
     result = await _delete(room, call, bucket.name, call.params["Key"], version, conditions)
     answer: Headers = []
@@ -35,16 +34,6 @@ async def delete_object(room: Room, call: Call) -> HttpResponse:
     if result["marker"]:
         answer.append(("x-amz-delete-marker", "true"))
     return HttpResponse(204, answer)
-
-
-def _check_bypass(headers: dict[str, str], bucket: Bucket) -> None:
-    """Recorded of AWS: whatever it says, the header is refused where nothing can be locked."""
-    if object_lock.BYPASS in headers and bucket.lock is None:
-        raise faults.invalid_argument(
-            f"{object_lock.BYPASS} is only applicable to Object Lock enabled buckets.",
-            object_lock.BYPASS,
-            None,
-        )
 
 
 async def _delete(
@@ -78,8 +67,6 @@ async def delete_objects(room: Room, call: Call) -> dict[str, Any]:
     """Up to a thousand keys, each permitted and answered on its own."""
     told = call.params["Delete"]
     objects = told.get("Objects") or []
-    if call.request is not None:
-        _check_bypass(call.request.headers, room.bucket(call.params["Bucket"]))
     if not objects or len(objects) > BATCH_MAX:
         raise faults.malformed_xml()
     gate = asyncio.Semaphore(AT_ONCE)
