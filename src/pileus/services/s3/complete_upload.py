@@ -27,22 +27,24 @@ Told = dict[str, Any]
 
 async def complete_upload(room: Room, call: Call) -> dict[str, Any]:
     """Check the list against the parts that are there, then let apply make the object."""
-    return dict(await again(lambda: _once(room, call)))
+    try:
+        return dict(await again(lambda: _once(room, call)))
+    except AwsError as error:
+        if error.code != "NoSuchUpload":
+            raise
+    return _repeated(room, call)  # an earlier request has completed it, or one at this moment
 
 
 async def _once(room: Room, call: Call) -> dict[str, Any]:
     params = call.params
     name, key, upload_id = params["Bucket"], params["Key"], params["UploadId"]
     conditions = write_conditions(call.request.headers if call.request is not None else {})
-    value = room.store.get(rows.upload(name, key, upload_id))
-    if value is None:
-        return _repeated(room, call, upload_id)
+    record = upload_of(room, name, key, upload_id)
     told = (params.get("MultipartUpload") or {}).get("Parts") or []
     if not told:
         empty = params.get("MultipartUpload") is None
         at_least = faults.invalid_request("You must specify at least one part")
         raise at_least if empty else faults.malformed_xml()
-    record = upload_of(room, name, key, upload_id)
     _check_conflict(room, name, key, conditions, rows.unpack_meta(record["meta"]).modified_ms)
     found = room.store.partition(rows.PARTS, upload_id, PART_MAX)
     there = {int.from_bytes(keys.split(r.key)[2], "big"): rows.unpack_part(r.value) for r in found}
@@ -64,12 +66,7 @@ async def _once(room: Room, call: Call) -> dict[str, Any]:
     digest = range_digest(found)
     packed = rows.pack_meta(meta)
     args = [name, key, upload_id, packed, conditions, token, digest, numbers]
-    try:
-        version = await room.submit("s3.complete_upload", args, call)
-    except AwsError as error:
-        if error.code != "NoSuchUpload":
-            raise
-        return _repeated(room, call, upload_id)  # another request has just completed it
+    version = await room.submit("s3.complete_upload", args, call)
     return _answer(room, call, meta, version)
 
 
@@ -116,8 +113,9 @@ def _answer(room: Room, call: Call, meta: rows.Meta, version: str | None) -> dic
     return answer
 
 
-def _repeated(room: Room, call: Call, upload_id: str) -> dict[str, Any]:
+def _repeated(room: Room, call: Call) -> dict[str, Any]:
     """Completing once more what is complete answers the same, as S3 does for a while."""
+    upload_id = call.params["UploadId"]
     value = room.store.get(rows.current(call.params["Bucket"], call.params["Key"]))
     meta = rows.describe(value) if value is not None else None
     if meta is None or meta.upload != upload_id:
