@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.conftest import Cloud
 
+ELSEWHERE = "us-west-2"  # where buckets may be asked to be
 ALT, TENANT = "111111111111", "222222222222"
 DAY_S = 3  # the suite waits for days of lifecycle rules to pass
 FILES = ("s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py")
@@ -98,7 +99,7 @@ def configuration(made: Cloud, account: str, more: str = "") -> str:
     for name in ("kms_keyid", "kms_keyid2"):
         more += f"{name} = {kms.create_key()['KeyMetadata']['Arn']}\n"
     sections = (
-        ("s3 main", "main", main, f"api_name = default\n{MAIN}{more}"),
+        ("s3 main", "main", main, f"api_name = {ELSEWHERE}\n{MAIN}{more}"),
         ("s3 alt", "alt", alt, ""),
         ("s3 tenant", "tenant", tenant, "tenant = testx"),
         ("iam", "main", main, ""),

@@ -246,7 +246,8 @@ def _tests(condition: Any) -> list[tuple[str, str, str]]:
         name = str(condition[1])
         if kind in ("eq", "starts-with") and name.startswith("$"):
             return [(kind, name[1:].lower(), str(condition[2]))]
-        if kind in ("eq", "starts-with", "content-length-range"):  # of no field, or of no size
+        no_sizes = kind == "content-length-range" and not all(map(_is_number, condition[1:]))
+        if no_sizes or kind in ("eq", "starts-with"):  # of no field
             raise _refused(f'Policy Condition failed: ["{kind}", "{name}", "{condition[2]}"]')
     raise AwsError(
         "InvalidPolicyDocument",
@@ -255,6 +256,10 @@ def _tests(condition: Any) -> list[tuple[str, str, str]]:
         if isinstance(condition, dict)
         else "Invalid Policy: Invalid Condition.",
     )
+
+
+def _is_number(told: Any) -> bool:
+    return str(told).isascii() and str(told).removeprefix("-").isdigit()
 
 
 def _size(told: Any) -> bool:
