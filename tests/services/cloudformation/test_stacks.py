@@ -497,3 +497,31 @@ def test_a_resource_keeps_its_type(cfn: Any) -> None:
             StackName="keepstype", TemplateBody=body.replace("Logs::LogGroup", "S3::Bucket")
         )
     cfn.delete_stack(StackName="keepstype")
+
+
+def test_an_access_key_is_made_as_its_status_says(cloud: Cloud, cfn: Any) -> None:
+    def body(**more: str) -> str:
+        key = {"UserName": {"Ref": "User"}, **more}
+        resources = {
+            "User": {"Type": "AWS::IAM::User", "Properties": {"UserName": "key-holder"}},
+            "Key": {"Type": "AWS::IAM::AccessKey", "Properties": key},
+        }
+        return json.dumps({"Resources": resources, "Outputs": {"Key": {"Value": {"Ref": "Key"}}}})
+
+    def statuses() -> dict[str, str]:
+        found = cloud.client("iam").list_access_keys(UserName="key-holder")["AccessKeyMetadata"]
+        return {k["AccessKeyId"]: k["Status"] for k in found}
+
+    may = {"Capabilities": ["CAPABILITY_NAMED_IAM"]}
+    create(cfn, "keys", body(Status="Inactive"), **may)
+    first = outputs(cfn, "keys")["Key"]
+    assert statuses() == {first: "Inactive"}
+    cfn.update_stack(StackName="keys", TemplateBody=body(), **may)
+    settle(cfn, "keys", "update")
+    assert statuses() == {first: "Active"}
+    cfn.update_stack(StackName="keys", TemplateBody=body(Status="Inactive", Serial="2"), **may)
+    settle(cfn, "keys", "update")
+    second = outputs(cfn, "keys")["Key"]
+    assert second != first and statuses()[second] == "Inactive"
+    cfn.delete_stack(StackName="keys")
+    settle(cfn, "keys", "delete")

@@ -155,3 +155,16 @@ def test_layers(functions: Any, name: str) -> None:
     assert told(functions.get_layer_version_policy, LayerName=layer, VersionNumber=2)[1] == (
         f"Layer version {arn[:-1]}2 does not exist."
     )
+
+
+def test_a_few_refusals_tell_no_type(functions: Any, name: str) -> None:
+    functions.publish_version(FunctionName=name)
+    asked = {"FunctionName": name, "Name": "both", "FunctionVersion": "$LATEST"}
+    weights = {"AdditionalVersionWeights": {"1": 0.5}}
+    for more, type_ in (
+        ({"RoutingConfig": weights}, None),
+        ({"RoutingConfig": {"AdditionalVersionWeights": {"7": 0.5}}}, "User"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            functions.create_alias(**asked, **more)
+        assert caught.value.response.get("Type") == type_

@@ -131,7 +131,7 @@ def invalid(message: str) -> AwsError:
 
 def invalid_value(message: str) -> AwsError:
     """``invalid``, of those that do not tell a ``Type``."""
-    return AwsError("InvalidParameterValueException", message, 400)
+    return AwsError("InvalidParameterValueException", message, 400, fields={"Type": None})
 
 
 def validation(value: object, member: str, pattern: str) -> AwsError:

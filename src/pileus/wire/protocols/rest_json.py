@@ -65,6 +65,8 @@ class RestJson(Rest):
         document = error_document(self._tree, shape, error)
         if self.model.service_name == "lambda":
             document.setdefault("Type", "User" if status < 500 else "Service")
+            if error.fields.get("Type", "") is None:  # a few do not tell it
+                del document["Type"]
         headers = self.request_headers(request_id)
         headers.append(("x-amzn-ErrorType", shape.name if shape is not None else error.code))
         headers.append(("content-type", self.content_type))

@@ -240,22 +240,24 @@ class ManagedPolicy:
                 await site.gone("iam", f"Detach{noun}Policy", PolicyArn=arn, **who)
 
 
+async def _set_status(site: Site, key_id: str, wish: Properties) -> None:
+    status = wish.get("Status", "Active")
+    who = {"UserName": wish["UserName"], "AccessKeyId": key_id}
+    await site.call("iam", "UpdateAccessKey", **who, Status=status)
+
+
 class AccessKey:
     replacing = frozenset({"UserName", "Serial"})
 
     async def create(self, site: Site, wish: Properties) -> Made:
         (user,) = need(wish, "UserName")
         key = (await site.call("iam", "CreateAccessKey", UserName=user))["AccessKey"]
+        if wish.get("Status", "Active") != "Active":
+            await _set_status(site, key["AccessKeyId"], wish)
         return Made(key["AccessKeyId"], {"SecretAccessKey": key["SecretAccessKey"]})
 
     async def update(self, site: Site, made: Made, old: Properties, wish: Properties) -> Made:
-        await site.call(
-            "iam",
-            "UpdateAccessKey",
-            UserName=wish["UserName"],
-            AccessKeyId=made.physical_id,
-            Status=wish.get("Status", "Active"),
-        )
+        await _set_status(site, made.physical_id, wish)
         return made
 
     async def delete(self, site: Site, made: Made, had: Properties) -> None:
