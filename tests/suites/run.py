@@ -43,9 +43,10 @@ REASONS = Path(__file__).with_name("reasons.toml")
 NODE = {"dynalite": dynalite.run, conformance.NAME: conformance.run}
 THREE = "three nodes"
 COUNTS = ("of", "passed", "commit", "date", "note")
-PYTEST = {alternator.NAME: alternator.run, moto.NAME: moto.run, localstack.NAME: localstack.run}
-OWN_SETTINGS = {moto.NAME: moto.SETTINGS, localstack.NAME: localstack.SETTINGS}
-SUITES = (*s3.HALVES, *NODE, *PYTEST)
+PYTEST = {alternator.NAME: alternator.run, moto.NAME: moto.run}
+IN_PARTS = dict.fromkeys(s3.HALVES, s3.run) | dict.fromkeys(localstack.PARTS, localstack.run)
+OWN_SETTINGS = {moto.NAME: moto.SETTINGS} | dict.fromkeys(localstack.PARTS, localstack.SETTINGS)
+SUITES = (*s3.HALVES, *NODE, *PYTEST, *localstack.PARTS)
 SETTINGS = {
     "PILEUS_S3_LEGACY_DEFAULTS": "true",
     "PILEUS_S3_DAY_S": str(s3.DAY_S),
@@ -81,12 +82,12 @@ def run(directory: Path, only: str, words: list[str], nodes: int) -> dict[str, d
     out.mkdir(exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
     for suite in SUITES:
-        place = directory / ("s3-tests" if suite in s3.HALVES else suite)
+        place = directory / suite.partition(",")[0]
         if only not in ("", suite) or not _is_set_up(suite, place):
             continue
         with cloud(nodes, suite) as made:  # of its own: suites count the tables they see
-            if suite in s3.HALVES:
-                found[suite] = s3.run(place, made, suite, words, out)
+            if suite in IN_PARTS:
+                found[suite] = IN_PARTS[suite](place, made, suite, words, out)
             elif suite in NODE:
                 found[suite] = NODE[suite](place, made)
             else:
@@ -100,7 +101,7 @@ def run(directory: Path, only: str, words: list[str], nodes: int) -> dict[str, d
 def _is_set_up(suite: str, place: Path) -> bool:
     needed = {m.NAME: m.TESTS for m in (alternator, moto, localstack)}
     needed |= dict.fromkeys(NODE, "node_modules")
-    return (place / needed.get(suite, ".")).exists()
+    return (place / needed.get(suite.partition(",")[0], ".")).exists()
 
 
 def commit(place: Path) -> str:

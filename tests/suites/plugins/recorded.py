@@ -7,6 +7,7 @@ fails, is skipped, with that operation's name.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -20,7 +21,7 @@ from localstack_snapshot.snapshots import SnapshotSession
 
 VALIDATED = frozenset({"aws_validated", "aws_manual_setup_required"})
 THEIR_GAPS = frozenset({"skip", "xfail"})
-WAIT_S_MAX = 10.0
+WAIT_S_MAX = float(os.environ.get("SUITE_WAIT_S", "10"))
 HEADERS = "Headers", "HTTPHeaders"
 TRANSPORT = frozenset({"connection", "server", "transfer-encoding"})
 _sleep, _call, _match = time.sleep, BaseClient._make_api_call, SnapshotSession.match
