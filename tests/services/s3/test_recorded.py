@@ -180,6 +180,12 @@ def test_a_plus_in_a_copys_source_is_a_blank() -> None:
     assert parse_source("bucket/a%2Bb") == ("bucket", "a+b", None)
 
 
+def test_a_copys_source_may_be_a_whole_address() -> None:
+    wanted = "bucket", "a/b", "v"
+    for start in ("", "/", "https://s3.amazonaws.com/", "http://localhost:4566/"):
+        assert parse_source(f"{start}bucket/a/b?versionId=v") == wanted
+
+
 @pytest.mark.parametrize("kind", ("COMPOSITE", "FULL_OBJECT", ""))
 def test_parts_tell_checksums_where_the_objects_is_made_of_them(
     s3: Any, bucket: str, kind: str
@@ -437,6 +443,9 @@ def test_a_site_with_rules_has_one(s3: Any, bucket: str) -> None:
     site = {"IndexDocument": {"Suffix": "i.html"}, "RoutingRules": []}
     told = refused(s3.put_bucket_website, Bucket=bucket, WebsiteConfiguration=site)
     assert told["Code"] == "MalformedXML"
+    site["RoutingRules"] = [{"Redirect": {"HostName": "h"}, "Condition": {}}]
+    told = refused(s3.put_bucket_website, Bucket=bucket, WebsiteConfiguration=site)
+    assert told["Message"].startswith("Condition cannot be empty.")
 
 
 @pytest.mark.parametrize(

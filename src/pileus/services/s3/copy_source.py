@@ -10,6 +10,7 @@ from pileus.errors import AwsError
 from pileus.services.s3 import faults
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SERVICE = re.compile(r"\Ahttps?://[^/]+/")  # a whole address, which AWS takes, too (recorded)
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")  # those of before 2018 were freer than today's
 
@@ -19,6 +20,7 @@ def parse_source(told: Any) -> tuple[str, str, str | None]:
     if isinstance(told, dict):
         return told["Bucket"], told["Key"], told.get("VersionId")
     path, _, query = str(told).partition("?versionId=")
+    path = _SERVICE.sub("", path, count=1)
     if _BROKEN.search(path):
         raise _invalid("encoding", str(told))
     # "+" is a blank here (recorded of AWS): some clients encode it as forms do.

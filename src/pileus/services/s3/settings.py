@@ -174,7 +174,10 @@ def _check_rule(rule: dict[str, Any]) -> None:
     _check_protocol(redirect.get("Protocol"))
     condition = rule.get("Condition")
     if condition is not None and not condition:
-        raise faults.malformed_xml()
+        raise faults.invalid_request(
+            "Condition cannot be empty. To redirect all requests without a condition, the condition"
+            " element shouldn't be present."
+        )
     code = redirect.get("HttpRedirectCode")
     if code is not None and not (code.isdigit() and 301 <= int(code) <= 399):
         raise faults.invalid_request(
