@@ -39,6 +39,8 @@ def code(kind: str, headers: dict[str, str], body: bytes) -> str:
         return str(headers.get("x-amzn-errortype") or told.get("__type") or told.get("code", ""))
     if "cbor" in kind:
         return str(cbor2.loads(body)["__type"])
+    if "html" in kind:  # a site's page, for browsers: its code is in a header, too
+        return headers.get("x-amz-error-code", "")
     if body == b"<UnknownOperationException/>\n":
         return "UnknownOperationException"
     root = ElementTree.fromstring(body)
