@@ -26,7 +26,6 @@ from pileus.services.service import Service, Watch
 from pileus.telemetry import Meters
 from pileus.wire import packing, refusals, tables_address
 from pileus.wire.answers import Answers, object_ids
-from pileus.wire.claims import invocation
 from pileus.wire.constraints import check_of
 from pileus.wire.failures import invalid_input, not_offered, unknown_operation
 from pileus.wire.known_heads import KnownHead, KnownHeads
@@ -37,6 +36,7 @@ from pileus.wire.payload import expand
 from pileus.wire.plan import LINKS, Pending, Plan
 from pileus.wire.post_form import read_form
 from pileus.wire.protocols.operation import plain_label
+from pileus.wire.retries import id_of, write_id
 from pileus.wire.router import STRAY, Route, Router
 from pileus.wire.short_way import ShortWay
 from pileus.wire.signed_door import Door, SignedDoor
@@ -166,7 +166,7 @@ class Api:
         plan, principal = known.plan, known.held.principal
         repeated = b""
         if told and not plan.reads:
-            repeated = invocation(told.decode(), principal.arn, plan.operation)
+            repeated = write_id(told.decode(), principal.arn, plan.operation, "", request.body)
         call = Call(
             plan.service.name,
             plan.operation,
@@ -356,7 +356,8 @@ class Api:
         elif labels:
             params = {k: plain_label(v) for k, v in labels.items()}
         told = None if plan.reads else request.headers.get("amz-sdk-invocation-id")
-        repeated = b"" if told is None else invocation(told, principal.arn, plan.operation)
+        what = principal.arn, plan.service.name, plan.operation, request, labels
+        repeated = b"" if told is None else id_of(told, *what)
         return Call(
             plan.service.name,
             plan.operation,

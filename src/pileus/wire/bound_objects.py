@@ -14,9 +14,9 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from pileus.services.plain_objects import ReadPlain, StorePlain
-from pileus.wire.claims import invocation
 from pileus.wire.flight import Flight
 from pileus.wire.known_heads import UUID
+from pileus.wire.retries import object_of, write_id
 from pileus.wire.swift import Answer
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def writes(objects: KnownObjects, known: KnownHead) -> Answer:
     values, plain = itemgetter(*cuts), PLAIN_KEY.fullmatch
     form, filled, folder, told = known.form, known.filled, known.folder, known.told
     believed, storing, most = objects._believed, objects._objects.storing, objects.bytes_max
-    digits, held, meter, arn = UUID, _NOBODY, 0, ""
+    digits, held, meter, arn, bucket = UUID, _NOBODY, 0, "", known.who[2]
     store: StorePlain | None = None
     assert filled is not None, "a body's hash is signed"
 
@@ -110,8 +110,11 @@ def writes(objects: KnownObjects, known: KnownHead) -> Answer:
         if store is None:
             return False
         flight = Flight(objects, connection, data, begun_ns, meter)
-        repeated = invocation(retry.decode(), arn, "PutObject") if retry else b""
-        lines = store(folder + key.decode(), body, check, repeated, flight)
+        name, repeated = folder + key.decode(), b""
+        if retry:
+            of = object_of(bucket, name, digest.decode())
+            repeated = write_id(retry.decode(), arn, "PutObject", of)
+        lines = store(name, body, check, repeated, flight)
         if lines is None:
             return False
         flight.lines = lines

@@ -214,9 +214,3 @@ def only_v4(kind: str, algorithm: str = "", in_query: bool = False) -> AwsError:
     return (
         AwsError("InvalidRequest", message) if kind == "s3" else refusals.incomplete(kind, message)
     )
-
-
-def invocation(told: str, arn: str, operation: str) -> bytes:
-    """The SDK's retry id bound to its caller and operation, so that nobody can claim another's."""
-    text = f"{told}\n{arn}\n{operation}"
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()

@@ -29,10 +29,10 @@ from pileus.services.plain_objects import PlainObjects, Told
 from pileus.wire import bound_objects
 from pileus.wire.answers import Answers
 from pileus.wire.bound_objects import GET, PLAIN_KEY, PUT
-from pileus.wire.claims import invocation
 from pileus.wire.flight import Flight
 from pileus.wire.known_heads import END, UUID
 from pileus.wire.object_heads import Layout, agrees, canonical, layout
+from pileus.wire.retries import object_of, write_id
 from pileus.wire.router import Route
 from pileus.wire.swift import Answer, expect
 
@@ -208,14 +208,15 @@ class KnownObjects:
         verdict = self._believed(known, request, head[place.signature])
         if verdict is None or not verdict.may & PUT:
             return False
-        repeated = b""
+        name, repeated = known.folder + text.decode(), b""
         if retry:
-            repeated = invocation(retry.decode(), verdict.principal.arn, "PutObject")
+            of = object_of(known.who[2], name, digest.decode())
+            repeated = write_id(retry.decode(), verdict.principal.arn, "PutObject", of)
         store = self._objects.storing(verdict.bucket, known.told)
         if store is None:
             return False
         flight = Flight(self, connection, data, begun_ns, verdict.meters["PUT"])
-        lines = store(known.folder + text.decode(), body, head[place.check], repeated, flight)
+        lines = store(name, body, head[place.check], repeated, flight)
         if lines is None:
             return False
         flight.lines, connection._current, self._last = lines, flight, known

@@ -28,8 +28,9 @@ from pileus.services.call import (
 from pileus.services.plain_objects import PlainBucket, PlainObjects
 from pileus.telemetry import Meters
 from pileus.wire.canonical import EMPTY_SHA256, SigningKey
-from pileus.wire.claims import Claim, invocation, loose
+from pileus.wire.claims import Claim, loose
 from pileus.wire.hosts import bucket_of_host
+from pileus.wire.retries import object_of, write_id
 from pileus.wire.router import Router
 from pileus.wire.sigv4 import Verifier
 
@@ -206,9 +207,10 @@ class ShortWay:
             self.learn(request, signer, moment, place, verdict)
         self._busy = date
         if wish == PUT:
-            retry, who_calls = headers.get("amz-sdk-invocation-id"), verdict.principal
-            id_ = invocation(retry, who_calls.arn, "PutObject") if retry is not None else b""
-            return self._objects.put(verdict.bucket, place[1], request, who_calls, id_)
+            retry, caller = headers.get("amz-sdk-invocation-id"), verdict.principal
+            of = object_of(*place, told)
+            id_ = b"" if retry is None else write_id(retry, caller.arn, "PutObject", of)
+            return self._objects.put(verdict.bucket, place[1], request, caller, id_)
         checked = headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
         return self._objects.get(verdict.bucket, place[1], method == "HEAD", checked)
 

@@ -23,10 +23,10 @@ from pileus.services.call import Authorizer, Call, HttpRequest, Swift
 from pileus.services.service import Service
 from pileus.wire.answers import Answers
 from pileus.wire.canonical import Proof
-from pileus.wire.claims import invocation
 from pileus.wire.known_heads import BYTES_MAX, END, UUID, KnownHead, cuts
 from pileus.wire.outbox import Tally
 from pileus.wire.plan import Plan
+from pileus.wire.retries import write_id
 from pileus.wire.router import Route
 from pileus.wire.sigv4 import SKEW_MS
 from pileus.wire.swift_flight import SwiftFlight
@@ -260,7 +260,7 @@ class Swifts:
             if body is None:
                 return False
             told = data[repeated]
-            id_ = invocation(told.decode(), arn, operation) if told else b""
+            id_ = write_id(told.decode(), arn, operation, "", body) if told else b""
             for form in forms:
                 flight = SwiftFlight(self, connection, data, now_ns, form)
                 try:
