@@ -74,6 +74,13 @@ def test_a_repeated_put_has_one_effect_and_one_answer(kv: WideTable, table: str)
     assert (first.status, again.status) == (200, 200) and first.version == again.version
 
 
+def test_another_put_under_the_same_retry_id_is_no_repeat(kv: WideTable, table: str) -> None:
+    same = {"amz_sdk_invocation_id": str(uuid.uuid4())}
+    for body in (b"1", b"22"):
+        assert kv("PUT", f"{table}/r/c", body, **same).status == 200
+    assert kv("GET", f"{table}/r/c").body == b"22"
+
+
 def test_listing_rows_and_columns_in_pages(kv: WideTable, table: str) -> None:
     for row in ("a", "ab", "b", "ba\x00", "c"):
         for column in ("x1", "x2", "y"):

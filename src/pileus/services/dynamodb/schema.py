@@ -266,31 +266,28 @@ def check_index_key(name: str, kind: str, index: str, value: dict[str, Any]) -> 
             f" IndexName: {index}"
         )
     if value[kind] == "":
-        noun = "string" if kind == "S" else "binary"
         raise invalid(
-            f"{EMPTY}A value specified for a secondary index"
-            " key is not supported. The AttributeValue for a key attribute cannot contain an"
-            f" empty {noun} value. IndexName: {index}, IndexKey: {name}"
+            f"{EMPTY}A value specified for a secondary index key is not supported."
+            f" {_never_empty(kind)} IndexName: {index}, IndexKey: {name}"
         )
 
 
 def no_empty_update(kind: str, value: dict[str, Any]) -> None:
     """An index key that an update expression sets is not empty; here the service names no index."""
     if value[kind] == "":
-        noun = "string" if kind == "S" else "binary"
         raise invalid(
             f"{EMPTY}The update expression attempted to update a secondary index key to a value"
-            " that is not supported. The AttributeValue for a key attribute cannot contain an"
-            f" empty {noun} value."
+            f" that is not supported. {_never_empty(kind)}"
         )
 
 
 def _empty_key(name: str, kind: str) -> AwsError:
+    return invalid(f"{EMPTY}{_never_empty(kind)} Key: {name}")
+
+
+def _never_empty(kind: str) -> str:
     noun = "string" if kind == "S" else "binary"
-    return invalid(
-        f"{EMPTY}The AttributeValue for a key attribute cannot contain an empty {noun} value."
-        f" Key: {name}"
-    )
+    return f"The AttributeValue for a key attribute cannot contain an empty {noun} value."
 
 
 def ends_transaction(error: AwsError) -> bool:

@@ -35,6 +35,8 @@ ACTIONS = {
     ("GET", 1): "ListRows",
     ("GET", 0): "ListTables",
 }
+# Headers that tell one write of a cell from another; a repeat has them all again.
+_ASKED = ("if-match", "if-none-match", "content-length", "x-amz-content-sha256")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
 
@@ -128,11 +130,13 @@ def _condition(request: HttpRequest) -> Condition:
 
 
 def _request_id(request: HttpRequest, principal: Principal) -> bytes:
-    """The client's retry id bound to its caller: a repeated write has one effect, one answer."""
+    """The client's retry id bound to its caller and to what is asked for: a repeated write has one
+    effect, one answer, and another write under the same id is none."""
     told = request.headers.get("amz-sdk-invocation-id")
     if not told:
         return b""
-    text = f"{told}\n{principal.arn}\n{request.method} {request.path}"
+    asked = "\n".join(request.headers.get(name, "") for name in _ASKED)
+    text = f"{told}\n{principal.arn}\n{request.method} {request.path}\n{asked}"
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
 
 
